@@ -1,0 +1,8 @@
+"""The one exception for what a user can mend."""
+
+
+class UserError(Exception):
+    """A problem the user can mend; the command prints its text as one line and exits with 2.
+
+    The text quotes the bad value and the file, says what is allowed and what to do.
+    """

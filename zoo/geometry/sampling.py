@@ -1,0 +1,169 @@
+"""Reading a volume between its voxels: linear, nearest and cubic.
+
+Coordinates are voxel indices of the volume that is read, float, shape [B, 3, x, y, z], component
+k along array axis k; (0, 0, 0) is the centre of the first voxel. The reversal of axes and the
+scaling that `grid_sample` wants happen in `_cube_grid` and nowhere else.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Outside = Literal["border", "zeros"]
+
+
+def identity_index(
+    shape: Sequence[int], *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Return each voxel's own index: [1, 3, X, Y, Z], voxels, component k along axis k."""
+    axes = [torch.arange(n, device=device, dtype=dtype) for n in shape]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
+
+
+def affine_index(matrix: Tensor, shape: Sequence[int], *, start: int = 0) -> Tensor:
+    """Return `matrix @ index` for every voxel of a grid: [1, 3, X, Y, Z], voxels.
+
+    `matrix` is 4x4; `start` is added to the first index, so that a slab of a larger grid can be
+    asked for. Three broadcast sums instead of a matrix product a voxel.
+    """
+    offsets = (float(start), 0.0, 0.0)
+    rows = []
+    for k in range(3):
+        terms = []
+        for j, n in enumerate(shape):
+            view = [1, 1, 1]
+            view[j] = n
+            steps = torch.arange(n, device=matrix.device, dtype=torch.float64) + offsets[j]
+            terms.append((matrix[k, j].double() * steps).view(view))
+        terms[0] = terms[0] + matrix[k, 3].double()
+        rows.append(terms[0].float() + (terms[1] + terms[2]).float())
+    return torch.stack(rows)[None]
+
+
+def sample(image: Tensor, index: Tensor, *, outside: Outside = "border") -> Tensor:
+    """Interpolate `image` [B, C, X, Y, Z] linearly at `index` [B, 3, x, y, z] -> [B, C, x, y, z].
+
+    Beyond the outermost voxel centres "border" repeats the edge and "zeros" fades to zero over one
+    voxel, as `grid_sample` does. A batch of one image or one index is expanded to the other's.
+    """
+    batch = max(len(image), len(index))
+    threads = torch.get_num_threads()
+    if batch == 1 and image.device.type == "cpu" and not image.requires_grad and threads > 1:
+        return _sample_in_parallel(image, index, outside, threads)
+    image = image.expand(batch, *image.shape[1:])
+    index = index.expand(batch, *index.shape[1:])
+    return _grid_sample(image, index, outside)
+
+
+def sample_nearest(image: Tensor, index: Tensor, *, fill: float = 0) -> Tensor:
+    """Read `image` [1, C, X, Y, Z] of any dtype at the nearest voxel of `index` [1, 3, x, y, z].
+
+    Exact for every integer type (no detour through float32). A point that is half-way goes up, and
+    one that is half a voxel or more outside gives `fill`, as in ITK.
+    """
+    shape = image.shape[2:]
+    nearest = [torch.floor(index[0, k] + 0.5).long() for k in range(3)]
+    inside = torch.ones_like(nearest[0], dtype=torch.bool)
+    flat = torch.zeros_like(nearest[0])
+    for position, n in zip(nearest, shape, strict=True):
+        inside &= (position >= 0) & (position < n)
+        flat = flat * n + position.clamp_(0, n - 1)
+    out = image[0].flatten(1)[:, flat.flatten()].view(-1, *flat.shape)
+    return out.masked_fill_(~inside, fill)[None]
+
+
+def sample_cubic(coefficients: Tensor, index: Tensor) -> Tensor:
+    """Evaluate a cubic B-spline [B, C, X, Y, Z] of `spline_coefficients` at `index` [B, 3, x, y, z].
+
+    Two linear reads an axis, placed so that their blend is the four-tap spline: eight calls of
+    `sample` instead of 64 gathers. A point outside is moved to the edge first.
+    """
+    shape = coefficients.shape[2:]
+    last = torch.tensor([n - 1 for n in shape], device=index.device).view(1, 3, 1, 1, 1)
+    index = torch.minimum(index.clamp_min(0), last) + 1
+    coefficients = _mirror_by_one(coefficients)
+    base = torch.floor(index)
+    t = index - base
+    low = (1 - t) ** 3 / 6 + (4 - 6 * t**2 + 3 * t**3) / 6
+    first = base - 1 + (4 - 6 * t**2 + 3 * t**3) / 6 / low
+    second = base + 1 + t**3 / 6 / (1 - low)
+    total: Tensor | None = None
+    for corner in range(8):
+        picks = [(corner >> k) & 1 for k in range(3)]
+        where = torch.stack(
+            [(second if picks[k] else first)[:, k] for k in range(3)], dim=1
+        )
+        weight = torch.ones_like(low[:, 0])
+        for k in range(3):
+            weight = weight * ((1 - low[:, k]) if picks[k] else low[:, k])
+        part = sample(coefficients, where) * weight[:, None]
+        total = part if total is None else total + part
+    assert total is not None
+    return total
+
+
+def spline_coefficients(image: Tensor) -> Tensor:
+    """Return the cubic B-spline coefficients of `image` [B, C, X, Y, Z], mirrored at the border.
+
+    One product with the inverse of the small tridiagonal matrix an axis: exact, and the same on
+    every device.
+    """
+    for axis in range(2, 5):
+        n = image.shape[axis]
+        if n == 1:
+            continue
+        matrix = torch.diag(torch.full((n,), 4 / 6, dtype=torch.float64))
+        matrix += torch.diag(torch.full((n - 1,), 1 / 6, dtype=torch.float64), 1)
+        matrix += torch.diag(torch.full((n - 1,), 1 / 6, dtype=torch.float64), -1)
+        matrix[0, 1] = matrix[-1, -2] = 2 / 6
+        inverse = torch.linalg.inv(matrix).to(image)
+        image = torch.matmul(image.movedim(axis, -1), inverse.T).movedim(-1, axis)
+    return image
+
+
+def _mirror_by_one(image: Tensor) -> Tensor:
+    """Add one mirrored voxel at both ends of each axis of [B, C, X, Y, Z]."""
+    for axis in range(2, 5):
+        n = image.shape[axis]
+        ends = [min(1, n - 1), max(n - 2, 0)]
+        first, last = (image.narrow(axis, end, 1) for end in ends)
+        image = torch.cat([first, image, last], dim=axis)
+    return image
+
+
+def _cube_grid(index: Tensor, shape: Sequence[int]) -> Tensor:
+    """Turn voxel indices [B, 3, x, y, z] into what `grid_sample(align_corners=True)` reads."""
+    grid = torch.empty((len(index), *index.shape[2:], 3), device=index.device, dtype=index.dtype)
+    for k, n in enumerate(shape):
+        scale = 2 / max(n - 1, 1)
+        grid[..., 2 - k] = index[:, k] * scale - 1
+    return grid
+
+
+def _grid_sample(image: Tensor, index: Tensor, outside: Outside) -> Tensor:
+    grid = _cube_grid(index, image.shape[2:])
+    return F.grid_sample(
+        image, grid.to(image.dtype), mode="bilinear", padding_mode=outside, align_corners=True
+    )
+
+
+def _sample_in_parallel(image: Tensor, index: Tensor, outside: Outside, parts: int) -> Tensor:
+    """Split the index along its first axis into batch items, one a thread.
+
+    `grid_sample` in 3-D works in parallel over the batch only; each voxel's value is bit for bit
+    that of one call.
+    """
+    rows = index.shape[2] // parts
+    if rows == 0:
+        return _grid_sample(image, index, outside)
+    whole = rows * parts
+    batch = index[0, :, :whole].unflatten(1, (parts, rows)).movedim(1, 0)
+    out = _grid_sample(image.expand(parts, *image.shape[1:]), batch, outside)
+    out = out.movedim(0, 1).flatten(1, 2)[None]
+    if whole < index.shape[2]:
+        rest = _grid_sample(image, index[:, :, whole:], outside)
+        out = torch.cat([out, rest], dim=2)
+    return out
