@@ -4,13 +4,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint env env-test clean
+.PHONY: demo test test-peers lint env env-test env-peers clean
 
 demo: env
 	$(BIN)/python tools/demo.py --out demo
 
 test: env-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q $(ARGS)
+
+test-peers: env-peers
+	OMP_NUM_THREADS=1 .venv-peers/bin/python -m pytest -n 2 --dist loadfile -q tests/peers $(ARGS)
 
 lint: env-test
 	$(BIN)/ruff format --check .
@@ -22,6 +25,17 @@ env:
 
 env-test:
 	@$(PYTHON) tools/setup_env.py test
+
+env-peers: .venv-peers/ready
+
+# The upstream packages on top of the test environment, which stays free of them.
+.venv-peers/ready: tools/peers.txt | env-test
+	rm -rf .venv-peers
+	$(BIN)/python -m venv .venv-peers
+	echo 'import site; site.addsitedir("$(abspath $(shell ls -d .venv/lib/*/site-packages))")' \
+	  > $$(ls -d .venv-peers/lib/*/site-packages)/test-environment.pth
+	.venv-peers/bin/python -m pip install --quiet --no-deps -r tools/peers.txt
+	touch $@
 
 clean:
 	rm -rf .venv .venv-peers demo build dist
