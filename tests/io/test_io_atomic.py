@@ -1,0 +1,129 @@
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from zoo import UserError
+from zoo.io.atomic import atomic_path, write_json, write_text
+
+
+def test_success_replaces_the_file_and_leaves_nothing_else(tmp_path):
+    target = tmp_path / "a.nii.gz"
+    target.write_text("old")
+    with atomic_path(target) as temporary:
+        assert temporary.parent == target.parent
+        assert temporary.name.endswith(".nii.gz")
+        temporary.write_text("new")
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
+def test_failure_keeps_the_old_file_and_removes_the_temporary_one(tmp_path, failure):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+
+    def write_half():
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise failure
+
+    with pytest.raises(failure):
+        write_half()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_permissions_follow_the_umask(tmp_path):
+    write_text(tmp_path / "a.txt", "x")
+    plain = tmp_path / "b.txt"
+    plain.write_text("x")
+    assert (tmp_path / "a.txt").stat().st_mode == plain.stat().st_mode
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link.txt"
+    link.symlink_to(tmp_path / "real" / "file.txt")
+    write_text(link, "x")
+    assert link.is_symlink()
+    assert (tmp_path / "real" / "file.txt").read_text() == "x"
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"no folder .*nowhere"):
+        write_text(tmp_path / "nowhere" / "a.txt", "x")
+
+
+def test_a_folder_or_a_file_as_folder_is_refused(tmp_path):
+    with pytest.raises(UserError, match="it is a folder"):
+        write_text(tmp_path, "x")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="is a file"):
+        write_text(tmp_path / "file" / "a.txt", "x")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.ENOSPC, "disk is full"), (errno.EACCES, "permission"), (errno.EROFS, "read-only")],
+)
+def test_a_disk_that_refuses_is_told_in_words(tmp_path, number, words):
+    target = tmp_path / "a.txt"
+    with pytest.raises(UserError, match=words), atomic_path(target):
+        raise OSError(number, os.strerror(number))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_errors_of_the_block_pass_through(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a.txt"):
+        open(tmp_path / "other")  # noqa: PTH123, SIM115
+
+
+def test_json_refuses_nan_and_keeps_the_old_file(tmp_path):
+    target = tmp_path / "a.json"
+    write_json(target, {"x": [1, 2]})
+    with pytest.raises(ValueError, match="Out of range"):
+        write_json(target, {"x": float("nan")})
+    assert json.loads(target.read_text()) == {"x": [1, 2]}
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from zoo.io.atomic import atomic_path
+print("ready", flush=True)
+size = 1 << 20
+for turn in range(10**9):
+    with atomic_path(sys.argv[1]) as path, path.open("wb") as file:
+        for _ in range(8):
+            file.write(bytes([turn % 256]) * (size // 8))
+"""
+
+
+def test_kill_at_a_random_moment_leaves_a_whole_file(tmp_path):
+    target = tmp_path / "a.bin"
+    target.write_bytes(bytes([255]) * (1 << 20))
+    moments = random.Random(0)
+    halves = 0
+    for _ in range(20):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(target)], stdout=subprocess.PIPE
+        ) as writer:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            time.sleep(moments.uniform(0, 0.05))
+            writer.send_signal(signal.SIGKILL)
+        content = target.read_bytes()
+        assert len(content) == 1 << 20
+        assert len(set(content)) == 1
+        for left in tmp_path.glob(".*"):
+            halves += left.stat().st_size < 1 << 20
+            left.unlink()
+    assert halves > 0, "no kill fell into a write: the test proves nothing"

@@ -1,0 +1,1 @@
+"""Files from and to the internal convention: one module a format, atomic writes."""

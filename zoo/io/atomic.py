@@ -1,0 +1,82 @@
+"""Writing a file so that a reader, or a kill at any moment, sees the old one or the new one."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import UserError
+
+_MENDABLE = {
+    errno.ENOSPC: "the disk is full; free some space or write elsewhere",
+    errno.EDQUOT: "your disk quota is used up; free some space or write elsewhere",
+    errno.EFBIG: "the file is too large for this disk; write elsewhere",
+    errno.EROFS: "the disk is read-only; write elsewhere",
+    errno.EACCES: "no permission to write there; write elsewhere or change the permissions",
+    errno.EPERM: "no permission to write there; write elsewhere or change the permissions",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+}
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a path to write to; when the block ends well its file takes the place of `path`.
+
+    The temporary file lies in the same folder and ends with the same name, so that writers which
+    choose by suffix do the same. When the block fails, the temporary file goes and `path` stays as
+    it was. The bytes are on the disk before the rename.
+    """
+    target = Path(path)
+    _check_place(target)
+    target = target.resolve()  # a link stays a link: the file behind it is replaced
+    temporary = target.with_name(f".{secrets.token_hex(4)}.tmp.{target.name}")
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(target)
+        _sync(target.parent)
+    except OSError as error:
+        reason = _MENDABLE.get(error.errno or 0)
+        if reason is None:
+            raise
+        raise UserError(f"cannot write {path}: {reason}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write `value` as indented JSON with a final newline, atomically; NaN and Inf are refused."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def _check_place(path: Path) -> None:
+    """Refuse a target that is a folder, or whose folder is not there or not a folder."""
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder; give the name of a file")
+    if path.parent.exists() and not path.parent.is_dir():
+        raise UserError(f"cannot write {path}: {path.parent} is a file; give a folder instead")
+    if not path.parent.is_dir():
+        raise UserError(f"cannot write {path}: there is no folder {path.parent}; make it first")
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold what was written to a file, or to a folder's list of names."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows does not open folders
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
