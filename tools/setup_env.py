@@ -72,8 +72,10 @@ def install(want):
 def main():
     """Make the environment ready, or say in one line why it cannot be."""
     if sys.version_info < OLDEST:
-        sys.exit(f"setup: Python {sys.version.split()[0]} is too old; run `make PYTHON=python3.11 ...`"
-                 " with Python 3.10 to 3.13")
+        sys.exit(
+            f"setup: Python {sys.version.split()[0]} is too old; run `make PYTHON=python3.11 ...`"
+            " with Python 3.10 to 3.13"
+        )
     have = stamp()
     extras = set(sys.argv[1:]) | set(have["extras"] if have else [])
     want = wanted(extras)
@@ -83,8 +85,10 @@ def main():
     try:
         install(want)
     except subprocess.CalledProcessError as error:
-        sys.exit(f"setup: {' '.join(map(str, error.cmd[1:5]))} ... failed; see the lines above."
-                 " The next run starts anew.")
+        sys.exit(
+            f"setup: {' '.join(map(str, error.cmd[1:5]))} ... failed; see the lines above."
+            " The next run starts anew."
+        )
 
 
 if __name__ == "__main__":

@@ -58,6 +58,17 @@ def sample(image: Tensor, index: Tensor, *, outside: Outside = "border") -> Tens
     return _grid_sample(image, index, outside)
 
 
+def inside(index: Tensor, shape: Sequence[int]) -> Tensor:
+    """Say which of `index` [B, 3, x, y, z] lie in a volume's voxels: [B, 1, x, y, z], bool.
+
+    A voxel reaches half a step beyond its centre, as in ITK.
+    """
+    within = (index[:, 0] + 0.5 >= 0) & (index[:, 0] <= shape[0] - 0.5)
+    for k in (1, 2):
+        within &= (index[:, k] + 0.5 >= 0) & (index[:, k] <= shape[k] - 0.5)
+    return within[:, None]
+
+
 def sample_nearest(image: Tensor, index: Tensor, *, fill: float = 0) -> Tensor:
     """Read `image` [1, C, X, Y, Z] of any dtype at the nearest voxel of `index` [1, 3, x, y, z].
 
@@ -93,9 +104,7 @@ def sample_cubic(coefficients: Tensor, index: Tensor) -> Tensor:
     total: Tensor | None = None
     for corner in range(8):
         picks = [(corner >> k) & 1 for k in range(3)]
-        where = torch.stack(
-            [(second if picks[k] else first)[:, k] for k in range(3)], dim=1
-        )
+        where = torch.stack([(second if picks[k] else first)[:, k] for k in range(3)], dim=1)
         weight = torch.ones_like(low[:, 0])
         for k in range(3):
             weight = weight * ((1 - low[:, k]) if picks[k] else low[:, k])

@@ -1,0 +1,163 @@
+"""The one transform of the zoo: world points of the fixed image to world points of the moving image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zoo.geometry.grid import Grid
+from zoo.geometry.sampling import affine_index, inside, sample
+
+
+@dataclass(frozen=True, eq=False)
+class Transform:
+    """T(x) = affine @ (x + u(x)), fixed world -> moving world, RAS+ mm.
+
+    `affine` is 4x4, float64. `field` is u: [3, X, Y, Z] float32, RAS+ mm, on `grid`; linear between
+    the voxels and zero outside them, as in ITK. Without a field the transform is its affine part.
+    """
+
+    affine: Tensor
+    field: Tensor | None = None
+    grid: Grid | None = None
+
+    def __post_init__(self) -> None:
+        affine = torch.as_tensor(self.affine, dtype=torch.float64).detach().cpu().clone()
+        object.__setattr__(self, "affine", affine)
+        if affine.shape != (4, 4) or not torch.isfinite(affine).all():
+            raise ValueError(f"a transform's affine is a finite 4x4 matrix, not {affine.tolist()}")
+        if (self.field is None) != (self.grid is None):
+            raise ValueError("a transform has both a field and its grid, or neither")
+        if self.field is not None and self.grid is not None:
+            if tuple(self.field.shape) != (3, *self.grid.shape):
+                raise ValueError(
+                    f"a field on {self.grid.shape} has the shape {(3, *self.grid.shape)}, "
+                    f"not {tuple(self.field.shape)}"
+                )
+            object.__setattr__(self, "field", self.field.detach().float())
+
+    @classmethod
+    def identity(cls) -> Transform:
+        """Return the transform that leaves every point where it is."""
+        return cls(torch.eye(4, dtype=torch.float64))
+
+    @classmethod
+    def from_voxels(
+        cls, displacement: Tensor, grid: Grid, affine: Tensor | None = None
+    ) -> Transform:
+        """Make a transform of a displacement [3, X, Y, Z] in voxels of `grid`, pull-back.
+
+        Component k belongs to array axis k. `affine` (4x4, RAS+ mm) comes after the displacement:
+        the start under which the moving image was looked at.
+        """
+        linear = grid.linear.to(displacement.device, torch.float32)
+        field = torch.einsum("kj,jxyz->kxyz", linear, displacement.detach().float())
+        return cls(torch.eye(4) if affine is None else affine, field, grid)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the dense part lies; the CPU when there is none."""
+        return self.affine.device if self.field is None else self.field.device
+
+    def to(self, device: torch.device | str) -> Transform:
+        """Return the transform with its dense part on `device`."""
+        return (
+            self if self.field is None else Transform(self.affine, self.field.to(device), self.grid)
+        )
+
+    def map_points(self, points: Tensor) -> Tensor:
+        """Map fixed world points (n, 3) to moving world points (n, 3), RAS+ mm, float64."""
+        points = torch.as_tensor(points).double().cpu()
+        if self.field is not None and self.grid is not None:
+            index = self.grid.to_index(points).T.reshape(1, 3, -1, 1, 1)
+            step = sample(self.field[None].double().cpu(), index) * inside(index, self.grid.shape)
+            points = points + step.reshape(3, -1).T
+        return points @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def moving_index(
+        self, fixed: Grid, moving: Grid, start: int = 0, stop: int | None = None
+    ) -> Tensor:
+        """Return where each voxel of `fixed` lies in `moving`: [1, 3, x, Y, Z], voxels of `moving`.
+
+        Only the rows `start` to `stop` of the first axis, so that a large grid goes in slabs. World
+        coordinates are never formed: the matrices are multiplied in float64 beforehand, and float32
+        is left with small numbers.
+        """
+        stop = fixed.shape[0] if stop is None else stop
+        shape = (stop - start, *fixed.shape[1:])
+        into = moving.inverse @ self.affine
+        index = affine_index((into @ fixed.affine).to(self.device), shape, start=start)
+        if self.field is not None:
+            linear = into[:3, :3].to(self.device, torch.float32)
+            step = self.displacement_on(fixed, start, stop)
+            index += torch.matmul(linear, step.flatten(1)).view_as(index)
+        return index
+
+    def displacement_on(self, grid: Grid, start: int = 0, stop: int | None = None) -> Tensor:
+        """Return the dense part u, without the affine, on rows of `grid`: [3, x, Y, Z], RAS+ mm."""
+        stop = grid.shape[0] if stop is None else stop
+        shape = (stop - start, *grid.shape[1:])
+        if self.field is None or self.grid is None:
+            return torch.zeros(3, *shape)
+        if self.grid.same_as(grid, tolerance=1e-6):
+            return self.field[:, start:stop]
+        matrix = (self.grid.inverse @ grid.affine).to(self.device)
+        index = affine_index(matrix, shape, start=start)
+        return (sample(self.field[None], index) * inside(index, self.grid.shape))[0]
+
+    def dense_on(self, grid: Grid) -> Transform:
+        """Return the whole map as a displacement on `grid`, with the identity as its affine part."""
+        if self.grid is not None and self.grid.same_as(grid, 1e-6) and _is_identity(self.affine):
+            return self
+        change = self.affine - torch.eye(4, dtype=torch.float64)
+        field = affine_index((change @ grid.affine).to(self.device), grid.shape)[0]
+        linear = self.affine[:3, :3].to(self.device, torch.float32)
+        for start, stop in slabs(grid):
+            step = self.displacement_on(grid, start, stop).to(field)
+            rows = field[:, start:stop]
+            rows += torch.matmul(linear, step.flatten(1)).view_as(rows)
+        return Transform(torch.eye(4), field, grid)
+
+    def then(self, second: Transform, grid: Grid | None = None) -> Transform:
+        """Return the map x -> second(self(x)).
+
+        Its dense part lies on `grid`, or on this transform's grid, or on the second one's; two
+        affine transforms stay affine.
+        """
+        grid = grid or self.grid or second.grid
+        affine = second.affine @ self.affine
+        if grid is None or (self.field is None and second.field is None):
+            return Transform(affine)
+        back = torch.linalg.inv(affine)
+        field = torch.empty(3, *grid.shape, device=self.device)
+        for start, stop in slabs(grid):
+            field[:, start:stop] = _composed(self, second, back, grid, start, stop)
+        return Transform(affine, field, grid)
+
+
+def slabs(grid: Grid, voxels: int = 1 << 20) -> list[tuple[int, int]]:
+    """Split the first axis of a grid into ranges of about `voxels` voxels each."""
+    rows = max(1, voxels // (grid.shape[1] * grid.shape[2]))
+    return [(x, min(x + rows, grid.shape[0])) for x in range(0, grid.shape[0], rows)]
+
+
+def _composed(
+    first: Transform, second: Transform, back: Tensor, grid: Grid, start: int, stop: int
+) -> Tensor:
+    """Return u of x -> second(first(x)) = affine @ (x + u(x)) on rows of `grid`, RAS+ mm.
+
+    With A1, A2 and u1, u2 of the parts, u(x) = u1(x) + inv(A1) u2(T1(x)).
+    """
+    step = first.displacement_on(grid, start, stop).clone()
+    if second.field is not None and second.grid is not None:
+        index = first.moving_index(grid, second.grid, start, stop).to(second.device)
+        more = sample(second.field[None], index) * inside(index, second.grid.shape)
+        linear = (back @ second.affine)[:3, :3].to(more)
+        step = step.to(more) + torch.matmul(linear, more[0].flatten(1)).view_as(more[0])
+    return step.to(first.device)
+
+
+def _is_identity(affine: Tensor) -> bool:
+    return bool((affine - torch.eye(4, dtype=torch.float64)).abs().max() < 1e-12)
