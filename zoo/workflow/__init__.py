@@ -1,0 +1,1 @@
+"""What bundle configs name: pairs, preprocessing, inferers, savers, figures, reports."""
