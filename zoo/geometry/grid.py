@@ -42,7 +42,8 @@ class Grid:
     @cached_property
     def inverse(self) -> Tensor:
         """The 4x4 matrix that maps RAS+ mm to a voxel index."""
-        return torch.linalg.inv(self.affine)
+        inverse: Tensor = torch.linalg.inv(self.affine)
+        return inverse
 
     @property
     def linear(self) -> Tensor:
@@ -119,7 +120,7 @@ class Grid:
         return bool(apart.norm(dim=1).max() <= tolerance)
 
     def describe(self) -> str:
-        """Return shape, spacing and orientation in words, such as `96x96x60, 2.5x2.5x2.5 mm, LAS`."""
+        """Return shape, spacing and orientation in words: `96x96x60, 2.5x2.5x2.5 mm, LAS`."""
         spacing = "x".join(f"{s:.4g}" for s in self.spacing)
         return f"{'x'.join(map(str, self.shape))}, {spacing} mm, {self.axis_codes}"
 

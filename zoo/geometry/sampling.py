@@ -69,6 +69,27 @@ def inside(index: Tensor, shape: Sequence[int]) -> Tensor:
     return within[:, None]
 
 
+def sample_gradient(
+    image: Tensor, index: Tensor, weight: Tensor, *, outside: Outside = "border"
+) -> Tensor:
+    """Return the gradient of sum(weight * sample(image, index)) by `index`: [1, 3, x, y, z].
+
+    `image` is [1, C, X, Y, Z], `index` [1, 3, x, y, z], `weight` [1, C, x, y, z]. No autograd graph
+    is needed. On a CPU the index is split along its first axis, one part a thread.
+    """
+    rows = index.shape[2]
+    parts = torch.get_num_threads() if image.device.type == "cpu" else 1
+    parts = max(1, min(parts, rows))
+    whole = rows - rows % parts
+    found = [
+        _grid_gradient(image, index[:, :, part], weight[:, :, part], outside, count)
+        for part, count in ((slice(0, whole), parts), (slice(whole, rows), 1))
+        if part.start < part.stop
+    ]
+    scale = torch.tensor([2 / max(n - 1, 1) for n in image.shape[2:]], device=image.device)
+    return torch.cat(found, 2) * scale.view(1, 3, 1, 1, 1)
+
+
 def sample_nearest(image: Tensor, index: Tensor, *, fill: float = 0) -> Tensor:
     """Read `image` [1, C, X, Y, Z] of any dtype at the nearest voxel of `index` [1, 3, x, y, z].
 
@@ -87,7 +108,7 @@ def sample_nearest(image: Tensor, index: Tensor, *, fill: float = 0) -> Tensor:
 
 
 def sample_cubic(coefficients: Tensor, index: Tensor) -> Tensor:
-    """Evaluate a cubic B-spline [B, C, X, Y, Z] of `spline_coefficients` at `index` [B, 3, x, y, z].
+    """Evaluate a B-spline given by `spline_coefficients` [B, C, X, Y, Z] at [B, 3, x, y, z].
 
     Two linear reads an axis, placed so that their blend is the four-tap spline: eight calls of
     `sample` instead of 64 gathers. A point outside is moved to the edge first.
@@ -159,6 +180,24 @@ def _grid_sample(image: Tensor, index: Tensor, outside: Outside) -> Tensor:
     )
 
 
+def _grid_gradient(
+    image: Tensor, index: Tensor, weight: Tensor, outside: Outside, parts: int
+) -> Tensor:
+    """Return the gradient by the cube coordinates, in array-axis order; `parts` batch items."""
+    index, weight = (t[0].unflatten(1, (parts, -1)).movedim(1, 0) for t in (index, weight))
+    _, gradient = torch.ops.aten.grid_sampler_3d_backward(
+        weight.contiguous(),
+        image.expand(parts, *image.shape[1:]),
+        _cube_grid(index, image.shape[2:]),
+        interpolation_mode=0,  # linear
+        padding_mode={"zeros": 0, "border": 1}[outside],
+        align_corners=True,
+        output_mask=[False, True],
+    )
+    found: Tensor = gradient.flatten(0, 1).movedim(-1, 0).flip(0)[None]
+    return found
+
+
 def _sample_in_parallel(image: Tensor, index: Tensor, outside: Outside, parts: int) -> Tensor:
     """Split the index along its first axis into batch items, one a thread.
 
@@ -169,7 +208,7 @@ def _sample_in_parallel(image: Tensor, index: Tensor, outside: Outside, parts: i
     if rows == 0:
         return _grid_sample(image, index, outside)
     whole = rows * parts
-    batch = index[0, :, :whole].unflatten(1, (parts, rows)).movedim(1, 0)
+    batch = index[0, :, :whole].reshape(3, parts, rows, *index.shape[3:]).movedim(1, 0)
     out = _grid_sample(image.expand(parts, *image.shape[1:]), batch, outside)
     out = out.movedim(0, 1).flatten(1, 2)[None]
     if whole < index.shape[2]:

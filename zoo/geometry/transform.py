@@ -1,4 +1,4 @@
-"""The one transform of the zoo: world points of the fixed image to world points of the moving image."""
+"""The one transform of the zoo: fixed world points to moving world points."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Transform:
         return (sample(self.field[None], index) * inside(index, self.grid.shape))[0]
 
     def dense_on(self, grid: Grid) -> Transform:
-        """Return the whole map as a displacement on `grid`, with the identity as its affine part."""
+        """Return the whole map as a displacement on `grid`; its affine part is the identity."""
         if self.grid is not None and self.grid.same_as(grid, 1e-6) and _is_identity(self.affine):
             return self
         change = self.affine - torch.eye(4, dtype=torch.float64)

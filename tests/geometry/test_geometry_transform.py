@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from conftest import simple_itk_image
+
+from zoo.geometry import Grid, Transform
+from zoo.workflow.phantom import SmoothMap, placed_grid, true_transform
+
+LPS = torch.tensor([-1.0, -1.0, 1.0], dtype=torch.float64)
+
+
+def some_affine():
+    affine = torch.eye(4, dtype=torch.float64)
+    affine[:3, :3] += torch.tensor([[0.1, -0.2, 0.05], [0.15, -0.1, 0.1], [0, 0.2, 0.15]])
+    affine[:3, 3] = torch.tensor([3.0, -5.0, 2.0])
+    return affine
+
+
+def some_transform(grid, seed=0, affine=True):
+    field = 3 * torch.randn(3, *grid.shape, generator=torch.Generator().manual_seed(seed))
+    return Transform(some_affine() if affine else torch.eye(4), field, grid)
+
+
+def itk_transform(transform):
+    """Build the same map from SimpleITK's own parts: the last added is applied first."""
+    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
+    matrix = flip @ transform.affine.numpy() @ flip
+    affine = sitk.AffineTransform(3)
+    affine.SetMatrix(matrix[:3, :3].flatten().tolist())
+    affine.SetTranslation(matrix[:3, 3].tolist())
+    composite = sitk.CompositeTransform(3)
+    composite.AddTransform(affine)
+    if transform.field is not None:
+        field = simple_itk_image(transform.field, transform.grid)
+        composite.AddTransform(sitk.DisplacementFieldTransform(field))
+    return composite
+
+
+def itk_points(transform, points):
+    mapped = [transform.TransformPoint(p) for p in (points * LPS).tolist()]
+    return torch.tensor(mapped, dtype=torch.float64) * LPS
+
+
+def points_about(grid, count=500, reach=1.2):
+    """Return points in and somewhat outside a grid."""
+    index = (torch.rand(count, 3, dtype=torch.float64) - 0.5) * reach + 0.5
+    return grid.to_world(index * torch.tensor(grid.shape))
+
+
+def test_points_go_where_simple_itk_sends_them(grid):
+    transform = some_transform(grid)
+    points = points_about(grid)
+    expected = itk_points(itk_transform(transform), points)
+    assert (transform.map_points(points) - expected).abs().max() < 1e-4
+
+
+def test_identity_and_affine_map_points_exactly():
+    points = torch.randn(10, 3, dtype=torch.float64)
+    assert torch.equal(Transform.identity().map_points(points), points)
+    expected = points @ some_affine()[:3, :3].T + some_affine()[:3, 3]
+    assert torch.allclose(Transform(some_affine()).map_points(points), expected)
+
+
+def test_a_displacement_in_voxels_moves_voxels(grid):
+    """One voxel along array axis k is one column of the affine, whatever the orientation."""
+    for k in range(3):
+        step = torch.zeros(3, *grid.shape)
+        step[k] = 2
+        index = torch.rand(20, 3, dtype=torch.float64) * 15
+        moved = Transform.from_voxels(step, grid).map_points(grid.to_world(index))
+        index[:, k] += 2
+        assert torch.allclose(moved, grid.to_world(index), atol=1e-4)
+
+
+def test_moving_index_agrees_with_map_points(grid):
+    moving = placed_grid((17, 25, 31), (2, 1, 1.2), "SAR", 10)
+    transform = some_transform(placed_grid((12, 13, 14), (3, 3, 3), "LAS", -15))
+    index = transform.moving_index(grid, moving, 3, 9)
+    voxels = torch.cartesian_prod(*[torch.arange(n) for n in grid.shape]).double()
+    rows = voxels[(voxels[:, 0] >= 3) & (voxels[:, 0] < 9)]
+    expected = moving.to_index(transform.map_points(grid.to_world(rows)))
+    assert (index[0].flatten(1).T - expected).abs().max() < 1e-3
+
+
+def test_dense_on_keeps_the_map(grid):
+    transform = some_transform(grid)
+    dense = transform.dense_on(grid)
+    assert torch.equal(dense.affine, torch.eye(4, dtype=torch.float64))
+    points = points_about(grid, reach=0.88)
+    assert (dense.map_points(points) - transform.map_points(points)).abs().max() < 1e-3
+
+
+def test_then_applies_the_second_after_the_first(grid):
+    first, second = some_transform(grid, 1), some_transform(grid, 2)
+    both = first.then(second)
+    voxels = torch.cartesian_prod(*[torch.arange(n) for n in grid.shape]).double()
+    points = grid.to_world(voxels)
+    expected = second.map_points(first.map_points(points))
+    assert (both.map_points(points) - expected).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("dense", [(True, False), (False, True), (False, False)])
+def test_then_composes_affine_with_dense(grid, dense):
+    first, second = (some_transform(grid) if d else Transform(some_affine()) for d in dense)
+    both = first.then(second)
+    voxels = torch.cartesian_prod(*[torch.arange(n) for n in grid.shape]).double()
+    points = grid.to_world(voxels)
+    expected = second.map_points(first.map_points(points))
+    apart = (both.map_points(points) - expected).abs().amax(dim=1)
+    assert (
+        apart > 1e-3
+    ).double().mean() < 1e-3  # a point on the field's outer face may go either way
+    assert (both.field is None) == (not any(dense))
+
+
+def test_the_true_transform_of_a_phantom_is_its_smooth_map():
+    grid = placed_grid((40, 40, 40), (2, 2, 2), "LPS", 20)
+    smooth = SmoothMap.draw(0, 5, 40, 0.5)
+    points = points_about(grid, reach=0.9)
+    apart = true_transform(smooth, grid).map_points(points) - smooth(points)
+    assert apart.norm(dim=1).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("field", "grid"),
+    [
+        (torch.zeros(3, 4, 4, 4), None),
+        (None, Grid.from_spacing((4, 4, 4))),
+        (torch.zeros(3, 4, 4, 5), Grid.from_spacing((4, 4, 4))),
+    ],
+)
+def test_rejects_a_field_that_does_not_fit_its_grid(field, grid):
+    with pytest.raises(ValueError, match="field"):
+        Transform(torch.eye(4), field, grid)
