@@ -1,0 +1,33 @@
+"""Label maps: volumes of whole numbers."""
+
+from __future__ import annotations
+
+import torch
+
+from zoo.errors import UserError
+from zoo.io.files import AnyPath
+from zoo.io.volume import Volume, read_volume
+
+_TYPES = (torch.uint8, torch.int16, torch.int32, torch.int64)
+
+
+def read_labels(path: AnyPath) -> Volume:
+    """Read a label map as the smallest of uint8, int16, int32 and int64 that holds it.
+
+    Files of floats are taken if every value is a whole number.
+    """
+    volume = read_volume(path)
+    data = volume.data
+    if data.is_floating_point():
+        odd = torch.nonzero(data != data.round())
+        if len(odd):
+            first = tuple(odd[0].tolist())
+            raise UserError(
+                f"{path} is not a label map: {len(odd)} values are not whole numbers (the first is "
+                f"{float(data[first]):g} at voxel {first}); give the labels, resampled with nearest"
+            )
+    low, high = float(data.min()), float(data.max())
+    for dtype in _TYPES:
+        if torch.iinfo(dtype).min <= low and high <= torch.iinfo(dtype).max:
+            return Volume(data.to(dtype), volume.grid, volume.path)
+    raise UserError(f"{path} holds labels from {low:g} to {high:g}; they must fit 64 bits")
