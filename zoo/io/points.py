@@ -54,11 +54,7 @@ def write_points(
 ) -> None:
     """Write points (n, 3), RAS+ mm, as a CSV in `space`; Learn2Reg's own files have no header."""
     _check_space(space, grid)
-    points = points.detach().double().cpu()
-    points = (
-        grid.to_index(points) if space == "voxel" and grid is not None else
-        flip_points(points) if space == "lps" else points
-    )  # fmt: skip
+    points = _from_world(points.detach().double().cpu(), space, grid)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     if header:
@@ -77,6 +73,12 @@ def _check_space(space: str, grid: Grid | None) -> None:
 def _to_world(points: Tensor, space: Space, grid: Grid | None) -> Tensor:
     if space == "voxel" and grid is not None:
         return grid.to_world(points)
+    return flip_points(points) if space == "lps" else points
+
+
+def _from_world(points: Tensor, space: Space, grid: Grid | None) -> Tensor:
+    if space == "voxel" and grid is not None:
+        return grid.to_index(points)
     return flip_points(points) if space == "lps" else points
 
 
