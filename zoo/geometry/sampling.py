@@ -184,7 +184,9 @@ def _grid_gradient(
     image: Tensor, index: Tensor, weight: Tensor, outside: Outside, parts: int
 ) -> Tensor:
     """Return the gradient by the cube coordinates, in array-axis order; `parts` batch items."""
-    index, weight = (t[0].unflatten(1, (parts, -1)).movedim(1, 0) for t in (index, weight))
+    index, weight = (
+        t[0].view(len(t[0]), parts, -1, *t.shape[3:]).movedim(1, 0) for t in (index, weight)
+    )
     _, gradient = torch.ops.aten.grid_sampler_3d_backward(
         weight.contiguous(),
         image.expand(parts, *image.shape[1:]),

@@ -1,0 +1,1 @@
+"""What optimises one pair: affine start, MIND features, the discrete solvers, their refinement."""
