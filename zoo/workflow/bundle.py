@@ -1,0 +1,113 @@
+"""Finding a bundle and running its workflow, as `monai.bundle run` does."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import UserError
+
+PACKAGE = Path(__file__).resolve().parent.parent
+PLACES = (PACKAGE / "bundles", PACKAGE.parent / "bundles")
+"""In an installed wheel, and in a checkout."""
+
+
+def bundle_names() -> list[str]:
+    """Return the names of the bundles that came with the package."""
+    found = {
+        path.parent.parent.name
+        for place in PLACES
+        for path in place.glob("*/configs/inference.json")
+    }
+    return sorted(found)
+
+
+def bundle_folder(name: str | Path) -> Path:
+    """Return the folder of a bundle: one of the package's by name, or any by path."""
+    for place in PLACES:
+        if (place / name / "configs" / "inference.json").is_file():
+            return place / name
+    if (Path(name) / "configs" / "inference.json").is_file():
+        return Path(name)
+    known = ", ".join(bundle_names())
+    close = difflib.get_close_matches(str(name), bundle_names(), n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise UserError(
+        f"there is no model {str(name)!r}{hint}; use one of {known}, or --bundle with a folder "
+        "that holds configs/inference.json"
+    )
+
+
+def config_keys(folder: Path) -> list[str]:
+    """Return the names of a bundle's inference settings."""
+    return list(json.loads((folder / "configs" / "inference.json").read_text()))
+
+
+def run_bundle(
+    folder: Path, overrides: Mapping[str, Any], configs: Sequence[str | Path] = ("inference.json",)
+) -> None:
+    """Run a bundle's inference workflow with some of its settings replaced.
+
+    `configs` are merged in order; a bare name lies in the bundle's `configs` folder.
+    """
+    from monai.bundle import ConfigWorkflow
+
+    top = config_keys(folder)
+    for key in overrides:
+        name = key.replace("#", "::").split("::")[0]
+        if name not in top:
+            close = difflib.get_close_matches(name, top, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise UserError(f"the bundle {folder.name} has no setting {key!r}{hint}")
+    files = [str(c) if Path(c).is_absolute() else str(folder / "configs" / c) for c in configs]
+    for name in ("ignite", "monai"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    with warnings.catch_warnings(), user_errors():
+        warnings.simplefilter("ignore")
+        workflow = ConfigWorkflow(
+            config_file=files,
+            meta_file=str(folder / "configs" / "metadata.json"),
+            logging_file=False,
+            workflow_type="infer",
+            **overrides,
+        )
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Let a `UserError` come through as itself: MONAI wraps what its components raise."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, UserError):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        raise cause from error
+
+
+def parse_settings(pairs: Sequence[str], known: Sequence[str]) -> dict[str, Any]:
+    """Turn KEY=VALUE texts into settings of a bundle; a value is read as YAML reads it."""
+    import yaml
+
+    out: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise UserError(f"--set {pair!r} must be KEY=VALUE, such as --set {known[-1]}=VALUE")
+        if value.lstrip().startswith(("$", "@", "%")):
+            raise UserError(
+                f"--set {pair!r}: a value cannot be an expression; write it in a config"
+            )
+        out[key] = yaml.safe_load(value)
+    return out

@@ -1,0 +1,185 @@
+"""The working frame: the grid a network or a solver sees, and the way back to the world.
+
+A frame brings the fixed and the moving images of a pair onto one lattice of voxels. A displacement
+found there becomes a transform by `Transform.from_voxels(displacement, work.grid, work.affine)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.errors import UserError
+from zoo.geometry import Grid, Transform, match_axes, warp
+from zoo.workflow.pairs import Pair
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image [X, Y, Z] float32 on its grid, after its intensities were mapped."""
+
+    data: Tensor
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a network sees: `image` [1, M + 1, X, Y, Z], moving images first, the fixed one last.
+
+    `grid` is the lattice in the fixed world; voxel i of the moving channels was read at
+    `affine @ grid.affine @ i` (RAS+ mm). `masks`, shaped like `image`, are 0 or 1, or None;
+    several moving images share one.
+    """
+
+    image: Tensor
+    grid: Grid
+    affine: Tensor
+    masks: Tensor | None = None
+
+    def transform(self, displacement: Tensor) -> Transform:
+        """Turn a displacement [1, 3, X, Y, Z] in voxels into the map fixed -> moving."""
+        return Transform.from_voxels(displacement[0], self.grid, self.affine)
+
+    def reverse_transform(self, displacement: Tensor) -> Transform:
+        """Turn the displacement of the swapped pair into the map moving -> fixed."""
+        grid = self.grid.moved(self.affine)
+        return Transform.from_voxels(displacement[0], grid, torch.linalg.inv(self.affine))
+
+
+class Frame(Protocol):
+    """Brings images onto one lattice, under an affine start (4x4, RAS+ mm) or None for none."""
+
+    def __call__(
+        self, fixed: Image, moving: Sequence[Image], pair: Pair, start: Tensor | None
+    ) -> Work:
+        """Return what the network sees."""
+        ...
+
+
+class IsotropicFrame:
+    """The fixed image's field of view with equal steps along every axis.
+
+    The step is `spacing` mm, or the fixed image's finest; it grows when the lattice would hold more
+    than `most_voxels`. A grid that is isotropic to 5 % already is used as it is.
+    """
+
+    def __init__(self, spacing: float | None = None, most_voxels: int = 320**3) -> None:
+        self.spacing = spacing
+        self.most_voxels = most_voxels
+
+    def __call__(
+        self, fixed: Image, moving: Sequence[Image], pair: Pair, start: Tensor | None
+    ) -> Work:
+        """Return fixed and moving images on the isotropic lattice."""
+        return _in_world(self.grid(fixed.grid), fixed, moving, pair, start)
+
+    def grid(self, fixed: Grid) -> Grid:
+        """Return the lattice for a fixed image."""
+        step = self.spacing or min(fixed.spacing)
+        volume = fixed.voxels * fixed.spacing[0] * fixed.spacing[1] * fixed.spacing[2]
+        step = max(step, (volume / self.most_voxels) ** (1 / 3))
+        if max(max(s / step, step / s) for s in fixed.spacing) < 1.05:
+            return fixed
+        return fixed.with_spacing((step, step, step))
+
+
+class NativeFrame:
+    """The fixed image's own grid, however anisotropic."""
+
+    def __call__(
+        self, fixed: Image, moving: Sequence[Image], pair: Pair, start: Tensor | None
+    ) -> Work:
+        """Return the fixed image as it is and the moving images on its grid."""
+        return _in_world(fixed.grid, fixed, moving, pair, start)
+
+
+class ResizedFrame:
+    """Every image resized to one shape, each from its own field of view, as uniGradICON does.
+
+    Without a start the moving image is only brought to the fixed image's axis order, and the ratio
+    of the fields of view is part of the map. With a start it is first read on the fixed grid.
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.shape = tuple(int(n) for n in shape)
+
+    def __call__(
+        self, fixed: Image, moving: Sequence[Image], pair: Pair, start: Tensor | None
+    ) -> Work:
+        """Return both images, resized."""
+        grid = fixed.grid.resize(self.shape)
+        if start is not None:
+            native = _in_world(fixed.grid, fixed, moving, pair, start)
+            image = resize(native.image, self.shape)
+            return Work(image, grid, start, _resize_masks(native.masks, self.shape))
+        if len(moving) != 1:
+            raise UserError(
+                "this model registers one moving image at a time; "
+                f"{len(moving)} were given: name one of them"
+            )
+        data, place = match_axes(moving[0].data, moving[0].grid, fixed.grid)
+        affine = place.resize(self.shape).affine @ grid.inverse
+        image = torch.stack([resize(d[None, None], self.shape)[0, 0] for d in (data, fixed.data)])
+        masks = None
+        if pair.fixed_mask is not None and pair.moving_mask is not None:
+            other = match_axes(pair.moving_mask.data, pair.moving_mask.grid, fixed.grid)[0]
+            pieces = [_resize_masks(_binary(m), self.shape) for m in (other, pair.fixed_mask.data)]
+            masks = torch.cat([p for p in pieces if p is not None], dim=1).to(image.device)
+        return Work(image[None], grid, affine, masks)
+
+
+def resize(image: Tensor, shape: Sequence[int]) -> Tensor:
+    """Resize [B, C, X, Y, Z] by trilinear interpolation over the same field of view."""
+    return F.interpolate(image, size=tuple(shape), mode="trilinear", align_corners=False)
+
+
+def _resize_masks(masks: Tensor | None, shape: Sequence[int]) -> Tensor | None:
+    return None if masks is None else F.interpolate(masks, size=tuple(shape), mode="nearest")
+
+
+def _binary(mask: Tensor) -> Tensor:
+    return (mask > 0).float()[None, None]
+
+
+def _in_world(
+    grid: Grid, fixed: Image, moving: Sequence[Image], pair: Pair, start: Tensor | None
+) -> Work:
+    """Read every image on a lattice of the fixed world; the moving ones through the start."""
+    start = torch.eye(4, dtype=torch.float64) if start is None else start
+    channels = [_on(grid, image, Transform(start)) for image in moving]
+    channels.append(_on(grid, fixed, Transform.identity()))
+    masks = None
+    if pair.fixed_mask is not None and pair.moving_mask is not None:
+        both = ((pair.moving_mask, Transform(start)), (pair.fixed_mask, Transform.identity()))
+        pieces = [warp(m.data[None], m.grid, grid, t, interpolation="nearest") for m, t in both]
+        pieces = [pieces[0]] * len(moving) + [pieces[1]]
+        masks = (torch.cat(pieces)[None] > 0).float().to(fixed.data.device)
+    return Work(torch.stack(channels)[None], grid, start, masks)
+
+
+def _on(grid: Grid, image: Image, transform: Transform) -> Tensor:
+    """Read an image on a grid; where it does not reach, its smallest value stands."""
+    if image.grid.same_as(grid) and torch.equal(transform.affine, torch.eye(4).double()):
+        return image.data
+    data, place = _averaged(image, grid)
+    return warp(data[None], place, grid, transform, fill=float(data.min()))[0]
+
+
+def _averaged(image: Image, grid: Grid) -> tuple[Tensor, Grid]:
+    """Average blocks of an image that is at least twice as fine as the grid it will be read on."""
+    data, place = match_axes(image.data, image.grid, grid)
+    blocks = [
+        max(1, min(int(new / old + 0.01), n))
+        for old, new, n in zip(place.spacing, grid.spacing, place.shape, strict=True)
+    ]
+    if max(blocks) == 1:
+        return data, place
+    shape = [n // b * b for n, b in zip(place.shape, blocks, strict=True)]
+    whole = data[: shape[0], : shape[1], : shape[2]]
+    pooled = F.avg_pool3d(whole[None, None].float(), blocks)[0, 0]
+    return pooled, Grid((shape[0], shape[1], shape[2]), place.affine).resize(pooled.shape)

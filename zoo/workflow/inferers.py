@@ -1,0 +1,127 @@
+"""From a loaded pair to its registration: intensities, affine start, frame, network, transform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from monai.inferers import Inferer
+from torch import Tensor, nn
+
+from zoo.errors import UserError
+from zoo.geometry import Transform, invert
+from zoo.io.volume import Volume
+from zoo.solvers.affine import AffineStart, affine_start
+from zoo.workflow.frames import Frame, Image, Work
+from zoo.workflow.pairs import Pair
+from zoo.workflow.registration import Registration
+from zoo.workflow.stages import Progress, Stages
+
+Intensity = Callable[[Tensor], Tensor]
+Affine = Literal["auto", "none", "com", "rigid", "affine"]
+
+
+class PairInferer(Inferer):
+    """Registers a pair with a network that maps [1, M + 1, X, Y, Z] to a displacement in voxels.
+
+    `intensity` maps an image [X, Y, Z] float32 to what the network was made for; one for all, or
+    one each for the fixed and the moving images. `frame` brings them onto one lattice. `inverse`
+    asks for the map moving -> fixed as well.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        *,
+        intensity: Intensity | None = None,
+        moving_intensity: Intensity | None = None,
+        affine: Affine = "auto",
+        inverse: bool = False,
+        device: torch.device | str = "cpu",
+        bar: bool = True,
+    ) -> None:
+        super().__init__()
+        self.frame = frame
+        self.fixed_intensity = intensity
+        self.moving_intensity = moving_intensity or intensity
+        self.affine = affine
+        self.inverse = inverse
+        self.device = torch.device(device)
+        self.bar = bar
+
+    def __call__(  # type: ignore[override]
+        self, inputs: Pair, network: nn.Module, *args: Any, **kwargs: Any
+    ) -> Registration:
+        """Return the registration of `inputs`."""
+        stages = Stages(inputs.name, bar=self.bar)
+        try:
+            return self._register(inputs, network, stages)
+        finally:
+            stages.close()
+
+    def _register(self, pair: Pair, network: nn.Module, stages: Stages) -> Registration:
+        with stages("affine start", 15):
+            start = self._start(pair)
+        with stages("preparation", 5):
+            fixed = self._image(pair.fixed, self.fixed_intensity)
+            moving = [self._image(volume, self.moving_intensity) for volume in pair.moving]
+            matrix = None if start is None or start.kind == "none" else start.matrix
+            work = self.frame(fixed, moving, pair, matrix)
+        with stages("deformation", 65), torch.no_grad():
+            transform, inverse = self.register(work, network, stages.progress(20, 65))
+        if self.inverse and inverse is None:
+            with stages("inverse", 5):
+                inverse = invert(transform, pair.moving[0].grid).transform
+        notes = {"affine_start": _described(start), "working_grid": work.grid.describe()}
+        return Registration(
+            pair, transform.to("cpu"), inverse and inverse.to("cpu"), stages.seconds, notes
+        )
+
+    def register(
+        self, work: Work, network: nn.Module, progress: Progress
+    ) -> tuple[Transform, Transform | None]:
+        """Return the transform, and its inverse when the network gives one of its own."""
+        return work.transform(network(work.image)), None
+
+    def _start(self, pair: Pair) -> AffineStart | None:
+        if self.affine == "none":
+            return None
+        first = pair.moving[0]
+        fixed, moving = pair.fixed.data.float(), first.data.float()
+        with torch.enable_grad():  # an evaluator runs without gradients; the search needs them
+            return affine_start(fixed, pair.fixed.grid, moving, first.grid, self.affine)
+
+    def _image(self, volume: Volume, intensity: Intensity | None) -> Image:
+        data = volume.data.to(self.device, torch.float32)
+        if float(data.min()) == float(data.max()):
+            raise UserError(
+                f"{volume.path} is constant (every voxel is {float(data.min()):g}); "
+                "there is nothing to register: check that it is the right file"
+            )
+        return Image(data if intensity is None else intensity(data), volume.grid)
+
+
+class SolverInferer(PairInferer):
+    """For a solver that takes masks and reports its progress, such as MCBO."""
+
+    def register(
+        self, work: Work, network: nn.Module, progress: Progress
+    ) -> tuple[Transform, Transform | None]:
+        """Return the transform; a solver has no inverse of its own."""
+        network.progress = progress  # type: ignore[assignment]
+        return work.transform(network(work.image, masks=work.masks)), None
+
+
+def _described(start: AffineStart | None) -> dict[str, Any]:
+    """Return what result.json says of the affine start."""
+    if start is None:
+        return {"kind": "none", "reason": "switched off by --affine none"}
+    return {
+        "kind": start.kind,
+        "reason": start.reason,
+        "similarity": list(start.similarity),
+        "overlap": list(start.overlap),
+        "shift_mm": start.shift,
+        "matrix_ras": start.matrix.tolist(),
+    }

@@ -1,0 +1,23 @@
+"""What came out of registering one pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from zoo.geometry import Transform
+from zoo.workflow.pairs import Pair
+
+
+@dataclass(frozen=True)
+class Registration:
+    """The map fixed -> moving of a pair, its inverse when asked for, and how it was found.
+
+    `seconds` are per stage; `notes` are in words, for the report and result.json.
+    """
+
+    pair: Pair
+    transform: Transform
+    inverse: Transform | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
