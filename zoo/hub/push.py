@@ -1,0 +1,136 @@
+"""Publishing a bundle on the Hub: what goes, the commit, the tags."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import UserError
+from zoo.hub.card import model_card
+from zoo.hub.places import packaged_bundles
+from zoo.hub.remote import hub_client
+from zoo.hub.safety import check_bundle
+from zoo.hub.weights import read_header
+
+_LATEST = "latest_version"  # what MONAI's download takes when it is given no version
+_GOES = re.compile(
+    r"LICENSE(\.[a-z]+)?|NOTICE"
+    r"|configs/[\w.-]+\.(json|yaml|yml|conf)"
+    r"|docs/([\w.-]+/)*[\w.-]+\.(md|txt|png|jpg|svg)"
+    r"|models/[\w.-]+\.safetensors"
+)
+_REQUIRED = ("LICENSE", "configs/metadata.json", "configs/inference.json")
+_VERSION = re.compile(r"\d+\.\d+\.\d+([.-]?[a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class PushPlan:
+    """What a push would send: local files by their name in the repo, the card, what stays here."""
+
+    bundle: Path
+    version: str
+    files: dict[str, Path]
+    card: str
+    left_out: dict[str, str]
+
+
+def plan_push(bundle: str) -> PushPlan:
+    """Look at a bundle (a folder, or the name of one that came with the zoo) before pushing it."""
+    folder = _folder(bundle)
+    files: dict[str, Path] = {}
+    left_out: dict[str, str] = {}
+    for path in sorted(_files(folder)):
+        name = path.relative_to(folder).as_posix()
+        reason = _reason_to_stay(name, path)
+        if reason is None:
+            files[name] = path
+        elif name != "README.md":  # its place is taken by the card
+            left_out[name] = reason
+    missing = [name for name in _REQUIRED if name not in files]
+    if missing:
+        raise UserError(f"{folder} is not a whole bundle: it lacks {', '.join(missing)}")
+    for name in files:
+        if name.startswith("models/"):
+            read_header(files[name])
+    findings = [f for f in check_bundle(folder) if f.file in files]
+    if findings:
+        raise UserError(f"{folder} is not safe to publish: {findings[0]}")
+    metadata = json.loads(files["configs/metadata.json"].read_text(encoding="utf-8"))
+    version = str(metadata.get("version", ""))
+    if not _VERSION.fullmatch(version):
+        raise UserError(f"{folder}/configs/metadata.json: version {version!r} is not like 1.2.3")
+    return PushPlan(folder, version, files, model_card(folder, metadata), left_out)
+
+
+def push(
+    plan: PushPlan,
+    repo_id: str,
+    private: bool = False,
+    tag: str | None = None,
+    say: Callable[[str], None] = print,
+) -> str:
+    """Send a bundle as one commit, tag it, and return the commit's id.
+
+    The repo then holds exactly the plan's files and the card. The tag is the metadata's version
+    unless given; a tag that is there already moves only when it is given. `latest_version` moves
+    along.
+    """
+    with hub_client(f"cannot push to {repo_id}") as api:
+        api.create_repo(repo_id, private=private or None, exist_ok=True)
+        tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(repo_id).tags}
+        if tag is None and plan.version in tags:
+            raise UserError(
+                f"{repo_id} has version {plan.version} already: raise the version in "
+                f"configs/metadata.json, or say --tag {plan.version} to replace it"
+            )
+        commit = _commit(api, plan, repo_id)
+        for name in (tag or plan.version, _LATEST):
+            if tags.get(name) == commit:
+                continue
+            if name in tags:
+                api.delete_tag(repo_id, tag=name)
+                say(f"tag {name} moves from {tags[name][:12]} to {commit[:12]}")
+            api.create_tag(repo_id, tag=name, revision=commit)
+    return commit
+
+
+def _commit(api: Any, plan: PushPlan, repo_id: str) -> str:
+    """One commit that leaves the repo with the plan's files, the card, and nothing else."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    additions = [CommitOperationAdd(name, str(path)) for name, path in plan.files.items()]
+    additions.append(CommitOperationAdd("README.md", plan.card.encode()))
+    keep = {*plan.files, "README.md", ".gitattributes"}
+    stale = [CommitOperationDelete(f) for f in api.list_repo_files(repo_id) if f not in keep]
+    info = api.create_commit(
+        repo_id, [*additions, *stale], commit_message=f"Version {plan.version}"
+    )
+    return str(info.oid)
+
+
+def _folder(bundle: str) -> Path:
+    for folder in (Path(bundle).expanduser(), packaged_bundles() / bundle):
+        if (folder / "configs").is_dir():
+            return folder
+    raise UserError(f"{bundle} is no bundle: there is no folder {bundle}/configs")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file() or path.is_symlink())
+
+
+def _reason_to_stay(name: str, path: Path) -> str | None:
+    """Why a file is not published; None when it is."""
+    if path.is_symlink():
+        return "a link"
+    if _GOES.fullmatch(name):
+        return None
+    if name.startswith("models/"):
+        return "weights are published as safetensors only"
+    if name.startswith("eval/"):
+        return "outputs"
+    return "not part of a bundle"

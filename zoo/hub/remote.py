@@ -1,0 +1,106 @@
+"""Talking to the Hugging Face Hub: its client, guarded, and its errors in one line each."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import Any
+
+from zoo.errors import UserError
+from zoo.hub.download import refuse_scheme_change
+
+_STATUS = {
+    401: "the Hub does not know you: run `hf auth login` or set HF_TOKEN",
+    403: "your token may not do this: ask the owner for access, or use a token with more rights",
+    404: "there is no such thing on the Hub",
+    409: "the Hub is busy with another change; run the command again",
+    413: "the Hub finds it too large",
+    429: "the Hub got too many requests; wait some minutes and run the command again",
+}
+
+
+@contextmanager
+def hub_client(what: str) -> Iterator[Any]:
+    """The Hub's client (`HfApi`) for one task; its errors become UserErrors that begin with `what`.
+
+    While it is in use, redirects to another scheme are refused.
+    """
+    from huggingface_hub import HfApi, set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    set_client_factory(lambda: _guarded(default_client_factory()))
+    try:
+        yield HfApi(library_name="regzoo")
+    except UserError:
+        raise
+    except Exception as error:
+        reason = next(filter(None, map(_reason, _chain(error))), None)
+        if reason is None:
+            raise
+        raise UserError(f"{what}: {reason}") from error
+    finally:
+        set_client_factory(default_client_factory)
+
+
+def check_repo_path(name: str) -> None:
+    """Refuse a file name of a repo that would lead out of the folder it is placed in."""
+    parts = PurePosixPath(name).parts
+    bad = (
+        not name
+        or name.startswith("/")
+        or ".." in parts
+        or any(c in name for c in "\\:\0")
+        or any(ord(c) < 32 for c in name)
+    )
+    if bad:
+        raise UserError(f"the repo has a file called {name!r}: refused, it leads out of its folder")
+
+
+def _reason(error: BaseException) -> str | None:
+    """What a user should know of one exception of the Hub's client; None for what is not its."""
+    from huggingface_hub import errors
+
+    named = {
+        errors.OfflineModeIsEnabled: "HF_HUB_OFFLINE is set; unset it first",
+        errors.GatedRepoError: "403: the repo is gated: ask for access on its page, then log in",
+        errors.RepositoryNotFoundError: "no such repo, or it is private and you are not logged in: "
+        "check the name, run `hf auth login` or set HF_TOKEN",
+        errors.RevisionNotFoundError: "404: the repo has no such revision",
+        errors.RemoteEntryNotFoundError: "404: the repo has no such file in this revision",
+        errors.HFValidationError: str(error),
+    }
+    for kind, text in named.items():
+        if isinstance(error, kind):
+            return text
+    if isinstance(error, errors.HfHubHTTPError):
+        status = error.response.status_code
+        return f"{status}: {_STATUS.get(status, 'the Hub failed; try again later')}"
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "no space left on the disk; free some, or set HF_HOME to another"
+    if any(kind.__module__.startswith("httpx") for kind in type(error).__mro__):
+        return f"cannot reach the Hub ({_first_line(error)}); check the network"
+    if isinstance(error, OSError) and "Consistency check failed" in str(error):
+        return f"the file did not arrive whole ({_first_line(error)}); run the command again"
+    return None
+
+
+def _guarded(client: Any) -> Any:
+    def hook(response: Any) -> None:
+        if response.has_redirect_location:
+            refuse_scheme_change(str(response.request.url), response.headers["Location"])
+
+    hooks = client.event_hooks
+    client.event_hooks = {**hooks, "response": [*hooks.get("response", []), hook]}
+    return client
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
