@@ -15,7 +15,6 @@ import io
 import pkgutil
 import re
 import sys
-import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
@@ -215,7 +214,14 @@ def help_text(command: Command) -> str:
     parameters = inspect.signature(command).parameters.values()
     required = [p.name.upper() for p in parameters if p.default is p.empty]
     usage = " ".join(["Usage: regzoo", _name(command), *required, "[--flags]"])
-    return f"{usage}\n\n{textwrap.dedent(inspect.getdoc(command) or '')}"
+    lines = (inspect.getdoc(command) or "").splitlines()
+    flags = {p.name.rstrip("_"): _flag(p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
+    first = lines.index("Args:") if "Args:" in lines else len(lines)
+    for k in range(first, len(lines)):
+        name, colon, text = lines[k].strip().partition(": ")
+        if colon and name in flags:
+            lines[k] = f"    {flags[name]}: {text}"
+    return "\n".join([usage, "", *lines])
 
 
 def _misuse(command: Command, words: list[str]) -> str:

@@ -1,0 +1,102 @@
+"""Every shipped bundle meets MONAI's own checks and runs as MONAI's users run it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow, verify_net_in_out
+
+from zoo import __version__
+from zoo.io.transforms import read_transform
+from zoo.io.volume import write_volume
+from zoo.workflow.bundle import bundle_folder, bundle_names
+from zoo.workflow.phantom import make_pair
+
+SCHEMA = json.loads((Path(__file__).parent / "bundle_schema.json").read_text())
+
+
+@pytest.fixture(params=bundle_names())
+def bundle(request):
+    return bundle_folder(request.param)
+
+
+def metadata(bundle):
+    return json.loads((bundle / "configs" / "metadata.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "LICENSE",
+        "configs/metadata.json",
+        "configs/inference.json",
+        "configs/evaluate.json",
+        "configs/logging.conf",
+        "docs/README.md",
+    ],
+)
+def test_a_bundle_has_the_files_monai_wants(bundle, name):
+    assert (bundle / name).stat().st_size > 0
+
+
+def test_metadata_meets_the_schema(bundle):
+    jsonschema.Draft202012Validator(SCHEMA).validate(metadata(bundle))
+
+
+def test_metadata_names_this_version_in_its_changelog(bundle):
+    found = metadata(bundle)
+    assert found["version"] in found["changelog"]
+    assert found["required_packages_version"]["regzoo"] == __version__
+
+
+@pytest.mark.parametrize("overlay", [[], ["evaluate.json"]])
+def test_the_workflow_has_all_properties_that_monai_checks(bundle, overlay):
+    configs = bundle / "configs"
+    workflow = ConfigWorkflow(
+        config_file=[str(configs / name) for name in ["inference.json", *overlay]],
+        meta_file=str(configs / "metadata.json"),
+        logging_file=str(configs / "logging.conf"),
+        workflow_type="infer",
+    )
+    assert workflow.check_properties() == []
+
+
+def test_the_network_takes_and_gives_what_metadata_says(bundle):
+    configs = bundle / "configs"
+    verify_net_in_out(
+        net_id="network_def",
+        config_file=str(configs / "inference.json"),
+        meta_file=str(configs / "metadata.json"),
+        device="cpu",
+    )
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("a pair ünder test")
+    made = make_pair(2, shape=(40, 44, 36), axes="LPS", tilt_degrees=10, moving_axes="RAS")
+    write_volume(folder / "a.nii.gz", made.fixed, made.fixed_grid)
+    write_volume(folder / "b.nii.gz", made.moving, made.moving_grid)
+    return folder, made
+
+
+def test_mcbo_runs_by_monai_bundle_run_from_any_folder_as_by_regzoo(pair, tmp_path):
+    folder, made = pair
+    config = bundle_folder("mcbo") / "configs" / "inference.json"
+    words = ["--fixed", folder / "a.nii.gz", "--moving", folder / "b.nii.gz"]
+    monai = [sys.executable, "-m", "monai.bundle", "run", "--config_file", config, *words]
+    regzoo = [sys.executable, "-m", "zoo", "register", *words[1::2], "--device", "cpu"]
+    for command in (
+        [*monai, "--output_dir", tmp_path / "one", "--device", "cpu"],
+        [*regzoo, "--out", tmp_path / "two"],
+    ):
+        done = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    one, two = (read_transform(tmp_path / k / "transform.nii.gz") for k in ("one", "two"))
+    assert torch.equal(one.field, two.field)
+    before = made.truth.field.norm(dim=0).mean()
+    assert (one.field - made.truth.field).norm(dim=0).mean() < 0.6 * before
