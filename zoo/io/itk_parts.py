@@ -85,7 +85,9 @@ def _product(path: Path, parts: list[Part]) -> Tensor:
     for part in parts:
         total = total @ flip_map(torch.from_numpy(_matrix(path, part)))
     if abs(float(torch.linalg.det(total[:3, :3]))) < 1e-12:
-        raise UserError(f"{path} holds an affine that cannot be inverted: {total[:3].tolist()}")
+        raise UserError(
+            f"{path} holds an affine that cannot be inverted ({total[:3].tolist()}); make it again"
+        )
     return total
 
 
@@ -99,7 +101,9 @@ def _matrix(path: Path, part: Part) -> np.ndarray:
     count, linear_of = _KINDS[part.kind]
     values, fixed = part.parameters, part.fixed
     if values.size != count:
-        raise UserError(f"{path}: {part.kind} has {values.size} parameters; it takes {count}")
+        raise UserError(
+            f"{path}: {part.kind} has {values.size} parameters; it takes {count}: make it again"
+        )
     if not (np.isfinite(values).all() and np.isfinite(fixed).all()):
         raise UserError(f"{path}: {part.kind} has NaN or Inf among its parameters; make it again")
     matrix = np.eye(4)
@@ -114,7 +118,9 @@ def _matrix(path: Path, part: Part) -> np.ndarray:
     elif part.kind == "Similarity3DTransform":
         shift = values[3:6]
     if centre.size != 3:
-        raise UserError(f"{path}: {part.kind} has {fixed.size} fixed parameters; it takes 3")
+        raise UserError(
+            f"{path}: {part.kind} has {fixed.size} fixed parameters; it takes 3: make it again"
+        )
     matrix[:3, :3] = linear_of(values, fixed)
     matrix[:3, 3] = shift + centre - matrix[:3, :3] @ centre
     return matrix
@@ -123,7 +129,9 @@ def _matrix(path: Path, part: Part) -> np.ndarray:
 def _field(path: Path, part: Part) -> tuple[Tensor, Grid]:
     """Return a field part as [3, X, Y, Z], RAS+ mm, and its grid."""
     if part.fixed.size != 18 or not np.isfinite(part.fixed).all():
-        raise UserError(f"{path}: the field's grid takes 18 finite numbers, not {part.fixed.size}")
+        raise UserError(
+            f"{path}: the field's grid takes 18 finite numbers, not {part.fixed.size}; make it again"
+        )
     size, origin, spacing, direction = np.split(part.fixed, [3, 6, 9])
     x, y, z = (round(n) for n in size.tolist())
     if part.parameters.size != 3 * x * y * z:

@@ -30,7 +30,12 @@ VECTOR = 1007
 """NIfTI's intent code of a vector field; the one ITK writes for displacements."""
 
 _DTYPES = {
-    "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64",
+    2: "uint8", 256: "int8", 512: "uint16", 4: "int16", 768: "uint32", 8: "int32",
+    1280: "uint64", 1024: "int64", 16: "float32", 64: "float64",
+}  # fmt: skip
+_OTHER_TYPES = {
+    32: "complex64", 1792: "complex128", 2048: "complex256", 1536: "float128",
+    128: "RGB", 2304: "RGBA",
 }  # fmt: skip
 _UNITS = {0: "unknown", 1: "metre", 2: "mm", 3: "micron"}
 _TOLERANCE = 1e-3  # mm between two readings of one header
@@ -158,16 +163,13 @@ def _header(path: Path) -> NibabelHeader:
 
 def _dtype(path: Path, header: NibabelHeader) -> np.dtype[np.generic]:
     """Return the stored type of a voxel; complex, colour and quad precision are refused."""
-    try:
-        dtype: np.dtype[np.generic] = header.get_data_dtype()
-        name = "RGB" if dtype.fields else dtype.name
-    except HeaderDataError:
-        name = f"code {int(header['datatype'])}"
-    if name not in _DTYPES:
+    code = int(header["datatype"])
+    if code not in _DTYPES:
         raise UserError(
-            f"{path} holds {name} voxels; allowed are {', '.join(sorted(_DTYPES))}: "
-            "save one real number a voxel"
+            f"{path} holds voxels of {_OTHER_TYPES.get(code, 'an unknown type')} (code {code}); "
+            f"allowed are {', '.join(_DTYPES.values())}: save one real number a voxel"
         )
+    dtype: np.dtype[np.generic] = np.dtype(_DTYPES[code]).newbyteorder(header.endianness)
     return dtype
 
 
