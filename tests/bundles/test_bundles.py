@@ -62,6 +62,7 @@ def test_the_workflow_has_all_properties_that_monai_checks(bundle, overlay):
         logging_file=str(configs / "logging.conf"),
         workflow_type="infer",
     )
+    workflow.initialize()
     assert workflow.check_properties() == []
 
 

@@ -110,13 +110,14 @@ class PairDataset(Dataset[Pair]):
     """Pairs loaded one at a time. `data` holds `PairFiles`, or mappings with its fields."""
 
     def __init__(self, data: Sequence[PairFiles | Mapping[str, Any]]) -> None:
-        self.data = [d if isinstance(d, PairFiles) else pair_files(**d) for d in data]
+        self.data = list(data)
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, index: int) -> Pair:
-        return load_pair(self.data[index])
+        item = self.data[index]
+        return load_pair(item if isinstance(item, PairFiles) else pair_files(**item))
 
 
 def pair_files(fixed: Any = None, moving: Any = None, **more: Any) -> PairFiles:
