@@ -14,7 +14,7 @@ AnyPath = str | os.PathLike[str]
 
 GZIP = b"\x1f\x8b"
 HDF5 = b"\x89HDF\r\n\x1a\n"
-ZIP = b"PK\x03\x04"
+ZIP = b"PK"
 
 
 def existing_file(path: AnyPath) -> Path:

@@ -130,7 +130,8 @@ def _field(path: Path, part: Part) -> tuple[Tensor, Grid]:
     """Return a field part as [3, X, Y, Z], RAS+ mm, and its grid."""
     if part.fixed.size != 18 or not np.isfinite(part.fixed).all():
         raise UserError(
-            f"{path}: the field's grid takes 18 finite numbers, not {part.fixed.size}; make it again"
+            f"{path}: the field's grid takes 18 finite numbers, not {part.fixed.size}: "
+            "make it again"
         )
     size, origin, spacing, direction = np.split(part.fixed, [3, 6, 9])
     x, y, z = (round(n) for n in size.tolist())

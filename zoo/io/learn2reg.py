@@ -83,7 +83,7 @@ def _components_first(path: Path, array: np.ndarray, fixed: Grid) -> np.ndarray:
     array = array.astype(np.float32)
     if array.shape == (3, *fixed.shape):
         return array
-    if (array.shape[0], *(2 * n for n in array.shape[1:])) == (3, *fixed.shape):
+    if tuple(2 * n for n in array.shape) == (6, *fixed.shape):
         return np.stack([zoom(component, 2, order=2) for component in array])
     raise UserError(
         f"{path} has the shape {array.shape}; for the fixed image {fixed.shape} it must be "
