@@ -234,3 +234,13 @@ def _convert(fetched: _Fetched, variant: Variant, target: Path) -> None:
 
 def _origin_of(source: str) -> str:
     return source if "://" in source else str(Path(source).expanduser().resolve())
+
+
+def fetch_bundle(repo_id: str, revision: str | None, folder: Path) -> Path:
+    """A whole bundle of the Hub as plain files in `folder`; nothing of it is run or looked at."""
+    with hub_client(f"cannot fetch {repo_id} from the Hub") as api:
+        info = api.model_info(repo_id, revision=revision)
+        for sibling in info.siblings:
+            check_repo_path(sibling.rfilename)
+        api.snapshot_download(repo_id, revision=info.sha, local_dir=folder)
+    return folder
