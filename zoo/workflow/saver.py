@@ -20,7 +20,7 @@ from zoo.geometry import warp
 from zoo.io.atomic import write_json
 from zoo.io.transforms import write_transform
 from zoo.io.volume import write_volume
-from zoo.workflow.figures import figures
+from zoo.workflow.figures import measure
 from zoo.workflow.pairs import stem
 from zoo.workflow.registration import Registration
 
@@ -70,13 +70,15 @@ class RegistrationSaver:
         self._transforms(registration, folder)
         self._warped(registration, folder)
         seconds = registration.seconds | {"saving": time.perf_counter() - started}
-        pair, transform = registration.pair, registration.transform
+        pair = registration.pair
+        measured = measure(pair, registration.transform, registration.inverse)
         result = {
             "fixed": str(pair.fixed.path),
             "moving": [str(volume.path) for volume in pair.moving],
             **self.facts,
             **registration.notes,
-            "figures": figures(pair, transform),
+            "figures": measured.figures,
+            "labels": measured.labels,
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
             "peak_memory_mib": peak_memory_mib(),
             "versions": versions(),
