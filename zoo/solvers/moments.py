@@ -1,0 +1,120 @@
+"""What an image holds before anything is registered: its background, its body, its place.
+
+The body is what differs from the border of the image, brighter or darker, so that an inverted
+contrast, the air round a patient and the zeros of a stripped skull are all background.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.errors import UserError
+from zoo.geometry.grid import Grid
+
+FACE_SHARE = 0.02  # a face with less body than this shows background that goes on outside
+
+
+@dataclass(frozen=True)
+class Body:
+    """An image scaled to [0, 1] with the mask of its body, on one grid.
+
+    `image` and `mask` are float32 [X, Y, Z]; `open_faces` [3, 2] says for the low and the high end
+    of each array axis whether the image may be taken to go on as background beyond it; `centre` is
+    the centre of mass of the mask, (3,) RAS+ mm; `volume` is the mask's, mm^3.
+    """
+
+    image: Tensor
+    mask: Tensor
+    grid: Grid
+    open_faces: Tensor
+    centre: Tensor
+    volume: float
+
+    def at(self, spacing: float) -> Body:
+        """Return the body averaged over whole numbers of voxels, about `spacing` mm a side."""
+        image, grid = pool(self.image, self.grid, spacing)
+        mask, _ = pool(self.mask, self.grid, spacing)
+        return Body(smooth(image), mask, grid, self.open_faces, self.centre, self.volume)
+
+
+def find_body(image: Tensor, grid: Grid, spacing: float, name: str) -> Body:
+    """Average `image` [X, Y, Z] to about `spacing` mm, scale it to [0, 1] and find its body."""
+    if tuple(image.shape) != grid.shape:
+        raise ValueError(f"the {name} image is {tuple(image.shape)} and its grid {grid.shape}")
+    image, grid = pool(image.detach().float(), grid, spacing)
+    if not torch.isfinite(image).all():
+        raise UserError(
+            f"the {name} image holds values that are not finite; replace NaN and infinity with the "
+            "value of the background"
+        )
+    image = to_unit(image, name)
+    border = torch.cat([image.select(k, end).flatten() for k in range(3) for end in (0, -1)])
+    contrast = (image - border.median()).abs()
+    mask = (contrast >= otsu_threshold(contrast)).float()
+    faces = [[float(mask.select(k, end).mean()) for end in (0, -1)] for k in range(3)]
+    middle = grid.to_world(mask.nonzero().double().mean(dim=0)[None])[0]
+    volume = float(mask.double().sum() * torch.linalg.det(grid.linear).abs())
+    return Body(image, mask, grid, torch.tensor(faces) < FACE_SHARE, middle, volume)
+
+
+def to_unit(image: Tensor, name: str) -> Tensor:
+    """Clip to the percentiles .1 and 99.9 and scale to [0, 1]."""
+    values = image.flatten()
+    low, high = (
+        float(values.kthvalue(1 + round(q * (len(values) - 1)))[0]) for q in (0.001, 0.999)
+    )
+    if not high > low:
+        low, high = float(values.min()), float(values.max())
+    if not high > low:
+        raise UserError(
+            f"the {name} image is constant (every voxel is {low:g}): there is nothing to align; "
+            "check the file, or switch the affine start off"
+        )
+    return ((image - low) / (high - low)).clamp_(0, 1)
+
+
+def otsu_threshold(values: Tensor, bins: int = 64) -> float:
+    """Return the threshold that separates `values` in [0, 1] best into two classes."""
+    counts = torch.histc(values, bins, 0, 1).double()
+    centres = (torch.arange(bins, dtype=torch.float64) + 0.5) / bins
+    below = counts.cumsum(0)
+    above = counts.sum() - below
+    total = (counts * centres).cumsum(0)
+    apart = total / below.clamp_min(1) - (total[-1] - total) / above.clamp_min(1)
+    best = int((below * above * apart**2).argmax())
+    return (best + 1) / bins
+
+
+def pool(image: Tensor, grid: Grid, spacing: float) -> tuple[Tensor, Grid]:
+    """Average `image` [X, Y, Z] over whole numbers of voxels so that a side is about `spacing` mm.
+
+    What does not fill a block is left out, half at each end.
+    """
+    steps = [
+        max(1, min(n, round(spacing / s))) for n, s in zip(grid.shape, grid.spacing, strict=True)
+    ]
+    if max(steps) == 1:
+        return image, grid
+    change = torch.eye(4, dtype=torch.float64)
+    for k, step in enumerate(steps):
+        blocks, rest = divmod(image.shape[k], step)
+        image = image.narrow(k, rest // 2, blocks * step)
+        change[k, k] = step
+        change[k, 3] = rest // 2 + (step - 1) / 2
+    pooled = F.avg_pool3d(image[None, None], steps)[0, 0]
+    shape = (pooled.shape[0], pooled.shape[1], pooled.shape[2])
+    return pooled, Grid(shape, grid.affine @ change)
+
+
+def smooth(image: Tensor) -> Tensor:
+    """Filter [X, Y, Z] with (1 2 1) / 4 along each axis, edges repeated."""
+    for axis in range(3):
+        n = image.shape[axis]
+        before = torch.cat([image.narrow(axis, 0, 1), image.narrow(axis, 0, n - 1)], axis)
+        after = torch.cat([image.narrow(axis, 1, n - 1), image.narrow(axis, n - 1, 1)], axis)
+        image = 0.5 * image + 0.25 * (before + after)
+    return image
