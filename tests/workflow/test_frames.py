@@ -1,0 +1,161 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from zoo.errors import UserError
+from zoo.geometry import Grid
+from zoo.io.volume import Volume
+from zoo.workflow.frames import Image, IsotropicFrame, NativeFrame, ResizedFrame
+from zoo.workflow.pairs import Pair
+from zoo.workflow.phantom import make_pair, placed_grid
+
+
+def phantom(**more):
+    given = {
+        "shape": (33, 26, 15),
+        "spacing": (1.3, 1.6, 3.0),
+        "axes": "LPS",
+        "tilt_degrees": 15,
+        "moving_axes": "SRA",
+        "moving_shape": (30, 40, 36),
+        "moving_spacing": (1.5, 1.1, 1.3),
+    }
+    return make_pair(7, **(given | more))
+
+
+def as_pair(made, masks=False):
+    fixed = Volume(made.fixed, made.fixed_grid, "fixed")
+    moving = Volume(made.moving, made.moving_grid, "moving")
+    if not masks:
+        return Pair("p", fixed, (moving,))
+    return Pair(
+        "p", fixed, (moving,),
+        fixed_mask=Volume(made.fixed_labels, made.fixed_grid, "m"),
+        moving_mask=Volume(made.moving_labels, made.moving_grid, "m"),
+    )  # fmt: skip
+
+
+def work_of(frame, made, start=None, masks=False, moving=1):
+    fixed = Image(made.fixed, made.fixed_grid)
+    images = [Image(made.moving, made.moving_grid)] * moving
+    return frame(fixed, images, as_pair(made, masks), start)
+
+
+FRAMES = {
+    "isotropic": IsotropicFrame(),
+    "coarse": IsotropicFrame(spacing=2.5),
+    "native": NativeFrame(),
+    "resized": ResizedFrame((30, 28, 26)),
+}
+
+
+def world_ramp(grid):
+    """Return the world x, y, z of each voxel: [3, X, Y, Z]."""
+    voxels = torch.cartesian_prod(*[torch.arange(n).double() for n in grid.shape])
+    return grid.to_world(voxels).T.reshape(3, *grid.shape).float()
+
+
+def some_start():
+    start = torch.eye(4, dtype=torch.float64)
+    start[:3, :3] += 0.05 * torch.tensor([[1, -1, 0], [1, 0.5, 0], [0, 0, -1]])
+    start[:3, 3] = torch.tensor([4.0, -3.0, 2.0])
+    return start
+
+
+@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("with_start", [True, False])
+def test_voxel_i_of_both_channels_lies_where_the_frame_says(name, with_start):
+    """Images that hold their own world coordinates show where each voxel was read."""
+    made = phantom()
+    start = some_start() if with_start else None
+    for axis in range(3):
+        fixed = Image(world_ramp(made.fixed_grid)[axis], made.fixed_grid)
+        moving = Image(world_ramp(made.moving_grid)[axis], made.moving_grid)
+        work = FRAMES[name](fixed, [moving], as_pair(made), start)
+        voxels = torch.cartesian_prod(*[torch.arange(n).double() for n in work.grid.shape])
+        here = work.grid.to_world(voxels)
+        there = here @ work.affine[:3, :3].T + work.affine[:3, 3]
+        for channel, points, grid, margin in (
+            (1, here, made.fixed_grid, 1),
+            (0, there, made.moving_grid, 4),
+        ):
+            index = grid.to_index(points)
+            last = torch.tensor(grid.shape) - 2
+            deep = ((index > margin) & (index < last)).all(dim=1)
+            assert deep.sum() > 100
+            read = work.image[0, channel].flatten()[deep]
+            assert (read - points[deep, axis]).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_zero_displacement_is_the_start_alone(name):
+    made = phantom()
+    work = work_of(FRAMES[name], made, some_start())
+    transform = work.transform(torch.zeros(1, 3, *work.grid.shape))
+    points = made.fixed_points
+    expected = points @ some_start()[:3, :3].T + some_start()[:3, 3]
+    assert (transform.map_points(points) - expected).abs().max() < 1e-6
+
+
+def test_forward_and_reverse_transform_of_no_displacement_undo_each_other():
+    work = work_of(ResizedFrame((30, 28, 26)), phantom())
+    nothing = torch.zeros(1, 3, *work.grid.shape)
+    there, back = work.transform(nothing), work.reverse_transform(nothing)
+    points = torch.randn(20, 3, dtype=torch.float64) * 10
+    assert torch.allclose(back.map_points(there.map_points(points)), points, atol=1e-4)
+
+
+def test_resized_frame_is_interpolate_when_the_axes_agree():
+    made = phantom(moving_axes="LPS")
+    work = work_of(ResizedFrame((30, 28, 26)), made)
+    for channel, data in ((0, made.moving), (1, made.fixed)):
+        expected = F.interpolate(data[None, None], (30, 28, 26), mode="trilinear")
+        assert torch.equal(work.image[:, channel : channel + 1], expected)
+
+
+def test_isotropic_frame_has_equal_steps_of_the_finest_spacing():
+    grid = IsotropicFrame().grid(placed_grid((60, 50, 12), (1, 1.2, 5), "LAS", 20))
+    assert grid.spacing == pytest.approx((1, 1, 1), rel=0.05)
+    assert grid.axis_codes == "LAS"
+
+
+def test_isotropic_frame_leaves_an_isotropic_grid_alone():
+    grid = Grid.from_spacing((20, 20, 20), (1, 1.01, 1))
+    assert IsotropicFrame().grid(grid) is grid
+
+
+def test_isotropic_frame_grows_its_step_to_stay_within_its_voxels():
+    grid = IsotropicFrame(most_voxels=20_000).grid(placed_grid((60, 50, 40), (1, 1, 1)))
+    assert 0.8 * 20_000 < grid.voxels < 1.2 * 20_000
+
+
+@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("start", [None, torch.eye(4, dtype=torch.float64)])
+def test_masks_cover_the_body_in_each_channel(name, start):
+    work = work_of(FRAMES[name], phantom(), start, masks=True)
+    assert work.masks.shape == work.image.shape
+    assert set(work.masks.unique().tolist()) == {0.0, 1.0}
+    for channel in (0, 1):
+        body = work.masks[0, channel] > 0
+        bright = work.image[0, channel] > 200
+        assert (body & bright).sum() > 0.9 * bright.sum()
+
+
+def test_several_moving_images_are_channels_before_the_fixed_one():
+    work = work_of(IsotropicFrame(), phantom(), masks=True, moving=3)
+    assert work.image.shape[1] == work.masks.shape[1] == 4
+    assert torch.equal(work.image[0, 0], work.image[0, 2])
+
+
+def test_resized_frame_takes_one_moving_image():
+    with pytest.raises(UserError, match="one moving image"):
+        work_of(ResizedFrame((30, 28, 26)), phantom(), moving=2)
+
+
+def test_a_much_finer_moving_image_is_averaged_not_skipped_through():
+    """Noise of a 1 mm image read at 3 mm falls by averaging 27 voxels."""
+    made = phantom(shape=(12, 12, 12), spacing=(3, 3, 3), moving_shape=(36, 36, 36),
+                   moving_spacing=(1, 1, 1), moving_axes="LPS")  # fmt: skip
+    noise = Image(torch.randn(36, 36, 36), made.moving_grid)
+    work = NativeFrame()(Image(made.fixed, made.fixed_grid), [noise], as_pair(made), None)
+    assert work.image[0, 0].std() < 0.3
