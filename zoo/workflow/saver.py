@@ -31,7 +31,8 @@ class RegistrationSaver:
     """An ignite handler that writes each registration of an evaluator's run.
 
     One pair goes to `output_dir` itself, several each to a folder named after the pair. `facts` are
-    what result.json says of the model besides: its name, its weights, the plan.
+    what result.json says of the model besides: its name, its weights, the plan; one that is not
+    known before the run is a function without arguments.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class RegistrationSaver:
         result = {
             "fixed": str(pair.fixed.path),
             "moving": [str(volume.path) for volume in pair.moving],
-            **self.facts,
+            **{name: fact() if callable(fact) else fact for name, fact in self.facts.items()},
             **registration.notes,
             "figures": measured.figures,
             "labels": measured.labels,
