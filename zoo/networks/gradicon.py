@@ -1,0 +1,109 @@
+"""GradICON registration networks: uniGradICON and multiGradICON, exactly.
+
+Tian et al., "uniGradICON: A Foundation Model for Medical Image Registration" (MICCAI 2024);
+Demir et al., "multiGradICON: A Foundation Model for Multimodal Medical Image Registration" (WBIR
+2024). A registration module takes a moving and a fixed image [B, 1, X, Y, Z] to a map of the unit
+cube, fixed -> moving. The names of the attributes are those of the published state dict.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.errors import UserError
+from zoo.networks.maps import Composition, DisplacementMap, Map, displacement_in_voxels, warp
+from zoo.networks.unet import Precision, UNet
+
+SMALLEST = 65
+
+
+class FunctionFromVectorField(nn.Module):
+    """A network's displacement as a map."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, moving: Tensor, fixed: Tensor) -> Map:
+        """Return the map x -> x + u(x) of two images [B, 1, X, Y, Z]."""
+        return DisplacementMap(self.net(moving, fixed))
+
+
+class TwoStep(nn.Module):
+    """`netPhi` first, then `netPsi` on what is left: x -> phi(psi(x))."""
+
+    def __init__(self, netPhi: nn.Module, netPsi: nn.Module) -> None:
+        super().__init__()
+        self.netPhi = netPhi
+        self.netPsi = netPsi
+
+    def forward(self, moving: Tensor, fixed: Tensor) -> Map:
+        """Return the map of two images [B, 1, X, Y, Z]."""
+        return _two_step(self.netPhi, self.netPsi, moving, fixed)
+
+
+class Downsample(nn.Module):
+    """`net` on both images at half their size; its map of the unit cube is taken as it is."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, moving: Tensor, fixed: Tensor) -> Map:
+        """Return the map of two images [B, 1, X, Y, Z]."""
+        small = [F.avg_pool3d(image, 2, ceil_mode=True) for image in (moving, fixed)]
+        return self.net(*small)
+
+
+class GradICON(nn.Module):
+    """uniGradICON's network: four U-Nets, at a quarter, a half, and twice at the full size.
+
+    `width` 16 is the published network, 4 the compact one. `precision` "bfloat16" evaluates the
+    convolutions in that type when no gradients are asked for. Images are in [0, 1]; the published
+    weights were trained on arrays in the order of ITK's, [Z, Y, X] of a nibabel volume.
+    """
+
+    def __init__(self, width: int = 16, precision: Precision = "float32") -> None:
+        super().__init__()
+        if precision not in ("float32", "bfloat16"):
+            raise UserError(f"precision {precision!r} is not known; use float32 or bfloat16")
+
+        def step() -> nn.Module:
+            return FunctionFromVectorField(UNet(width, precision))
+
+        quarter_and_half = TwoStep(Downsample(step()), step())
+        self.netPhi = TwoStep(Downsample(quarter_and_half), step())
+        self.netPsi = step()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the displacement [B, 3, X, Y, Z] in voxels of `image` [B, 2, X, Y, Z].
+
+        Channel 0 is the moving image, channel 1 the fixed one: fixed(i) ~ moving(i + d(i)).
+        """
+        return displacement_in_voxels(self.map(image[:, :1], image[:, 1:]).on_grid(image.shape[2:]))
+
+    def both_directions(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return forward(image), and the same for the swapped pair: moving(i) ~ fixed(i + d(i))."""
+        return self(image), self(image.flip(1))
+
+    def map(self, moving: Tensor, fixed: Tensor) -> Map:
+        """Return the map of two images [B, 1, X, Y, Z] as a function of points of the unit cube."""
+        if moving.shape[1] != 1 or fixed.shape != moving.shape:
+            raise UserError(
+                "a GradICON network takes one moving and one fixed image of one size, not "
+                f"{tuple(moving.shape)} and {tuple(fixed.shape)}"
+            )
+        if min(fixed.shape[2:]) < SMALLEST:
+            raise UserError(
+                f"a GradICON network needs at least {SMALLEST} voxels along each axis, not "
+                f"{'x'.join(map(str, fixed.shape[2:]))}: resize the images, as the bundle does"
+            )
+        return _two_step(self.netPhi, self.netPsi, moving, fixed)
+
+
+def _two_step(net_phi: nn.Module, net_psi: nn.Module, moving: Tensor, fixed: Tensor) -> Map:
+    """Return phi after psi, psi found between the moving image warped by phi and the fixed one."""
+    phi = net_phi(moving, fixed)
+    warped = warp(moving, phi.on_grid(fixed.shape[2:]))
+    return Composition(phi, net_psi(warped, fixed))
