@@ -9,23 +9,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from zoo.geometry.sampling import identity_index, sample
+from zoo.networks.maps import DisplacementMap, last_index, unit_grid
 
-Map = Callable[[Tensor], Tensor]
+Points = Callable[[Tensor], Tensor]
 
 
-def field_map(displacement: Tensor) -> Map:
-    """Return the map x -> x + u(x) of a displacement [B, 3, X, Y, Z] in voxels, linear between.
-
-    Beyond the border the outermost displacement is repeated.
-    """
-    last = _last_index(displacement.shape[2:]).to(displacement)
-    step = displacement / last
-
-    def move(points: Tensor) -> Tensor:
-        return points + sample(step, points * last)
-
-    return move
+def field_map(displacement: Tensor) -> DisplacementMap:
+    """Return the map x -> x + u(x) of a displacement [B, 3, X, Y, Z] in voxels, linear between."""
+    return DisplacementMap(displacement / last_index(displacement.shape[2:], displacement))
 
 
 def consistency_points(
@@ -37,11 +28,11 @@ def consistency_points(
     the CPU for the whole grid, so that a seed gives the same points on every device.
     """
     noise = torch.randn(1, 3, *shape, generator=generator)
-    points = identity_index(shape) / _last_index(shape) + 2 * noise / shape[-1]
+    points = unit_grid(shape, noise) + 2 * noise / shape[-1]
     return points[:, :, ::stride, ::stride, ::stride].contiguous()
 
 
-def gradicon(forward: Map, reverse: Map, points: Tensor, delta: float = 1e-3) -> Tensor:
+def gradicon(forward: Points, reverse: Points, points: Tensor, delta: float = 1e-3) -> Tensor:
     """Return the gradient inverse consistency of two maps at `points` [B, 3, x, y, z], a scalar.
 
     The error is e(x) = x - forward(reverse(x)), zero for inverse maps; what is penalised is its
@@ -92,7 +83,3 @@ class GradientPenalty(nn.Module):
     def forward(self, displacement: Tensor) -> Tensor:
         """Return the penalty, a scalar, of a field [B, 3, X, Y, Z] in voxels."""
         return gradient_penalty(displacement)
-
-
-def _last_index(shape: Sequence[int]) -> Tensor:
-    return torch.tensor([max(n - 1, 1) for n in shape]).view(1, 3, 1, 1, 1)
