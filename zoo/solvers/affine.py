@@ -23,7 +23,7 @@ from zoo.solvers.overlay import Overlay
 
 Kind = Literal["none", "com", "rigid", "affine"]
 
-LEVELS = ((24, 10_000), (48, 30_000), (80, 60_000))  # voxels across the field of view, points
+LEVELS = ((24, 5_000), (48, 15_000), (80, 30_000))  # voxels across the field of view, points
 TURN = 0.5  # rad, between the rotations that are tried
 TURNED_STARTS = 4  # that are optimised, besides those without a rotation
 NEEDED_GAIN = 0.1  # of the information there is: with less to gain the images are aligned already

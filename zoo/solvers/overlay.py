@@ -27,24 +27,20 @@ class Overlay:
 
     A map takes up to twelve numbers, all in mm: three for the shift, three for the rotation and
     six for the stretch, the last nine as the distance they move a point at the body's radius.
-    All zero is the map that lays one centre of mass on the other.
+    All zero is the map that lays one centre of mass on the other. Similarity is the mean of both
+    directions, so that the answer does not depend on which image is called fixed.
     """
 
     def __init__(self, fixed: Body, moving: Body, samples: int) -> None:
         self.fixed, self.moving = fixed, moving
-        shape = torch.tensor(fixed.grid.shape, dtype=torch.float64)
-        index = spread_points(samples) * shape - 0.5
-        image, mask = _read(torch.stack([fixed.image, fixed.mask]), index)
-        self.points = fixed.grid.to_world(index)
-        self.rows = (image * (BINS - 1)).round().long() * (BINS + TAPS - 1)
-        self.weight = mask / mask.sum().clamp_min(1e-9)
-        self.smaller = min(1.0, moving.volume / fixed.volume)
+        self.forward = View(fixed, moving, samples)
+        self.backward = View(moving, fixed, samples)
 
     @cached_property
     def radius(self) -> float:
         """The root mean square distance of the fixed body from its centre, mm."""
-        apart = (self.points - self.fixed.centre).square().sum(1)
-        return max(float((apart * self.weight).sum().sqrt()), 1e-3)
+        apart = (self.forward.points - self.fixed.centre).square().sum(1)
+        return max(float((apart * self.forward.weight).sum().sqrt()), 1e-3)
 
     def matrix(self, parameters: Tensor) -> Tensor:
         """Return the 4x4 map fixed -> moving, RAS+ mm, of 3, 6 or 12 parameters in mm.
@@ -62,21 +58,19 @@ class Overlay:
 
     def motion(self, matrix: Tensor) -> float:
         """Return how far `matrix` moves the fixed body on average, mm."""
-        moved = self.points @ matrix[:3, :3].T + matrix[:3, 3]
-        return float(((moved - self.points).norm(dim=1) * self.weight).sum())
+        points = self.forward.points
+        moved = points @ matrix[:3, :3].T + matrix[:3, 3]
+        return float(((moved - points).norm(dim=1) * self.forward.weight).sum())
 
     def compare(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
         """Return normalised mutual information (1 to 2) and overlap (0 to 1) under a 4x4 map.
 
-        The overlap is the part of the fixed body inside the moving field of view, over what the
-        smaller of the two bodies allows.
+        The overlap is the part of a body inside the other image's field of view, the larger of
+        the two directions: a small image may lie within a large one.
         """
-        to_index = self.moving.grid.inverse @ matrix
-        index = self.points @ to_index[:3, :3].T + to_index[:3, 3]
-        (values,) = _read(self.moving.image[None], index)
-        inside, known = _inside(index, self.moving)
-        overlap = (self.weight * inside).sum() / self.smaller
-        return information(joint_histogram(self.rows, values, known)), overlap.clamp_max(1)
+        there, overlap = self.forward.compare(matrix)
+        back, overlap_back = self.backward.compare(torch.linalg.inv(matrix))
+        return (there + back) / 2, torch.maximum(overlap, overlap_back)
 
     def quality(self, matrix: Tensor) -> Tensor:
         """Return the information above none, less what a lost overlap costs."""
@@ -87,6 +81,28 @@ class Overlay:
         """Return what the optimiser lowers: lost quality, and a little for turn and stretch."""
         bent = (parameters[3:] / self.radius).square().sum()
         return PRIOR * bent - self.quality(self.matrix(parameters))
+
+
+class View:
+    """Points of one body, ready to be compared with what another image holds there."""
+
+    def __init__(self, body: Body, other: Body, samples: int) -> None:
+        shape = torch.tensor(body.grid.shape, dtype=torch.float64)
+        index = spread_points(samples) * shape - 0.5
+        image, mask = _read(torch.stack([body.image, body.mask]), index)
+        self.other = other
+        self.points = body.grid.to_world(index)
+        self.rows = (image * (BINS - 1)).round().long() * (BINS + TAPS - 1)
+        self.weight = mask / mask.sum().clamp_min(1e-9)
+
+    def compare(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mutual information and the share of the body inside the other field of view."""
+        to_index = self.other.grid.inverse @ matrix
+        index = self.points @ to_index[:3, :3].T + to_index[:3, 3]
+        (values,) = _read(self.other.image[None], index)
+        inside, known = _inside(index, self.other)
+        overlap = (self.weight * inside).sum()
+        return information(joint_histogram(self.rows, values, known)), overlap
 
 
 def spread_points(count: int) -> Tensor:
