@@ -76,12 +76,18 @@ class Condition:
         row = torch.zeros(len(self.options))
         for name, weight in choice.items():
             if name == UNKNOWN and self.mixes:
-                row += float(weight) / len(self.options)
+                row += self._number(weight) / len(self.options)
             elif name in self.options:
-                row[self.options.index(name)] += float(weight)
+                row[self.options.index(name)] += self._number(weight)
             else:
                 raise UserError(f"the {self.name} {name!r} is not known; {self._advice(str(name))}")
         return row
+
+    def _number(self, weight: float) -> float:
+        try:
+            return float(weight)
+        except (TypeError, ValueError):
+            raise UserError(f"the weight {weight!r} of a {self.name} is not a number") from None
 
     def _normalised(self, weights: Tensor) -> Tensor:
         """Check weights [B, n] and bring each row to the sum one."""
