@@ -12,7 +12,11 @@ from torch import Tensor, nn
 from zoo.errors import UserError
 from zoo.geometry import Transform, invert
 from zoo.io.volume import Volume
+from zoo.losses import LNCC, MINDSSC, Similarity, SquaredLNCC, similarity_named
 from zoo.solvers.affine import AffineStart, affine_start
+from zoo.solvers.instance import Pair as InstancePair
+from zoo.solvers.instance_field import refine_field
+from zoo.solvers.instance_weights import refine_weights
 from zoo.workflow.frames import Frame, Image, Work
 from zoo.workflow.pairs import Pair
 from zoo.workflow.registration import Registration
@@ -111,6 +115,95 @@ class SolverInferer(PairInferer):
         """Return the transform; a solver has no inverse of its own."""
         network.progress = progress  # type: ignore[assignment]
         return work.transform(network(work.image, masks=work.masks)), None
+
+
+class GradICONInferer(PairInferer):
+    """For GradICON networks: both directions when asked, refinement when asked.
+
+    `refine` is the number of steps of instance optimisation (0: prediction only). `refine_mode`
+    "weights" is the published one; "field" moves the predicted displacement itself and is far
+    cheaper. `similarity` is what it compares with: lncc, lncc2 or mind.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        *,
+        refine: int = 0,
+        refine_mode: Literal["weights", "field"] = "field",
+        similarity: str = "lncc",
+        **more: Any,
+    ) -> None:
+        super().__init__(frame, **more)
+        if refine < 0:
+            raise UserError(f"--refine {refine} must be 0 (prediction only) or more steps")
+        if refine_mode not in ("weights", "field"):
+            raise UserError(f"--refine-mode {refine_mode!r} is not known; use field or weights")
+        self.refine = refine
+        self.refine_mode = refine_mode
+        if similarity not in COARSE:
+            raise UserError(f"--similarity {similarity!r} is unknown; use {', '.join(COARSE)}")
+        self.similarity = similarity
+
+    def register(
+        self, work: Work, network: nn.Module, progress: Progress
+    ) -> tuple[Transform, Transform | None]:
+        """Return the transform, and the one of the reverse pass when it is asked for.
+
+        The published weights were trained on [Z, Y, X] arrays, as ITK hands them out.
+        """
+        image = _itk_order(work.image)
+        if self.refine and self.refine_mode == "weights":
+            found = refine_weights(
+                network,
+                _instance_pair(work),
+                steps=self.refine,
+                similarity=similarity_named(self.similarity),
+                progress=progress,
+            )
+            fields = [found.displacement, found.reverse]
+        else:
+            fields = [network(image)]
+            if self.inverse or self.refine:
+                fields.append(network(image.flip(1)))
+        if self.refine and self.refine_mode == "field":
+            found = refine_field(
+                fields[0],
+                _instance_pair(work),
+                reverse=fields[1],
+                steps=self.refine,
+                similarity=COARSE[self.similarity](),
+                progress=progress,
+            )
+            fields = [found.displacement, found.reverse]
+        there, *back = [_itk_order(field).flip(1) for field in fields if field is not None]
+        inverse = work.reverse_transform(back[0]) if self.inverse else None
+        return work.transform(there), inverse
+
+
+COARSE: dict[str, Callable[[], Similarity]] = {
+    "lncc": lambda: LNCC(3),
+    "lncc2": lambda: SquaredLNCC(3),
+    "mind": MINDSSC,
+}
+"""The similarities as the refinement of the field takes them, on a grid twice as coarse."""
+
+
+def _itk_order(tensor: Tensor) -> Tensor:
+    """Return [B, C, X, Y, Z] as [B, C, Z, Y, X], or back."""
+    return tensor.permute(0, 1, 4, 3, 2).contiguous()
+
+
+def _instance_pair(work: Work) -> InstancePair:
+    """Return a pair of one moving image for instance optimisation, in ITK's axis order."""
+    image = _itk_order(work.image)
+    masks = None if work.masks is None else _itk_order(work.masks)
+    return InstancePair(
+        moving=image[:, :1],
+        fixed=image[:, 1:],
+        moving_mask=None if masks is None else masks[:, :1],
+        fixed_mask=None if masks is None else masks[:, 1:],
+    )
 
 
 def _described(start: AffineStart | None) -> dict[str, Any]:
