@@ -153,6 +153,7 @@ class GradICONInferer(PairInferer):
         The published weights were trained on [Z, Y, X] arrays, as ITK hands them out.
         """
         image = _itk_order(work.image)
+        reverse: Tensor | None = None
         if self.refine and self.refine_mode == "weights":
             found = refine_weights(
                 network,
@@ -161,24 +162,25 @@ class GradICONInferer(PairInferer):
                 similarity=similarity_named(self.similarity),
                 progress=progress,
             )
-            fields = [found.displacement, found.reverse]
+            displacement, reverse = found.displacement, found.reverse
         else:
-            fields = [network(image)]
+            displacement = network(image)
             if self.inverse or self.refine:
-                fields.append(network(image.flip(1)))
+                reverse = network(image.flip(1))
         if self.refine and self.refine_mode == "field":
             found = refine_field(
-                fields[0],
+                displacement,
                 _instance_pair(work),
-                reverse=fields[1],
+                reverse=reverse,
                 steps=self.refine,
                 similarity=COARSE[self.similarity](),
                 progress=progress,
             )
-            fields = [found.displacement, found.reverse]
-        there, *back = [_itk_order(field).flip(1) for field in fields if field is not None]
-        inverse = work.reverse_transform(back[0]) if self.inverse else None
-        return work.transform(there), inverse
+            displacement, reverse = found.displacement, found.reverse
+        inverse = None
+        if self.inverse and reverse is not None:
+            inverse = work.reverse_transform(_itk_order(reverse).flip(1))
+        return work.transform(_itk_order(displacement).flip(1)), inverse
 
 
 COARSE: dict[str, Callable[[], Similarity]] = {
