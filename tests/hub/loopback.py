@@ -309,7 +309,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, data: bytes, headers: dict[str, str] | None = None) -> None:
         headers = dict(headers or {})
-        start = self._range_start(len(data), headers) if status == 200 else 0
+        start = self._range_start(headers) if status == 200 else 0
+        if start > len(data):
+            return self._send(416, b"")
         if start:
             status = 206
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
@@ -335,12 +337,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.connection.shutdown(1)
 
-    def _range_start(self, size: int, headers: dict[str, str]) -> int:
+    def _range_start(self, headers: dict[str, str]) -> int:
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         unless = self.headers.get("If-Range")
         if wanted is None or (unless and unless != headers.get("ETag")):
             return 0
-        return int(wanted[1]) if int(wanted[1]) < size else 0
+        return int(wanted[1])
 
 
 _NAME = r"(?P<repo>[\w.-]+/[\w.-]+)"

@@ -167,6 +167,8 @@ def _explain(url: str, part: Path, error: Exception) -> None:
             part.unlink(missing_ok=True)
             return
         reason = _STATUS.get(error.code, "the server failed; try again later")
+        if error.code // 100 == 3:  # urllib itself follows nothing but http, https and ftp
+            reason = f"it redirects from {urlsplit(url).scheme} to something else: refused"
         raise UserError(f"cannot fetch {url}: {error.code}: {reason}") from error
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         part.unlink(missing_ok=True)

@@ -1,0 +1,152 @@
+"""Pulling from the authors, from an address and from a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+
+import numpy as np
+import pytest
+from loopback import sha256
+from safetensors.numpy import save
+
+from zoo.errors import UserError
+from zoo.hub import pull as module
+from zoo.hub.catalogue import Upstream, find_variant
+from zoo.hub.lock import lock_path, read_lock
+from zoo.hub.pull import pull
+from zoo.hub.weights import find_weights, sha256_of
+
+WEIGHTS = save({"a": np.arange(1000, dtype=np.float32)})
+OTHER = save({"a": np.zeros(1000, dtype=np.float32)})
+NAME = "unigradicon:official"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def address(hub, home):
+    hub.files["w.safetensors"] = WEIGHTS
+    return f"{hub.url}/files/w.safetensors"
+
+
+@pytest.fixture
+def upstream(monkeypatch, address):
+    """The catalogue with an upstream of ours: call it with the sha256 it should know."""
+
+    def know(digest):
+        model, variant = find_variant(NAME)
+        changed = dataclasses.replace(variant, upstream=Upstream(address, digest))
+        monkeypatch.setattr(module, "find_variant", lambda spec: (model, changed))
+
+    return know
+
+
+def placed(home):
+    return [p for p in home.rglob("*") if p.is_file() and p.suffix not in (".lock", ".json")]
+
+
+def test_upstream_is_the_default_until_the_weights_are_published(home, upstream, capsys):
+    upstream(sha256(WEIGHTS))
+    entry = pull("unigradicon")
+    assert entry.checked == "the catalogue"
+    assert entry.source == "upstream"
+    assert "unverified" not in capsys.readouterr().out
+    assert find_weights("unigradicon").path.read_bytes() == WEIGHTS
+    assert placed(home) == [find_weights("unigradicon").path]  # the download is not kept twice
+
+
+def test_a_wrong_sha256_in_the_catalogue_refuses_the_file(home, upstream):
+    upstream("0" * 64)
+    with pytest.raises(UserError, match="is refused: by the catalogue its sha256 is 0000"):
+        pull("unigradicon")
+    assert placed(home) == []
+    assert not lock_path().exists()
+
+
+def test_an_unverified_file_is_noted_and_must_come_again_the_same(home, hub, upstream, capsys):
+    upstream(None)
+    entry = pull("unigradicon")
+    assert f"{NAME} is unverified" in capsys.readouterr().out
+    assert entry.checked == "nothing yet"
+    assert read_lock().pins == {entry.origin: sha256(WEIGHTS)}
+    asked = len(hub.requests)
+    assert pull("unigradicon") == entry
+    assert len(hub.requests) == asked
+    find_weights("unigradicon").path.unlink()
+    hub.files["w.safetensors"] = OTHER
+    with pytest.raises(UserError, match="by an earlier pull its sha256 is"):
+        pull("unigradicon")
+    assert placed(home) == []
+    hub.files["w.safetensors"] = WEIGHTS
+    assert pull("unigradicon").checked == "an earlier pull"
+
+
+def test_an_address_and_a_file_are_sources_too(home, address, tmp_path):
+    assert pull("unigradicon", address).source == "url"
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(OTHER)
+    entry = pull("unigradicon", str(own))
+    assert (entry.source, entry.sha256) == ("file", sha256(OTHER))
+    assert own.read_bytes() == OTHER
+    assert find_weights("unigradicon").path.read_bytes() == OTHER
+
+
+def test_a_truncated_file_is_refused_and_the_earlier_weights_stay(home, address, tmp_path):
+    pull("unigradicon", address)
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(WEIGHTS[:-1])
+    with pytest.raises(UserError, match="is truncated"):
+        pull("unigradicon", str(bad))
+    assert bad.exists()  # the user's own file is the user's
+    assert sha256_of(find_weights("unigradicon").path) == sha256(WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("spec", "source", "revision", "problem"),
+    [
+        ("nothing", None, None, "no model is called 'nothing'; there are mcbo"),
+        ("mcbo", None, None, "mcbo has no weights"),
+        ("unigradicon:huge", None, None, "there are unigradicon:official, unigradicon:compact"),
+        ("unigradicon:compact", None, None, "not published yet"),
+        ("unigradicon:compact", "upstream", None, "it has no upstream"),
+        ("unigradicon", "nowhere.trch", None, "no such file; give hub, upstream, a file"),
+        ("unigradicon", "http://example.org/w.safetensors", None, "not an https address"),
+        ("unigradicon", "upstream", "0.1.0", "--revision 0.1.0 goes with --source hub"),
+    ],
+)
+def test_what_cannot_be_pulled_is_said(home, spec, source, revision, problem):
+    with pytest.raises(UserError, match=problem):
+        pull(spec, source, revision)
+
+
+def test_a_full_disk_while_placing_leaves_nothing(home, tmp_path):
+    """On a file system of one MiB, where the machine lets us make one."""
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(save({"a": np.zeros(500_000, np.float32)}))
+    home.mkdir()
+    script = (
+        f"mount -t tmpfs -o size=1m none {home} && python -m zoo pull unigradicon --source {own};"
+        f"echo code $?; find {home} -type f -size +0"
+    )
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, check=False
+    )
+    if "code" not in done.stdout or "mount" in done.stderr:
+        pytest.skip("no small file system can be made here")
+    assert "disk is full" in done.stderr
+    assert done.stdout.split() == ["code", "2"]
+
+
+def test_a_lock_file_of_somebody_else_is_not_overwritten(home, address):
+    lock_path().parent.mkdir(parents=True)
+    lock_path().write_text("[]")
+    with pytest.raises(UserError, match="is no lock file of regzoo"):
+        pull("unigradicon", address)
+    assert json.loads(lock_path().read_text()) == []
