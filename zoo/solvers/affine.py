@@ -147,9 +147,10 @@ def optimise(overlay: Overlay, start: Tensor) -> Tensor:
     """Return the parameters (mm) that lower the cost from `start`, by L-BFGS."""
 
     def cost(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        p = torch.tensor(parameters, requires_grad=True)
-        value = overlay.cost(p)
-        (slope,) = torch.autograd.grad(value, p)
+        with torch.enable_grad():
+            p = torch.tensor(parameters, requires_grad=True)
+            value = overlay.cost(p)
+            (slope,) = torch.autograd.grad(value, p)
         return 1e3 * float(value.detach()), 1e3 * slope.numpy()
 
     options = {"maxiter": 50, "ftol": 1e-5, "gtol": 1e-3}

@@ -1,0 +1,229 @@
+import math
+
+import pytest
+import torch
+
+from zoo.errors import UserError
+from zoo.geometry.grid import Grid
+from zoo.solvers.affine import STRETCH_LIMIT, affine_start, choose
+from zoo.solvers.moments import find_body
+from zoo.solvers.overlay import Overlay
+from zoo.workflow.phantom import placed_grid
+
+SIZE = torch.tensor([62.0, 78.0, 58.0], dtype=torch.float64)  # half-widths of the body, mm
+
+
+def anatomy(points):
+    """An ellipsoid with organs, bright and dark, as a function of world points (n, 3) mm."""
+    generator = torch.Generator().manual_seed(5)
+    body = torch.sigmoid((1 - (points / SIZE).norm(dim=1)) * 25)
+    inner = torch.zeros(len(points), dtype=torch.float64)
+    for _ in range(14):
+        centre = (torch.rand(3, generator=generator, dtype=torch.float64) - 0.5) * 1.2 * SIZE
+        width = 8 + 12 * torch.rand(1, generator=generator, dtype=torch.float64)
+        sign = 1 if torch.rand(1, generator=generator) > 0.4 else -0.8
+        inner += sign * torch.exp(-((points - centre).square().sum(1)) / (2 * width**2))
+    return body * (1 + 0.7 * torch.tanh(inner))
+
+
+def draw(grid, matrix=None, noise=0.03):
+    """Draw the anatomy moved by a 4x4 world matrix: the value at y is that at inv(matrix) y."""
+    points = grid.to_world(torch.cartesian_prod(*[torch.arange(n) for n in grid.shape]))
+    if matrix is not None:
+        back = torch.linalg.inv(matrix)
+        points = points @ back[:3, :3].T + back[:3, 3]
+    image = anatomy(points).float().view(grid.shape)
+    return image + noise * torch.randn(grid.shape, generator=torch.Generator().manual_seed(0))
+
+
+def world_map(turn=(0, 0, 0), scale=(1, 1, 1), shift=(0, 0, 0)):
+    """A 4x4 map: scaled along the axes, turned by degrees about an axis, shifted by mm."""
+    x, y, z = (math.radians(t) for t in turn)
+    skew = torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]], dtype=torch.float64)
+    matrix = torch.eye(4, dtype=torch.float64)
+    matrix[:3, :3] = torch.matrix_exp(skew) @ torch.diag(torch.tensor(scale, dtype=torch.float64))
+    matrix[:3, 3] = torch.tensor(shift, dtype=torch.float64)
+    return matrix
+
+
+def error(found, truth):
+    """Mean distance between two maps over the body, mm."""
+    random = torch.Generator().manual_seed(1)
+    points = (torch.rand(500, 3, generator=random, dtype=torch.float64) * 2 - 1) * SIZE
+    points = points[(points / SIZE).norm(dim=1) < 1]
+    change = found - truth
+    return float((points @ change[:3, :3].T + change[:3, 3]).norm(dim=1).mean())
+
+
+def placed(shape, spacing, axes="RAS", tilt=0.0, centre=(0, 0, 0)):
+    """A grid about a world point."""
+    shift = torch.eye(4, dtype=torch.float64)
+    shift[:3, 3] = torch.tensor(centre, dtype=torch.float64)
+    return placed_grid(shape, spacing, axes, tilt).moved(shift)
+
+
+FIXED = placed((52, 64, 50), (3, 3, 3))
+TRUTH = world_map((8, -6, 10), (1.1, 0.92, 1.04), (12, -7, 9))
+TARGETS = {
+    "same": placed((56, 66, 54), (3, 3, 3), centre=(10, -5, 10)),
+    "LAS": placed((56, 66, 54), (3, 3, 3), "LAS", centre=(10, -5, 10)),
+    "permuted": placed((54, 56, 66), (3, 3, 3), "SLA", centre=(10, -5, 10)),
+    "oblique, anisotropic": placed((88, 104, 36), (2, 2, 5), "LPS", 25, (10, -5, 10)),
+    "large": placed((80, 80, 80), (3.5, 3.5, 3.5), centre=(40, -40, 30)),
+}
+
+
+@pytest.mark.parametrize("grid", TARGETS.values(), ids=TARGETS)
+def test_a_known_map_is_found_on_every_kind_of_grid(grid):
+    start = affine_start(draw(FIXED), FIXED, draw(grid, TRUTH), grid)
+    assert start.kind == "affine"
+    assert error(torch.eye(4), TRUTH) > 15
+    assert error(start.matrix, TRUTH) < 0.4
+
+
+@pytest.mark.parametrize(
+    ("truth", "kind"),
+    [
+        (world_map((30, 0, 0), shift=(50, 0, 0)), "rigid"),
+        (world_map((-17, 17, 18), shift=(0, -35, 35)), "rigid"),
+        (world_map(scale=(0.8, 0.8, 0.8)), "affine"),
+        (world_map(scale=(1.25, 1.25, 1.25), shift=(5, 5, 5)), "affine"),
+    ],
+    ids=["30 degrees, 50 mm", "30 degrees about an oblique axis, 49 mm", "scale .8", "scale 1.25"],
+)
+def test_large_maps_are_found(truth, kind):
+    grid = placed((70, 76, 68), (3, 3, 3), centre=truth[:3, 3].tolist())
+    start = affine_start(draw(FIXED), FIXED, draw(grid, truth), grid, kind)
+    assert start.kind == kind
+    assert error(start.matrix, truth) < 0.4
+
+
+@pytest.mark.parametrize(
+    "contrast",
+    [lambda v: 1.5 - v, lambda v: (v - 0.9).abs(), lambda v: -1000 + 1040 * v.clamp(0, 1.2)],
+    ids=["inverted", "folded", "like CT"],
+)
+def test_the_contrast_does_not_matter(contrast):
+    grid = TARGETS["LAS"]
+    start = affine_start(draw(FIXED), FIXED, contrast(draw(grid, TRUTH)), grid)
+    assert error(start.matrix, TRUTH) < 0.8
+
+
+@pytest.mark.parametrize("half", [slice(0, 27), slice(27, 54)], ids=["lower", "upper"])
+@pytest.mark.parametrize("cut", ["fixed", "moving"])
+def test_half_of_the_slices_are_enough(half, cut):
+    truth = world_map((6, -4, 8), shift=(8, -6, 5))
+    grid = TARGETS["same"]
+    change = torch.eye(4, dtype=torch.float64)
+    change[2, 3] = half.start
+    part = Grid((*grid.shape[:2], 27), grid.affine @ change)
+    if cut == "moving":
+        start = affine_start(draw(FIXED), FIXED, draw(part, truth), part, "rigid")
+        assert error(start.matrix, truth) < 1
+    else:
+        back = torch.linalg.inv(truth)
+        start = affine_start(draw(part, truth), part, draw(FIXED), FIXED, "rigid")
+        assert error(torch.linalg.inv(start.matrix), torch.linalg.inv(back)) < 1
+
+
+def test_aligned_images_are_left_alone():
+    grid = placed((74, 84, 40), (2, 2, 4), "LPS", 15)
+    start = affine_start(draw(FIXED), FIXED, 1.5 - draw(grid), grid)
+    assert (start.kind, start.shift) == ("none", 0)
+    assert torch.equal(start.matrix, torch.eye(4, dtype=torch.float64))
+    assert "aligned already" in start.reason
+
+
+def test_swapping_the_images_gives_the_inverse():
+    grid = TARGETS["oblique, anisotropic"]
+    fixed, moving = draw(FIXED), draw(grid, TRUTH)
+    there = affine_start(fixed, FIXED, moving, grid)
+    back = affine_start(moving, grid, fixed, FIXED)
+    assert error(back.matrix @ there.matrix, torch.eye(4)) < 0.2
+
+
+def test_the_number_of_threads_does_not_matter():
+    grid = TARGETS["oblique, anisotropic"]
+    fixed, moving = draw(FIXED), draw(grid, TRUTH)
+    before = torch.get_num_threads()
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.append(affine_start(fixed, FIXED, moving, grid, "rigid").matrix)
+    torch.set_num_threads(before)
+    assert error(found[0], found[1]) < 1e-3
+
+
+def test_centre_of_mass_alone_is_a_shift():
+    truth = world_map(shift=(20, -13, 31))
+    grid = placed((52, 64, 50), (3, 3, 3), "LPS", centre=(20, -13, 31))
+    start = affine_start(draw(FIXED), FIXED, draw(grid, truth), grid, "com")
+    assert start.kind == "com"
+    assert torch.equal(start.matrix[:3, :3], torch.eye(3, dtype=torch.float64))
+    assert error(start.matrix, truth) < 0.5
+
+
+def test_figures_tell_before_and_after():
+    grid = TARGETS["large"]
+    start = affine_start(draw(FIXED), FIXED, draw(grid, TRUTH), grid)
+    assert 1 < start.similarity[0] < start.similarity[1] < 2
+    assert 0 <= start.overlap[0] <= start.overlap[1] <= 1
+    assert start.shift == pytest.approx(error(torch.eye(4), TRUTH), rel=0.15)
+    assert start.matrix.dtype == torch.float64
+    assert start.reason.startswith("affine: ")
+
+
+def test_works_where_gradients_are_switched_off():
+    grid = TARGETS["LAS"]
+    with torch.no_grad():
+        start = affine_start(draw(FIXED), FIXED, draw(grid, TRUTH), grid)
+    assert error(start.matrix, TRUTH) < 0.4
+
+
+@pytest.mark.parametrize("kind", ["auto", "rigid", "affine"])
+def test_unrelated_images_get_no_worse(kind):
+    generator = torch.Generator().manual_seed(4)
+    fixed, moving = (torch.rand(24, 24, 24, generator=generator) for _ in range(2))
+    grid = Grid.from_spacing((24, 24, 24), (4, 4, 4))
+    start = affine_start(fixed, grid, moving, grid, kind)
+    assert start.similarity[1] >= start.similarity[0]
+    assert start.overlap[1] >= 0.4
+    if kind == "auto":
+        assert start.kind == "none"
+
+
+def test_a_map_that_fits_worse_or_stretches_too_far_is_never_chosen():
+    body = find_body(draw(FIXED), FIXED, 3, "fixed")
+    overlay = Overlay(body, body, 5000)
+    bad = {
+        "none": world_map(),
+        "com": world_map(shift=(6, 0, 0)),
+        "rigid": world_map((20, 0, 0)),
+        "affine": world_map(scale=(0.8, 1, 1)),
+    }
+    assert choose(overlay, bad, "affine").kind == "none"
+    stretched = {"none": world_map(shift=(40, 0, 0)), "affine": world_map(scale=(1.01, 1, 1))}
+    assert choose(overlay, stretched, "affine").kind == "affine"
+    stretched["affine"] = world_map(scale=(STRETCH_LIMIT * 1.01, 1, 1))
+    assert choose(overlay, stretched, "affine").kind == "none"
+
+
+def test_none_is_obeyed():
+    grid = TARGETS["same"]
+    start = affine_start(draw(FIXED), FIXED, draw(grid, TRUTH), grid, "none")
+    assert start.kind == "none"
+    assert start.similarity[0] == start.similarity[1]
+
+
+@pytest.mark.parametrize("which", ["fixed", "moving"])
+def test_a_constant_image_is_an_error(which):
+    image, constant = draw(FIXED), torch.zeros(FIXED.shape)
+    images = (constant, image) if which == "fixed" else (image, constant)
+    with pytest.raises(UserError, match=f"the {which} image is constant"):
+        affine_start(images[0], FIXED, images[1], FIXED)
+
+
+def test_an_unknown_kind_is_an_error():
+    image = draw(FIXED)
+    with pytest.raises(UserError, match="'similarity' is not known; choose one of auto, none"):
+        affine_start(image, FIXED, image, FIXED, "similarity")

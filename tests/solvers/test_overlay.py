@@ -1,0 +1,116 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.interpolate import BSpline
+from scipy.stats import entropy
+
+from zoo.geometry.grid import Grid
+from zoo.solvers.moments import find_body
+from zoo.solvers.overlay import BINS, Overlay, information, joint_histogram, spread_points
+from zoo.workflow.phantom import make_pair
+
+
+@pytest.fixture(scope="module")
+def overlay():
+    pair = make_pair(3, shape=(32, 34, 30), spacing=(4, 4, 5), contrasts=("t1", "t2"))
+    fixed = find_body(pair.fixed, pair.fixed_grid, 4, "fixed")
+    moving = find_body(pair.moving, pair.moving_grid, 4, "moving")
+    return Overlay(fixed.at(4), moving.at(4), 4000)
+
+
+def test_points_fill_the_cube_evenly():
+    points = spread_points(4096).numpy()
+    counts, _ = np.histogramdd(points, bins=8, range=[(0, 1)] * 3)
+    assert counts.std() < 1.8  # of 8 points on average; chance would give 2.8
+
+
+def test_histogram_is_the_parzen_estimate_with_a_cubic_spline():
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand(300, generator=generator, dtype=torch.float64)
+    bins = torch.randint(BINS, (300,), generator=generator)
+    weight = torch.rand(300, generator=generator, dtype=torch.float64)
+    wanted = np.zeros((BINS, BINS + 3))
+    kernel = BSpline.basis_element([-2, -1, 0, 1, 2], extrapolate=False)
+    for row, value, w in zip(bins, values, weight, strict=True):
+        distance = np.arange(-1, BINS + 2) - float(value) * (BINS - 1)
+        wanted[row] += float(w) * np.nan_to_num(kernel(distance))
+    found = joint_histogram(bins * (BINS + 3), values, weight)
+    np.testing.assert_allclose(found.numpy(), wanted / wanted.sum(), atol=1e-12)
+
+
+def test_information_is_the_ratio_of_the_entropies():
+    joint = torch.rand(BINS, BINS + 3, dtype=torch.float64)
+    joint = joint / joint.sum()
+    p = joint.numpy()
+    wanted = (entropy(p.sum(0)) + entropy(p.sum(1))) / entropy(p.ravel())
+    assert float(information(joint)) == pytest.approx(wanted, abs=1e-7)
+    alone = torch.outer(joint.sum(1), joint.sum(0))
+    assert float(information(alone)) == pytest.approx(1, abs=1e-6)
+
+
+def test_slope_of_the_cost_is_that_of_finite_differences(overlay):
+    generator = torch.Generator().manual_seed(1)
+    at = 2 * torch.randn(12, generator=generator, dtype=torch.float64)
+    (slope,) = torch.autograd.grad(overlay.cost(at.requires_grad_()), at)
+    for k in range(12):
+        step = torch.zeros(12, dtype=torch.float64)
+        step[k] = 2e-2  # float32 images: a smaller step is lost in rounding
+        measured = float((overlay.cost(at + step) - overlay.cost(at - step)).detach()) / 4e-2
+        assert float(slope[k]) == pytest.approx(measured, abs=3e-5)
+
+
+def test_no_parameters_reflect(overlay):
+    generator = torch.Generator().manual_seed(2)
+    for _ in range(20):
+        parameters = 80 * torch.randn(12, generator=generator, dtype=torch.float64)
+        assert torch.linalg.det(overlay.matrix(parameters)[:3, :3]) > 0
+
+
+def test_zero_parameters_lay_centre_on_centre(overlay):
+    matrix = overlay.matrix(torch.zeros(3, dtype=torch.float64))
+    centre = matrix[:3, :3] @ overlay.fixed.centre + matrix[:3, 3]
+    torch.testing.assert_close(centre, overlay.moving.centre)
+
+
+def test_motion_is_the_mean_step_of_the_body(overlay):
+    shift = torch.eye(4, dtype=torch.float64)
+    shift[:3, 3] = torch.tensor([3.0, 0.0, -4.0])
+    assert overlay.motion(shift) == pytest.approx(5)
+
+
+def test_both_directions_count_alike(overlay):
+    swapped = Overlay(overlay.moving, overlay.fixed, 4000)
+    matrix = overlay.matrix(torch.full((12,), 3.0, dtype=torch.float64))
+    there, back = overlay.compare(matrix), swapped.compare(torch.linalg.inv(matrix))
+    torch.testing.assert_close(there, back)
+
+
+def test_a_map_out_of_the_field_of_view_is_worth_less_than_nothing(overlay):
+    away = torch.eye(4, dtype=torch.float64)
+    away[:3, 3] = 1000
+    assert overlay.quality(away) < 0
+    assert float(overlay.compare(away)[1]) == 0
+
+
+def test_beyond_a_face_without_body_there_is_background():
+    """A skull-stripped image that is cropped tightly says as much as the whole one."""
+    grid = Grid.from_spacing((30, 30, 30), (4, 4, 4))
+    image = torch.zeros(grid.shape)
+    image[9:20, 8:21, 10:20] = torch.rand(11, 13, 10) + 1
+    whole = find_body(image, grid, 4, "moving")
+    part = Grid((15, 17, 14), grid.affine @ _step(7, 6, 8))
+    crop = find_body(image[7:22, 6:23, 8:22], part, 4, "moving")
+    closed = replace(crop, open_faces=torch.zeros(3, 2, dtype=torch.bool))
+    shift = torch.eye(4, dtype=torch.float64)
+    shift[0, 3] = 14
+    a, b, c = (View(whole, other, 8000).compare(shift)[0] for other in (whole, crop, closed))
+    assert float(a) == pytest.approx(float(b), abs=2e-3)
+    assert abs(float(a) - float(c)) > 2e-2
+
+
+def _step(*index):
+    matrix = torch.eye(4, dtype=torch.float64)
+    matrix[:3, 3] = torch.tensor(index)
+    return matrix
