@@ -8,7 +8,14 @@ from scipy.stats import entropy
 
 from zoo.geometry.grid import Grid
 from zoo.solvers.moments import find_body
-from zoo.solvers.overlay import BINS, Overlay, information, joint_histogram, spread_points
+from zoo.solvers.overlay import (
+    BINS,
+    Overlay,
+    View,
+    information,
+    joint_histogram,
+    spread_points,
+)
 from zoo.workflow.phantom import make_pair
 
 
