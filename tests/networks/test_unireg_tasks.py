@@ -1,0 +1,40 @@
+"""The table of UniReg's tasks is one that the network and the losses can use."""
+
+import pytest
+import torch
+
+from zoo.losses import BoxLNCC
+from zoo.networks.conditions import REGION, TYPE
+from zoo.networks.unireg import COARSEST
+from zoo.networks.unireg_tasks import CT_WINDOW, MR_PERCENTILES, TASKS
+
+
+def test_there_is_a_task_for_every_region_and_both_types():
+    assert set(TASKS) == set(REGION.options)
+    assert {task.type for task in TASKS.values()} == set(TYPE.options)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_a_task_fits_the_network_and_its_loss(task):
+    assert all(n % COARSEST == 0 for n in task.size)
+    image = torch.rand(1, 1, 4, 10, 10)
+    assert torch.isfinite(BoxLNCC(task.window)(image, image.flip(2)))
+    assert TYPE.encode(task.type, 1).shape == (1, 2)
+    assert REGION.encode(task.region, 1).shape == (1, 6)
+
+
+def test_the_settings_are_the_published_ones():
+    cardiac, liver = TASKS["cardiac"], TASKS["liver"]
+    assert (cardiac.size, cardiac.window) == ((16, 128, 128), (3, 9, 9))
+    assert TASKS["brain"].size == (192, 224, 160)
+    smoothness = {region: task.smoothness for region, task in TASKS.items() if task.smoothness != 1}
+    assert smoothness == {"cardiac": 0.5, "liver": 10}
+    assert [region for region, task in TASKS.items() if task.type == "intra"] == [
+        "cardiac",
+        "liver",
+    ]
+    assert {r for r, task in TASKS.items() if task.prealigned} == {"head", "abdomen", "chest"}
+    assert {r for r, task in TASKS.items() if task.intensity == "mr"} == {"cardiac", "brain"}
+    assert cardiac.sampling == 2 * liver.sampling
+    assert CT_WINDOW == (-150, 250)
+    assert MR_PERCENTILES == (0.5, 99.5)

@@ -1,0 +1,52 @@
+"""The six tasks on which UniReg was trained, as data: what each pair looked like and was asked for.
+
+Sizes and windows are (D, H, W): head to foot, back to front, side to side. That is the order of
+axes in which the released weights were trained, so their working lattice lies that way.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Three = tuple[int, int, int]
+
+CT_WINDOW = (-150.0, 250.0)
+"""Hounsfield units that become 0 and 1 in the intensity rule "ct"; values outside are clipped."""
+
+MR_PERCENTILES = (0.5, 99.5)
+"""Percentiles of the foreground that become 0 and 1 in the intensity rule "mr"."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training task.
+
+    `size` is the grid that both images were resampled to, voxels; `window` that of the local
+    squared correlation, voxels; `smoothness` the weight of the squared gradient of the flow;
+    `sampling` how often the task came up against the others. A `prealigned` pair came with a coarse
+    alignment: only the residual flow was smoothed, and the correlation was masked.
+    """
+
+    region: str
+    type: Literal["inter", "intra"]
+    size: Three
+    window: Three
+    smoothness: float
+    sampling: int
+    prealigned: bool
+    intensity: Literal["ct", "mr"]
+
+
+BODY, CUBE = (160, 192, 192), (9, 9, 9)
+
+TASKS: dict[str, Task] = {
+    task.region: task
+    for task in (
+        Task("cardiac", "intra", (16, 128, 128), (3, 9, 9), 0.5, 4, False, "mr"),
+        Task("liver", "intra", BODY, CUBE, 10.0, 2, False, "ct"),
+        Task("head", "inter", BODY, CUBE, 1.0, 2, True, "ct"),
+        Task("abdomen", "inter", BODY, CUBE, 1.0, 2, True, "ct"),
+        Task("chest", "inter", BODY, CUBE, 1.0, 2, True, "ct"),
+        Task("brain", "inter", (192, 224, 160), CUBE, 1.0, 2, False, "mr"),
+    )
+}
+"""The settings of each region's task."""
