@@ -235,12 +235,11 @@ class UniReg(nn.Module):
         for decoder in (self.decoder4, self.decoder3, self.decoder2, self.decoder1):
             if step < COARSEST:
                 flow = to_finer(flow)
-            features = moving.pop(), fixed.pop()
             if self.variant == "rpn":
-                flow, kernels = advance(decoder, flow, *features, condition)
+                flow, kernels = advance(decoder, flow, moving.pop(), fixed.pop(), condition)
             else:
                 flow, kernels, passes = advance_while_gaining(
-                    decoder, flow, *features, condition, image
+                    decoder, flow, moving.pop(), fixed.pop(), condition, image
                 )
             yield Level(step, flow, kernels, passes)
             step //= 2
@@ -270,11 +269,13 @@ def advance(
     The remaining flow acts first: `new(i) = d(i) + flow(i + d(i))`, voxels of the level,
     [B, 3, X, Y, Z]. Also returns the generated flow head.
     """
-    index = identity_index(flow.shape[2:], device=flow.device, dtype=flow.dtype)
-    x = decoder(sample(moving.to(flow.dtype), index + flow), fixed)
+    warped = sample(moving.to(flow.dtype), displaced(flow))
+    del moving  # the widest tensors of the network: kept no longer than needed
+    x = decoder(warped, fixed)
+    del warped, fixed
     kernels = decoder.dynamic_flow.kernels(x, condition)
     residual = decoder.dynamic_flow(x, kernels).to(flow.dtype)
-    return sample(flow, index + residual) + residual, kernels
+    return sample(flow, displaced(residual)) + residual, kernels
 
 
 def advance_while_gaining(
@@ -316,12 +317,16 @@ def agreement(image: Tensor, flow: Tensor) -> Tensor:
     """
     while flow.shape[2:] != image.shape[2:]:
         flow = to_finer(flow)
-    index = identity_index(flow.shape[2:], device=flow.device, dtype=flow.dtype)
-    warped = sample(image[:, :1], index + flow).flatten(1)
+    warped = sample(image[:, :1], displaced(flow)).flatten(1)
     fixed = image[:, 1].flatten(1)
     warped = warped - warped.mean(dim=1, keepdim=True)
     fixed = fixed - fixed.mean(dim=1, keepdim=True)
     return F.cosine_similarity(warped, fixed, dim=1)
+
+
+def displaced(flow: Tensor) -> Tensor:
+    """Return where a flow [B, 3, X, Y, Z] in voxels leads from each voxel: indices, same shape."""
+    return identity_index(flow.shape[2:], device=flow.device, dtype=flow.dtype) + flow
 
 
 def to_finer(flow: Tensor) -> Tensor:
