@@ -226,30 +226,43 @@ def _grid_lines(transform: Transform, step: float) -> Draw:
 
 
 def paint(planes: Sequence[Plane], cells: Sequence[Values], draw: Draw | None = None) -> Pixels:
-    """Put three planes side by side, with letters for the directions: [height, width, 3]."""
+    """Put three planes side by side, with letters for the directions: [height, width, 3].
+
+    Cells are [rows, columns] or [rows, columns, 3] in 0..1.
+    """
     height = max(plane.grid.shape[1] for plane in planes)
     width = sum(plane.grid.shape[0] for plane in planes) + GAP * (len(planes) - 1)
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="black")
-    canvas = FigureCanvasAgg(figure)
+    canvas = blank_canvas(width, height, "black")
+    figure = canvas.figure
+    ground = np.zeros((height, width, 3), dtype=np.uint8)
     left = 0
     for plane, cell in zip(planes, cells, strict=True):
         columns, rows = plane.grid.shape[:2]
-        below = (height - rows) // 2
-        box = (left / width, below / height, columns / width, rows / height)
+        top = (height - rows) // 2
+        colours = cell if cell.ndim == 3 else cell[..., None]
+        ground[top : top + rows, left : left + columns] = (colours * 255 + 0.5).astype(np.uint8)
+        box = (left / width, (height - top - rows) / height, columns / width, rows / height)
         axes = figure.add_axes(box)
         axes.set_axis_off()
-        axes.imshow(cell, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+        axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
         if draw is not None:
             draw(axes, plane)
         _letters(axes, plane.letters)
         left += columns + GAP
+    figure.figimage(ground, 0, 0, origin="upper")
     canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]
 
 
+def blank_canvas(width: int, height: int, colour: str) -> FigureCanvasAgg:
+    """Return a canvas of so many pixels."""
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=colour)
+    return FigureCanvasAgg(figure)
+
+
 def _letters(axes: Axes, letters: str) -> None:
-    places = ((0.015, 0.5, "left", "center"), (0.985, 0.5, "right", "center"))
-    places += ((0.5, 0.985, "center", "top"), (0.5, 0.015, "center", "bottom"))  # type: ignore[assignment]
+    places = [(0.015, 0.5, "left", "center"), (0.985, 0.5, "right", "center")]
+    places += [(0.5, 0.985, "center", "top"), (0.5, 0.015, "center", "bottom")]
     for letter, (x, y, across, down) in zip(letters, places, strict=True):
         text = axes.text(x, y, letter, ha=across, va=down, transform=axes.transAxes)
         text.set(color="white", fontsize=10, fontfamily="DejaVu Sans", alpha=0.85)
@@ -262,7 +275,7 @@ def png_bytes(pixels: Pixels) -> bytes:
 
     grey = bool((pixels == pixels[..., :1]).all())
     out = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if grey else pixels).save(out, "PNG", compress_level=6)
+    Image.fromarray(pixels[..., 0] if grey else pixels).save(out, "PNG", compress_level=4)
     return out.getvalue()
 
 
@@ -275,8 +288,8 @@ def contact_sheet(title: str, lines: Sequence[str], panels: Sequence[Panel]) -> 
     margin, top, heading = 36, 84, 44
     width = 2 * wide + 3 * margin
     height = top + len(rows) * (high + heading) + margin
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
+    canvas = blank_canvas(width, height, "white")
+    figure = canvas.figure
 
     def write(x: float, y: float, text: str, size: float, weight: str = "normal") -> None:
         place = (x / width, 1 - y / height)
