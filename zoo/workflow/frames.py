@@ -133,6 +133,21 @@ class ResizedFrame:
         return Work(image[None], grid, affine, masks)
 
 
+class AnatomicalFrame:
+    """As `ResizedFrame`, with a number of voxels side to side, back to front and foot to head."""
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.shape = tuple(int(n) for n in shape)
+
+    def __call__(
+        self, fixed: Image, moving: Sequence[Image], pair: Pair, start: Tensor | None
+    ) -> Work:
+        """Return both images, resized."""
+        sizes = dict(zip("RASLPI", self.shape * 2, strict=True))
+        shape = [sizes[letter] for letter in fixed.grid.axis_codes]
+        return ResizedFrame(shape)(fixed, moving, pair, start)
+
+
 def resize(image: Tensor, shape: Sequence[int]) -> Tensor:
     """Resize [B, C, X, Y, Z] by trilinear interpolation over the same field of view."""
     return F.interpolate(image, size=tuple(shape), mode="trilinear", align_corners=False)

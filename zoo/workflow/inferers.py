@@ -152,7 +152,7 @@ class GradICONInferer(PairInferer):
 
         The published weights were trained on [Z, Y, X] arrays, as ITK hands them out.
         """
-        image = _itk_order(work.image)
+        image = reordered(work.image, ITK_ORDER)
         reverse: Tensor | None = None
         if self.refine and self.refine_mode == "weights":
             found = refine_weights(
@@ -179,9 +179,11 @@ class GradICONInferer(PairInferer):
             displacement, reverse = found.displacement, found.reverse
         inverse = None
         if self.inverse and reverse is not None:
-            inverse = work.reverse_transform(_itk_order(reverse).flip(1))
-        return work.transform(_itk_order(displacement).flip(1)), inverse
+            inverse = work.reverse_transform(restored(reverse, ITK_ORDER))
+        return work.transform(restored(displacement, ITK_ORDER)), inverse
 
+
+ITK_ORDER = (2, 1, 0)
 
 COARSE: dict[str, Callable[[], Similarity]] = {
     "lncc": lambda: LNCC(3),
@@ -191,15 +193,38 @@ COARSE: dict[str, Callable[[], Similarity]] = {
 """The similarities as the refinement of the field takes them, on a grid twice as coarse."""
 
 
-def _itk_order(tensor: Tensor) -> Tensor:
-    """Return [B, C, X, Y, Z] as [B, C, Z, Y, X], or back."""
-    return tensor.permute(0, 1, 4, 3, 2).contiguous()
+class UniRegInferer(PairInferer):
+    """For UniReg: its weights saw arrays that run foot to head, back to front, side to side."""
+
+    def register(
+        self, work: Work, network: nn.Module, progress: Progress
+    ) -> tuple[Transform, Transform | None]:
+        """Return the transform, and the one of the swapped pair when the inverse is asked for."""
+        sides = [work.grid.axis_codes.find(letter) for letter in "RASLPI"]
+        across, along, up = (max(sides[k], sides[k + 3]) for k in range(3))
+        order = (up, along, across)
+        image = reordered(work.image, order)
+        transform = work.transform(restored(network(image), order))
+        if not self.inverse:
+            return transform, None
+        return transform, work.reverse_transform(restored(network(image.flip(1)), order))
+
+
+def reordered(tensor: Tensor, order: tuple[int, int, int]) -> Tensor:
+    """Return [B, C, X, Y, Z] with its spatial axes in another order: new axis k is `order[k]`."""
+    return tensor.permute(0, 1, *[2 + axis for axis in order]).contiguous()
+
+
+def restored(field: Tensor, order: tuple[int, int, int]) -> Tensor:
+    """Undo `reordered` for a displacement [B, 3, ...], whose components go with the axes."""
+    back = [order.index(axis) for axis in range(3)]
+    return field.permute(0, 1, *[2 + axis for axis in back])[:, back].contiguous()
 
 
 def _instance_pair(work: Work) -> InstancePair:
     """Return a pair of one moving image for instance optimisation, in ITK's axis order."""
-    image = _itk_order(work.image)
-    masks = None if work.masks is None else _itk_order(work.masks)
+    image = reordered(work.image, ITK_ORDER)
+    masks = None if work.masks is None else reordered(work.masks, ITK_ORDER)
     return InstancePair(
         moving=image[:, :1],
         fixed=image[:, 1:],

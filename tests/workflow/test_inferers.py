@@ -1,0 +1,158 @@
+"""One stand-in network that knows the answer shows that every inferer brings it to the world."""
+
+import pytest
+import torch
+from torch import nn
+
+from zoo.errors import UserError
+from zoo.io.volume import Volume
+from zoo.workflow.frames import AnatomicalFrame, IsotropicFrame, NativeFrame, ResizedFrame
+from zoo.workflow.inferers import (
+    GradICONInferer,
+    PairInferer,
+    UniRegInferer,
+    reordered,
+    restored,
+)
+from zoo.workflow.pairs import Pair
+from zoo.workflow.phantom import make_pair
+
+
+def world_volumes(made):
+    """Return volumes that hold a linear function of their own world position."""
+
+    def ramp(grid):
+        voxels = torch.cartesian_prod(*[torch.arange(n).double() for n in grid.shape])
+        world = grid.to_world(voxels)
+        return Volume(
+            (world @ torch.tensor([1.0, 20.0, 400.0]).double()).view(grid.shape), grid, ""
+        )
+
+    return Pair("p", ramp(made.fixed_grid), (ramp(made.moving_grid),))
+
+
+class ShiftAlong(nn.Module):
+    """A network that shifts by a fixed number of voxels along one of its axes."""
+
+    def __init__(self, axis, voxels=2.0):
+        super().__init__()
+        self.axis, self.voxels = axis, voxels
+
+    def forward(self, image):
+        field = torch.zeros(len(image), 3, *image.shape[2:])
+        field[:, self.axis] = self.voxels
+        return field
+
+
+def phantom(axes="LPS"):
+    return make_pair(1, shape=(20, 24, 16), spacing=(2, 1.5, 3), axes=axes, tilt_degrees=10)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("frame", [IsotropicFrame(), NativeFrame(), ResizedFrame((22, 18, 20))])
+def test_a_shift_of_voxels_becomes_that_step_in_the_world(axis, frame):
+    made = phantom()
+    found = PairInferer(frame, affine="none", bar=False)(world_volumes(made), ShiftAlong(axis))
+    work = frame(*images(made), world_volumes(made), None)
+    expected = 2 * work.grid.linear[:, axis]
+    points = made.fixed_grid.centre + torch.randn(20, 3, dtype=torch.float64)
+    assert torch.allclose(found.transform.map_points(points) - points, expected.expand(20, 3))
+
+
+def images(made):
+    from zoo.workflow.frames import Image
+
+    return Image(made.fixed, made.fixed_grid), [Image(made.moving, made.moving_grid)]
+
+
+def test_gradicon_networks_see_the_axes_of_itk():
+    """The network's first axis is the array's last."""
+    made = phantom()
+    inferer = GradICONInferer(ResizedFrame((22, 18, 20)), affine="none", bar=False, inverse=True)
+    found = inferer(world_volumes(made), ShiftAlong(0))
+    step = 2 * made.fixed_grid.resize((22, 18, 20)).linear[:, 2]
+    centre = made.fixed_grid.centre[None]
+    assert torch.allclose(found.transform.map_points(centre) - centre, step)
+    assert torch.allclose(
+        found.inverse.map_points(centre) - centre, step
+    )  # both passes shift alike
+
+
+@pytest.mark.parametrize("axes", ["LPS", "SAR", "PIR"])
+def test_unireg_sees_head_to_foot_first_whatever_the_axes(axes):
+    made = make_pair(1, shape=(20, 24, 16), spacing=(2, 1.5, 3), axes=axes)
+    inferer = UniRegInferer(AnatomicalFrame((8, 16, 24)), affine="none", bar=False)
+    for axis, letters in enumerate(("SI", "AP", "RL")):
+        found = inferer(world_volumes(made), ShiftAlong(axis))
+        work = AnatomicalFrame((8, 16, 24))(*images(made), world_volumes(made), None)
+        column = next(k for k, code in enumerate(work.grid.axis_codes) if code in letters)
+        centre = made.fixed_grid.centre[None]
+        step = found.transform.map_points(centre) - centre
+        assert torch.allclose(step[0], 2 * work.grid.linear[:, column])
+        assert work.grid.shape[column] == {"SI": 24, "AP": 16, "RL": 8}[letters]
+
+
+@pytest.mark.parametrize("order", [(2, 1, 0), (1, 2, 0), (0, 2, 1)])
+def test_restored_undoes_reordered_axes_and_components(order):
+    field = torch.randn(1, 3, 4, 5, 6)
+    inside = reordered(field, order)[:, list(order)]
+    assert torch.equal(restored(inside, order), field)
+
+
+def test_an_affine_start_comes_after_the_displacement():
+    made = make_pair(2, shape=(36, 40, 32), spacing=(2, 2, 2))
+    far = torch.eye(4, dtype=torch.float64)
+    far[:3, 3] = torch.tensor([25.0, -14.0, 8.0])
+    pair = Pair(
+        "p",
+        Volume(made.moving, made.moving_grid, "a"),
+        (Volume(made.moving, made.moving_grid.moved(far), "b"),),
+    )
+    found = PairInferer(IsotropicFrame(), affine="rigid", bar=False)(pair, ShiftAlong(0, 0.0))
+    assert (found.transform.map_points(made.moving_points) - made.moving_points - far[:3, 3]).norm(
+        dim=1
+    ).max() < 1
+    assert found.notes["affine_start"]["kind"] != "none"
+
+
+def test_the_inverse_of_a_solver_is_computed_when_asked_for():
+    made = phantom()
+    inferer = PairInferer(NativeFrame(), affine="none", bar=False, inverse=True)
+    found = inferer(world_volumes(made), ShiftAlong(1))
+    points = made.fixed_grid.centre + torch.randn(10, 3, dtype=torch.float64)
+    there = found.transform.map_points(points)
+    assert (found.inverse.map_points(there) - points).norm(dim=1).max() < 0.05
+
+
+def test_intensities_of_fixed_and_moving_are_mapped_apart():
+    seen = {}
+
+    class Look(ShiftAlong):
+        def forward(self, image):
+            seen["image"] = image
+            return super().forward(image)
+
+    made = phantom()
+    inferer = PairInferer(
+        NativeFrame(), affine="none", bar=False,
+        intensity=torch.zeros_like, moving_intensity=torch.ones_like,
+    )  # fmt: skip
+    inferer(world_volumes(made), Look(0))
+    assert seen["image"][0, 1].unique().tolist() == [0]
+    assert seen["image"][0, 0].unique().tolist() == [1]
+
+
+def test_a_constant_image_is_refused_by_its_file():
+    made = phantom()
+    pair = Pair(
+        "p", Volume(torch.zeros(made.fixed_grid.shape), made.fixed_grid, "empty.nii.gz"),
+        (Volume(made.moving, made.moving_grid, "b"),),
+    )  # fmt: skip
+    with pytest.raises(UserError, match=r"empty\.nii\.gz is constant"):
+        PairInferer(NativeFrame(), affine="none", bar=False)(pair, ShiftAlong(0))
+
+
+@pytest.mark.parametrize("bad", [{"refine": -1}, {"refine_mode": "both"}, {"similarity": "ssd"}])
+def test_unknown_ways_to_refine_are_refused(bad):
+    with pytest.raises(UserError):
+        GradICONInferer(NativeFrame(), **bad)
