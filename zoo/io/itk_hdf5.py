@@ -6,6 +6,7 @@ float32 and compressed; the strings are ASCII, since ITK reads no others.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -44,19 +45,27 @@ def write_itk_hdf5(path: AnyPath, transform: Transform, grid: Grid | None = None
     target = grid or transform.grid
     if transform.field is not None and target is not None:
         parts.append(field_part(transform.displacement_on(target), target))
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as store:
-        for name in ("HDFVersion", "ITKVersion", "OSName", "OSVersion"):
-            store.create_dataset(name, data=["unknown"], dtype=_TEXT)
-        _write_type(store, 0, COMPOSITE)
-        for number, part in enumerate(parts, start=1):
-            group = _write_type(store, number, part.kind)
-            packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-            group.create_dataset(
-                "TransformParameters",
-                data=part.parameters,
-                **(packed if part.parameters.size > 12 else {}),
-            )
-            group.create_dataset("TransformFixedParameters", data=part.fixed)
+    content = io.BytesIO()  # HDF5 itself leaves a full disk with a broken open file
+    with h5py.File(content, "w") as store:
+        _write_parts(store, parts)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
+
+
+def _write_parts(store: Any, parts: list[Part]) -> None:
+    """Write a composite of the parts, as ITK lays it out."""
+    for name in ("HDFVersion", "ITKVersion", "OSName", "OSVersion"):
+        store.create_dataset(name, data=["unknown"], dtype=_TEXT)
+    _write_type(store, 0, COMPOSITE)
+    for number, part in enumerate(parts, start=1):
+        group = _write_type(store, number, part.kind)
+        packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+        group.create_dataset(
+            "TransformParameters",
+            data=part.parameters,
+            **(packed if part.parameters.size > 12 else {}),
+        )
+        group.create_dataset("TransformFixedParameters", data=part.fixed)
 
 
 def _write_type(store: Any, number: int, kind: str) -> Any:

@@ -62,7 +62,12 @@ def write_itk_image(path: AnyPath, data: np.ndarray, grid: Grid) -> None:
     image.SetSpacing(spacing.tolist())
     image.SetDirection(direction.ravel().tolist())
     with atomic_path(path) as temporary:
-        sitk.WriteImage(image, str(temporary), True)
+        try:
+            sitk.WriteImage(image, str(temporary), True)
+        except RuntimeError as error:
+            raise UserError(
+                f"cannot write {path} ({_last_line(error)}); is the disk full? write elsewhere"
+            ) from error
 
 
 def _open(path: Path) -> tuple[Any, Grid, str]:
