@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import monai.bundle
 import nibabel as nib
 import numpy as np
 import pytest
@@ -12,25 +13,26 @@ from conftest import finish
 from loopback import Fault
 from tiny_bundle import make_bundle, make_pair
 
+from zoo.commands.check_bundle import check_bundle as check_command
+from zoo.commands.push import push as push_command
 from zoo.errors import UserError
-from zoo.hub.push import plan_push
+from zoo.hub.push import plan_push, push
+from zoo.hub.safety import check_bundle
 
 REPO = "me/tiny"
-RUN = """
-import sys, monai.bundle
-monai.bundle.run(config_file=sys.argv[1] + "/configs/inference.json", bundle_root=sys.argv[1],
-                 dataset_dir=sys.argv[2], output_dir=sys.argv[3], meta_file=None)
-"""
-DOWNLOAD = """
+# What somebody without the zoo's commands does, in a process of its own: the pair is in argv[2].
+THEIRS = """
 import sys, monai.bundle, torch
 from safetensors.torch import load_file
-args = {"version": sys.argv[2]} if len(sys.argv) > 2 else {}
-monai.bundle.download(name="tiny", source="huggingface_hub", repo="me/tiny", bundle_dir=sys.argv[1],
-                      progress=False, **args)
-network = monai.bundle.load(name="tiny", bundle_dir=sys.argv[1], workflow_type="inference",
+place, pair, out = sys.argv[1:]
+monai.bundle.download(name="tiny", source="huggingface_hub", repo="me/tiny", version="0.1.0",
+                      bundle_dir=place, progress=False)
+network = monai.bundle.load(name="tiny", bundle_dir=place, workflow_type="inference",
                             model_file="models/model.safetensors", device="cpu")
-saved = load_file(sys.argv[1] + "/tiny/models/model.safetensors")
+saved = load_file(place + "/tiny/models/model.safetensors")
 assert all(torch.equal(saved[k], v) for k, v in network.state_dict().items())
+monai.bundle.run(config_file=place + "/tiny/configs/inference.json", bundle_root=place + "/tiny",
+                 dataset_dir=pair, output_dir=out)
 """
 
 
@@ -44,43 +46,69 @@ def set_version(bundle, version):
     path.write_text(json.dumps({**json.loads(path.read_text()), "version": version}))
 
 
-def test_the_full_circle_gives_the_same_files_and_the_same_field(user, hub, bundle, tmp_path):
-    pair = make_pair(tmp_path / "pair")
-    code, out, err = user.run("push", str(bundle), REPO, "--private")
-    assert code == 0, err
-    published = hub.repos[REPO]
-    assert published.private
-    got = tmp_path / "got"
-    code, _, err = finish(user.python("-c", DOWNLOAD, str(got), "0.1.0"))
+def field_of(folder):
+    return nib.load(next(folder.glob("*field.nii"))).get_fdata()
+
+
+def test_the_full_circle_gives_the_same_files_and_the_same_field(hub_here, user, bundle, tmp_path):
+    pair, place = make_pair(tmp_path / "pair"), tmp_path / "got"
+    push(plan_push(str(bundle)), REPO, private=True)
+    assert hub_here.repos[REPO].private
+    words = (str(place), str(pair), str(tmp_path / "theirs"))
+    code, _, err = finish(user.python("-c", THEIRS, *words))
     assert code == 0, err
     sent = ("LICENSE", "configs/inference.json", "configs/metadata.json", "docs/README.md")
     for name in (*sent, "models/model.safetensors"):
-        assert (got / "tiny" / name).read_bytes() == (bundle / name).read_bytes()
-    fields = []
-    for folder in (bundle, got / "tiny"):
-        to = tmp_path / f"out{len(fields)}"
-        code, _, err = finish(user.python("-c", RUN, str(folder), str(pair), str(to)))
-        assert code == 0, err
-        fields.append(nib.load(next(to.glob("*field.nii"))).get_fdata())
-    assert np.ptp(fields[0]) > 0
-    np.testing.assert_array_equal(fields[0], fields[1])
-    code, out, _ = user.run("check-bundle", REPO, "--revision", "0.1.0")
-    assert (code, out) == (0, f"{REPO}: nothing harmful found\n")
+        assert (place / "tiny" / name).read_bytes() == (bundle / name).read_bytes()
+    monai.bundle.run(
+        config_file=str(bundle / "configs" / "inference.json"),
+        bundle_root=str(bundle),
+        dataset_dir=str(pair),
+        output_dir=str(tmp_path / "ours"),
+    )
+    ours, theirs = field_of(tmp_path / "ours"), field_of(tmp_path / "theirs")
+    assert np.ptp(ours) > 0
+    np.testing.assert_array_equal(ours, theirs)
+    assert check_bundle(place / "tiny") == []  # with what the Hub's client left beside it
 
 
-def test_only_what_belongs_to_a_bundle_goes_and_a_dry_run_sends_nothing(user, hub, bundle):
-    code, out, _ = user.run("push", str(bundle), REPO, "--dry-run")
-    assert code == 0
-    assert "would send models/model.safetensors" in out
-    assert "leaves out models/model.pt: weights are published as safetensors only" in out
-    assert "leaves out eval/patient.nii: outputs" in out
-    assert hub.requests == []
-    user.run("push", str(bundle), REPO)
-    names = set(hub.repos[REPO].commits[hub.repos[REPO].head])
+def test_a_bundle_of_the_hub_is_checked_without_running_it(hub_here, bundle, capsys):
+    push(plan_push(str(bundle)), REPO)
+    assert check_command(REPO, revision="0.1.0") == 0
+    hostile = {"configs/inference.json": b'{"x": "$open(1)"}', "scripts/__init__.py": b""}
+    hub_here.add("me/hostile", hostile)
+    assert check_command("me/hostile") == 1
+    out = capsys.readouterr().out
+    assert "scripts/__init__.py: code" in out
+    assert "me/hostile: 2 finding(s)" in out
+    with pytest.raises(UserError, match="no such repo"):
+        check_command("me/nothing")
+    with pytest.raises(UserError, match="neither a folder nor OWNER/NAME"):
+        check_command("nothing")
+
+
+def test_only_what_belongs_to_a_bundle_goes(hub_here, bundle):
+    plan = plan_push(str(bundle))
+    assert plan.left_out == {
+        "eval/patient.nii": "outputs",
+        "models/model.pt": "weights are published as safetensors only",
+        "patients.csv": "not part of a bundle",
+    }
+    push(plan, REPO)
+    names = set(hub_here.repos[REPO].commits[hub_here.repos[REPO].head])
     assert names == {
         ".gitattributes", "LICENSE", "README.md", "configs/inference.json",
         "configs/metadata.json", "docs/README.md", "models/model.safetensors",
     }  # fmt: skip
+
+
+def test_a_dry_run_lists_what_would_go_and_sends_nothing(hub_here, bundle, capsys):
+    push_command(str(bundle), REPO, dry_run=True)
+    out = capsys.readouterr().out
+    assert "would send models/model.safetensors" in out
+    assert "leaves out eval/patient.nii: outputs" in out
+    assert "library_name: monai" in out
+    assert hub_here.requests == []
 
 
 def test_the_card_says_what_the_hub_should_know(bundle):
@@ -96,59 +124,61 @@ def test_the_card_says_what_the_hub_should_know(bundle):
     assert wanted <= set(front["tags"])
 
 
-def test_a_new_version_moves_latest_version_and_leaves_the_old_tag(user, hub, bundle):
-    user.run("push", str(bundle), REPO)
-    first = hub.repos[REPO].head
+def test_a_new_version_moves_latest_version_and_leaves_the_old_tag(hub_here, bundle):
+    first = push(plan_push(str(bundle)), REPO)
     (bundle / "docs" / "README.md").write_text("# Better\n")
-    code, _, err = user.run("push", str(bundle), REPO)
-    assert code == 2
-    assert "has version 0.1.0 already: raise the version" in err
-    assert hub.repos[REPO].head == first
+    with pytest.raises(UserError, match=r"has version 0.1.0 already: raise the version"):
+        push(plan_push(str(bundle)), REPO)
+    assert hub_here.repos[REPO].head == first
     set_version(bundle, "0.2.0")
-    (bundle / "docs" / "README.md").rename(bundle / "docs" / "card.md")
-    (bundle / "README.md").write_text("# Better\n")
-    code, _, err = user.run("push", str(bundle), REPO)
-    assert code == 0, err
-    second = hub.repos[REPO].head
-    assert hub.repos[REPO].tags == {"0.1.0": first, "0.2.0": second, "latest_version": second}
-    assert "docs/README.md" not in hub.repos[REPO].commits[second]
+    (bundle / "docs" / "README.md").rename(bundle / "README.md")
+    second = push(plan_push(str(bundle)), REPO)
+    published = hub_here.repos[REPO]
+    assert published.tags == {"0.1.0": first, "0.2.0": second, "latest_version": second}
+    assert "docs/README.md" not in published.commits[second]  # what went away goes away there
 
 
-def test_a_tag_that_is_given_moves_and_an_unchanged_bundle_makes_no_commit(user, hub, bundle):
-    user.run("push", str(bundle), REPO)
-    commits = len(hub.repos[REPO].commits)
-    code, _, err = user.run("push", str(bundle), REPO, "--tag", "0.1.0")
-    assert code == 0, err
-    assert len(hub.repos[REPO].commits) == commits
+def test_a_tag_that_is_given_moves_and_an_unchanged_bundle_makes_no_commit(hub_here, bundle):
+    said = []
+    push(plan_push(str(bundle)), REPO)
+    commits = len(hub_here.repos[REPO].commits)
+    push(plan_push(str(bundle)), REPO, tag="0.1.0", say=said.append)
+    assert len(hub_here.repos[REPO].commits) == commits
+    assert said == []
     (bundle / "LICENSE").write_text("MIT\n")
-    code, out, _ = user.run("push", str(bundle), REPO, "--tag", "0.1.0")
-    assert code == 0
-    assert "tag 0.1.0 moves from" in out
-    assert set(hub.repos[REPO].tags.values()) == {hub.repos[REPO].head}
+    commit = push(plan_push(str(bundle)), REPO, tag="0.1.0", say=said.append)
+    assert said[0].startswith("tag 0.1.0 moves from")
+    assert set(hub_here.repos[REPO].tags.values()) == {commit}
 
 
-def test_monai_without_a_version_gets_the_newest(user, hub, bundle, tmp_path):
-    user.run("push", str(bundle), REPO)
+def test_monai_without_a_version_gets_the_newest(hub_here, bundle, tmp_path):
+    push(plan_push(str(bundle)), REPO)
     set_version(bundle, "0.0.9")  # lower, but pushed later
-    user.run("push", str(bundle), REPO)
-    code, _, err = finish(user.python("-c", DOWNLOAD, str(tmp_path / "got")))
-    assert code == 0, err
+    push(plan_push(str(bundle)), REPO)
+    monai.bundle.download(
+        name="tiny", source="huggingface_hub", repo=REPO, bundle_dir=str(tmp_path / "got")
+    )
     metadata = (tmp_path / "got" / "tiny" / "configs" / "metadata.json").read_text()
     assert json.loads(metadata)["version"] == "0.0.9"
 
 
-def test_a_push_that_is_refused_says_why(user, hub, bundle):
-    hub.faults = [Fault("/api/repos/create", status=403, method="POST")]
-    code, _, err = user.run("push", str(bundle), REPO)
-    assert code == 2
-    assert "cannot push to me/tiny: 403: your token may not do this" in err
-    hub.faults = [Fault(r"/lfs/", status=403, method="PUT")]
-    code, _, err = user.run("push", str(bundle), REPO)
-    assert code == 2
-    assert "cannot push to me/tiny: 403" in err
-    assert hub.repos[REPO].tags == {}
-    assert len(hub.repos[REPO].commits) == 1
-    assert user.run("push", str(bundle), "not a repo id")[0] == 2
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault("/api/repos/create", status=403, method="POST"), "403: your token may not do this"),
+        (Fault("/api/repos/create", status=401, method="POST"), "401: the Hub does not know you"),
+        (Fault("/lfs/", status=403, method="PUT"), "403: your token may not do this"),
+        (Fault("/commit/", status=500, method="POST"), "500: the Hub failed"),
+    ],
+)
+def test_a_push_that_is_refused_says_why_and_tags_nothing(hub_here, bundle, fault, words):
+    hub_here.faults = [fault]
+    with pytest.raises(UserError, match=f"cannot push to me/tiny: {words}"):
+        push(plan_push(str(bundle)), REPO)
+    published = hub_here.repos.get(REPO)
+    assert published is None or (len(published.commits) == 1 and published.tags == {})
+    with pytest.raises(UserError, match="cannot push to not a repo id: Repo id must"):
+        push(plan_push(str(bundle)), "not a repo id")
 
 
 def test_a_bundle_that_is_not_whole_or_not_safe_is_not_published(bundle):

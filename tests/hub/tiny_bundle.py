@@ -65,10 +65,11 @@ INFERENCE = {
         "inferer": "@inferer",
         "postprocessing": "@postprocessing",
     },
-    "initialize": [
-        "$@network_def.load_state_dict(load_file(@bundle_root + '/models/model.safetensors'))"
+    # Not in `initialize`: monai.bundle.load runs that in whatever folder the user is in.
+    "run": [
+        "$@network_def.load_state_dict(load_file(@bundle_root + '/models/model.safetensors'))",
+        "$@evaluator.run()",
     ],
-    "run": ["$@evaluator.run()"],
 }
 
 METADATA = {

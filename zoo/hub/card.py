@@ -42,7 +42,8 @@ def front_matter(name: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
             key: getattr(model, key) for key in ("arxiv", "modalities", "anatomies", "metrics")
         }
         known["license"] = model.licence
-    known.update({key: metadata[key] for key in (*known, "datasets") if key in metadata})
+    keys = ("license", "arxiv", "modalities", "anatomies", "metrics", "datasets")
+    known.update({key: metadata[key] for key in keys if key in metadata})
     cited = _ARXIV.findall(" ".join(map(str, metadata.get("references", []))))
     arxiv = dict.fromkeys([*known.get("arxiv", ()), *cited])
     kinds = [*known.get("modalities", ()), *known.get("anatomies", ())]
@@ -53,7 +54,7 @@ def front_matter(name: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     ]
     front: dict[str, Any] = {
         "library_name": "monai",
-        **_licence(str(known.get("license", metadata.get("license", "")))),
+        **_licence(str(known.get("license", ""))),
         "pipeline_tag": _PIPELINE,
         "tags": list(dict.fromkeys(tags)),
     }
