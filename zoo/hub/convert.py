@@ -1,0 +1,153 @@
+"""Checkpoints as their authors release them -> safetensors, checked against the architecture.
+
+A checkpoint is a pickle. It is read by torch's restricted unpickler, which builds tensors and plain
+containers and runs nothing else; what does not fit the architecture exactly is refused.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from zoo.errors import UserError
+from zoo.hub.weights import sha256_of
+from zoo.io.atomic import atomic_path
+from zoo.networks.gradicon import GradICON
+from zoo.networks.unireg import UniReg
+
+Half = Literal["float32", "float16"]
+Shapes = dict[str, tuple[int, ...]]
+
+_WRAPPED_IN = ("model_state_dict", "state_dict", "model")
+_NAMED_AT_MOST = 3
+
+
+def _unireg(width: int) -> nn.Module:
+    return UniReg(channels=width)
+
+
+NETWORKS: dict[str, Callable[[int], nn.Module]] = {"gradicon": GradICON, "unireg": _unireg}
+
+
+def convert(
+    source: str | Path,
+    target: str | Path,
+    *,
+    architecture: str,
+    width: int,
+    licence: str,
+    url: str | None = None,
+    dtype: Half = "float32",
+) -> str:
+    """Write the checkpoint `source` as safetensors to `target`; return the sha256 of the result.
+
+    `architecture` is a key of `NETWORKS`, `width` its channels (16 for the published GradICON
+    networks, 8 for UniReg), `licence` that of the weights, `url` where `source` came from.
+    "float16" halves the file; integers stay as they are. The file is put in place whole or not at
+    all, and the same input gives the same bytes.
+    """
+    source = Path(source)
+    if dtype not in ("float32", "float16"):
+        raise UserError(f"weights are written as float32 or float16, not as {dtype}")
+    wanted = expected_shapes(architecture, width)
+    state = _checked(read_checkpoint(source), wanted, f"{source} as {architecture}, width {width}")
+    metadata = {
+        "format": "pt",
+        "architecture": architecture,
+        "width": str(width),
+        "licence": licence,
+        "source": url or source.name,
+        "source_sha256": sha256_of(source),
+    }
+    kind = getattr(torch, dtype)
+    tensors = {
+        name: (state[name].to(kind) if state[name].is_floating_point() else state[name])
+        .contiguous()
+        .clone()
+        for name in wanted
+    }
+    _check_range(tensors, source)
+    with atomic_path(target) as temporary:
+        save_file(tensors, temporary, metadata)
+    return sha256_of(Path(target))
+
+
+def expected_shapes(architecture: str, width: int) -> Shapes:
+    """Return the name and the shape of every tensor of a network's state dict, in its order."""
+    if architecture not in NETWORKS:
+        known = ", ".join(NETWORKS)
+        raise UserError(f"architecture {architecture!r} is not known; known are: {known}")
+    if width < 1:
+        raise UserError(f"the width of a network is at least 1, not {width}")
+    with torch.device("meta"):
+        network = NETWORKS[architecture](width)
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def read_checkpoint(path: Path) -> Mapping[str, Any]:
+    """Return the state dict of a .trch, .pth or .pt file; only tensors and plain data are read."""
+    if not path.is_file():
+        raise UserError(f"there is no checkpoint {path}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path} is refused: it holds more than tensors and plain data, or is damaged; nothing "
+            f"of it was run ({_first_line(error)})"
+        ) from error
+    except Exception as error:
+        raise UserError(
+            f"{path} is not a checkpoint that torch can read, or is damaged ({_first_line(error)})"
+        ) from error
+    for key in _WRAPPED_IN:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    if not isinstance(content, Mapping):
+        raise UserError(
+            f"{path} holds a {type(content).__name__}, not the tensors of a network by their names"
+        )
+    return content
+
+
+def _checked(found: Mapping[str, Any], wanted: Shapes, what: str) -> dict[str, Tensor]:
+    """Refuse anything but exactly the wanted tensors."""
+    missing = [name for name in wanted if name not in found]
+    extra = [str(name) for name in found if name not in wanted]
+    wrong = [
+        f"{name}: {_described(found[name])} instead of {shape}"
+        for name, shape in wanted.items()
+        if name in found and _described(found[name]) != str(shape)
+    ]
+    problems = [
+        f"{len(names)} {problem} ({', '.join(names[:_NAMED_AT_MOST])}{', ...' * more})"
+        for problem, names in (("missing", missing), ("unknown", extra), ("misshapen", wrong))
+        if names
+        for more in [len(names) > _NAMED_AT_MOST]
+    ]
+    if problems:
+        raise UserError(f"{what} does not fit: of {len(wanted)} tensors {'; '.join(problems)}")
+    return dict(found)
+
+
+def _described(value: Any) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
+
+
+def _check_range(tensors: Mapping[str, Tensor], source: Path) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise UserError(
+                f"{source}: tensor {name} has values that are not finite as {tensor.dtype}; a "
+                "sound checkpoint is written as float32"
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

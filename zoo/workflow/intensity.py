@@ -1,0 +1,92 @@
+"""Intensities as each model was trained on them: an image [X, Y, Z] float32 becomes [0, 1]."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.errors import UserError
+
+HOUNSFIELD = ("ct", "cbct")
+RELATIVE = ("mr", "us", "pet")
+
+
+class GradICONIntensity:
+    """CT: [-1000, 1000] HU; any other: from the minimum to the 99th percentile."""
+
+    def __init__(self, modality: str | None = None) -> None:
+        self.modality = checked(modality)
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return `image` clamped to its window and brought to [0, 1]."""
+        if is_hounsfield(image, self.modality):
+            return to_unit(image, -1000.0, 1000.0)
+        top = float(torch.kthvalue(image.flatten(), max(1, int(0.99 * image.numel()))).values)
+        return to_unit(image, float(image.min()), top)
+
+
+class UniRegIntensity:
+    """CT: [-150, 250] HU; any other: the 0.5th to the 99.5th percentile of what is not zero."""
+
+    def __init__(self, modality: str | None = None) -> None:
+        self.modality = checked(modality)
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return `image` clamped to its window and brought to [0, 1]."""
+        if is_hounsfield(image, self.modality):
+            return to_unit(image, -150.0, 250.0)
+        foreground = image[image > 0].flatten()
+        values = foreground if len(foreground) else image.flatten()
+        low, high = (_percentile(values, share) for share in (0.005, 0.995))
+        return to_unit(image, low, high)
+
+
+def checked(modality: str | None) -> str | None:
+    """Return a modality's name in small letters; one that is not known is refused."""
+    if modality is None:
+        return None
+    if modality.lower() not in HOUNSFIELD + RELATIVE:
+        known = ", ".join(HOUNSFIELD + RELATIVE)
+        raise UserError(f"modality {modality!r} is not known; use one of {known}")
+    return modality.lower()
+
+
+def is_hounsfield(image: Tensor, modality: str | None) -> bool:
+    """Say whether an image is in Hounsfield units: as declared, or by evidence when it is not.
+
+    An image that is declared CT and holds no air has been windowed or shifted: refused, because a
+    clip in Hounsfield units would ruin it.
+    """
+    evidence = looks_like_hounsfield(image)
+    if modality is None:
+        return evidence
+    if modality in HOUNSFIELD and float(image.min()) >= -50:
+        raise UserError(
+            f"the image is declared {modality} but its smallest value is {float(image.min()):g}, so"
+            " it is not in Hounsfield units; add the offset to the file (often -1024), or declare"
+            " it mr to scale it by its own percentiles"
+        )
+    return modality in HOUNSFIELD
+
+
+def looks_like_hounsfield(image: Tensor) -> bool:
+    """Say whether the values are those of a CT: air far below zero, whole numbers, a sane range."""
+    low = _percentile(image.flatten(), 0.005)
+    whole = float((image == image.round()).float().mean())
+    in_range = float(image.min()) >= -4096 and float(image.max()) >= 100
+    return low <= -200 and in_range and whole >= 0.5
+
+
+def to_unit(image: Tensor, low: float, high: float) -> Tensor:
+    """Return `image` with `low` and less as 0, `high` and more as 1, and a line between."""
+    if high <= low:
+        raise UserError(
+            f"nearly every voxel of the image has the value {low:g}; there is nothing to register"
+        )
+    return (image.clamp(low, high) - low) / (high - low)
+
+
+def _percentile(values: Tensor, share: float) -> float:
+    """Return a percentile by rank; `torch.quantile` refuses more than 16 million values."""
+    rank = min(len(values), max(1, round(share * len(values))))
+    return float(torch.kthvalue(values, rank).values)
