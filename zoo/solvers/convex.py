@@ -76,7 +76,8 @@ def search(
     field = torch.empty(1, 3, *shape, device=fixed.device)
     halo = HALO + 1 + len(coupling)
     around = surround(moving, reach)
-    cells = memory // (2 * (2 * reach + 1) ** 3)
+    width = 2 * reach + 1
+    cells = memory // (2 * width**3 + 3 * 4 * width**2)  # the costs, three planes in float32
     for core, outer, inner in blocks(shape, halo, cells):
         x, y, z = (slice(s.start, s.stop + 2 * reach) for s in outer)
         part = _cut(fixed, outer)

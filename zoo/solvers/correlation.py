@@ -9,6 +9,7 @@ from torch import Tensor
 from zoo.solvers.mind import box
 
 HALO = 2  # how far the smoothing of the costs reaches, in cells
+_SMALLEST = 8  # edge below which a block is not split, whatever the memory, in cells
 
 
 def candidates(reach: int, device: torch.device | str = "cpu") -> Tensor:
@@ -48,8 +49,9 @@ Block = tuple[slice, slice, slice]
 
 
 def blocks(shape: torch.Size, halo: int, cells: int) -> Iterator[tuple[Block, Block, Block]]:
-    """Split a grid into blocks of at most about `cells` cells, their halo counted in.
+    """Split a grid into blocks of at most `cells` cells, their halo counted in.
 
+    Blocks of 8 cells a side are not split further.
     Yields three triples of slices: the block in the grid, the block with its halo in the grid (cut
     at the border), and the block inside the one with the halo.
     """
@@ -57,7 +59,7 @@ def blocks(shape: torch.Size, halo: int, cells: int) -> Iterator[tuple[Block, Bl
     while True:
         sizes = [-(-n // p) for n, p in zip(shape, pieces, strict=True)]
         wide = [min(n, size + 2 * halo) for n, size in zip(shape, sizes, strict=True)]
-        if wide[0] * wide[1] * wide[2] <= cells or max(sizes) == 1:
+        if wide[0] * wide[1] * wide[2] <= cells or max(sizes) <= _SMALLEST:
             break
         longest = max(range(3), key=lambda k: sizes[k])
         pieces[longest] += 1
