@@ -1,0 +1,1 @@
+"""The pieces of tools/benchmark.py: pairs, methods, the measured run, figures, the table."""
