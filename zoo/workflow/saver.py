@@ -21,10 +21,11 @@ from zoo.io.atomic import write_json
 from zoo.io.transforms import write_transform
 from zoo.io.volume import write_volume
 from zoo.workflow.figures import measure
-from zoo.workflow.pairs import stem
+from zoo.workflow.pairs import Pair, stem
 from zoo.workflow.registration import Registration
 
 Format = Literal["nifti", "h5", "both"]
+SIDES = ("fixed", "moving")
 
 
 class RegistrationSaver:
@@ -76,6 +77,7 @@ class RegistrationSaver:
         result = {
             "fixed": str(pair.fixed.path),
             "moving": [str(volume.path) for volume in pair.moving],
+            **given_files(pair),
             **{name: fact() if callable(fact) else fact for name, fact in self.facts.items()},
             **registration.notes,
             "figures": measured.figures,
@@ -122,6 +124,16 @@ class RegistrationSaver:
                 labels.data[None], labels.grid, pair.fixed.grid, transform, interpolation="nearest"
             )[0]
             write_volume(folder / "warped_labels.nii.gz", data, pair.fixed.grid)
+
+
+def given_files(pair: Pair) -> dict[str, str]:
+    """Return the files that came with a pair's images: labels, masks, points and their space."""
+    if pair.files is None:
+        return {}
+    names = [f"{side}_{kind}" for kind in ("labels", "mask", "points") for side in SIDES]
+    found = {n: str(p) for n in names if (p := getattr(pair.files, n)) is not None}
+    points = "fixed_points" in found or "moving_points" in found
+    return found | ({"points_space": pair.files.points_space} if points else {})
 
 
 def peak_memory_mib() -> int:
