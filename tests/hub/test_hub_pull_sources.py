@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 from loopback import sha256
 from safetensors.numpy import save
 
@@ -17,7 +19,8 @@ from zoo.hub import pull as module
 from zoo.hub.catalogue import Upstream, find_variant
 from zoo.hub.lock import lock_path, read_lock
 from zoo.hub.pull import pull
-from zoo.hub.weights import find_weights, sha256_of
+from zoo.hub.weights import find_weights, load_weights, sha256_of
+from zoo.networks.unireg import UniReg
 
 WEIGHTS = save({"a": np.arange(1000, dtype=np.float32)})
 OTHER = save({"a": np.zeros(1000, dtype=np.float32)})
@@ -125,6 +128,52 @@ def test_a_truncated_file_is_refused_and_the_earlier_weights_stay(home, address,
 def test_what_cannot_be_pulled_is_said(home, spec, source, revision, problem):
     with pytest.raises(UserError, match=problem):
         pull(spec, source, revision)
+
+
+def checkpoint(path):
+    """A checkpoint of UniReg as its authors release it: a pickle, the tensors one level down."""
+    torch.manual_seed(0)
+    state = {name: torch.randn_like(v) / 20 for name, v in UniReg().state_dict().items()}
+    torch.save({"model": state, "epoch": 3}, path)
+    return state
+
+
+def test_the_authors_checkpoint_is_converted(home, hub, tmp_path, monkeypatch):
+    state = checkpoint(tmp_path / "release.pth")
+    hub.files["release.pth"] = (tmp_path / "release.pth").read_bytes()
+    model, variant = find_variant("unireg")
+    there = Upstream(f"{hub.url}/files/release.pth", sha256(hub.files["release.pth"]))
+    changed = dataclasses.replace(variant, upstream=there)
+    monkeypatch.setattr(module, "find_variant", lambda spec: (model, changed))
+    entry = pull("unireg")
+    found = find_weights("unireg")
+    assert (entry.checked, found.width) == ("the catalogue", 8)
+    loaded = load_weights(found.path)
+    assert loaded.keys() == state.keys()
+    assert all(torch.equal(loaded[name], state[name]) for name in state)
+    asked = len(hub.requests)
+    assert pull("unireg") == entry
+    assert len(hub.requests) == asked
+
+
+def test_a_checkpoint_that_would_run_code_is_refused_and_does_not(home, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "MARK"),)
+
+    torch.save({"model": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(UserError, match="nothing of it was run"):
+        pull("unireg", str(tmp_path / "evil.pth"))
+    assert not (tmp_path / "MARK").exists()
+    assert placed(home) == []
+    assert not lock_path().exists()
+
+
+def test_a_checkpoint_of_another_network_is_refused(home, tmp_path):
+    checkpoint(tmp_path / "release.pth")
+    with pytest.raises(UserError, match="as gradicon, width 16 does not fit"):
+        pull("unigradicon", str(tmp_path / "release.pth"))
+    assert placed(home) == []
 
 
 def test_a_full_disk_while_placing_leaves_nothing(home, tmp_path):

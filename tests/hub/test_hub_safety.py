@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import pydoc
+import re
 from pathlib import Path
 
 import pytest
 
+import zoo
 from zoo.errors import UserError
+from zoo.hub.allowed import NAMESPACES, PLAIN, REFUSED_MODULES, SINGLE, why_refused
+from zoo.hub.places import packaged_bundles
 from zoo.hub.safety import check_bundle, require_safe
+
+BUNDLES = sorted(path.parent.parent for path in packaged_bundles().glob("*/configs/inference.json"))
 
 # A config as the public model zoo writes them, in the terms of registration.
 ORDINARY = {
@@ -198,6 +205,13 @@ HOSTILE: dict[str, dict] = {
         "x": {"_target_": "zoo.io.atomic.write_text", "path": "MARK", "text": "x"}
     },
     "the zoo's imports": {"x": {"_target_": "zoo.networks.unireg.torch.load", "f": "evil.pt"}},
+    "the zoo's own runner of configs": {
+        "imports": ["$from zoo.workflow.bundle import run_bundle"],
+        "x": "$run_bundle('.', {'run': '$' + '_' + '_import_' + '_(\"os\")'})",
+    },
+    "a log file anywhere": {
+        "x": {"_target_": "LogfileHandler", "output_dir": "/root", "filename": ".bashrc"}
+    },
     "a macro that reads elsewhere": {"x": "%../../secret.json::key"},
     "a name with two meanings": {"imports": ["$import glob as torch"], "x": "$torch.glob('*')"},
     "a walrus": {"x": "$(f := print)"},
@@ -262,6 +276,37 @@ def test_files_that_can_carry_code_are_refused(tmp_path, name):
     (bundle / name).parent.mkdir(exist_ok=True)
     (bundle / name).write_bytes(b"x")
     assert [f.file for f in check_bundle(bundle)] == [name]
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
+def test_the_shipped_bundles_pass(bundle):
+    assert [str(finding) for finding in check_bundle(bundle)] == []
+
+
+def test_what_came_with_the_package_needs_no_trust(tmp_path):
+    for bundle in BUNDLES:
+        require_safe(bundle)
+
+
+def test_no_module_that_configs_may_name_runs_configs_or_reads_pickles():
+    """A guard on what is added to the zoo: such a module belongs in REFUSED_MODULES."""
+    package = Path(zoo.__file__).parent
+    risky = re.compile(
+        r"monai\.bundle|torch\.load|subprocess|pickle|import_module|urlopen|(?<![.\w])(eval|exec)\("
+    )
+    for space in NAMESPACES:
+        if space.startswith("zoo."):
+            for path in package.joinpath(*space.split(".")[1:]).rglob("*.py"):
+                module = ".".join(path.relative_to(package.parent).with_suffix("").parts)
+                if module not in REFUSED_MODULES:
+                    assert not risky.search(path.read_text(encoding="utf-8")), module
+
+
+def test_the_lists_name_things_that_exist():
+    for name in SINGLE:
+        assert why_refused(name) is None, name
+    for name in PLAIN:
+        assert pydoc.locate(name) is not None, name
 
 
 def test_a_link_out_of_the_bundle_is_refused(tmp_path):

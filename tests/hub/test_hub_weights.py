@@ -148,6 +148,14 @@ def test_compact_weights_of_the_package_are_found_and_official_ones_preferred(ho
     assert find_weights("unigradicon", "compact").path == packaged
 
 
+def test_the_weights_in_a_bundle_s_own_folder_come_first(home, path):
+    for folder in ("bundles/unigradicon", "elsewhere"):
+        (home / folder / "models").mkdir(parents=True)
+        (home / folder / "models" / "model.safetensors").write_bytes(path.read_bytes())
+    assert find_weights("unigradicon", bundle=home / "elsewhere").path.parts[-3] == "elsewhere"
+    assert find_weights("unigradicon", bundle=home / "empty").path.parts[-3] == "unigradicon"
+
+
 def test_own_weights_are_named_by_path_and_only_safetensors(home, path):
     found = find_weights("unigradicon", str(path))
     assert (found.path, found.variant, found.width) == (path, "own", 4)

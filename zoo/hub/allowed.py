@@ -39,9 +39,13 @@ SINGLE = (
 
 # Members of the namespaces that fetch, write or import what their arguments say (name beginnings).
 REFUSED = (
-    "ClearML", "CuCIM", "MILModel", "MLFlow", "PerceptualLoss", "RandCuCIM", "RandTorch",
-    "TorchIO", "TorchVision", "TrtHandler", "WriteFileMapping",
+    "ClassificationSaver", "ClearML", "CuCIM", "EfficientNet", "FCN", "FID", "InceptionScore",
+    "LogfileHandler", "MCFCN", "MILModel", "MLFlow", "PerceptualLoss", "RandCuCIM", "RandTorch",
+    "ResNetFeatures", "TextEncoder", "TorchIO", "TorchVision", "Transchex", "TrtHandler",
+    "WriteFileMapping", "ZarrAvg",
 )  # fmt: skip
+# Modules of the namespaces that run other configs: what they are given would not be checked.
+REFUSED_MODULES = ("zoo.workflow.bundle",)
 
 # Components with an argument that names a class, which they import; NAMED_CLASSES guards it.
 IMPORTING = {"LoadImage", "LoadImaged", "SaveImage", "SaveImaged", "PatchInferer"}
@@ -72,7 +76,7 @@ PLAIN = {
     *(f"numpy.{n}" for n in (
         "abs", "all", "any", "arange", "argmax", "array", "asarray", "ceil", "clip", "concatenate",
         "diag", "eye", "exp", "float32", "float64", "floor", "inf", "int16", "int32", "int64",
-        "linspace", "log", "max", "mean", "median", "min", "nan", "newaxis", "ones", "pi", "prod",
+        "linspace", "log", "max", "mean", "median", "min", "nan", "ones", "pi", "prod",
         "round", "sqrt", "stack", "std", "sum", "uint8", "unique", "where", "zeros",
     )),
     *(f"math.{n}" for n in ("ceil", "exp", "floor", "inf", "isfinite", "log", "nan", "pi", "prod",
@@ -146,7 +150,12 @@ def _is_allowed(found: Any) -> bool:
     if not (inspect.isclass(found) or (of_zoo and inspect.isfunction(found))):
         return False
     at_home = any(f"{module}.".startswith(f"{space}.") for space in NAMESPACES)
-    return at_home and "." not in name and not name.startswith(REFUSED)
+    return (
+        at_home
+        and module not in REFUSED_MODULES
+        and "." not in name
+        and not name.startswith(REFUSED)
+    )
 
 
 @cache

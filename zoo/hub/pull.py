@@ -229,7 +229,16 @@ def _place(fetched: _Fetched, model: Model, variant: Variant) -> Path:
 
 
 def _convert(fetched: _Fetched, variant: Variant, target: Path) -> None:
-    raise NotImplementedError
+    from zoo.hub.convert import convert
+
+    convert(
+        fetched.path,
+        target,
+        architecture=variant.architecture["name"],
+        width=variant.architecture["width"],
+        licence=variant.licence,
+        url=fetched.origin if "://" in fetched.origin else None,
+    )
 
 
 def _origin_of(source: str) -> str:

@@ -55,18 +55,22 @@ class Header:
         return next((shape[0] for shape in shapes if shape), None)
 
 
-def find_weights(model: str, wanted: str | None = None) -> WeightsFile:
+def find_weights(
+    model: str, wanted: str | None = None, bundle: str | Path | None = None
+) -> WeightsFile:
     """The weights on this computer for a model; never downloads.
 
     `wanted` is None (official if there, else compact), a variant's name, or the path of a
-    .safetensors file. UserError says what to run when there are none.
+    .safetensors file. Weights in the folder `bundle` (published ones lie in its models/) come
+    before pulled ones, and those before packaged ones. UserError says what to do without any.
     """
     entry = find_model(model)
+    folders = [Path(bundle)] if bundle is not None else []
     if wanted is None:
-        found = (_find_variant(entry, variant) for variant in entry.variants)
+        found = (_find_variant(entry, variant, folders) for variant in entry.variants)
         weights = next((weights for weights in found if weights), None)
     elif wanted in entry.variants:
-        weights = _find_variant(entry, wanted)
+        weights = _find_variant(entry, wanted, folders)
     else:
         weights = _own_file(entry, Path(wanted).expanduser())
     if weights is None:
@@ -157,16 +161,20 @@ def _check_extents(path: Path, entries: dict[str, Any], available: int) -> None:
         )
 
 
-def _find_variant(model: Model, variant: str) -> WeightsFile | None:
-    """A variant that was pulled, or that lies in the packaged bundle."""
+def _find_variant(model: Model, variant: str, folders: list[Path]) -> WeightsFile | None:
+    """A variant that lies in one of `folders`, that was pulled, or that came with the package."""
+    name = model.variants[variant].file
+    places = [folder / name for folder in folders]
     installed = read_lock().installed.get(f"{model.name}:{variant}")
     if installed is not None and installed.in_place():
-        path = Path(installed.path)
-        return WeightsFile(path, variant, installed.sha256, read_header(path).width())
-    packaged = packaged_bundles() / model.name / model.variants[variant].file
-    if packaged.is_file():
-        return WeightsFile(packaged, variant, sha256_of(packaged), read_header(packaged).width())
-    return None
+        places.append(Path(installed.path))
+    places.append(packaged_bundles() / model.name / name)
+    path = next((path for path in places if path.is_file()), None)
+    if path is None:
+        return None
+    known = installed is not None and str(path) == installed.path
+    sha256 = installed.sha256 if installed is not None and known else sha256_of(path)
+    return WeightsFile(path, variant, sha256, read_header(path).width())
 
 
 def _own_file(model: Model, path: Path) -> WeightsFile:
