@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zoo.losses import LNCC, MINDSSC, NCC, SquaredLNCC
+from zoo.losses import LNCC, MINDSSC, NCC, GradICONLoss, SquaredLNCC
 from zoo.losses.filters import gaussian
 from zoo.losses.mind import mind_ssc
 from zoo.networks import GradICON
@@ -120,8 +120,6 @@ def test_the_whole_loss(name, masked, mass, dice):
     last = torch.tensor([n - 1.0 for n in SHAPE]).view(1, 3, 1, 1, 1)
     displacement = torch.cat([forward, reverse]) * last
     misfit = Misfit(pair, MEASURES[name][0], dice_weight=dice, mass=mass)(displacement)
-    from zoo.losses import GradICONLoss
-
     consistency = GradICONLoss(seed=7)(displacement[:1], displacement[1:])
     torch.testing.assert_close(consistency, theirs.inverse_consistency_loss, atol=1e-5, rtol=0)
     torch.testing.assert_close(
@@ -136,17 +134,14 @@ def randomised(network):
     for name, value in network.state_dict().items():
         noise = torch.randn(value.shape, generator=generator)
         if "lastConv" in name:
-            value.copy_(0.02 * noise)
+            value.copy_(0.005 * noise)
         elif "batchNorms" in name and "num" not in name:
             value.copy_((1 if "var" in name or "weight" in name else 0) + 0.1 * noise)
 
 
 def test_five_steps_of_instance_optimisation():
-    """The same losses and the same field after five steps from the same weights.
-
-    A learning rate 50 times the published one moves the loss visibly within five steps.
-    """
-    shape, steps, rate = (65, 67, 70), 5, 1e-3
+    """The same losses and the same field after five steps from the same weights."""
+    shape, steps, rate = (65, 67, 70), 5, 2e-5
     moving = F.interpolate(smooth(1, (20, 20, 20)), size=shape, mode="trilinear")
     fixed = F.interpolate(smooth(1, (20, 20, 20)).roll(1, 3), size=shape, mode="trilinear")
     reference = unigradicon.make_network(
@@ -178,7 +173,7 @@ def test_five_steps_of_instance_optimisation():
         learning_rate=rate,
         generator=torch.Generator().manual_seed(3),
     )
-    assert expected[-1] < 0.99 * expected[0]
+    assert abs(expected[-1] - expected[0]) > 1e-2
     torch.testing.assert_close(
         torch.tensor([step.loss for step in ours.trace]), torch.tensor(expected), atol=1e-4, rtol=0
     )

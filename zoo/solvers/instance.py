@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.geometry.sampling import identity_index, sample
+from zoo.geometry.sampling import Outside, identity_index, sample
 from zoo.losses import Similarity, conserve_mass, shared_one_hot, soft_dice, trim
 
 Progress = Callable[[float, str], None]
@@ -76,7 +76,8 @@ class Misfit:
 
     Both directions (moving onto fixed, fixed onto moving) are one batch of two, or one of one
     without `both`, and their misfits are summed. With `mass` a warped CT is multiplied by the
-    change of volume. A mask that is not given covers its whole image.
+    change of volume. A mask that is not given covers its whole image. `outside` is what a warped
+    image shows where its source has nothing.
     """
 
     def __init__(
@@ -87,11 +88,13 @@ class Misfit:
         both: bool = True,
         dice_weight: float = 0.0,
         mass: bool = False,
+        outside: Outside = "zeros",
     ) -> None:
         self.directions = 2 if both else 1
         self.similarity = similarity
         self.dice_weight = dice_weight
         self.mass = mass
+        self.outside: Outside = outside
         self.index = identity_index(pair.fixed.shape[2:], device=pair.fixed.device)
         self.sources = self._batch(pair.moving, pair.fixed)
         targets = self._batch(pair.fixed, pair.moving)
@@ -115,7 +118,7 @@ class Misfit:
     def __call__(self, displacement: Tensor) -> Tensor:
         """Return the misfit, a scalar, under fields [directions, 3, X, Y, Z] in voxels."""
         index = self.index + displacement
-        warped = sample(self.sources, index, outside="zeros")
+        warped = sample(self.sources, index, outside=self.outside)
         if self.mass:
             warped = conserve_mass(warped, displacement)
         loss = self.similarity.compare(warped, self.prepared, self.mask)

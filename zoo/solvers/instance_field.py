@@ -1,9 +1,9 @@
 """Instance optimisation of the displacement itself: cheap, and for any model's prediction.
 
 Adam on a correction of the predicted fields, on a grid of half the resolution, smoothed by a
-Gaussian. The loss is the one of the published instance optimisation: the similarity both ways and
-the gradient inverse consistency of the corrected fields. What the network learned stays in the
-prediction that is corrected; the smoothing takes the place of its weights.
+Gaussian. The loss is that of the published instance optimisation (similarity both ways, gradient
+inverse consistency) plus the roughness of the correction, which keeps the prediction where the
+images say nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from torch import Tensor
 from zoo.errors import UserError
 from zoo.losses import (
     LNCC,
+    MINDSSC,
+    NCC,
     Similarity,
+    SquaredLNCC,
     consistency_points,
     field_map,
     folded_share,
@@ -34,9 +37,9 @@ def refine_field(
     *,
     reverse: Tensor | None = None,
     steps: int = 50,
-    learning_rate: float = 0.2,
-    similarity: Similarity | None = None,
-    regularity: float = 1.5,
+    learning_rate: float = 0.1,
+    similarity: Similarity | str = "lncc",
+    regularity: float | None = None,
     smoothness: float = 1.5,
     stride: int = 2,
     dice_weight: float = 0.0,
@@ -47,27 +50,32 @@ def refine_field(
 ) -> Refined:
     """Improve `displacement` [1, 3, X, Y, Z], voxels, and with it `reverse`, for `pair`.
 
-    `displacement` warps moving onto fixed and `reverse` fixed onto moving. With both, `regularity`
-    weighs their gradient inverse consistency; without a reverse field it weighs the roughness of
-    the correction. Steps are about `learning_rate` voxels of a grid `stride` times coarser, on
-    which the correction is smoothed by a Gaussian of `smoothness` voxels. The similarity (LNCC of
-    3 coarse voxels unless told) is that of the coarse images. Stops early when five steps gain
-    less than a share `tolerance` of the loss.
+    `displacement` warps moving onto fixed and `reverse` fixed onto moving; without a reverse field
+    the refinement goes one way, with no consistency to keep. It works on a grid `stride` times
+    coarser: a step is about `learning_rate` voxels of it, the Gaussian that smooths the correction
+    has a sigma of `smoothness` of them, and a named similarity is taken at its scale (1.5 is the
+    `regularity` for correlations, 0.5 for the smaller values of MIND). Where the map leaves an
+    image, the image's border is repeated. Stops early when five steps gain less than a share
+    `tolerance` of the loss. `generator` (CPU) draws the points of the consistency term.
     """
     full = pair.fixed.shape[2:]
-    coarse = [max(2, round(n / stride)) for n in full]
     predicted = displacement if reverse is None else torch.cat([displacement, reverse])
-    if predicted.shape != (len(predicted), 3, *full):
+    if predicted.shape != (len(predicted), 3, *full) or len(displacement) != 1:
         raise UserError(
-            f"the fields to refine have the shape {list(predicted.shape)}; the images"
-            f" {list(full)} need [1, 3, *shape] each"
+            f"the fields to refine have the shape {list(predicted.shape)} together; on images of"
+            f" {list(full)} voxels each is [1, 3, {full[0]}, {full[1]}, {full[2]}]"
         )
+    coarse = [max(2, round(n / stride)) for n in full]
+    measure = _coarse_similarity(similarity) if isinstance(similarity, str) else similarity
+    if regularity is None:
+        regularity = 0.5 if isinstance(measure, MINDSSC) else 1.5
     misfit = Misfit(
         _resized_pair(pair, coarse),
-        similarity or LNCC(3),
+        measure,
         both=reverse is not None,
         dice_weight=dice_weight,
         mass=mass,
+        outside="border",
     )
     start = resize_field(predicted.detach(), coarse)
     parameters = torch.zeros_like(start, requires_grad=True)
@@ -79,18 +87,15 @@ def refine_field(
             correction = _smoothed(parameters, smoothness)
             fields = start + correction
             unlike = misfit(fields)
-            if reverse is None:
-                rough = gradient_penalty(correction)
-            else:
-                points = consistency_points(coarse, generator).to(fields)
-                rough = gradicon(field_map(fields[:1]), field_map(fields[1:]), points)
+            rough = _irregularity(fields, correction, generator)
             loss = unlike + regularity * rough
             values = [float(term.detach()) for term in (loss, unlike, rough)]
-            trace.append(checked(Step(*values, folded_share(fields[:1])), trace))
+            step = Step(values[0], values[1], values[2], folded_share(fields[:1]))
+            trace.append(checked(step, trace))
             loss.backward()
             optimiser.step()
             if progress is not None:
-                progress((done + 1) / steps, str(trace[-1]))
+                progress((done + 1) / steps, str(step))
             if settled(trace, tolerance):
                 break
     with torch.no_grad():
@@ -103,6 +108,28 @@ def resize_field(field: Tensor, shape: Sequence[int]) -> Tensor:
     scale = [new / old for new, old in zip(shape, field.shape[2:], strict=True)]
     resized = F.interpolate(field, size=tuple(shape), mode="trilinear", align_corners=False)
     return resized * torch.tensor(scale).to(field).view(1, 3, 1, 1, 1)
+
+
+def _irregularity(fields: Tensor, correction: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Return the roughness of the correction, plus the inconsistency of fields that are two."""
+    rough = len(fields) * gradient_penalty(correction)
+    if len(fields) == 1:
+        return rough
+    points = consistency_points(fields.shape[2:], generator).to(fields)
+    return rough + gradicon(field_map(fields[:1]), field_map(fields[1:]), points)
+
+
+def _coarse_similarity(name: str) -> Similarity:
+    """Return the measure of a name with a scale that suits images of half the resolution."""
+    measures: dict[str, Similarity] = {
+        "lncc": LNCC(3),
+        "lncc2": SquaredLNCC(3),
+        "mind": MINDSSC(radius=1, dilation=1),
+        "ncc": NCC(),
+    }
+    if name not in measures:
+        raise UserError(f"similarity '{name}' is unknown; choose from {', '.join(measures)}")
+    return measures[name]
 
 
 def _resized_pair(pair: Pair, shape: Sequence[int]) -> Pair:

@@ -12,7 +12,14 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from zoo.losses import LNCC, Similarity, consistency_points, field_map, folded_share, gradicon
+from zoo.losses import (
+    Similarity,
+    consistency_points,
+    field_map,
+    folded_share,
+    gradicon,
+    similarity_named,
+)
 from zoo.networks.maps import Map, last_index, unit_grid
 from zoo.solvers.instance import (
     Misfit,
@@ -31,7 +38,7 @@ def refine_weights(
     *,
     steps: int = 50,
     learning_rate: float = 2e-5,
-    similarity: Similarity | None = None,
+    similarity: Similarity | str = "lncc",
     regularity: float = 1.5,
     dice_weight: float = 0.0,
     mass: bool = False,
@@ -42,11 +49,13 @@ def refine_weights(
     """Adapt all weights of `network` to `pair`, predict once more, and give the weights back.
 
     `network` takes image [1, 2, X, Y, Z] (moving, fixed) and returns a displacement in voxels; the
-    similarity is LNCC unless told. `generator` (CPU) draws the points of the consistency term.
+    similarity is a measure or its name. `generator` (CPU) draws the points of the consistency term.
     Stops early when five steps gain less than a share `tolerance` of the loss. Whatever happens,
     the network leaves with the weights, the mode and the gradients' flags it came with.
     """
-    misfit = Misfit(pair, similarity or LNCC(), dice_weight=dice_weight, mass=mass)
+    if isinstance(similarity, str):
+        similarity = similarity_named(similarity)
+    misfit = Misfit(pair, similarity, dice_weight=dice_weight, mass=mass)
     trace: list[Step] = []
     with _borrowed(network), torch.enable_grad():
         optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
@@ -85,15 +94,9 @@ def _backward(
     (slopes,) = torch.autograd.grad(loss, fields)
     points = consistency_points(pair.fixed.shape[2:], generator).to(pair.fixed)
     consistency = gradicon(forward_map, reverse_map, points)
-    step = checked(
-        Step(
-            loss=float(loss) + regularity * float(consistency),
-            similarity=float(loss),
-            regularity=float(consistency),
-            folding=folded_share(forward),
-        ),
-        trace,
-    )
+    unlike, inconsistent = float(loss.detach()), float(consistency.detach())
+    total = unlike + regularity * inconsistent
+    step = checked(Step(total, unlike, inconsistent, folded_share(forward)), trace)
     torch.autograd.backward(
         [forward, reverse, consistency],
         [slopes[:1], slopes[1:], torch.full_like(consistency, regularity)],
