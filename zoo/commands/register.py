@@ -12,6 +12,13 @@ def register(
     out: str,
     model: str = "mcbo",
     bundle: str | None = None,
+    weights: str | None = None,
+    refine: int | None = None,
+    refine_mode: Literal["field", "weights"] | None = None,
+    similarity: Literal["lncc", "lncc2", "mind"] | None = None,
+    precision: Literal["float32", "bfloat16"] | None = None,
+    anatomy: str | None = None,
+    pairing: Literal["inter", "intra"] | None = None,
     affine: Literal["auto", "none", "com", "rigid", "affine"] | None = None,
     fixed_labels: str | None = None,
     moving_labels: str | None = None,
@@ -43,6 +50,13 @@ def register(
         out: the folder for the results; made if missing.
         model: the model, such as mcbo.
         bundle: the folder of a bundle of your own, instead of --model.
+        weights: compact, official or a .safetensors file; by default the best on disk.
+        refine: steps of refinement after the network's prediction; 0 for none.
+        refine_mode: refine the predicted field (fast) or all weights of the network (published).
+        similarity: what the refinement compares with: lncc, lncc2 (any contrast) or mind.
+        precision: float32, or bfloat16 for speed.
+        anatomy: the region, for unireg: chest, abdomen, head, liver, cardiac or brain.
+        pairing: inter (two patients) or intra (one patient), for unireg.
         affine: what comes before the deformation: auto (if needed), none, com, rigid or affine.
         fixed_labels: label map on the fixed image, for Dice.
         moving_labels: label map on the moving image; warped as well.
@@ -68,6 +82,13 @@ def register(
         "fixed": fixed,
         "moving": moving,
         "output_dir": out,
+        "weights": weights,
+        "refine": refine,
+        "refine_mode": refine_mode,
+        "similarity": similarity,
+        "precision": precision,
+        "region": anatomy,
+        "type": pairing,
         "affine": affine,
         "fixed_labels": fixed_labels,
         "moving_labels": moving_labels,

@@ -66,7 +66,7 @@ def run_bundle(
             hint = f" (did you mean {close[0]}?)" if close else ""
             raise UserError(f"the bundle {folder.name} has no setting {key!r}{hint}")
     files = [str(c) if Path(c).is_absolute() else str(folder / "configs" / c) for c in configs]
-    for name in ("ignite", "monai"):
+    for name in ("ignite", "monai", "monai.bundle.workflows"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with warnings.catch_warnings(), user_errors():
         warnings.simplefilter("ignore")
