@@ -191,7 +191,9 @@ def test_two_pulls_at_once_download_once(user, published):
     first, second = (user.start("pull", "unigradicon", "--source", "hub") for _ in range(2))
     results = [finish(first), finish(second)]
     assert [code for code, _, _ in results] == [0, 0]
-    assert sum("is here already" in out for _, out, _ in results) == 1
+    outputs = [out for _, out, _ in results]
+    assert sum("another pull of unigradicon:official is running" in out for out in outputs) == 1
+    assert sum("is here already" in out for out in outputs) == 1
     assert published.count("GET", FILE) == 1
 
 

@@ -262,10 +262,12 @@ def test_the_same_config_in_yaml_and_with_a_python_tag_is_refused(tmp_path):
     (bundle / "configs").mkdir(parents=True)
     (bundle / "configs" / "a.yaml").write_text("x: !!python/object/apply:os.system ['touch MARK']")
     (bundle / "configs" / "b.yml").write_text('x: "$open(1)"')
+    (bundle / "configs" / "c.yaml").write_text("x: &x [*x]")
     problems = [str(f) for f in check_bundle(bundle)]
-    assert len(problems) == 2
+    assert len(problems) == 3
     assert problems[0].startswith("configs/a.yaml")
     assert problems[1].startswith("configs/b.yml: x: the name open")
+    assert problems[2] == "configs/c.yaml: nested too deeply, or in itself"
 
 
 @pytest.mark.parametrize(

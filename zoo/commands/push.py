@@ -30,10 +30,14 @@ def push(
     """
     from zoo.hub.push import plan_push
     from zoo.hub.push import push as send
+    from zoo.hub.weights import sha256_of
 
     plan = plan_push(bundle)
     for name, path in plan.files.items():
-        print(f"{'would send' if dry_run else 'sends'} {name} ({path.stat().st_size} bytes)")
+        digest = f", sha256 {sha256_of(path)}" if path.suffix == ".safetensors" else ""
+        print(
+            f"{'would send' if dry_run else 'sends'} {name} ({path.stat().st_size} bytes{digest})"
+        )
     for name, reason in plan.left_out.items():
         print(f"leaves out {name}: {reason}")
     if dry_run:

@@ -7,7 +7,7 @@ does not count: whatever was interrupted before is not seen by a later run.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -83,14 +83,26 @@ def record(entry: Installed, pin: tuple[str, str]) -> None:
 
 
 @contextmanager
-def exclusive(name: str) -> Iterator[None]:
-    """Hold a lock between processes; the system lets go of it when the process dies."""
-    from filelock import FileLock
+def exclusive(name: str, when_waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold a lock between processes; the system lets go of it when the process dies.
+
+    `when_waiting` is called if another process holds it.
+    """
+    from filelock import FileLock, Timeout
 
     folder = own_home() / "locks"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write in {own_home()}: {error.strerror}; set HF_HOME") from error
-    with FileLock(folder / f"{name}.lock"):
+    lock = FileLock(folder / f"{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if when_waiting is not None:
+            when_waiting()
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()

@@ -54,7 +54,8 @@ def pull(
     name = f"{model.name}:{variant.name}"
     if revision is not None and source not in (None, "hub"):
         raise UserError(f"--revision {revision} goes with --source hub, not with {source}")
-    with exclusive(f"{model.name}-{variant.name}"):
+    waiting = f"another pull of {name} is running; waiting for it"
+    with exclusive(f"{model.name}-{variant.name}", lambda: say(waiting)):
         present = read_lock().installed.get(name)
         if present and present.in_place() and _answers(present, source, revision):
             say(f"{name} is here already: {present.path}")

@@ -84,7 +84,10 @@ def check_bundle(bundle: Path) -> list[Finding]:
         findings.append(Finding("configs", "", "no config; this is not a bundle"))
     aliases = _aliases(configs)
     for name, content in configs.items():
-        findings += _walk(_Place(name, frozenset(configs), aliases), (), content)
+        try:
+            findings += _walk(_Place(name, frozenset(configs), aliases), (), content)
+        except RecursionError:
+            findings.append(Finding(name, "", "nested too deeply, or in itself"))
     return findings
 
 
