@@ -1,0 +1,1 @@
+"""Weights and bundles: the catalogue, pulling, verifying, converting, pushing, safety checks."""
