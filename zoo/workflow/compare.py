@@ -19,6 +19,7 @@ from scipy.stats import ranksums, wilcoxon
 from zoo.errors import UserError
 from zoo.io.atomic import atomic_path
 from zoo.workflow.evaluation import read_result, summary
+from zoo.workflow.report import MAP_WORDS, WORDS
 
 SIGNIFICANT = 0.05
 BETTER: Mapping[str, int] = {
@@ -200,14 +201,20 @@ def draw_comparison(path: Path, runs: Sequence[Run], result: Mapping[str, Any]) 
 
 def _boxes(axes: Axes, name: str, table: NDArray[np.float64], names: Sequence[str]) -> None:
     parts = axes.boxplot(
-        list(table), widths=0.55, patch_artist=True, medianprops={"color": "white", "lw": 1.6}
+        list(table),
+        widths=0.55,
+        patch_artist=True,
+        showfliers=False,
+        medianprops={"color": "#1d2733", "lw": 1.8},
     )
     for k, box in enumerate(parts["boxes"]):
-        box.set(facecolor=COLOURS[k % len(COLOURS)], edgecolor="none")
+        box.set(facecolor=COLOURS[k % len(COLOURS)], edgecolor="none", alpha=0.75)
         spread = np.random.default_rng(k).uniform(-0.12, 0.12, table.shape[1])
         axes.plot(k + 1 + spread, table[k], ".", color="#1d2733", ms=3, alpha=0.5)
     axes.set_xticks(range(1, len(names) + 1), names, rotation=20, ha="right", parse_math=False)
-    _plain(axes, f"{_title(name)} ({'higher' if BETTER[name] > 0 else 'lower'} is better)")
+    if BETTER[name] < 0:
+        axes.set_ylim(bottom=0, top=None if table.any() else 1)
+    _plain(axes, f"{_title(name)}\n{'higher' if BETTER[name] > 0 else 'lower'} is better")
 
 
 def _against_time(
@@ -225,11 +232,14 @@ def _against_time(
     axes.set_xscale("log")
     axes.margins(0.25)
     axes.set_xlabel("seconds a pair")
-    _plain(axes, f"{_title(name)}, mean, against time")
+    _plain(axes, f"{_title(name)}\nagainst time")
 
 
 def _title(name: str) -> str:
-    return name.removesuffix("_after").replace("_", " ")
+    if name in MAP_WORDS:
+        return MAP_WORDS[name][0]
+    words, more, _ = WORDS[name.removesuffix("_after")]
+    return f"{words}, {more}" if words.endswith("mm") and "tre" in name else words
 
 
 def _plain(axes: Axes, title: str) -> None:

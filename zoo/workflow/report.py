@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,51 @@ def write_report(registration: Registration, result: Mapping[str, Any], folder: 
         facts=fact_tables(result),
     )
     write_text(folder / "report.html", page)
+
+
+@dataclass(frozen=True)
+class DemoRow:
+    """One model of the demo: its result.json and pictures, or a note why there are none."""
+
+    model: str
+    note: str = ""
+    result: Mapping[str, Any] | None = None
+    panels: Sequence[Panel] = ()
+
+
+DEMO_KEYS = ("model", "Dice before", "after", "TRE mm before", "after", "folded %", "seconds")
+
+
+def write_demo_report(rows: Sequence[DemoRow], path: Path) -> None:
+    """Write one page with a table of all models and the pictures of each that ran."""
+    shown = [
+        {
+            "model": row.model,
+            "note": row.note,
+            "cells": demo_cells(row.result) if row.result else (),
+            "doubts": doubts(row.result) if row.result else (),
+            "panels": [embedded(panel) for panel in row.panels],
+        }
+        for row in rows
+    ]
+    page = render(
+        "demo.html.j2",
+        title="regzoo demo",
+        words="A synthetic pair of two contrasts whose true map is known, registered with every "
+        "model that can run here. TRE is the mean distance of landmarks from their true places.",
+        keys=DEMO_KEYS,
+        rows=shown,
+    )
+    write_text(path, page)
+
+
+def demo_cells(result: Mapping[str, Any]) -> Row:
+    """Return the figures of the demo's table as text, after the model's name."""
+    figures = result["figures"]
+    names = [(name, when) for name in ("dice", "tre_mm") for when in WHEN]
+    cells = [_number(figures.get(f"{n}_{w}"), WORDS[n][2]) for n, w in names]
+    cells.append(_number(figures.get("folding_percent"), "{:.3g}"))
+    return (*cells, f"{sum(result['seconds'].values()):.1f}")
 
 
 def render(template: str, **values: Any) -> str:
