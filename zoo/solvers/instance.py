@@ -141,11 +141,11 @@ def checked(step: Step, trace: list[Step]) -> Step:
     return step
 
 
-def settled(trace: list[Step], tolerance: float, window: int = 5) -> bool:
+def settled(trace: list[Step], tolerance: float, window: int = 10) -> bool:
     """Say whether the mean loss of the last `window` steps fell by less than a share `tolerance`.
 
     It is compared with the window before: single steps are noisy, because the points at which the
-    consistency is taken are random. A tolerance of 0 never settles.
+    consistency is taken are random and Adam overshoots. A tolerance of 0 never settles.
     """
     if tolerance <= 0 or len(trace) < 2 * window:
         return False

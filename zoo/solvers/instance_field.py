@@ -55,7 +55,7 @@ def refine_field(
     coarser: a step is about `learning_rate` voxels of it, the Gaussian that smooths the correction
     has a sigma of `smoothness` of them, and a named similarity is taken at its scale (1.5 is the
     `regularity` for correlations, 0.5 for the smaller values of MIND). Where the map leaves an
-    image, the image's border is repeated. Stops early when five steps gain less than a share
+    image, the image's border is repeated. Stops early when ten steps gain less than a share
     `tolerance` of the loss. `generator` (CPU) draws the points of the consistency term.
     """
     full = pair.fixed.shape[2:]

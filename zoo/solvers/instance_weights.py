@@ -50,7 +50,7 @@ def refine_weights(
 
     `network` takes image [1, 2, X, Y, Z] (moving, fixed) and returns a displacement in voxels; the
     similarity is a measure or its name. `generator` (CPU) draws the points of the consistency term.
-    Stops early when five steps gain less than a share `tolerance` of the loss. Whatever happens,
+    Stops early when ten steps gain less than a share `tolerance` of the loss. Whatever happens,
     the network leaves with the weights, the mode and the gradients' flags it came with.
     """
     if isinstance(similarity, str):
