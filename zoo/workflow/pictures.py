@@ -249,7 +249,7 @@ def paint(planes: Sequence[Plane], cells: Sequence[Values], draw: Draw | None = 
             draw(axes, plane)
         _letters(axes, plane.letters)
         left += columns + GAP
-    figure.figimage(ground, 0, 0, origin="upper")
+    figure.figimage(ground, 0, 0, origin="upper", zorder=-1)  # under lines and letters
     canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]
 
