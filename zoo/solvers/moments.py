@@ -24,7 +24,7 @@ class Body:
 
     `image` and `mask` are float32 [X, Y, Z]; `open_faces` [3, 2] says for the low and the high end
     of each array axis whether the image may be taken to go on as background beyond it; `centre` is
-    the centre of mass of the mask, (3,) RAS+ mm; `volume` is the mask's, mm^3.
+    the centre of mass of the mask, (3,) RAS+ mm.
     """
 
     image: Tensor
@@ -32,13 +32,12 @@ class Body:
     grid: Grid
     open_faces: Tensor
     centre: Tensor
-    volume: float
 
     def at(self, spacing: float) -> Body:
         """Return the body averaged over whole numbers of voxels, about `spacing` mm a side."""
         image, grid = pool(self.image, self.grid, spacing)
         mask, _ = pool(self.mask, self.grid, spacing)
-        return Body(smooth(image), mask, grid, self.open_faces, self.centre, self.volume)
+        return Body(smooth(image), mask, grid, self.open_faces, self.centre)
 
 
 def find_body(image: Tensor, grid: Grid, spacing: float, name: str) -> Body:
@@ -57,8 +56,7 @@ def find_body(image: Tensor, grid: Grid, spacing: float, name: str) -> Body:
     mask = (contrast >= otsu_threshold(contrast)).float()
     faces = [[float(mask.select(k, end).mean()) for end in (0, -1)] for k in range(3)]
     middle = grid.to_world(mask.nonzero().double().mean(dim=0)[None])[0]
-    volume = float(mask.double().sum() * torch.linalg.det(grid.linear).abs())
-    return Body(image, mask, grid, torch.tensor(faces) < FACE_SHARE, middle, volume)
+    return Body(image, mask, grid, torch.tensor(faces) < FACE_SHARE, middle)
 
 
 def to_unit(image: Tensor, name: str) -> Tensor:
