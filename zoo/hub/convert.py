@@ -6,6 +6,7 @@ containers and runs nothing else; what does not fit the architecture exactly is 
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -75,6 +76,7 @@ def convert(
     _check_range(tensors, source)
     with atomic_path(target) as temporary:
         save_file(tensors, temporary, metadata)
+        _settle_header(temporary)
     return sha256_of(Path(target))
 
 
@@ -147,6 +149,17 @@ def _check_range(tensors: Mapping[str, Tensor], source: Path) -> None:
                 f"{source}: tensor {name} has values that are not finite as {tensor.dtype}; a "
                 "sound checkpoint is written as float32"
             )
+
+
+def _settle_header(path: Path) -> None:
+    """Sort the metadata in a safetensors header: the library writes them in random order."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        file.seek(8)
+        file.write(text.ljust(length))
 
 
 def _first_line(error: Exception) -> str:

@@ -78,12 +78,20 @@ def looks_like_hounsfield(image: Tensor) -> bool:
 
 
 def to_unit(image: Tensor, low: float, high: float) -> Tensor:
-    """Return `image` with `low` and less as 0, `high` and more as 1, and a line between."""
+    """Return `image` with `low` and less as 0, `high` and more as 1, and a line between.
+
+    Each voxel is scaled in double precision, as ITK does it; slice by slice, because a whole volume
+    of doubles would be the largest thing in memory.
+    """
     if high <= low:
         raise UserError(
             f"nearly every voxel of the image has the value {low:g}; there is nothing to register"
         )
-    return (image.clamp(low, high) - low) / (high - low)
+    out = torch.empty(image.shape, dtype=torch.float32, device=image.device)
+    scale = 1 / (high - low)
+    for slice_in, slice_out in zip(image, out, strict=True):
+        slice_out.copy_((slice_in.float().clamp(low, high).double() - low) * scale)
+    return out
 
 
 def _percentile(values: Tensor, share: float) -> float:
