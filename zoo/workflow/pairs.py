@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from zoo.errors import UserError
 from zoo.io.labels import read_labels
 from zoo.io.points import Space, read_points
 from zoo.io.volume import Volume, read_volume
+from zoo.planning.dataset import read_dataset
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class PairDataset(Dataset[Pair]):
     """Pairs loaded one at a time. `data` holds `PairFiles`, or mappings with its fields."""
 
     def __init__(self, data: Sequence[PairFiles | Mapping[str, Any]]) -> None:
-        self.data = list(data)
+        self.data = data
 
     def __len__(self) -> int:
         return len(self.data)
@@ -135,6 +137,32 @@ def pair_files(fixed: Any = None, moving: Any = None, **more: Any) -> PairFiles:
     return PairFiles(
         Path(str(fixed)), tuple(Path(str(p).strip()) for p in several), **others, points_space=space
     )
+
+
+class DatasetPairs(Sequence[Mapping[str, Any]]):
+    """The pairs of a dataset's split (train, val, test or all), read when they are asked for.
+
+    `folder` holds a dataset.json or a pairs.csv. MONAI builds a workflow to look at it, without any
+    data: a dataset that cannot be read counts as one pair, and asking for that says what is wrong.
+    """
+
+    def __init__(self, folder: str | Path, split: str = "val") -> None:
+        self.folder = folder
+        self.split = split
+
+    @cached_property
+    def pairs(self) -> list[dict[str, Any]]:
+        """The pairs, as `pair_files` takes them."""
+        return read_dataset(self.folder).pairs(self.split)
+
+    def __len__(self) -> int:
+        try:
+            return len(self.pairs)
+        except UserError:
+            return 1
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.pairs[index]
 
 
 def only_item(batch: Sequence[Pair]) -> Pair:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from zoo.geometry import Transform
+from zoo.workflow.figures import Measured, measure
 from zoo.workflow.pairs import Pair
 
 
@@ -21,3 +23,8 @@ class Registration:
     inverse: Transform | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def measured(self) -> Measured:
+        """The figures, found once for all who ask."""
+        return measure(self.pair, self.transform, self.inverse)

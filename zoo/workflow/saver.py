@@ -20,7 +20,6 @@ from zoo.geometry import warp
 from zoo.io.atomic import write_json
 from zoo.io.transforms import write_transform
 from zoo.io.volume import write_volume
-from zoo.workflow.figures import measure
 from zoo.workflow.pairs import Pair, stem
 from zoo.workflow.registration import Registration
 
@@ -73,7 +72,7 @@ class RegistrationSaver:
         self._warped(registration, folder)
         seconds = registration.seconds | {"saving": time.perf_counter() - started}
         pair = registration.pair
-        measured = measure(pair, registration.transform, registration.inverse)
+        measured = registration.measured
         result = {
             "fixed": str(pair.fixed.path),
             "moving": [str(volume.path) for volume in pair.moving],
