@@ -159,6 +159,7 @@ def _settle_header(path: Path) -> None:
         header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
         text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
         file.seek(8)
+        assert len(text) <= length
         file.write(text.ljust(length))
 
 
