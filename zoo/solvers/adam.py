@@ -1,11 +1,13 @@
 """Refinement of a displacement field by Adam, with the gradient written out by hand.
 
 Siebert et al., "Fast 3D registration with accurate optimisation and little learning for Learn2Reg
-2021". The field is the threefold average over 3^3 cells (about a cubic B-spline) of free weights;
-the loss is the squared difference of the features plus a diffusion regulariser.
+2021". The field is the average over 3^3 cells, once or several times, of free weights (threefold is
+about a cubic B-spline); the loss is the squared difference of the features plus a regulariser:
+diffusion as in ConvexAdam, bending (which leaves affine motion alone), or both.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -13,67 +15,142 @@ from torch import Tensor
 from zoo.geometry.sampling import Outside, identity_index, sample, sample_gradient
 from zoo.solvers.mind import box
 
-_LOOK = 10  # iterations between two looks at the loss
+_SLAB = 1 << 15  # cells whose features are compared at once on a CPU: they stay in the cache
 
 
 def refine(
     fixed: Tensor,
-    moving: Tensor,
+    moving: Sequence[Tensor],
     field: Tensor,
     *,
     iterations: int,
-    regularity: float,
+    detail: int = 1,
+    diffusion: float = 0.0,
+    bending: float = 0.0,
+    splines: int = 3,
     rate: float = 1.0,
-    tolerance: float = 0.0,
+    last_rate: float = 1.0,
     outside: Outside = "border",
     stretch: Tensor | float = 1.0,
     report: Callable[[float], None] = lambda done: None,
 ) -> Tensor:
-    """Improve `field` [1, 3, x, y, z] between the features `fixed` and `moving` [1, C, x, y, z].
+    """Improve `field` [1, 3, x, y, z] between the features `fixed` and those of one or more images.
 
-    Displacements are in cells of the features' grid, pull-back. It stops early once the loss falls
-    by less than the share `tolerance` in ten iterations. `stretch` multiplies a displacement where
-    it is followed, as ConvexAdam does by mistake. `report` is told the share that is done.
+    Displacements and the step `rate`, which falls geometrically to `last_rate`, are in cells of the
+    field, pull-back. The features are [1, C, detail x, detail y, detail z]: each cell of the field
+    has `detail` of theirs an edge, and each iteration looks at one of these in every cell, in turn.
+    `stretch` multiplies a displacement where it is followed, as ConvexAdam does by mistake.
+    `report` is told the share that is done.
     """
-    identity = identity_index(field.shape[2:], device=field.device)
+    identity = identity_index(field.shape[2:], device=field.device) * detail
+    corners = _corners(detail)
     weights = field.clone()
     optimizer = torch.optim.Adam([weights], lr=rate)
-    last = float("inf")
     smooth = field
     for iteration in range(iterations):
-        smooth = spline(weights)
-        index = identity + smooth * stretch
-        residual = sample(moving, index, outside=outside).sub_(fixed)
-        if tolerance and iteration % _LOOK == 0:
-            loss = float(residual.square().sum()) / field[0, 0].numel()
-            loss += regularity * roughness(smooth)
-            if last - loss < tolerance * abs(loss):
-                break
-            last = loss
-        pull = sample_gradient(moving, index, residual, outside=outside) * stretch
-        gradient = pull * (2 / field[0, 0].numel()) + regularity * roughness_gradient(smooth)
-        weights.grad = spline(gradient)
+        smooth = spline(weights, splines)
+        corner = corners[iteration % len(corners)]
+        offset = torch.tensor(corner, device=field.device).view(1, 3, 1, 1, 1)
+        index = identity + offset + to_corner(smooth, corner, detail) * (stretch * detail)
+        x, y, z = (slice(start, None, detail) for start in corner)
+        pull = torch.zeros_like(field)
+        for image in moving:
+            pull += compare(fixed[:, :, x, y, z], image, index, outside)[0]
+        pull = from_corner(pull * (stretch * detail / len(moving)), corner, detail)
+        rough = roughness_gradient(smooth)
+        stiff = diffusion * rough
+        if bending:
+            stiff += bending * (field.numel() / 2) * roughness_gradient(rough)
+        weights.grad = spline(pull + stiff, splines)
+        optimizer.param_groups[0]["lr"] = rate * (last_rate / rate) ** (iteration / iterations)
         optimizer.step()
         report((iteration + 1) / iterations)
     return smooth
 
 
-def spline(weights: Tensor) -> Tensor:
-    """Average [1, 3, x, y, z] three times over 3^3 cells, zeros beyond: its own adjoint."""
-    for _ in range(3):
+def compare(
+    fixed: Tensor, moving: Tensor, index: Tensor, outside: Outside = "border"
+) -> tuple[Tensor, Tensor]:
+    """Return the gradient by `index` [1, 3, x, y, z] of the mean squared difference, and the mean.
+
+    The mean over the cells of the sum over the channels. Slab by slab: no volume of features is
+    ever made.
+    """
+    cells = index[0, 0].numel()
+    on_cpu = index.device.type == "cpu"
+    rows = max(1, _SLAB // index[0, 0, 0].numel()) if on_cpu else index.shape[2]
+    gradient = torch.empty_like(index)
+    total = torch.zeros((), device=index.device)
+    for start in range(0, index.shape[2], rows):
+        part = index[:, :, start : start + rows]
+        residual = sample(moving, part, outside=outside).sub_(fixed[:, :, start : start + rows])
+        slope = sample_gradient(moving, part, residual, outside=outside)
+        gradient[:, :, start : start + rows] = slope.mul_(2 / cells)
+        total += residual.square_().sum()
+    return gradient, total / cells
+
+
+def spline(weights: Tensor, times: int = 3) -> Tensor:
+    """Average [1, 3, x, y, z] `times` times over 3^3 cells, zeros beyond: its own adjoint."""
+    for _ in range(times):
         weights = box(weights, 1)
     return weights
 
 
-def roughness(field: Tensor) -> float:
-    """Return the sum over the axes of the mean squared difference of neighbours."""
-    return sum(
-        float(field.diff(dim=axis).square().mean()) for axis in (2, 3, 4) if field.shape[axis] > 1
-    )
+def to_corner(field: Tensor, corner: Sequence[int], detail: int) -> Tensor:
+    """Interpolate `field` [1, 3, x, y, z] at the same one of the `detail`^3 parts of every cell."""
+    for axis, part in enumerate(corner, 2):
+        near, far, share = _neighbours(field.shape[axis], part, detail)
+        if share:
+            moved = field * (1 - share)
+            moved.narrow(axis, *near).add_(field.narrow(axis, *far), alpha=share)
+            _edge(moved, axis, part, detail).add_(_edge(field, axis, part, detail), alpha=share)
+            field = moved
+    return field
+
+
+def from_corner(gradient: Tensor, corner: Sequence[int], detail: int) -> Tensor:
+    """Apply the adjoint of `to_corner`."""
+    for axis, part in enumerate(corner, 2):
+        near, far, share = _neighbours(gradient.shape[axis], part, detail)
+        if share:
+            moved = gradient * (1 - share)
+            moved.narrow(axis, *far).add_(gradient.narrow(axis, *near), alpha=share)
+            _edge(moved, axis, part, detail).add_(_edge(gradient, axis, part, detail), alpha=share)
+            gradient = moved
+    return gradient
+
+
+def _neighbours(
+    cells: int, part: int, detail: int
+) -> tuple[tuple[int, int], tuple[int, int], float]:
+    """Return the cells that have a neighbour on the part's side, those neighbours, its weight.
+
+    Both as start and length along the axis.
+    """
+    away = (part + 0.5) / detail - 0.5
+    low, high = (0, cells - 1), (1, cells - 1)
+    return (low, high, away) if away > 0 else (high, low, -away)
+
+
+def _edge(volume: Tensor, axis: int, part: int, detail: int) -> Tensor:
+    """Return the cells that have none: the edge is repeated."""
+    return volume.narrow(axis, volume.shape[axis] - 1 if 2 * part + 1 > detail else 0, 1)
+
+
+def _corners(detail: int) -> list[tuple[int, ...]]:
+    """List the parts of a cell so that opposite ones follow each other."""
+    parts = list(product(range(detail), repeat=3))
+    pairs = zip(parts, reversed(parts), strict=True)
+    return [part for pair in pairs for part in pair][: len(parts)]
 
 
 def roughness_gradient(field: Tensor) -> Tensor:
-    """Return the gradient of `roughness` by `field`, like it: minus a scaled Laplacian."""
+    """Return the gradient by `field` [1, 3, x, y, z] of its diffusion energy, which is linear.
+
+    The energy is the sum over the axes of the mean squared difference of neighbours. Half of the
+    product of field and gradient is the energy; its gradient again is that of the bending energy.
+    """
     gradient = torch.zeros_like(field)
     for axis in (2, 3, 4):
         n = field.shape[axis]

@@ -9,8 +9,10 @@ k along array axis k. Inside, a level of stride n works in cells of n voxels.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, get_args
+from dataclasses import fields, replace
+from functools import partial
+from math import lcm
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -19,72 +21,16 @@ from torch import Tensor, nn
 from zoo.errors import UserError
 from zoo.geometry.sampling import Outside, identity_index, sample
 from zoo.solvers.adam import refine
-from zoo.solvers.convex import COUPLING, TIE, make_consistent, search
+from zoo.solvers.convex import TIE, make_consistent, search
 from zoo.solvers.fusion import Fusion, fit_rigid, fuse, rigid_field
 from zoo.solvers.masks import extend
 from zoo.solvers.mind import box, mind_ssc, pool
+from zoo.solvers.settings import PRESETS, Mode, Settings
 
-Mode = Literal["accurate", "paper", "convexadam"]
 Progress = Callable[[float, str], None]
 
 _CELLS = 8  # a level is left out of the weighted sum where an axis has fewer cells than this
 _FLAT = 0.99  # mean of the features from which a cell counts as constant
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that steers the solver; the presets are below."""
-
-    levels: tuple[int, ...]  # stride of each level in voxels, in the order they are worked
-    reach: tuple[int, ...]  # how far each level searches on either side, in its cells
-    weights: tuple[float, ...] | None  # of the levels' sum; None: each level refines the last
-    average: bool = True  # mean of the convex iterates (MCBO) or the last one (ConvexAdam)
-    coupling: tuple[float, ...] = COUPLING  # growing weight of smoothness, in cells
-    consistency: int = 15  # iterations that make forward and backward field consistent
-    mind_radius: int = 1  # half width of the compared patches, in voxels
-    mind_dilation: int = 2  # distance of the compared patches, in voxels
-    adam_stride: int = 2  # cells of the refinement, in voxels
-    adam_iterations: int = 80  # at most
-    adam_rate: float = 1.0  # step of Adam, in cells
-    adam_regularity: float = 1.25  # weight of the diffusion regulariser
-    adam_tolerance: float = 0.0  # stop when ten iterations lower the loss by less than this share
-    smooth: int = 0  # half width of the box that ends level 1, applied three times, in voxels
-    outside: Outside = "zeros"  # what lies beyond the moving features
-    published: bool = False  # repeat the faults of scale and cells of ConvexAdam 0.2.0
-
-    def __post_init__(self) -> None:
-        if len(self.levels) != len(self.reach) or len(self.weights or self.levels) != len(
-            self.levels
-        ):
-            raise UserError(
-                f"levels {self.levels}, reach {self.reach} and weights {self.weights} must have "
-                "the same length"
-            )
-        if self.weights is None and any(n % self.adam_stride for n in self.levels):
-            raise UserError(
-                f"the levels {self.levels} of a cascade must be multiples of adam_stride "
-                f"{self.adam_stride}"
-            )
-
-
-CONVEXADAM = Settings(levels=(6,), reach=(4,), weights=None, average=False)
-
-PAPER = Settings(
-    levels=(1, 2, 4, 6),
-    reach=(4, 4, 4, 4),
-    weights=(0.10, 0.27, 0.27, 0.36),
-    adam_iterations=15,
-    smooth=2,
-)
-
-ACCURATE = Settings(
-    levels=(6, 4, 2),
-    reach=(4, 2, 2),
-    weights=None,
-    adam_tolerance=1e-3,
-)
-
-PRESETS: dict[Mode, Settings] = {"accurate": ACCURATE, "paper": PAPER, "convexadam": CONVEXADAM}
 
 
 class MCBO(nn.Module):
@@ -135,10 +81,16 @@ class MCBO(nn.Module):
         return torch.cat(found)
 
     def _register(self, image: Tensor, masks: Tensor | None) -> Tensor:
-        pair = _Pair(image, masks, self)
-        field = pair.summed() if pair.settings.weights else pair.cascaded()
+        shape = image.shape[1:]
+        settings = _for_shape(self.settings, shape)
+        if masks is not None:
+            image = torch.stack([extend(v, m) for v, m in zip(image, masks, strict=True)])
+        if not settings.published:
+            image = _complete(image, lcm(*settings.adam_strides))
+        pair = _Pair(image, settings, self)
+        field = pair.summed() if settings.weights else pair.cascaded()
         pair.report(1.0, "done")
-        return field
+        return field[:, :, : shape[0], : shape[1], : shape[2]]
 
 
 class _Pair:
@@ -147,16 +99,16 @@ class _Pair:
     A field "in cells" is [1, 3, x, y, z] on the grid of its level and in cells of it.
     """
 
-    def __init__(self, image: Tensor, masks: Tensor | None, solver: MCBO) -> None:
+    def __init__(self, image: Tensor, settings: Settings, solver: MCBO) -> None:
         self.solver = solver
-        self.settings = s = _for_shape(solver.settings, image.shape[1:])
+        self.settings = s = settings
         self.shape = image.shape[1:]
-        strides = {s.adam_stride, *s.levels} if s.weights or s.published else {s.adam_stride}
+        strides = {s.base, *s.adam_features}
+        if s.weights or s.published:
+            strides |= set(s.levels)
         features = []
         for k, volume in enumerate(image):
             self.report(0.1 * k / len(image), "features")
-            if masks is not None:
-                volume = extend(volume, masks[k])
             full = mind_ssc(volume[None, None], s.mind_radius, s.mind_dilation)
             features.append({n: self.pool(full, n) for n in strides})
         self.fixed = features.pop()
@@ -165,7 +117,7 @@ class _Pair:
     def summed(self) -> Tensor:
         """Return the weighted sum of levels that know nothing of each other: MCBO as published."""
         s = self.settings
-        total = torch.zeros(1, 3, *self.shape, device=self.fixed[s.adam_stride].device)
+        total = torch.zeros(1, 3, *self.shape, device=self.fixed[s.base].device)
         for k, (n, weight) in enumerate(zip(s.levels, s.weights or (), strict=True)):
             self.report(0.1 + 0.9 * k / len(s.levels), f"level {n}")
             found = []
@@ -180,7 +132,7 @@ class _Pair:
     def cascaded(self) -> Tensor:
         """Return the field of levels that each refine what the levels before them have found."""
         s = self.settings
-        base = s.adam_stride
+        base = s.base
         fixed = self.fixed[base]
         field = torch.zeros(1, 3, *fixed.shape[2:], device=fixed.device)
         for k, n in enumerate(s.levels):
@@ -195,9 +147,10 @@ class _Pair:
                 step = self.resample(step, n, base)
                 steps.append(step + follow(field, step))
             field = self.rigid(self.joined(steps, base), base)
+        field = self.refined(field, self.moving)
         if self.solver.rigid:
             return rigid_field(*fit_rigid(field, self.structure()), self.shape, base)
-        return self.resample(self.refined(field, self.moving), base, 1)
+        return self.resample(field, base, 1)
 
     def level(self, n: int, fixed: Tensor, moving: Tensor) -> Tensor:
         """Search, balance and make consistent at stride `n`: features to a field in cells."""
@@ -222,24 +175,46 @@ class _Pair:
         )[0]
 
     def refined(self, field: Tensor, moving: Sequence[dict[int, Tensor]]) -> Tensor:
-        """Improve a field in cells of the refinement against one or several moving images."""
+        """Improve a field in cells of the finest refinement by Adam, on coarse cells first.
+
+        Several moving images pull together, each with its share.
+        """
         s = self.settings
-        return refine(
-            self.fixed[s.adam_stride].repeat(1, len(moving), 1, 1, 1),
-            torch.cat([features[s.adam_stride] for features in moving], 1),
-            field,
-            iterations=s.adam_iterations,
-            regularity=s.adam_regularity * len(moving),
-            rate=s.adam_rate,
-            tolerance=s.adam_tolerance,
-            outside=s.outside,
-            stretch=self.stretch(field),
-            report=lambda done: self.report(0.4 + 0.6 * done, "refinement"),
+        shape = field.shape[2:]
+        stages = zip(
+            s.adam_strides,
+            s.adam_features,
+            s.adam_iterations,
+            s.adam_rates,
+            s.adam_last_rates,
+            strict=True,
         )
+        done, total = 0, sum(s.adam_iterations)
+        for stride, detail, iterations, rate, last_rate in stages:
+            ratio = stride // s.base
+            field = pool(field, ratio) / ratio
+            field = refine(
+                self.fixed[detail],
+                [image[detail] for image in moving],
+                field,
+                detail=stride // detail,
+                iterations=iterations,
+                diffusion=s.adam_diffusion,
+                bending=s.adam_bending,
+                splines=s.adam_splines,
+                rate=rate,
+                last_rate=last_rate,
+                outside=s.outside,
+                stretch=self.stretch(field),
+                report=partial(self.report_refinement, done / total, iterations / total),
+            )
+            field = enlarge(field, ratio, shape) * ratio
+            done += iterations
+        return field
 
     def polished(self, field: Tensor, moving: dict[int, Tensor]) -> Tensor:
         """Refine the full field of level 1 by Adam on coarser cells, then smooth it."""
-        stride = self.settings.adam_stride
+        stride = self.settings.base
         field = self.refined(pool(field, stride) / stride, [moving])
         field = self.resample(field, stride, 1)
         for _ in range(3):
@@ -250,7 +225,7 @@ class _Pair:
         """Fuse the fields in cells of `stride` of the several moving images."""
         if len(found) == 1:
             return found[0]
-        base = self.settings.adam_stride
+        base = self.settings.base
         costs = []
         if self.solver.fusion == "min_cost":
             for field, moving in zip(found, self.moving, strict=True):
@@ -264,13 +239,13 @@ class _Pair:
         """Return the rigid part of a field in cells of `stride` where only that is wanted."""
         if not self.solver.rigid:
             return field
-        ratio = self.settings.adam_stride // stride
+        ratio = self.settings.base // stride
         motion = fit_rigid(pool(field, ratio) / ratio, self.structure())
         return rigid_field(*motion, field.shape[2:], ratio)
 
     def structure(self) -> Tensor:
         """Return 1 where the fixed image shows more than a constant: [1, 1, x, y, z]."""
-        similar = self.fixed[self.settings.adam_stride].mean(1, keepdim=True)
+        similar = self.fixed[self.settings.base].mean(1, keepdim=True)
         return (similar < _FLAT).float()
 
     def resample(self, field: Tensor, n: int, to: int) -> Tensor:
@@ -292,6 +267,11 @@ class _Pair:
             return 1.0
         cells = torch.tensor(field.shape[2:], device=field.device).view(1, 3, 1, 1, 1)
         return cells / (cells - 1).clamp_min(1)
+
+    def report_refinement(self, before: float, share: float, done: float) -> None:
+        """Tell how far a refinement is that takes `share` of all, when `before` were done."""
+        if self.settings.weights is None:
+            self.report(0.4 + 0.6 * (before + share * done), "refinement")
 
     def report(self, done: float, text: str) -> None:
         """Tell whoever waits which share is done."""
@@ -320,6 +300,12 @@ def enlarge(volume: Tensor, ratio: float, shape: Sequence[int]) -> Tensor:
         x, y, z = missing
         volume = F.pad(volume, [0, z, 0, y, 0, x], mode="replicate")
     return volume[:, :, : shape[0], : shape[1], : shape[2]]
+
+
+def _complete(image: Tensor, stride: int) -> Tensor:
+    """Continue [C, X, Y, Z] with its last values until `stride` divides every axis."""
+    x, y, z = (-n % stride for n in image.shape[1:])
+    return F.pad(image[None], [0, z, 0, y, 0, x], mode="replicate")[0] if x or y or z else image
 
 
 def _for_shape(settings: Settings, shape: Sequence[int]) -> Settings:

@@ -1,0 +1,93 @@
+"""What steers the MCBO solver, and its presets."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from zoo.errors import UserError
+from zoo.geometry.sampling import Outside
+from zoo.solvers.convex import COUPLING
+
+Mode = Literal["accurate", "paper", "convexadam"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that steers the solver; the presets are below."""
+
+    levels: tuple[int, ...]  # stride of each level in voxels, in the order they are worked
+    reach: tuple[int, ...]  # how far each level searches on either side, in its cells
+    weights: tuple[float, ...] | None  # of the levels' sum; None: each level refines the last
+    average: bool = True  # mean of the convex iterates (MCBO) or the last one (ConvexAdam)
+    coupling: tuple[float, ...] = COUPLING  # growing weight of smoothness, in cells
+    consistency: int = 15  # iterations that make forward and backward field consistent
+    mind_radius: int = 1  # half width of the compared patches, in voxels
+    mind_dilation: int = 2  # distance of the compared patches, in voxels
+    adam_strides: tuple[int, ...] = (2,)  # cells of the refinements, in voxels, coarse to fine
+    adam_features: tuple[int, ...] = (2,)  # stride of the features they compare, in voxels
+    adam_iterations: tuple[int, ...] = (80,)  # how many steps each takes
+    adam_rates: tuple[float, ...] = (1.0,)  # their first step, in cells
+    adam_last_rates: tuple[float, ...] = (1.0,)  # their last step, in cells
+    adam_diffusion: float = 1.25  # weight of the diffusion energy (squared first differences)
+    adam_bending: float = 0.0  # weight of the bending energy (squared second differences)
+    adam_splines: int = 3  # how many times the free weights are averaged over 3^3 cells
+    smooth: int = 0  # half width of the box that ends level 1, applied three times, in voxels
+    outside: Outside = "zeros"  # what lies beyond the moving features
+    published: bool = False  # repeat the faults of scale and cells of ConvexAdam 0.2.0
+
+    def __post_init__(self) -> None:
+        for group in (
+            ("levels", "reach", *(["weights"] if self.weights is not None else [])),
+            ("adam_strides", "adam_features", "adam_iterations", "adam_rates", "adam_last_rates"),
+        ):
+            values = {name: getattr(self, name) for name in group}
+            if len({len(value) for value in values.values()}) > 1:
+                given = ", ".join(f"{name} {value}" for name, value in values.items())
+                raise UserError(f"the settings {given} must have the same length")
+        multiples = self.adam_strides + (self.levels if self.weights is None else ())
+        if any(stride % self.base for stride in multiples):
+            raise UserError(
+                f"the levels {self.levels} of a cascade and adam_strides {self.adam_strides} must "
+                f"be multiples of the last of these, {self.base}"
+            )
+        if any(
+            stride % detail
+            for stride, detail in zip(self.adam_strides, self.adam_features, strict=True)
+        ):
+            raise UserError(
+                f"adam_strides {self.adam_strides} must be multiples of adam_features "
+                f"{self.adam_features}"
+            )
+
+    @property
+    def base(self) -> int:
+        """Stride of the finest refinement, on whose grid a cascade is worked."""
+        return self.adam_strides[-1]
+
+
+CONVEXADAM = Settings(levels=(6,), reach=(4,), weights=None, average=False)
+
+PAPER = Settings(
+    levels=(1, 2, 4, 6),
+    reach=(4, 4, 4, 4),
+    weights=(0.10, 0.27, 0.27, 0.36),
+    adam_iterations=(15,),
+    smooth=2,
+)
+
+ACCURATE = Settings(
+    levels=(6,),
+    reach=(4,),
+    weights=None,
+    mind_dilation=1,
+    adam_strides=(4, 2),
+    adam_features=(4, 1),
+    adam_iterations=(60, 48),
+    adam_rates=(1.0, 0.5),
+    adam_last_rates=(0.1, 0.03),
+    adam_diffusion=0.0,
+    adam_bending=4.0,
+    adam_splines=1,
+    outside="border",
+)
+
+PRESETS: dict[Mode, Settings] = {"accurate": ACCURATE, "paper": PAPER, "convexadam": CONVEXADAM}
