@@ -59,7 +59,7 @@ def _worse(figures: Mapping[str, Any], name: str, words: str, sign: int) -> str:
 
 
 def _limit(figures: Mapping[str, Any], limit: float | None) -> str:
-    longest = figures.get("displacement_mm_p99")
+    longest = figures.get("deformation_mm_p99")
     if limit is None or longest is None or longest < NEAR_LIMIT * limit:
         return ""
     return (

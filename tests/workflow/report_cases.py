@@ -1,0 +1,52 @@
+"""Phantom pairs in memory and on disk, for the tests of figures, reports and evaluation."""
+
+from pathlib import Path
+
+import torch
+
+from zoo.geometry import Transform
+from zoo.io.points import write_points
+from zoo.io.transforms import write_transform
+from zoo.io.volume import Volume, write_volume
+from zoo.workflow.pairs import Pair
+from zoo.workflow.phantom import PhantomPair, make_pair
+from zoo.workflow.registration import Registration
+
+SMALL = {"shape": (40, 36, 32), "spacing": (2.0, 2.5, 3.0), "axes": "LAS", "tilt_degrees": 12}
+
+
+def in_memory(phantom: PhantomPair, name: str = "phantom") -> Pair:
+    def volume(data, grid, file):
+        return Volume(data, grid, Path(f"{file}.nii.gz"))
+
+    return Pair(
+        name=name,
+        fixed=volume(phantom.fixed, phantom.fixed_grid, "fixed"),
+        moving=(volume(phantom.moving, phantom.moving_grid, "moving"),),
+        fixed_labels=volume(phantom.fixed_labels, phantom.fixed_grid, "fixed_labels"),
+        moving_labels=volume(phantom.moving_labels, phantom.moving_grid, "moving_labels"),
+        fixed_points=phantom.fixed_points,
+        moving_points=phantom.moving_points,
+    )
+
+
+def phantom_registration(seed: int = 3, **changes: object) -> Registration:
+    phantom = make_pair(seed, **(SMALL | changes))
+    return Registration(in_memory(phantom), phantom.truth)
+
+
+def on_disk(folder: Path, phantom: PhantomPair, transform: Transform | None = None) -> dict:
+    """Write a pair and its map; return the paths by the names of `evaluate`'s flags."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for side in ("fixed", "moving"):
+        grid = getattr(phantom, f"{side}_grid")
+        files[side] = folder / f"{side}.nii.gz"
+        files[f"{side}_labels"] = folder / f"{side}_labels.nii.gz"
+        files[f"{side}_points"] = folder / f"{side}_points.csv"
+        write_volume(files[side], getattr(phantom, side), grid, torch.int16)
+        write_volume(files[f"{side}_labels"], getattr(phantom, f"{side}_labels"), grid)
+        write_points(files[f"{side}_points"], getattr(phantom, f"{side}_points"), "ras")
+    files["field"] = folder / "transform.nii.gz"
+    write_transform(files["field"], transform or phantom.truth, phantom.fixed_grid)
+    return files
