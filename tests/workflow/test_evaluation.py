@@ -1,0 +1,116 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from report_cases import SMALL, on_disk
+
+from zoo import UserError
+from zoo.workflow import evaluation
+from zoo.workflow.pairs import PairFiles
+from zoo.workflow.phantom import make_pair
+
+
+def table_of(folder, text):
+    (folder / "pairs.csv").write_text(text)
+    return folder / "pairs.csv"
+
+
+def test_summary_of_known_values():
+    rows = [{"tre_mm_after": v, "l2r_tre": v, "dice_after": None} for v in range(1, 12)]
+    found = evaluation.summary(rows)
+    assert set(found) == {"tre_mm_after", "l2r_tre"}
+    row = found["tre_mm_after"]
+    assert (row["n"], row["mean"], row["median"]) == (11, 6, 6)
+    assert (row["smallest"], row["largest"]) == (1, 11)
+    assert found["l2r_tre"]["30"] == pytest.approx(8)
+    assert "30" not in row
+
+
+def test_the_bootstrap_interval_is_that_of_scipy():
+    from scipy.stats import bootstrap
+
+    values = np.random.default_rng(3).gamma(2, size=60)
+    low, high = evaluation.bootstrap_interval(values)
+    theirs = bootstrap((values,), np.mean, method="percentile", n_resamples=20_000)
+    assert low == pytest.approx(theirs.confidence_interval.low, abs=0.04)
+    assert high == pytest.approx(theirs.confidence_interval.high, abs=0.04)
+    assert evaluation.bootstrap_interval(values) == (low, high)
+    assert evaluation.bootstrap_interval(values[:1]) == (None, None)
+
+
+def test_the_interval_covers_the_true_mean_about_95_times_in_100():
+    random = np.random.default_rng(0)
+    hits = 0
+    for _ in range(200):
+        low, high = evaluation.bootstrap_interval(random.normal(5, 2, size=40))
+        hits += low <= 5 <= high
+    assert 0.88 <= hits / 200 <= 0.99
+
+
+@pytest.mark.parametrize(
+    ("fixed", "moving", "name"),
+    [
+        ("ThoraxCBCT_0011_0001.nii.gz", "ThoraxCBCT_0011_0000.nii.gz", "disp_0011_0001_0011_0000"),
+        ("a.nii.gz", "b_2.mha", "disp_a_b_2"),
+        ("0003_0000.nii.gz", "0004_0000.nii", "disp_0003_0000_0004_0000"),
+    ],
+)
+def test_learn2reg_names(fixed, moving, name):
+    assert evaluation.learn2reg_name(PairFiles(Path(fixed), (Path(moving),))) == name
+
+
+def test_a_table_names_pairs_relative_to_itself(tmp_path):
+    on_disk(tmp_path / "a", make_pair(1, **SMALL))
+    header = "fixed, moving,fixed_points,moving_points,points_space,field\n"
+    names = ("fixed.nii.gz", "moving.nii.gz", "fixed_points.csv", "moving_points.csv")
+    row = ",".join([*(f"a/{name}" for name in names), "ras", "a/transform.nii.gz"])
+    (case,) = evaluation.cases_of_table(table_of(tmp_path, header + row + "\n"))
+    figures = evaluation.evaluate_case(case)["figures"]
+    assert figures["tre_mm_after"] < 0.1 < figures["tre_mm_before"]
+    assert "dice_after" not in figures
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("fixed,movin\na,b\n", "columns fixed, movin"),
+        ("fixed,moving\na.nii.gz,b.nii.gz\n", "no column field"),
+        ("fixed,moving\na.nii.gz,\n", "no moving image"),
+    ],
+)
+def test_a_bad_table_is_told(tmp_path, text, words):
+    with pytest.raises(UserError, match=words):
+        evaluation.cases_of_table(table_of(tmp_path, text))
+
+
+def test_a_missing_field_is_told_by_the_name_it_should_have(tmp_path):
+    table = table_of(tmp_path, "fixed,moving\nX_0001_0000.nii.gz,X_0001_0001.nii.gz\n")
+    with pytest.raises(UserError, match=r"disp_0001_0000_0001_0001\.nii\.gz"):
+        evaluation.cases_of_table(table, tmp_path)
+
+
+def test_a_pairs_folder_is_read_with_all_that_came_with_it(tmp_path):
+    files = on_disk(tmp_path / "run" / "one", make_pair(2, **SMALL))
+    given = {name: str(path) for name, path in files.items() if name != "field"}
+    result = {**given, "moving": [given["moving"]], "points_space": "ras", "seconds": {"a": 1.5}}
+    (tmp_path / "run" / "one" / "result.json").write_text(json.dumps(result))
+    (case,) = evaluation.cases_of_run(tmp_path / "run")
+    assert case.files.fixed_points == files["fixed_points"]
+    assert case.field == files["field"]
+    assert case.seconds == 1.5
+    assert evaluation.cases_of_run(tmp_path / "run" / "one") == [case]
+
+
+def test_folders_without_results_or_maps_are_told(tmp_path):
+    with pytest.raises(UserError, match=r"no result\.json"):
+        evaluation.cases_of_run(tmp_path)
+    (tmp_path / "result.json").write_text('{"fixed": "a", "moving": ["b"]}')
+    with pytest.raises(UserError, match=r"no transform\.nii\.gz"):
+        evaluation.cases_of_run(tmp_path)
+    (tmp_path / "result.json").write_text("[1, 2]")
+    with pytest.raises(UserError, match="holds list"):
+        evaluation.cases_of_run(tmp_path)
+    (tmp_path / "result.json").write_text("{")
+    with pytest.raises(UserError, match="not JSON"):
+        evaluation.cases_of_run(tmp_path)
