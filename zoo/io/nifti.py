@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,22 +102,46 @@ def nifti_array(file: Nifti) -> np.ndarray:
 
 def nifti_grid(file: Nifti) -> Grid:
     """Return where the voxels lie, RAS+ mm; refuse a header that programs read differently."""
+    affine, faults = placement(file)
+    if faults:
+        raise faults[0]
+    shape = (*file.shape[:3], 1, 1)[:3]
+    return Grid((shape[0], shape[1], shape[2]), torch.from_numpy(affine))
+
+
+def placement(file: Nifti) -> tuple[np.ndarray | None, list[UserError]]:
+    """Return the affine that a header means, RAS+ mm, and everything for which it is refused."""
     path, header = file.path, file.header
     shape = (*file.shape[:3], 1, 1)[:3]
-    _check_units(path, header)
-    sform, qform = _sform(path, header), _qform(path, header)
-    if sform is None and qform is None:
-        raise UserError(
-            f"{path} has neither sform nor qform (both codes are 0), and programs place it "
-            "differently; set one, with nibabel: image.set_sform(image.affine, code=1), save again"
-        )
+    faults: list[UserError] = []
+
+    def sound(check: Callable[..., object], *arguments: object) -> bool:
+        try:
+            check(path, *arguments)
+        except UserError as error:
+            faults.append(error)
+            return False
+        return True
+
+    sound(_check_units, header)
+    sform = _sform(path, header)
+    qform = _qform(path, header) if sound(_qform, header) else None
     affine = qform if sform is None else sform
-    assert affine is not None
-    _check_affine(path, affine)
-    _check_spacing(path, header, affine, shape)
-    if sform is not None and qform is not None:
-        _check_agreement(path, header, sform, qform, shape)
-    return Grid((shape[0], shape[1], shape[2]), torch.from_numpy(affine))
+    if affine is None:
+        if int(header["qform_code"]) <= 0:
+            sound(_refuse_unplaced)
+    elif sound(_check_affine, affine):
+        sound(_check_spacing, header, affine, shape)
+        if sform is not None and qform is not None:
+            sound(_check_agreement, header, sform, qform, shape)
+    return affine, faults
+
+
+def _refuse_unplaced(path: Path) -> None:
+    raise UserError(
+        f"{path} has neither sform nor qform (both codes are 0), and programs place it "
+        "differently; set one, with nibabel: image.set_sform(image.affine, code=1), save again"
+    )
 
 
 def write_nifti(path: AnyPath, data: np.ndarray, grid: Grid, *, intent: int = 0) -> None:
