@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.networks.head import upsample_and_convolve
+from zoo.networks.head import convolve, upsample_and_convolve
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -97,7 +97,7 @@ class UNet(nn.Module):
         out = upsample_and_convolve(
             joined, convolution.weight, scale, shift, kernel[:, :width], bias, shape
         )
-        out += F.conv3d(images, kernel[:, width:].to(images.dtype), padding=1)
+        out += convolve(images, kernel[:, width:].to(images.dtype), padding=1)
         return out
 
 
