@@ -7,7 +7,7 @@ from typing import Any
 
 FOLDING_PERCENT = 0.1
 OVERLAP_PERCENT = 70.0
-SIMILARITY_LOSS = 0.005
+SIMILARITY_LOSS = 0.01  # of what it was, and no less than .002
 NEAR_LIMIT = 0.9
 
 
@@ -33,7 +33,7 @@ def _folding(figures: Mapping[str, Any]) -> str:
 
 def _similarity(figures: Mapping[str, Any]) -> str:
     before, after = figures.get("similarity_before"), figures.get("similarity_after")
-    if before is None or after is None or after > before - SIMILARITY_LOSS:
+    if before is None or after is None or before - after < max(0.002, SIMILARITY_LOSS * before):
         return ""
     return (
         f"The images are less alike after the registration than before ({before:.3f} -> "
