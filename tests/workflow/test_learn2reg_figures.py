@@ -157,3 +157,24 @@ def test_the_five_fields_are_what_their_names_say(tmp_path):
     read = read_transform(case.field, loaded.fixed.grid, loaded.moving[0].grid)
     mirrored = 2 * pair.fixed_points - pair.moving_points
     assert torch.allclose(read.map_points(pair.fixed_points), mirrored, atol=0.1)
+
+
+def test_a_field_of_half_voxels_is_rounded_as_the_file_says(tmp_path):
+    """Half precision is full of halves, where the last bit of a detour through mm would decide."""
+    pair = make_pair(8, shape=(20, 18, 22), spacing=(1.3, 1.7, 2.1), axes="LPS", tilt_degrees=17)
+    steps = torch.randint(-6, 7, (20, 18, 22, 3)) / 2
+    path = tmp_path / "disp_0001_0000_0001_0001.npz"
+    np.savez(path, steps.numpy().astype(np.float16))
+    field = learn2reg.read_displacement(path, (20, 18, 22))
+    assert np.array_equal(field, steps.numpy())
+    loaded = in_memory(pair)
+    read = read_transform(path, pair.fixed_grid, pair.moving_grid)
+    detour = learn2reg.displacement(read, pair.fixed_grid, pair.moving_grid)
+    labels = pair.moving_labels.numpy()
+    exact = learn2reg.warped_labels(labels, field)
+    assert (learn2reg.warped_labels(labels, detour) != exact).any()
+    found = learn2reg.learn2reg_figures(loaded, read, field)
+    scores = [
+        learn2reg.dice(pair.fixed_labels.numpy(), exact, labels, label) for label in range(1, 13)
+    ]
+    assert found["l2r_dice"] == pytest.approx(np.nanmean(scores))

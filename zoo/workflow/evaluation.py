@@ -15,9 +15,9 @@ import numpy as np
 from zoo.errors import UserError
 from zoo.io.atomic import write_json, write_text
 from zoo.io.files import existing_file
-from zoo.io.transforms import read_transform
+from zoo.io.transforms import detect_format, read_transform
 from zoo.workflow.figures import Figures, measure, require_finite
-from zoo.workflow.learn2reg import QUANTILE30, learn2reg_figures
+from zoo.workflow.learn2reg import QUANTILE30, learn2reg_figures, read_displacement
 from zoo.workflow.pairs import PairFiles, load_pair, pair_files, stem
 
 RESAMPLES = 2000
@@ -122,11 +122,13 @@ def evaluate_case(case: Case) -> dict[str, Any]:
     if case.inverse is not None:
         inverse = read_transform(case.inverse, moving, pair.fixed.grid)
     measured = measure(pair, transform, inverse)
+    challenge = detect_format(case.field) == "learn2reg"
+    field = read_displacement(case.field, pair.fixed.grid.shape) if challenge else None
     return {
         "name": pair.name,
         "field": str(case.field),
         "seconds": case.seconds,
-        "figures": measured.figures | learn2reg_figures(pair, transform),
+        "figures": measured.figures | learn2reg_figures(pair, transform, field),
         "labels": measured.labels,
     }
 

@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
 from zoo.geometry import Grid, Transform
+from zoo.io.learn2reg import read_learn2reg
 from zoo.workflow.figures import Figures, require_finite
 from zoo.workflow.pairs import Pair
 
@@ -30,11 +32,14 @@ QUANTILE30 = {"l2r_dice": 0.3, "l2r_hd95": 0.3, "l2r_tre": 0.7, "l2r_sdlogj": 0.
 """The quantile over the cases that is called "30": 30 % are worse, but of HD95 the 30 % better."""
 
 
-def learn2reg_figures(pair: Pair, transform: Transform) -> Figures:
-    """Return the Learn2Reg figures of a map fixed -> moving; a field with NaN is refused."""
+def learn2reg_figures(pair: Pair, transform: Transform, field: Array | None = None) -> Figures:
+    """Return the Learn2Reg figures of a map fixed -> moving; a field with NaN is refused.
+
+    `field` is the displacement, if it was read as such: bit for bit what the challenge reads.
+    """
     require_finite(transform, "the map")
     moving = pair.moving[0].grid
-    field = displacement(transform, pair.fixed.grid, moving)
+    field = displacement(transform, pair.fixed.grid, moving) if field is None else field
     out: Figures = {"l2r_sdlogj": sdlogj(field)}
     if pair.fixed_labels is not None and pair.moving_labels is not None:
         fixed, still = (v.data.numpy() for v in (pair.fixed_labels, pair.moving_labels))
@@ -47,6 +52,14 @@ def learn2reg_figures(pair: Pair, transform: Transform) -> Figures:
         goals = moving.to_index(pair.moving_points).numpy()
         out["l2r_tre"] = float(tre(points, goals, field, moving.spacing).mean())
     return out
+
+
+def read_displacement(path: Path, shape: Sequence[int]) -> Array:
+    """Return what a Learn2Reg file holds for a fixed image of `shape`, with every bit it has."""
+    voxels = Grid.from_spacing(shape)
+    field = read_learn2reg(path, voxels, voxels).field
+    assert field is not None
+    return np.moveaxis(field.numpy().astype(np.float64), 0, -1)
 
 
 def displacement(transform: Transform, fixed: Grid, moving: Grid) -> Array:
