@@ -274,6 +274,19 @@ def test_a_seed_repeats_the_result_and_another_does_not(phantom):
     assert not torch.equal(runs[0].displacement, runs[2].displacement)
 
 
+def test_the_number_of_threads_does_not_change_the_field(phantom):
+    threads = torch.get_num_threads()
+    fields = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            run = refine_field(zeros(), phantom[0], reverse=zeros(), steps=8, generator=seeded())
+            fields.append(run.displacement)
+    finally:
+        torch.set_num_threads(threads)
+    torch.testing.assert_close(fields[0], fields[1], atol=1e-4, rtol=0)
+
+
 def test_it_stops_when_nothing_is_gained(phantom, network):
     pair, _ = phantom
     stopped = refine_field(zeros(), pair, steps=300, tolerance=0.02)
