@@ -1,0 +1,336 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter
+
+from zoo.errors import UserError
+from zoo.solvers.mcbo import MCBO
+
+
+def phantom(shape, seed=0, amplitude=4.0):
+    """Return fixed, moving and the true displacement [3, X, Y, Z]: fixed(i) = moving(i + d(i))."""
+    rng = np.random.default_rng(seed)
+    moving = sum(gaussian_filter(rng.standard_normal(shape), s) * s**1.5 for s in (1.5, 3, 6))
+    truth = np.stack([gaussian_filter(rng.standard_normal(shape), 10) for _ in range(3)])
+    truth *= amplitude / np.abs(truth).max()
+    index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij")) + truth
+    fixed = map_coordinates(moving, index, order=3, mode="nearest")
+    return torch.tensor(fixed).float(), torch.tensor(moving).float(), torch.tensor(truth).float()
+
+
+def pair(*volumes):
+    return torch.stack(volumes)[None]
+
+
+def error(found, truth, border=6):
+    inner = (slice(border, -border),) * 3
+    return float((found[0] - truth).norm(dim=0)[inner].mean())
+
+
+@pytest.fixture(scope="module")
+def small():
+    return phantom((48, 48, 36))
+
+
+@pytest.mark.parametrize(("mode", "share"), [("accurate", 0.25), ("convexadam", 0.4)])
+def test_recovers_a_deformation(small, mode, share):
+    fixed, moving, truth = small
+    found = MCBO(mode)(pair(moving, fixed))
+    assert found.shape == (1, 3, 48, 48, 36)
+    assert found.dtype == torch.float32
+    assert error(found, truth) < share * float(truth.norm(dim=0).mean())
+
+
+def test_recovers_it_across_contrasts(small):
+    fixed, moving, truth = small
+    other = torch.cos(moving / moving.std()) + 0.1 * moving / moving.std()
+    found = MCBO()(pair(other, fixed))
+    assert error(found, truth) < 0.6 * float(truth.norm(dim=0).mean())
+
+
+# A plain implementation from the text of the paper and of ConvexAdam, in numpy, for the test below.
+
+
+def plain_features(image):
+    image = np.asarray(image, float)
+    steps = [s * e for e in np.eye(3, dtype=int) for s in (1, -1)]
+    channels = []
+    for i in range(6):
+        for j in range(i):
+            if ((steps[i] - steps[j]) ** 2).sum() != 2:
+                continue
+            padded = np.pad(image, 2, mode="edge")
+            a, b = (
+                padded[
+                    tuple(
+                        slice(2 + 2 * o, 2 + 2 * o + n) for o, n in zip(s, image.shape, strict=True)
+                    )
+                ]
+                for s in (steps[i], steps[j])
+            )
+            channels.append(uniform_filter((a - b) ** 2, 3, mode="nearest"))
+    m = np.stack(channels) - np.min(channels, 0)
+    variance = m.mean(0)
+    return np.exp(-m / np.clip(variance, 1e-3 * variance.mean(), 1e3 * variance.mean()))
+
+
+def plain_pool(volume, n):
+    c, x, y, z = volume.shape
+    return volume.reshape(c, x // n, n, y // n, n, z // n, n).mean((2, 4, 6))
+
+
+def plain_search(fixed, moving, reach=4):
+    shape = fixed.shape[1:]
+    padded = np.pad(moving, [(0, 0)] + [(reach, reach)] * 3)
+    span = np.arange(-reach, reach + 1)
+    options = np.array([(x, y, z) for x in span for y in span for z in span])
+    cost = np.empty((len(options), *shape), np.float32)
+    for k, d in enumerate(options + reach):
+        window = padded[(slice(None), *(slice(s, s + n) for s, n in zip(d, shape, strict=True)))]
+        ssd = ((fixed - window) ** 2).sum(0)
+        for _ in range(2):
+            ssd = uniform_filter(ssd, 3, mode="constant")
+        cost[k] = ssd
+
+    def smooth(choice):
+        return np.stack(
+            [
+                uniform_filter(options[choice][..., k].astype(float), 3, mode="constant")
+                for k in range(3)
+            ]
+        )
+
+    u = smooth(cost.argmin(0))
+    iterates = []
+    for coupling in (0.003, 0.01, 0.03, 0.1, 0.3, 1.0):
+        choice = np.empty(shape, int)
+        for x in range(shape[0]):
+            away = options[:, :, None, None] - u[None, :, x]
+            choice[x] = (cost[:, x] + coupling * (away**2).sum(1)).argmin(0)
+        u = smooth(choice)
+        iterates.append(u)
+    return np.mean(iterates, 0)
+
+
+def plain_level(fixed, moving, n):
+    """Correlation, weight-balanced coupled convex, inverse consistency, upsampling: voxels."""
+    shape = fixed.shape
+    f, m = plain_pool(plain_features(fixed), n), plain_pool(plain_features(moving), n)
+    there, back = plain_search(f, m), plain_search(m, f)
+    index = np.stack(np.meshgrid(*map(np.arange, f.shape[1:]), indexing="ij"))
+
+    def at(field, d):
+        return np.stack([map_coordinates(v, index + d, order=1, mode="nearest") for v in field])
+
+    for _ in range(15):
+        there, back = (there - at(back, there)) / 2, (back - at(there, back)) / 2
+    fine = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"))
+    where = (fine - (n - 1) / 2) / n
+    return n * np.stack([map_coordinates(v, where, order=1, mode="nearest") for v in there])
+
+
+@pytest.mark.parametrize("level", [2, 4, 6])
+def test_levels_are_those_of_a_plain_implementation_of_the_paper(level):
+    fixed, moving, _ = phantom((24, 24, 36) if level == 2 else (48, 36, 36), amplitude=2.5 * level)
+    solver = MCBO("paper", changes={"levels": [level], "reach": [4], "weights": [1.0]})
+    found = solver(pair(moving, fixed))[0].numpy()
+    wanted = plain_level(fixed.numpy(), moving.numpy(), level)
+    assert np.linalg.norm(wanted, axis=0).mean() > 0.5
+    distance = np.linalg.norm(found - wanted, axis=0)
+    assert distance.mean() < 0.03
+    assert np.quantile(distance, 0.95) < 0.1
+
+
+def test_paper_sums_the_levels_with_its_weights(small):
+    """On an image of 36 x 36 x 36 level 6 has too few cells: a third each for 1, 2 and 4."""
+    image = pair(*(v[:36, :36, :36] for v in (small[1], small[0])))
+    parts = [
+        MCBO("paper", changes={"levels": [n], "reach": [2], "weights": [1.0]})(image)
+        for n in (1, 2, 4)
+    ]
+    whole = MCBO("paper", changes={"reach": [2, 2, 2, 2]})(image)
+    torch.testing.assert_close(whole, sum(parts) / 3, atol=1e-4, rtol=0)
+
+
+def test_published_convexadam_is_that_of_pypi():
+    convexadam = pytest.importorskip("convexAdam.convex_adam_MIND")
+    fixed, moving, truth = phantom((50, 43, 38), seed=1)  # no axis is a multiple of 6
+    wanted = convexadam.convex_adam_pt(fixed, moving, device=torch.device("cpu"))
+    wanted = torch.tensor(wanted).movedim(-1, 0)[None].float()
+    found = MCBO("convexadam", changes={"published": True})(pair(moving, fixed))
+    assert (found - wanted).norm(dim=1).mean() < 0.05
+    mended = MCBO("convexadam")(pair(moving, fixed))
+    assert error(mended, truth, 2) < error(wanted, truth, 2)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_flipping_both_images_flips_the_field(small, axis):
+    fixed, moving, truth = small
+    image = pair(moving, fixed)
+    here = MCBO()(image)
+    there = MCBO()(image.flip(axis + 2)).flip(axis + 2)
+    there[:, axis] *= -1
+    assert (here - there).norm(dim=1).mean() < 0.03 * float(truth.norm(dim=0).mean())
+
+
+def test_swapping_the_images_gives_about_the_inverse(small):
+    fixed, moving, truth = small
+    forward, backward = MCBO()(pair(moving, fixed)), MCBO()(pair(fixed, moving))
+    index = np.stack(np.meshgrid(*map(np.arange, fixed.shape), indexing="ij"))
+    back = [
+        map_coordinates(v, index + forward[0].numpy(), order=1, mode="nearest")
+        for v in backward[0].numpy()
+    ]
+    closed = forward[0] + torch.tensor(np.stack(back))
+    assert error(closed[None], 0 * truth) < 0.25 * float(truth.norm(dim=0).mean())
+
+
+@pytest.mark.parametrize("mode", ["accurate", "convexadam"])
+def test_threads_do_not_change_the_field(small, mode):
+    image = pair(small[1], small[0])
+    before = torch.get_num_threads()
+    fields = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        fields.append(MCBO(mode)(image))
+    torch.set_num_threads(before)
+    assert (fields[0] - fields[1]).abs().max() < 1e-4
+
+
+def test_memory_does_not_change_the_field(small):
+    image = pair(small[1], small[0])
+    assert torch.equal(MCBO()(image), MCBO(memory=1 << 20)(image))
+
+
+@pytest.mark.parametrize("fusion", ["max_norm", "signed_max", "mean", "min_cost"])
+@pytest.mark.parametrize("mode", ["accurate", "paper"])
+def test_several_moving_images_are_fused(small, fusion, mode):
+    """A second image that says nothing new must not change much."""
+    fixed, moving, truth = small
+    changes = {"levels": [6, 4], "reach": [3, 2]}
+    changes["weights"] = [0.5, 0.5] if mode == "paper" else None
+    solver = MCBO(mode, fusion=fusion, changes=changes)
+    alone = solver(pair(moving, fixed))
+    both = solver(pair(moving, 3 - 2 * moving, fixed))
+    assert both.shape == alone.shape
+    assert (both - alone).norm(dim=1).mean() < 0.1 * float(truth.norm(dim=0).mean())
+
+
+def test_a_batch_is_registered_pair_by_pair(small):
+    image = pair(small[1], small[0])[:, :, :30, :30, :30]
+    solver = MCBO(changes={"adam_iterations": [3, 3]})
+    both = solver(torch.cat([image, image.flip(1)]))
+    assert torch.equal(both[:1], solver(image))
+    assert torch.equal(both[1:], solver(image.flip(1)))
+
+
+def test_masks_hide_what_lies_outside(small):
+    fixed, moving, truth = small
+    spoilt = moving.clone()
+    spoilt[:, :, 24:] = torch.rand(48, 48, 12, generator=torch.Generator().manual_seed(0)) * 20
+    hidden = torch.ones(1, 2, 48, 48, 36)
+    hidden[:, 0, :, :, 24:] = 0
+    image = pair(spoilt, fixed)
+    inner = (..., slice(6, -6), slice(6, -6), slice(6, 18))
+
+    def miss(found):
+        return float((found[0] - truth)[inner].norm(dim=0).mean())
+
+    assert miss(MCBO()(image, hidden)) < miss(MCBO()(image))
+    assert torch.equal(MCBO()(image, torch.ones(1, 2, 48, 48, 36)), MCBO()(image))
+
+
+@pytest.mark.parametrize(("mode", "tolerance"), [("accurate", 0.2), ("paper", 1.5)])
+def test_rigid_returns_a_rigid_motion(small, mode, tolerance):
+    moving = small[1]
+    shifted = torch.roll(moving, (2, -3), (0, 1))  # moving(i) = shifted(i + (2, -3, 0))
+    changes = {"reach": [2, 2, 2, 2]} if mode == "paper" else {}
+    found = MCBO(mode, rigid=True, changes=changes)(pair(shifted, moving))
+    assert (found[0].mean((1, 2, 3)) - torch.tensor([2.0, -3.0, 0.0])).abs().max() < tolerance
+    jacobian = torch.stack([found[0, :, 1, 0, 0], found[0, :, 0, 1, 0], found[0, :, 0, 0, 1]], 1)
+    jacobian += torch.eye(3) - found[0, :, 0, 0, 0, None]
+    torch.testing.assert_close(jacobian.T @ jacobian, torch.eye(3), atol=1e-4, rtol=0)
+    assert found.diff(dim=2).std(dim=(2, 3, 4)).max() < 1e-4  # the same everywhere
+
+
+@pytest.mark.parametrize("shape", [(8, 40, 36), (1, 40, 40), (32, 48, 48), (5, 7, 3)])
+@pytest.mark.parametrize("mode", ["accurate", "convexadam", "paper"])
+def test_any_shape_will_do(shape, mode):
+    changes = {"reach": [1, 1, 1, 1], "adam_iterations": [3]} if mode == "paper" else {}
+    image = torch.rand(1, 2, *shape, generator=torch.Generator().manual_seed(0))
+    found = MCBO(mode, changes=changes)(image)
+    assert found.shape == (1, 3, *shape)
+    assert found.isfinite().all()
+
+
+def test_reports_its_progress(small):
+    told = []
+    solver = MCBO(progress=lambda done, text: told.append((done, text)))
+    solver(pair(small[1], small[0])[..., :24])
+    shares = [done for done, _ in told]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert any("level" in text for _, text in told)
+
+
+def test_has_no_parameters_and_can_be_scripted_by_name():
+    assert not list(MCBO().parameters())
+    assert MCBO(changes={"levels": [4, 2], "reach": [3, 1]}).settings.levels == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (torch.zeros(1, 2, 8, 8, 8), "is constant"),
+        (torch.rand(1, 1, 8, 8, 8), "1, 1, 8, 8, 8"),
+        (torch.full((1, 2, 8, 8, 8), float("nan")), "not finite"),
+    ],
+)
+def test_refuses_images_that_cannot_be_registered(image, said):
+    with pytest.raises(UserError, match=said):
+        MCBO()(image)
+
+
+def test_says_which_image_is_constant():
+    image = torch.rand(1, 3, 8, 8, 8)
+    image[:, 1] = 4
+    with pytest.raises(UserError, match=r"moving image 2 is constant \(4 everywhere"):
+        MCBO()(image)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"mode": "fast"}, "'fast' is not known; choose one of accurate"),
+        ({"fusion": "max"}, "'max' is not known; choose one of max_norm"),
+        ({"changes": {"lambda": 1}}, "'lambda' is not known"),
+        ({"changes": {"levels": [6, 4], "reach": [4]}}, "same length"),
+        ({"changes": {"levels": [3], "reach": [4]}}, "multiples"),
+    ],
+)
+def test_refuses_options_that_do_not_exist(options, said):
+    with pytest.raises(UserError, match=said):
+        MCBO(**options)
+
+
+def test_holds_its_memory_budget():
+    """The costs of 64^3 cells and 125 candidates take 66 MB, a plane of them in float32 26."""
+    program = (
+        "import resource, torch\n"
+        "from zoo.solvers.convex import search\n"
+        "def peak():\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10\n"
+        "torch.set_num_threads(1)\n"
+        "fixed, moving = torch.rand(2, 1, 2, 64, 64, 64)\n"
+        "found = [search(fixed[..., :9], moving[..., :9], 2, coupling=(0.1,), memory=8 << 20)]\n"
+        "before = peak()\n"
+        "search(fixed, moving, 2, coupling=(0.1,), memory=8 << 20)\n"
+        "print(peak() - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 30  # MB
