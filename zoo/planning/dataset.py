@@ -239,7 +239,7 @@ class _Reader:
             pairs_listed=tuple(self.pairs),
             modality=_texts(value.get("modality")),
             anatomy=_text(value.get("anatomy")),
-            pairing=self._pairing(value.get("pairing")),
+            pairing=self._pairing(value),
             label_names=_label_names(value.get("labels")),
             points_space=self._space(value.get("points_space", "voxel")),
             fixed_slot=str(fixed),
@@ -291,9 +291,14 @@ class _Reader:
         )
 
     def _entries(self, key: str, entries: list[Any], split: Split) -> None:
+        seen = set()
         for entry in entries:
             if isinstance(entry, str):
                 entry = {"image": entry}
+            if str(entry) in seen:
+                what = f"{key} lists {str(entry)[:80]} twice"
+                self._add(Problem("entry-twice", self.file.name, what, "list it once"))
+            seen.add(str(entry))
             if isinstance(entry, dict) and set(_SIDES) & set(entry):
                 self._pair(entry, split)
             elif isinstance(entry, dict) and "image" in entry:
@@ -367,13 +372,15 @@ class _Reader:
                 self._add(problem)
         return name if self.placed[name] else None
 
-    def _pairing(self, value: Any) -> Pairing | None:
+    def _pairing(self, document: Mapping[str, Any]) -> Pairing | None:
+        """Return `pairing`, or what Learn2Reg's `pairings` (paired, unpaired) says of it."""
+        value = document.get("pairing")
         if value in ("intra", "inter"):
             return cast("Pairing", value)
         if value is not None:
             what = f"pairing is {str(value)[:40]!r}"
             self._add(Problem("pairing", self.file.name, what, "use intra or inter"))
-        return None
+        return "intra" if document.get("pairings") == "paired" else None
 
     def _space(self, value: Any) -> Space:
         if value in ("ras", "lps", "voxel"):
