@@ -158,8 +158,7 @@ def test_gradients_equal_those_of_the_plain_unet():
     expected = torch.autograd.grad((plain * toward).sum(), [a, *weights.values()])
     found = torch.autograd.grad((unet(a, b) * toward).sum(), [a, *weights.values()])
     for name, x, y in zip(["image", *weights], found, expected, strict=True):
-        scale = y.abs().max().clamp_min(1e-3)
-        assert (x - y).abs().max() < 1e-3 * scale, name
+        assert torch.allclose(x, y, rtol=1e-9, atol=1e-9 * y.abs().max()), name
 
 
 def test_gradients_reach_every_weight_through_the_network(compact):

@@ -39,7 +39,7 @@ def upsample_and_convolve(
     `joined` [B, C + M, x, y, z] is active, C channels that go through the transposed convolution
     `up` [C, M, 4, 4, 4] (stride 2, padding 1), and raw, M channels that are doubled by trilinear
     interpolation. `scale` and `shift` are [M], `last` is [3, M, 3, 3, 3], padded with zeros outside
-    the cropped `shape`, `bias` [3]. Gives [B, 3, *shape], float32.
+    the cropped `shape`, `bias` [3]. Gives [B, 3, *shape], float32 or more.
     """
     blocks = joined.shape[2:]
     kernels, biases = _kernels(up, scale, shift, last, bias, shape)
@@ -76,14 +76,15 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None, padding: int
 
 
 class _Assembled(torch.autograd.Function):
-    """Tiles [B, 24, x, y, z] of blocks at their places -> [B, 3, 2 X, 2 Y, 2 Z], float32."""
+    """Tiles [B, 24, x, y, z] of blocks, each to its place in [B, 3, 2 X, 2 Y, 2 Z]."""
 
     @staticmethod
     def forward(ctx: Any, places: list[Place], blocks: tuple[int, ...], *tiles: Tensor) -> Tensor:
         """Write each tile to its place."""
         ctx.places, ctx.dtype = places, tiles[0].dtype
         x, y, z = blocks
-        full = tiles[0].new_empty(len(tiles[0]), 3, 2 * x, 2 * y, 2 * z, dtype=torch.float32)
+        dtype = torch.promote_types(tiles[0].dtype, torch.float32)
+        full = tiles[0].new_empty(len(tiles[0]), 3, 2 * x, 2 * y, 2 * z, dtype=dtype)
         by_block = full.view(-1, 3, x, 2, y, 2, z, 2)
         for (i, j, k), tile in zip(places, tiles, strict=True):
             voxels = tile.unflatten(1, (2, 2, 2, 3)).permute(0, 4, 5, 1, 6, 2, 7, 3)

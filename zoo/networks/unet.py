@@ -15,6 +15,7 @@ from zoo.networks.head import convolve, upsample_and_convolve
 Precision = Literal["float32", "bfloat16"]
 
 _DEPTH = 5
+_MANY_WEIGHTS = (3, 4)  # levels with more weights than voxels: folding batch norm would not pay
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -50,7 +51,7 @@ class UNet(nn.Module):
     def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
         """Return the displacement [B, 3, X, Y, Z] in unit cubes of two images [B, 1, X, Y, Z]."""
         exact = torch.is_grad_enabled() or self.training
-        dtype = torch.float32 if exact else _DTYPES[self.precision]
+        dtype = moving.dtype if exact else _DTYPES[self.precision]
         x = torch.stack([moving[:, 0], fixed[:, 0]], dim=-1).movedim(-1, 1).to(dtype)
         skips = []
         for convolution in self.downConvs:
@@ -68,14 +69,17 @@ class UNet(nn.Module):
         convolution, norm = self.upConvs[depth], self.batchNorms[depth]
         assert isinstance(convolution, nn.ConvTranspose3d)
         assert isinstance(norm, nn.BatchNorm3d)
-        channels = norm.num_features
-        if self.training:
-            y = norm(convolution(active) + _doubled(x[:, :channels]))
+        x = x[:, : norm.num_features]
+        if self.training or depth in _MANY_WEIGHTS:
+            assert convolution.bias is not None
+            weight, bias = convolution.weight.to(x.dtype), convolution.bias.to(x.dtype)
+            y = F.conv_transpose3d(active, weight, bias, stride=2, padding=1)
+            y = norm(y + _doubled(x))
         else:
             scale, shift = _frozen(norm, convolution)
             weight = (convolution.weight * _per_channel(scale)).to(x.dtype)
             y = F.conv_transpose3d(active, weight, shift.to(x.dtype), stride=2, padding=1)
-            y += _doubled(x[:, :channels] * _per_channel(scale).to(x.dtype))
+            y += _doubled(x * _per_channel(scale).to(x.dtype))
         return y[:, :, : shape[0], : shape[1], : shape[2]]
 
     def _last(self, x: Tensor, skip: Tensor, images: Tensor) -> Tensor:
