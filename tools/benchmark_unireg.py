@@ -5,8 +5,8 @@
 The weights are random: neither time nor memory depends on them in the variant "rpn". Seconds are
 the best of `--runs` after one run that is not counted; CPU seconds are those of all threads
 together in that run. Memory is the largest resident set of the process, and in brackets what it was
-before the network ran. `--huge-pages` sets
-THP_MEM_ALLOC_ENABLE=1, with which torch asks for large pages (Linux).
+before the network ran. `--huge-pages` sets THP_MEM_ALLOC_ENABLE=1, with which torch asks Linux for
+large pages.
 """
 
 import argparse
