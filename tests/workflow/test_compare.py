@@ -108,6 +108,8 @@ def test_runs_are_read_from_an_evaluation_and_from_results(tmp_path):
     assert (one.name, one.seconds) == ("a", {"x": 2.0})
     assert (two.name, two.seconds) == ("b", {"x": 3.0})
     assert read_run(tmp_path / "a" / "figures.json").name == "a"
+    (tmp_path / "a" / "figures.json").rename(tmp_path / "a" / "evaluation.json")
+    assert read_run(tmp_path / "a") == one
     assert compare_runs([one, two])["tests"][0]["b_minus_a"] == pytest.approx(0.2)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no figures"):

@@ -22,6 +22,9 @@ from zoo.workflow.evaluation import read_result, summary
 from zoo.workflow.report import MAP_WORDS, WORDS
 
 SIGNIFICANT = 0.05
+WRITTEN = ("figures.json", "evaluation.json")
+"""What `regzoo evaluate` and a bundle's evaluate.json write into a run's folder."""
+
 BETTER: Mapping[str, int] = {
     "dice_after": 1,
     "hd95_mm_after": -1,
@@ -50,8 +53,10 @@ class Run:
 
 def read_run(path: Path) -> Run:
     """Read what `regzoo evaluate` wrote, or what registrations wrote, from a file or a folder."""
-    file = path / "figures.json" if path.is_dir() else path
-    if path.is_dir() and not file.is_file():
+    file = path
+    if path.is_dir():
+        file = next((path / n for n in WRITTEN if (path / n).is_file()), path)
+    if file.is_dir():
         cases = [
             {"name": p.parent.name, **read_result(p)} for p in sorted(path.glob("*/result.json"))
         ]
@@ -62,7 +67,7 @@ def read_run(path: Path) -> Run:
     if not cases:
         raise UserError(f"{path} holds no figures; run `regzoo evaluate {path}` first")
     return Run(
-        path.name if path.is_dir() else path.parent.name if path.stem == "figures" else path.stem,
+        path.name if path.is_dir() else path.parent.name if path.name in WRITTEN else path.stem,
         {case["name"]: case["figures"] for case in cases},
         {case["name"]: case["seconds"] for case in cases if case.get("seconds")},
     )
