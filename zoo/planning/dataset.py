@@ -118,7 +118,7 @@ class Dataset:
             raise UserError(
                 f"{self.file} has no pairs in the split {split!r}; there are {there or 'none'}"
             )
-        return [self._mapping(pair) for pair in found]
+        return [self.mapping(pair) for pair in found]
 
     def slot(self, image: str) -> str:
         """Return the modality slot of an image: from its name, else from its part in the pairs."""
@@ -151,7 +151,8 @@ class Dataset:
             for fixed, moving in pairwise(images):
                 yield NamedPair(fixed, moving, split)
 
-    def _mapping(self, pair: NamedPair) -> dict[str, Any]:
+    def mapping(self, pair: NamedPair) -> dict[str, Any]:
+        """Return a pair as `pair_files` takes it, with whole paths."""
         out: dict[str, Any] = {"points_space": self.points_space}
         for side in _SIDES:
             item = self.by_image[getattr(pair, side)]

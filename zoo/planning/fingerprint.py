@@ -1,0 +1,278 @@
+"""The fingerprint of a dataset: what its files show, what is declared, and what follows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+import numpy as np
+
+from zoo import __version__
+from zoo.errors import UserError
+from zoo.io.files import AnyPath
+from zoo.planning.alignment import Alignment, measure
+from zoo.planning.anatomy import Belief, believed_anatomy
+from zoo.planning.checks import all_problems
+from zoo.planning.dataset import Dataset, case_of, read_dataset
+from zoo.planning.documents import read_object
+from zoo.planning.headers import Header, look_at
+from zoo.planning.modality import HOUNSFIELD, Values, canonical, evidence, is_hounsfield
+from zoo.planning.points import coordinates, outside, to_index
+from zoo.planning.problems import Problem
+from zoo.planning.survey import Progress, Survey, spread, survey, volumes
+
+SCHEMA = 1
+ALIGNED_PAIRS = 20
+Confidence = Literal["declared", "certain", "likely", "unknown"]
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A fingerprint as it is written (`document`), and the survey it was taken from."""
+
+    document: dict[str, Any]
+    survey: Survey
+
+
+def take_fingerprint(
+    dataset: Dataset,
+    *,
+    everything: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Fingerprint:
+    """Look at a dataset and write down what it is."""
+    looked = survey(dataset, everything=everything, workers=workers, progress=progress)
+    channels = {slot: _channel(looked, slot, images) for slot, images in dataset.slots().items()}
+    alignments, failed = _alignments(dataset)
+    problems = [*all_problems(looked), *failed]
+    document = {
+        "schema": SCHEMA,
+        "regzoo": __version__,
+        "name": dataset.name,
+        "dataset": str(dataset.root.resolve()),
+        "content": content(dataset, looked.headers),
+        "anatomy": believed_anatomy(dataset).to_json(),
+        "pairing": _pairing(dataset).to_json(),
+        "channels": channels,
+        "annotations": _annotations(looked),
+        "pairs": _pairs(looked),
+        "alignment": _summary(alignments),
+        "problems": [problem.to_json() for problem in problems],
+    }
+    return Fingerprint(document, looked)
+
+
+def read_fingerprint(path: AnyPath) -> dict[str, Any]:
+    """Read a fingerprint that was written before."""
+    document = read_object(path)
+    if document.get("schema") != SCHEMA or "channels" not in document:
+        raise UserError(
+            f"{path} is no fingerprint of this version (schema {SCHEMA}); make it again with "
+            "regzoo fingerprint"
+        )
+    return document
+
+
+def content(dataset: Dataset, headers: dict[str, Header] | None = None) -> str:
+    """Return a digest of names, sizes, times and headers of all files of a dataset."""
+    if headers is None:
+        looked = ((name, look_at(dataset.root, name)[0]) for name in volumes(dataset))
+        headers = {name: header for name, header in looked if header is not None}
+    digest = hashlib.sha256(dataset.file.read_bytes())
+    for name in sorted(dataset.files):
+        if name in headers:
+            digest.update(headers[name].digest.encode())
+        else:
+            state = (dataset.root / name).stat()
+            digest.update(f"{name} {state.st_size} {state.st_mtime_ns}".encode())
+    return digest.hexdigest()
+
+
+def check_content(folder: AnyPath, wanted: str) -> None:
+    """Refuse a dataset that is no longer the one a plan was made for."""
+    if content(read_dataset(folder)) != wanted:
+        raise UserError(
+            f"{folder} has changed since its plan was made; plan again with regzoo plan {folder}"
+        )
+
+
+def _channel(looked: Survey, slot: str, images: Sequence[str]) -> dict[str, Any]:
+    """Describe the images of one slot."""
+    headers = [looked.headers[i] for i in images if i in looked.headers]
+    seen = [looked.voxels[i] for i in images if i in looked.voxels]
+    values = [v.values for v in seen if v.values is not None]
+    out: dict[str, Any] = {"count": len(images), "readable": len(headers)}
+    if headers:
+        out |= {
+            "shape": _percentiles([h.shape for h in headers]),
+            "spacing_mm": _percentiles([h.spacing for h in headers]),
+            "field_mm": _percentiles([h.field_mm for h in headers]),
+            "largest_anisotropy": round(max(h.anisotropy for h in headers), 3),
+            "largest_voxels": max(h.voxels for h in headers),
+            "orientations": dict(Counter(h.axes for h in headers)),
+            "types": dict(Counter(h.dtype for h in headers)),
+            "scalings": len({h.scaling for h in headers}),
+        }
+    if values:
+        middle = np.median([v.percentiles for v in values], axis=0)
+        out["intensity"] = {
+            "decoded": len(values),
+            "percentiles": dict(zip(map(str, Values.PERCENTS), _rounded(middle), strict=True)),
+            "minimum": min(v.minimum for v in values),
+            "maximum": max(v.maximum for v in values),
+            "whole": round(median(v.whole for v in values), 4),
+            "background": round(median(v.background for v in seen if v.values), 4),
+            "hounsfield": sum(map(is_hounsfield, values)),
+        }
+    word = looked.dataset.modality.get(slot)
+    descriptions = [h.description for h in headers]
+    out["modality"] = believed_modality(word, values, descriptions).to_json()
+    return out
+
+
+def believed_modality(
+    word: str | None, values: Sequence[Values], descriptions: Sequence[str] = ()
+) -> Belief:
+    """Say which modality a channel is: as declared, else as its values prove, else unknown."""
+    shown = evidence(values)
+    if word is not None and (declared := canonical(word)) is not None:
+        conflict = bool(values) and (declared in HOUNSFIELD) != all(map(is_hounsfield, values))
+        return Belief(declared, "dataset", "declared", shown, word, conflict)
+    if values and all(map(is_hounsfield, values)):
+        return Belief("ct", "values", "certain", shown)
+    if descriptions and all("TE=" in d for d in descriptions):
+        return Belief("mr", "header", "likely", "every header gives an echo time (TE=)")
+    return Belief(None, "none", "unknown", shown)
+
+
+def _pairing(dataset: Dataset) -> Belief:
+    """Say whether pairs are of one person: as declared, else as the names say."""
+    if dataset.pairing is not None:
+        return Belief(dataset.pairing, "dataset", "declared", "pairing in the dataset's file")
+    same = [case_of(p.fixed) == case_of(p.moving) for p in dataset.named_pairs]
+    if not same:
+        return Belief(None, "none", "unknown", "there are no pairs")
+    shown = f"{sum(same)} of {len(same)} pairs have one case number"
+    if all(same):
+        return Belief("intra", "names", "likely", shown)
+    return Belief(None if any(same) else "inter", "names", "likely", shown)
+
+
+def _annotations(looked: Survey) -> dict[str, Any]:
+    dataset = looked.dataset
+    items = list(dataset.by_image.values())
+    maps = [v for v in looked.voxels.values() if v.kind == "labels" and v.labels]
+    presence = Counter(id for v in maps for id in v.labels if id)
+    points = [(item, coordinates(looked, item.points)) for item in items if item.points]
+    known = [
+        (i, p) for i, p in points if not isinstance(p, UserError) and i.image in looked.headers
+    ]
+    beyond = [
+        outside(to_index(p, looked.headers[i.image], dataset.points_space), looked.headers[i.image])
+        for i, p in known
+    ]
+    return {
+        "labels": {
+            "files": sum(item.labels is not None for item in items),
+            "decoded": len(maps),
+            "presence": {str(id): round(presence[id] / len(maps), 3) for id in sorted(presence)},
+        },
+        "masks": sum(item.mask is not None for item in items),
+        "points": {
+            "files": len(points),
+            "count": sum(len(p) for _, p in known),
+            "outside": sum(beyond),
+            "space": dataset.points_space,
+        },
+    }
+
+
+def _pairs(looked: Survey) -> dict[str, Any]:
+    dataset = looked.dataset
+    pairs = dataset.named_pairs
+    known = [
+        (looked.headers[p.fixed], looked.headers[p.moving])
+        for p in pairs
+        if p.fixed in looked.headers and p.moving in looked.headers
+    ]
+    masks = [
+        dataset.by_image[p.fixed].mask is not None and dataset.by_image[p.moving].mask is not None
+        for p in pairs
+    ]
+    ratios = [
+        max(max(a / b, b / a) for a, b in zip(_ordered(f), _ordered(m), strict=True))
+        for f, m in known
+    ]
+    return {
+        "splits": dict(Counter(p.split for p in pairs)),
+        "listed": len(dataset.pairs_listed) > 0,
+        "slots": dict(Counter(f"{dataset.slot(p.fixed)}-{dataset.slot(p.moving)}" for p in pairs)),
+        "one_grid": round(sum(f.same_grid(m) for f, m in known) / max(1, len(known)), 3),
+        "largest_field_ratio": round(max(ratios), 3) if ratios else None,
+        "masks_on_both": sum(masks),
+    }
+
+
+def _ordered(header: Header) -> list[float]:
+    """Return the field of view side to side, back to front and foot to head, mm."""
+    place = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
+    out = [1.0, 1.0, 1.0]
+    for letter, extent in zip(header.axes, header.field_mm, strict=True):
+        out[place[letter]] = extent
+    return out
+
+
+def _alignments(dataset: Dataset) -> tuple[list[Alignment], list[Problem]]:
+    """Measure at most `ALIGNED_PAIRS` pairs; what cannot be measured is a problem, not the end."""
+    order = {"val": 0, "test": 1, "train": 2}
+    pairs = sorted(dataset.named_pairs, key=lambda pair: order[pair.split])
+    usable = pairs if not any(p.level == "error" for p in dataset.problems) else []
+    out, failed = [], []
+    mappings = {f"{p.fixed} {p.moving}": dataset.mapping(p) for p in usable}
+    for name in spread(list(mappings), ALIGNED_PAIRS):
+        try:
+            out.append(measure(mappings[name]))
+        except UserError as error:
+            text = " ".join(str(error).split())
+            failed.append(Problem("pair-unreadable", name, text, "see the other problems"))
+    return out, failed
+
+
+def _summary(alignments: Sequence[Alignment]) -> dict[str, Any]:
+    """Return medians over the pairs, extremes where they matter, and each pair's figures."""
+    if not alignments:
+        return {"measured": 0}
+    sides = {name: [getattr(a, name) for a in alignments] for name in _MEDIANS}
+    known = {name: [v for v in values if v is not None] for name, values in sides.items()}
+    return {
+        "measured": len(alignments),
+        **{name: round(median(v), 4) if v else None for name, v in known.items()},
+        "largest_centres_mm": round(max(a.centres_mm for a in alignments), 2),
+        "smallest_overlap": round(min(a.overlap for a in alignments), 4),
+        "largest_displacement_mm": round(max(a.displacement_mm for a in alignments), 2),
+        "by_points": any(a.tre_mm is not None for a in alignments),
+        "pairs": [alignment.to_json() for alignment in alignments],
+    }
+
+
+_MEDIANS = ("centres_mm", "overlap", "lncc", "lncc2", "sign", "nmi", "dice")
+
+
+def _percentiles(rows: Sequence[Sequence[float]]) -> dict[str, list[float]]:
+    table = np.percentile(np.array(rows, dtype=float), (0, 50, 100), axis=0)
+    return {name: _rounded(row) for name, row in zip(("p0", "p50", "p100"), table, strict=True)}
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [round(float(value), 4) for value in values]
+
+
+def folder_of(document: dict[str, Any]) -> Path:
+    """Return the folder of the dataset that a fingerprint was taken of."""
+    return Path(str(document["dataset"]))
