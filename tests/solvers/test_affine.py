@@ -150,6 +150,7 @@ def test_the_number_of_threads_does_not_matter():
     for threads in (1, 2):
         torch.set_num_threads(threads)
         found.append(affine_start(fixed, FIXED, moving, grid, "rigid").matrix)
+        assert torch.get_num_threads() == threads
     torch.set_num_threads(before)
     assert error(found[0], found[1]) < 1e-3
 

@@ -7,6 +7,8 @@ is in docs/affine-start.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal, cast, get_args
@@ -62,18 +64,18 @@ def affine_start(
     """
     if kind not in (allowed := ("auto", *get_args(Kind))):
         raise UserError(f"affine start {kind!r} is not known; choose one of {', '.join(allowed)}")
+    with _one_thread():
+        levels = look(fixed, fixed_grid, moving, moving_grid)
+        return choose(levels[-1], search(levels, "affine" if kind == "auto" else kind), kind)
+
+
+def look(fixed: Tensor, fixed_grid: Grid, moving: Tensor, moving_grid: Grid) -> list[Overlay]:
+    """Return both images ready to be compared, coarse to fine."""
     view = min(_extent(fixed_grid), _extent(moving_grid))
     finest = view / LEVELS[-1][0]
-    bodies = (
-        find_body(fixed, fixed_grid, finest, "fixed"),
-        find_body(moving, moving_grid, finest, "moving"),
-    )
-    levels = [
-        Overlay(bodies[0].at(view / across), bodies[1].at(view / across), samples)
-        for across, samples in LEVELS
-    ]
-    found = search(levels, "affine" if kind == "auto" else kind)
-    return choose(levels[-1], found, kind)
+    a = find_body(fixed, fixed_grid, finest, "fixed")
+    b = find_body(moving, moving_grid, finest, "moving")
+    return [Overlay(a.at(view / across), b.at(view / across), n) for across, n in LEVELS]
 
 
 def search(levels: list[Overlay], kind: Kind) -> dict[Kind, Tensor]:
@@ -157,6 +159,17 @@ def optimise(overlay: Overlay, start: Tensor) -> Tensor:
     return torch.tensor(
         minimize(cost, start.numpy(), jac=True, method="L-BFGS-B", options=options).x
     )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch to one thread: a few thousand points are read faster than threads are woken."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _stretch(matrix: Tensor) -> float:
