@@ -138,7 +138,7 @@ def choose(overlay: Overlay, found: dict[Kind, Tensor], kind: str) -> AffineStar
     return AffineStart(
         matrix=found[best],
         kind=best,
-        reason=f"{best}: {reason}",
+        reason=reason,
         similarity=(float(before[0]), float(after[0])),
         overlap=(float(before[1]), float(after[1])),
         shift=overlay.motion(found[best]),
