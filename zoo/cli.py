@@ -17,6 +17,7 @@ import re
 import sys
 import types
 import typing
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,11 @@ class Call:
     command: Command
     arguments: dict[str, Any]
 
+    def __call__(self) -> int:
+        """Run the command and return its exit code."""
+        bound = inspect.BoundArguments(inspect.signature(self.command), OrderedDict(self.arguments))
+        return self.command(*bound.args, **bound.kwargs) or 0
+
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 done in part, 2 a problem the user can mend."""
@@ -56,8 +62,7 @@ def run(words: list[str]) -> int:
         if {"-h", "--help"} & set(words[1:]):
             print(help_text(command))
             return 0
-        call = parse(command, words[1:])
-        return call.command(**call.arguments) or 0
+        return parse(command, words[1:])()
     except UserError as error:
         print(f"regzoo: {' '.join(str(error).split())}", file=sys.stderr)
         return USAGE
@@ -164,7 +169,11 @@ def _converted(command: Command, bound: dict[str, Any]) -> dict[str, Any]:
     """Turn the texts into the types that the command's annotations name."""
     hints = typing.get_type_hints(command)
     return {
-        name: convert(value, hints[name], name) if isinstance(value, str) else value
+        name: tuple(convert(v, hints[name], name) for v in value)
+        if isinstance(value, tuple)
+        else convert(value, hints[name], name)
+        if isinstance(value, str)
+        else value
         for name, value in bound.items()
     }
 
@@ -212,7 +221,7 @@ def overview() -> str:
 def help_text(command: Command) -> str:
     """Return the help of one command: usage, what it does, an example, its arguments."""
     parameters = inspect.signature(command).parameters.values()
-    required = [p.name.upper() for p in parameters if p.default is p.empty]
+    required = [_shown(p) for p in parameters if p.default is p.empty]
     usage = " ".join(["Usage: regzoo", _name(command), *required, "[--flags]"])
     lines = (inspect.getdoc(command) or "").splitlines()
     flags = {p.name.rstrip("_"): _flag(p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
@@ -224,16 +233,31 @@ def help_text(command: Command) -> str:
     return "\n".join([usage, "", *lines])
 
 
+def _shown(parameter: inspect.Parameter) -> str:
+    """Return a required parameter as the usage line shows it."""
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return f"[{parameter.name.upper()} ...]"
+    keyword = parameter.kind is parameter.KEYWORD_ONLY
+    return (
+        f"{_flag(parameter.name)} {parameter.name.upper()}" if keyword else parameter.name.upper()
+    )
+
+
 def _misuse(command: Command, words: list[str]) -> str:
     """Say why the words do not fit: an argument is missing, or one is too many."""
     parameters = inspect.signature(command).parameters.values()
     flags = {w[2:].partition("=")[0] for w in words if w.startswith("--")}
     loose = [w for w in words if not w.startswith("--")]
-    required = [p.name for p in parameters if p.default is p.empty and p.name not in flags]
+    required = [
+        p
+        for p in parameters
+        if p.default is p.empty and p.kind is not p.VAR_POSITIONAL and p.name not in flags
+    ]
     see = f"see regzoo {_name(command)} --help"
-    if len(loose) < len(required):
-        missing = ", ".join(n.upper() for n in required[len(loose) :])
-        return f"{_name(command)} needs {missing}; {see}"
+    loose_parameters = [p for p in required if p.kind is not p.KEYWORD_ONLY]
+    missing = loose_parameters[len(loose) :] + [p for p in required if p.kind is p.KEYWORD_ONLY]
+    if missing:
+        return f"{_name(command)} needs {', '.join(_shown(p) for p in missing)}; {see}"
     return f"{_name(command)} cannot take {loose[-1]!r}; {see}" if loose else see
 
 

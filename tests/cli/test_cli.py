@@ -62,6 +62,16 @@ def test_a_value_may_begin_with_a_minus_sign():
     assert bound("a", "--ratio", "-3")["ratio"] == -3
 
 
+def several(first: str, *others: str, out: str | None = None) -> int:
+    """Stand in for a command that takes any number of files."""
+    return len(others) + 10 * (out is not None)
+
+
+def test_a_command_may_take_any_number_of_words():
+    assert cli.parse(several, ["a"])() == 0
+    assert cli.parse(several, ["a", "b", "--out", "x", "c"])() == 12
+
+
 def test_repeatable_flags_are_collected():
     assert bound("a", "--set", "x=1", "--set", "y=2")["set_"] == ["x=1", "y=2"]
     assert bound("a", "--part.0", "ct", "--part.1=mr")["part"] == {"0": "ct", "1": "mr"}
@@ -115,7 +125,7 @@ def test_every_command_explains_each_of_its_arguments_and_shows_an_example(name,
 
     assert cli.run([name, "--help"]) == 0
     out = capsys.readouterr().out
-    assert f"regzoo {name} " in out.partition("Examples:")[2]
+    assert f"regzoo {name}" in out.partition("Examples:")[2]
     for parameter in inspect.signature(cli.find(name)).parameters.values():
         shown = (
             cli._flag(parameter.name)

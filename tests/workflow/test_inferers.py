@@ -6,6 +6,7 @@ from torch import nn
 
 from zoo.errors import UserError
 from zoo.io.volume import Volume
+from zoo.networks.unireg import Level
 from zoo.workflow.frames import AnatomicalFrame, IsotropicFrame, NativeFrame, ResizedFrame
 from zoo.workflow.inferers import (
     GradICONInferer,
@@ -42,6 +43,10 @@ class ShiftAlong(nn.Module):
         field = torch.zeros(len(image), 3, *image.shape[2:])
         field[:, self.axis] = self.voxels
         return field
+
+    def levels(self, image):
+        """What UniReg shows of its levels."""
+        yield Level(1, self(image), [(torch.ones(1, 2, 2), torch.ones(1, 2))], torch.ones(1))
 
 
 def phantom(axes="LPS"):

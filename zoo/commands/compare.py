@@ -5,16 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def compare(
-    run_a: str,
-    run_b: str,
-    run_c: str | None = None,
-    run_d: str | None = None,
-    run_e: str | None = None,
-    run_f: str | None = None,
-    *,
-    out: str | None = None,
-) -> None:
+def compare(run_a: str, run_b: str, *others: str, out: str | None = None) -> None:
     """Compare runs on the same pairs: models, plans or other programs.
 
     Prints a table of means with 95 % bootstrap intervals, paired tests (Wilcoxon signed rank) and
@@ -27,10 +18,7 @@ def compare(
     Args:
         run_a: a folder that `regzoo evaluate` was run on, or the JSON file it wrote.
         run_b: another one.
-        run_c: up to six of them.
-        run_d: the fourth.
-        run_e: the fifth.
-        run_f: the sixth.
+        others: any more of them.
         out: a folder for comparison.json and comparison.png; made if missing.
     """
     from pathlib import Path
@@ -38,8 +26,7 @@ def compare(
     from zoo.io.atomic import write_json
     from zoo.workflow.compare import compare_runs, draw_comparison, read_run
 
-    given = (run_a, run_b, run_c, run_d, run_e, run_f)
-    read = [read_run(Path(run)) for run in given if run is not None]
+    read = [read_run(Path(run)) for run in (run_a, run_b, *others)]
     result = compare_runs(read)
     print(table(result))
     if out is not None:

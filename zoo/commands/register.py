@@ -33,6 +33,7 @@ def register(
     report: bool = True,
     device: str | None = None,
     threads: int | None = None,
+    trust: bool = False,
     set_: list[str] | None = None,
 ) -> None:
     """Register a moving image to a fixed one.
@@ -71,17 +72,32 @@ def register(
         report: write report.html and report.png.
         device: cpu, cuda, cuda:1 or mps; by default a GPU if there is one.
         threads: how many CPU threads to use.
+        trust: run a bundle of your own although the check of its configs found something.
         set: a setting of the bundle, KEY=VALUE; may be given several times.
     """
-    from zoo.workflow.bundle import bundle_folder, config_keys, parse_settings, run_bundle
+    from zoo.workflow.bundle import (
+        absolute,
+        bundle_folder,
+        config_keys,
+        parse_settings,
+        run_bundle,
+    )
     from zoo.workflow.device import choose_device, use_threads
 
     use_threads(threads)
     folder = bundle_folder(bundle or model)
-    given = {
+    files = {
         "fixed": fixed,
         "moving": moving,
         "output_dir": out,
+        "fixed_labels": fixed_labels,
+        "moving_labels": moving_labels,
+        "fixed_mask": fixed_mask,
+        "moving_mask": moving_mask,
+        "fixed_points": fixed_points,
+        "moving_points": moving_points,
+    }
+    given = absolute(files) | {
         "weights": weights,
         "refine": refine,
         "refine_mode": refine_mode,
@@ -90,12 +106,6 @@ def register(
         "region": anatomy,
         "type": pairing,
         "affine": affine,
-        "fixed_labels": fixed_labels,
-        "moving_labels": moving_labels,
-        "fixed_mask": fixed_mask,
-        "moving_mask": moving_mask,
-        "fixed_points": fixed_points,
-        "moving_points": moving_points,
         "points_space": points_space,
         "inverse": inverse,
         "format": format,
@@ -104,7 +114,8 @@ def register(
     }
     overrides = {name: value for name, value in given.items() if value is not None}
     overrides["device"] = f"$torch.device({str(choose_device(device))!r})"
-    run_bundle(folder, overrides | parse_settings(set_ or [], config_keys(folder)))
+    overrides |= parse_settings(set_ or [], config_keys(folder))
+    run_bundle(folder, overrides, trust=trust)
     print(summary(out))
 
 

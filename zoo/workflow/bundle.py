@@ -9,9 +9,13 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UserError
+from zoo.hub.safety import require_safe
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigWorkflow
 
 PACKAGE = Path(__file__).resolve().parent.parent
 PLACES = (PACKAGE / "bundles", PACKAGE.parent / "bundles")
@@ -50,14 +54,37 @@ def config_keys(folder: Path) -> list[str]:
 
 
 def run_bundle(
-    folder: Path, overrides: Mapping[str, Any], configs: Sequence[str | Path] = ("inference.json",)
+    folder: Path,
+    overrides: Mapping[str, Any],
+    configs: Sequence[str | Path] = ("inference.json",),
+    *,
+    trust: bool = False,
 ) -> None:
     """Run a bundle's inference workflow with some of its settings replaced.
 
     `configs` are merged in order; a bare name lies in the bundle's `configs` folder.
     """
+    with open_bundle(folder, overrides, configs, trust=trust) as workflow:
+        workflow.run()
+        workflow.finalize()
+
+
+@contextmanager
+def open_bundle(
+    folder: Path,
+    overrides: Mapping[str, Any],
+    configs: Sequence[str | Path] = ("inference.json",),
+    *,
+    trust: bool = False,
+) -> Iterator[ConfigWorkflow]:
+    """Yield a bundle's inference workflow, initialised, with some of its settings replaced.
+
+    A bundle that did not come with the package is checked before anything in it is evaluated,
+    unless it is trusted.
+    """
     from monai.bundle import ConfigWorkflow
 
+    require_safe(folder, trust)
     top = config_keys(folder)
     for key in overrides:
         name = key.replace("#", "::").split("::")[0]
@@ -78,8 +105,7 @@ def run_bundle(
             **overrides,
         )
         workflow.initialize()
-        workflow.run()
-        workflow.finalize()
+        yield workflow
 
 
 @contextmanager
@@ -94,6 +120,21 @@ def user_errors() -> Iterator[None]:
         if cause is None:
             raise
         raise cause from error
+
+
+def absolute(files: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return paths as absolute ones, several behind commas as a list; None stays None.
+
+    A config evaluates what begins with $, @ or %, and a file may be called so.
+    """
+    out: dict[str, Any] = {}
+    for name, text in files.items():
+        if text is None:
+            continue
+        parts = [text] if Path(text).exists() else text.split(",")
+        paths = [str(Path(part.strip()).absolute()) for part in parts]
+        out[name] = paths if len(paths) > 1 else paths[0]
+    return out
 
 
 def parse_settings(pairs: Sequence[str], known: Sequence[str]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
 
 import torch
 from monai.inferers import Inferer
@@ -13,6 +14,7 @@ from zoo.errors import UserError
 from zoo.geometry import Transform, invert
 from zoo.io.volume import Volume
 from zoo.losses import LNCC, MINDSSC, Similarity, SquaredLNCC, similarity_named
+from zoo.networks import UniReg
 from zoo.solvers.affine import AffineStart, affine_start
 from zoo.solvers.instance import Pair as InstancePair
 from zoo.solvers.instance_field import refine_field
@@ -24,6 +26,15 @@ from zoo.workflow.stages import Progress, Stages
 
 Intensity = Callable[[Tensor], Tensor]
 Affine = Literal["auto", "none", "com", "rigid", "affine"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a network found: the map fixed -> moving, its inverse if it has one, and notes."""
+
+    transform: Transform
+    inverse: Transform | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 class PairInferer(Inferer):
@@ -73,20 +84,23 @@ class PairInferer(Inferer):
             matrix = None if start is None or start.kind == "none" else start.matrix
             work = self.frame(fixed, moving, pair, matrix)
         with stages("deformation", 65), torch.no_grad():
-            transform, inverse = self.register(work, network, stages.progress(20, 65))
+            found = self.register(work, network, stages.progress(20, 65))
+        inverse = found.inverse
         if self.inverse and inverse is None:
             with stages("inverse", 5):
-                inverse = invert(transform, pair.moving[0].grid).transform
+                inverse = invert(found.transform, pair.moving[0].grid).transform
         notes = {"affine_start": _described(start), "working_grid": work.grid.describe()}
         return Registration(
-            pair, transform.to("cpu"), inverse and inverse.to("cpu"), stages.seconds, notes
+            pair,
+            found.transform.to("cpu"),
+            inverse and inverse.to("cpu"),
+            stages.seconds,
+            notes | found.notes,
         )
 
-    def register(
-        self, work: Work, network: nn.Module, progress: Progress
-    ) -> tuple[Transform, Transform | None]:
+    def register(self, work: Work, network: nn.Module, progress: Progress) -> Found:
         """Return the transform, and its inverse when the network gives one of its own."""
-        return work.transform(network(work.image)), None
+        return Found(work.transform(network(work.image)))
 
     def _start(self, pair: Pair) -> AffineStart | None:
         if self.affine == "none":
@@ -109,12 +123,10 @@ class PairInferer(Inferer):
 class SolverInferer(PairInferer):
     """For a solver that takes masks and reports its progress, such as MCBO."""
 
-    def register(
-        self, work: Work, network: nn.Module, progress: Progress
-    ) -> tuple[Transform, Transform | None]:
+    def register(self, work: Work, network: nn.Module, progress: Progress) -> Found:
         """Return the transform; a solver has no inverse of its own."""
         network.progress = progress  # type: ignore[assignment]
-        return work.transform(network(work.image, masks=work.masks)), None
+        return Found(work.transform(network(work.image, masks=work.masks)))
 
 
 class GradICONInferer(PairInferer):
@@ -145,9 +157,7 @@ class GradICONInferer(PairInferer):
             raise UserError(f"--similarity {similarity!r} is unknown; use {', '.join(COARSE)}")
         self.similarity = similarity
 
-    def register(
-        self, work: Work, network: nn.Module, progress: Progress
-    ) -> tuple[Transform, Transform | None]:
+    def register(self, work: Work, network: nn.Module, progress: Progress) -> Found:
         """Return the transform, and the one of the reverse pass when it is asked for.
 
         The published weights were trained on [Z, Y, X] arrays, as ITK hands them out.
@@ -180,7 +190,7 @@ class GradICONInferer(PairInferer):
         inverse = None
         if self.inverse and reverse is not None:
             inverse = work.reverse_transform(restored(reverse, ITK_ORDER))
-        return work.transform(restored(displacement, ITK_ORDER)), inverse
+        return Found(work.transform(restored(displacement, ITK_ORDER)), inverse)
 
 
 ITK_ORDER = (2, 1, 0)
@@ -194,20 +204,28 @@ COARSE: dict[str, Callable[[], Similarity]] = {
 
 
 class UniRegInferer(PairInferer):
-    """For UniReg: its weights saw arrays that run foot to head, back to front, side to side."""
+    """For UniReg: its weights saw arrays that run foot to head, back to front, side to side.
 
-    def register(
-        self, work: Work, network: nn.Module, progress: Progress
-    ) -> tuple[Transform, Transform | None]:
+    The notes tell how large the kernels are that the controller wrote for each level.
+    """
+
+    def register(self, work: Work, network: nn.Module, progress: Progress) -> Found:
         """Return the transform, and the one of the swapped pair when the inverse is asked for."""
         sides = [work.grid.axis_codes.find(letter) for letter in "RASLPI"]
         across, along, up = (max(sides[k], sides[k + 3]) for k in range(3))
         order = (up, along, across)
         image = reordered(work.image, order)
-        transform = work.transform(restored(network(image), order))
+        levels = list(cast("UniReg", network).levels(image))
+        transform = work.transform(restored(levels[-1].flow, order))
+        kernels = {
+            f"1/{level.step}": [round(float(weight.norm()), 4) for weight, _ in level.kernels]
+            for level in levels
+        }
+        notes = {"kernel_norms": kernels}
         if not self.inverse:
-            return transform, None
-        return transform, work.reverse_transform(restored(network(image.flip(1)), order))
+            return Found(transform, notes=notes)
+        back = restored(network(image.flip(1)), order)
+        return Found(transform, work.reverse_transform(back), notes)
 
 
 def reordered(tensor: Tensor, order: tuple[int, int, int]) -> Tensor:
