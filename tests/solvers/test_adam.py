@@ -130,7 +130,7 @@ def test_finer_features_than_cells_sharpen_the_field():
         detail=2,
         iterations=48,
         bending=0.5,
-        splines=1,
+        smoothing=1,
         rate=0.5,
         last_rate=0.03,
     )

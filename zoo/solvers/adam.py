@@ -27,7 +27,7 @@ def refine(
     detail: int = 1,
     diffusion: float = 0.0,
     bending: float = 0.0,
-    splines: int = 3,
+    smoothing: int = 3,
     rate: float = 1.0,
     last_rate: float = 1.0,
     outside: Outside = "border",
@@ -40,7 +40,8 @@ def refine(
     field, pull-back. The features are [1, C, detail x, detail y, detail z]: each cell of the field
     has `detail` of theirs an edge, and each iteration looks at one of these in every cell, in turn.
     `stretch` multiplies a displacement where it is followed, as ConvexAdam does by mistake.
-    `report` is told the share that is done.
+    The field is the average of its free weights over 3^3 cells, `smoothing` times. `report` is told
+    the share that is done.
     """
     identity = identity_index(field.shape[2:], device=field.device) * detail
     corners = _corners(detail)
@@ -48,7 +49,7 @@ def refine(
     optimizer = torch.optim.Adam([weights], lr=rate)
     smooth = field
     for iteration in range(iterations):
-        smooth = spline(weights, splines)
+        smooth = spline(weights, smoothing)
         corner = corners[iteration % len(corners)]
         offset = torch.tensor(corner, device=field.device).view(1, 3, 1, 1, 1)
         index = identity + offset + to_corner(smooth, corner, detail) * (stretch * detail)
@@ -61,7 +62,7 @@ def refine(
         stiff = diffusion * rough
         if bending:
             stiff += bending * (field.numel() / 2) * roughness_gradient(rough)
-        weights.grad = spline(pull + stiff, splines)
+        weights.grad = spline(pull + stiff, smoothing)
         optimizer.param_groups[0]["lr"] = rate * (last_rate / rate) ** (iteration / iterations)
         optimizer.step()
         report((iteration + 1) / iterations)

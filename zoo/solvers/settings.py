@@ -21,15 +21,16 @@ class Settings:
     coupling: tuple[float, ...] = COUPLING  # growing weight of smoothness, in cells
     consistency: int = 15  # iterations that make forward and backward field consistent
     mind_radius: int = 1  # half width of the compared patches, in voxels
-    mind_dilation: int = 2  # distance of the compared patches, in voxels
+    mind_dilation: int = 2  # distance of the compared patches in the search, in voxels
     adam_strides: tuple[int, ...] = (2,)  # cells of the refinements, in voxels, coarse to fine
     adam_features: tuple[int, ...] = (2,)  # stride of the features they compare, in voxels
+    adam_dilations: tuple[int, ...] = (2,)  # distance of the patches of these, in voxels
     adam_iterations: tuple[int, ...] = (80,)  # how many steps each takes
     adam_rates: tuple[float, ...] = (1.0,)  # their first step, in cells
     adam_last_rates: tuple[float, ...] = (1.0,)  # their last step, in cells
-    adam_diffusion: float = 1.25  # weight of the diffusion energy (squared first differences)
-    adam_bending: float = 0.0  # weight of the bending energy (squared second differences)
-    adam_splines: int = 3  # how many times the free weights are averaged over 3^3 cells
+    adam_diffusions: tuple[float, ...] = (1.25,)  # weight of the squared first differences
+    adam_bendings: tuple[float, ...] = (0.0,)  # weight of the squared second differences
+    smoothing: int = 3  # how many times Adam's free weights are averaged over 3^3 cells
     smooth: int = 0  # half width of the box that ends level 1, applied three times, in voxels
     outside: Outside = "zeros"  # what lies beyond the moving features
     published: bool = False  # repeat the faults of scale and cells of ConvexAdam 0.2.0
@@ -37,7 +38,7 @@ class Settings:
     def __post_init__(self) -> None:
         for group in (
             ("levels", "reach", *(["weights"] if self.weights is not None else [])),
-            ("adam_strides", "adam_features", "adam_iterations", "adam_rates", "adam_last_rates"),
+            tuple(name for name in vars(self) if name.startswith("adam_") and name[-1] == "s"),
         ):
             values = {name: getattr(self, name) for name in group}
             if len({len(value) for value in values.values()}) > 1:
@@ -78,15 +79,15 @@ ACCURATE = Settings(
     levels=(6,),
     reach=(4,),
     weights=None,
-    mind_dilation=1,
     adam_strides=(4, 2),
     adam_features=(4, 1),
+    adam_dilations=(2, 1),
     adam_iterations=(60, 48),
     adam_rates=(1.0, 0.5),
     adam_last_rates=(0.1, 0.03),
-    adam_diffusion=0.0,
-    adam_bending=4.0,
-    adam_splines=1,
+    adam_diffusions=(0.0, 0.0),
+    adam_bendings=(0.5, 4.0),
+    smoothing=1,
     outside="border",
 )
 
