@@ -25,7 +25,7 @@ from zoo.io.volume import Volume, read_volume
 from zoo.solvers.affine import affine_start
 from zoo.solvers.mcbo import MCBO
 from zoo.workflow.frames import IsotropicFrame, NativeFrame
-from zoo.workflow.inferers import SolverInferer
+from zoo.workflow.inferers import MCBOInferer
 from zoo.workflow.pairs import PairFiles, load_pair
 
 
@@ -41,7 +41,7 @@ def mcbo(pair: BenchPair, mode: str, affine: str | None = None) -> np.ndarray:
     """Run this zoo's solver as the bundle does; by default from the shared start."""
     affine = affine or shared_start(pair)
     frame = NativeFrame() if mode == "convexadam" else IsotropicFrame()
-    inferer = SolverInferer(frame, affine=affine, bar=False)
+    inferer = MCBOInferer(frame, affine=affine, bar=False)
     loaded = load_pair(PairFiles(pair.fixed, (pair.moving,)))
     found = inferer(loaded, MCBO(mode=mode)).transform
     return _dense(found, loaded.fixed)

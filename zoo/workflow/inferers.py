@@ -19,6 +19,7 @@ from zoo.solvers.affine import AffineStart, affine_start
 from zoo.solvers.instance import Pair as InstancePair
 from zoo.solvers.instance_field import refine_field
 from zoo.solvers.instance_weights import refine_weights
+from zoo.solvers.mcbo import MCBO
 from zoo.workflow.frames import Frame, Image, Work
 from zoo.workflow.pairs import Pair
 from zoo.workflow.registration import Registration
@@ -120,13 +121,18 @@ class PairInferer(Inferer):
         return Image(data if intensity is None else intensity(data), volume.grid)
 
 
-class SolverInferer(PairInferer):
-    """For a solver that takes masks and reports its progress, such as MCBO."""
+class MCBOInferer(PairInferer):
+    """For MCBO: it takes masks, reports its progress, and can only search so far."""
 
     def register(self, work: Work, network: nn.Module, progress: Progress) -> Found:
         """Return the transform; a solver has no inverse of its own."""
-        network.progress = progress  # type: ignore[assignment]
-        return Found(work.transform(network(work.image, masks=work.masks)))
+        solver = cast("MCBO", network)
+        solver.progress = progress
+        s = solver.settings
+        steps = [n * reach for n, reach in zip(s.levels, s.reach, strict=True)]
+        voxels = max(steps) if s.weights else sum(steps)
+        notes = {"search_limit_mm": voxels * min(work.grid.spacing)}
+        return Found(work.transform(solver(work.image, masks=work.masks)), notes=notes)
 
 
 class GradICONInferer(PairInferer):
