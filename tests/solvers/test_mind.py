@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import uniform_filter
 
-from zoo.solvers.mind import CHANNELS, box, mind_ssc, pool
+from zoo.solvers.mind import CHANNELS, box, mind_ssc
 
 
 def naive_mind(image, radius, dilation):
@@ -69,10 +69,3 @@ def test_box_averages_cubes(radius, shape):
         wanted = uniform_filter(volume, 2 * radius + 1, mode=mode)
         found = box(torch.tensor(volume)[None], radius, edge=edge)[0]
         np.testing.assert_allclose(found.numpy(), wanted, atol=1e-6)
-
-
-def test_pool_leaves_no_voxel_out():
-    volume = torch.arange(7.0).view(1, 1, 7, 1, 1).expand(1, 1, 7, 4, 3)
-    found = pool(volume, 2)
-    assert found.shape == (1, 1, 4, 2, 2)
-    assert found[0, 0, :, 0, 0].tolist() == [0.5, 2.5, 4.5, 6.0]

@@ -19,12 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import UserError
-from zoo.geometry.sampling import Outside, identity_index, sample
 from zoo.solvers.adam import refine
+from zoo.solvers.cells import complete, enlarge, follow, pool
 from zoo.solvers.convex import TIE, make_consistent, search
 from zoo.solvers.fusion import Fusion, fit_rigid, fuse, rigid_field
 from zoo.solvers.masks import extend
-from zoo.solvers.mind import box, mind_ssc, pool
+from zoo.solvers.mind import box, mind_ssc
 from zoo.solvers.settings import PRESETS, Mode, Settings
 
 Progress = Callable[[float, str], None]
@@ -87,7 +87,7 @@ class MCBO(nn.Module):
         if masks is not None:
             image = torch.stack([extend(v, m) for v, m in zip(image, masks, strict=True)])
         if not settings.published:
-            image = _complete(image, lcm(*settings.adam_strides))
+            image = complete(image, lcm(*settings.adam_strides))
         pair = _Pair(image, settings, self)
         field = pair.summed() if settings.weights else pair.cascaded()
         pair.report(1.0, "done")
@@ -286,35 +286,6 @@ class _Pair:
         """Tell whoever waits which share is done."""
         if self.solver.progress is not None:
             self.solver.progress(done, text)
-
-
-def follow(volume: Tensor, field: Tensor, outside: Outside = "border") -> Tensor:
-    """Read `volume` [1, C, x, y, z] where `field` [1, 3, x, y, z] (its cells) points to."""
-    index = identity_index(field.shape[2:], device=field.device) + field
-    return sample(volume, index, outside=outside)
-
-
-def enlarge(volume: Tensor, ratio: float, shape: Sequence[int]) -> Tensor:
-    """Interpolate [1, C, x, y, z] linearly to cells `ratio` times smaller, `shape` of them.
-
-    Both grids start at the same corner; beyond the outermost centres the edge is repeated.
-    """
-    if ratio == 1:
-        return volume
-    volume = F.interpolate(
-        volume, scale_factor=ratio, mode="trilinear", recompute_scale_factor=False
-    )
-    missing = [max(0, want - have) for want, have in zip(shape, volume.shape[2:], strict=True)]
-    if any(missing):
-        x, y, z = missing
-        volume = F.pad(volume, [0, z, 0, y, 0, x], mode="replicate")
-    return volume[:, :, : shape[0], : shape[1], : shape[2]]
-
-
-def _complete(image: Tensor, stride: int) -> Tensor:
-    """Continue [C, X, Y, Z] with its last values until `stride` divides every axis."""
-    x, y, z = (-n % stride for n in image.shape[1:])
-    return F.pad(image[None], [0, z, 0, y, 0, x], mode="replicate")[0] if x or y or z else image
 
 
 def _for_shape(settings: Settings, shape: Sequence[int]) -> Settings:

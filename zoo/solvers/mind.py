@@ -58,21 +58,6 @@ def box(volume: Tensor, radius: int, edge: Literal["zeros", "replicate"] = "zero
     return volume.mul_((2 * radius + 1) ** -3)
 
 
-def pool(volume: Tensor, stride: int) -> Tensor:
-    """Average [B, C, X, Y, Z] over cells of `stride` voxels a side -> [B, C, ceil(X / stride), ..].
-
-    An axis that the stride does not divide is continued with its last values, so that no voxel is
-    left out and cell i is always centred at voxel `stride * i + (stride - 1) / 2`.
-    """
-    if stride == 1:
-        return volume
-    missing = [-n % stride for n in volume.shape[2:]]
-    if any(missing):
-        x, y, z = missing
-        volume = F.pad(volume, [0, z, 0, y, 0, x], mode="replicate")
-    return F.avg_pool3d(volume, stride)
-
-
 def _shifted(
     padded: Tensor, direction: tuple[int, int, int], dilation: int, shape: torch.Size
 ) -> Tensor:
