@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from zoo.errors import UserError
@@ -32,3 +35,32 @@ def output_grid(transform: Transform, path: str, fixed: str | None) -> Grid:
     if grid is None:
         raise UserError(f"{path} is affine and has no grid of its own; add --fixed IMAGE")
     return grid
+
+
+def models_here() -> tuple[str, ...]:
+    """Return the models that can run on this computer: with weights here, or with none at all."""
+    from zoo.hub.catalogue import load_catalogue
+    from zoo.hub.weights import find_weights
+
+    def runs(name: str) -> bool:
+        try:
+            find_weights(name)
+        except UserError:
+            return False
+        return True
+
+    return tuple(name for name, m in load_catalogue().items() if not m.variants or runs(name))
+
+
+@contextmanager
+def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield what is called with steps done and steps in all; a bar where a person looks on."""
+    from tqdm import tqdm
+
+    with tqdm(desc=name, leave=False, disable=not sys.stderr.isatty()) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show

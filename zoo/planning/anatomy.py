@@ -14,7 +14,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "lung": ("lung", "chest", "thorax", "thoracic", "nlst", "copd", "copdgene", "dirlab"),
     "abdomen": ("abdomen", "abdominal", "abd"),
     "liver": ("liver", "hepatic"),
-    "head-neck": ("headneck", "head-neck", "hanseg", "neck"),
+    "head-neck": ("headneck", "head-neck", "hanseg", "neck", "head"),
     "heart": ("heart", "cardiac", "acdc", "mmwhs"),
     "knee": ("knee", "oai"),
     "prostate": ("prostate", "picai", "prostatemrus"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -25,6 +25,7 @@ from zoo.planning.modality import HOUNSFIELD, Values, canonical, evidence, is_ho
 from zoo.planning.points import coordinates, outside, to_index
 from zoo.planning.problems import Problem
 from zoo.planning.survey import Progress, Survey, spread, survey, volumes
+from zoo.planning.voxels import Voxels, decode
 
 SCHEMA = 1
 ALIGNED_PAIRS = 20
@@ -48,7 +49,10 @@ def take_fingerprint(
 ) -> Fingerprint:
     """Look at a dataset and write down what it is."""
     looked = survey(dataset, everything=everything, workers=workers, progress=progress)
-    channels = {slot: _channel(looked, slot, images) for slot, images in dataset.slots().items()}
+    channels = {
+        slot: _channel(images, looked.headers, looked.voxels, dataset.modality.get(slot))
+        for slot, images in dataset.slots().items()
+    }
     alignments, failed = _alignments(dataset)
     problems = [*all_problems(looked), *failed]
     document = {
@@ -102,10 +106,54 @@ def check_content(folder: AnyPath, wanted: str) -> None:
         )
 
 
-def _channel(looked: Survey, slot: str, images: Sequence[str]) -> dict[str, Any]:
-    """Describe the images of one slot."""
-    headers = [looked.headers[i] for i in images if i in looked.headers]
-    seen = [looked.voxels[i] for i in images if i in looked.voxels]
+def pair_fingerprint(
+    fixed: AnyPath, moving: AnyPath, *, aligned: bool = True, **more: Any
+) -> dict[str, Any]:
+    """Take the fingerprint of one pair: slot 0 is the fixed image, slot 1 the moving one.
+
+    `more` are the pair's labels and points, as `measure` takes them; without `aligned` how the
+    images lie is not measured.
+    """
+    sides = {"0": Path(fixed), "1": Path(moving)}
+    channels, headers = {}, []
+    for slot, path in sides.items():
+        header, found = look_at(path.parent, path.name)
+        if header is None:
+            raise UserError(f"{path}: {found[0].what}; {found[0].fix}")
+        headers.append(header)
+        voxels = decode(str(path.parent), path.name, "image")
+        if voxels.problems and voxels.values is None:
+            raise UserError(f"{path}: {voxels.problems[0].what}; {voxels.problems[0].fix}")
+        name = path.name
+        channels[slot] = _channel([name], {name: header}, {name: voxels}, None)
+    pair = dict.fromkeys(_ANNOTATIONS) | {"fixed": str(fixed), "moving": [str(moving)]} | more
+    unknown = Belief(None, "none", "unknown", "nothing was said").to_json()
+    return {
+        "schema": SCHEMA,
+        "regzoo": __version__,
+        "name": "one pair",
+        "anatomy": unknown,
+        "pairing": unknown,
+        "channels": channels,
+        "pairs": _pairs_summary([(headers[0], headers[1])])
+        | {"splits": {"val": 1}, "listed": True, "slots": {"0-1": 1}, "masks_on_both": 0},
+        "alignment": _summary([measure(pair)] if aligned else []),
+        "problems": [],
+    }
+
+
+_ANNOTATIONS = ("fixed_labels", "moving_labels", "fixed_points", "moving_points", "points_space")
+
+
+def _channel(
+    images: Sequence[str],
+    known: Mapping[str, Header],
+    decoded: Mapping[str, Voxels],
+    word: str | None,
+) -> dict[str, Any]:
+    """Describe the images of one slot, of which `word` is declared."""
+    headers = [known[i] for i in images if i in known]
+    seen = [decoded[i] for i in images if i in decoded]
     values = [v.values for v in seen if v.values is not None]
     out: dict[str, Any] = {"count": len(images), "readable": len(headers)}
     if headers:
@@ -130,7 +178,6 @@ def _channel(looked: Survey, slot: str, images: Sequence[str]) -> dict[str, Any]
             "background": round(median(v.background for v in seen if v.values), 4),
             "hounsfield": sum(map(is_hounsfield, values)),
         }
-    word = looked.dataset.modality.get(slot)
     descriptions = [h.description for h in headers]
     out["modality"] = believed_modality(word, values, descriptions).to_json()
     return out
@@ -205,17 +252,23 @@ def _pairs(looked: Survey) -> dict[str, Any]:
         dataset.by_image[p.fixed].mask is not None and dataset.by_image[p.moving].mask is not None
         for p in pairs
     ]
+    return _pairs_summary(known) | {
+        "splits": dict(Counter(p.split for p in pairs)),
+        "listed": len(dataset.pairs_listed) > 0,
+        "slots": dict(Counter(f"{dataset.slot(p.fixed)}-{dataset.slot(p.moving)}" for p in pairs)),
+        "masks_on_both": sum(masks),
+    }
+
+
+def _pairs_summary(known: Sequence[tuple[Header, Header]]) -> dict[str, Any]:
+    """Return the share of pairs on one grid, and how much fields of view differ at most."""
     ratios = [
         max(max(a / b, b / a) for a, b in zip(_ordered(f), _ordered(m), strict=True))
         for f, m in known
     ]
     return {
-        "splits": dict(Counter(p.split for p in pairs)),
-        "listed": len(dataset.pairs_listed) > 0,
-        "slots": dict(Counter(f"{dataset.slot(p.fixed)}-{dataset.slot(p.moving)}" for p in pairs)),
         "one_grid": round(sum(f.same_grid(m) for f, m in known) / max(1, len(known)), 3),
         "largest_field_ratio": round(max(ratios), 3) if ratios else None,
-        "masks_on_both": sum(masks),
     }
 
 
@@ -271,8 +324,3 @@ def _percentiles(rows: Sequence[Sequence[float]]) -> dict[str, list[float]]:
 
 def _rounded(values: np.ndarray) -> list[float]:
     return [round(float(value), 4) for value in values]
-
-
-def folder_of(document: dict[str, Any]) -> Path:
-    """Return the folder of the dataset that a fingerprint was taken of."""
-    return Path(str(document["dataset"]))

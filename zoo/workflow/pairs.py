@@ -17,6 +17,7 @@ from zoo.io.labels import read_labels
 from zoo.io.points import Space, read_points
 from zoo.io.volume import Volume, read_volume
 from zoo.planning.dataset import read_dataset
+from zoo.planning.fingerprint import check_content
 
 
 @dataclass(frozen=True)
@@ -142,17 +143,22 @@ def pair_files(fixed: Any = None, moving: Any = None, **more: Any) -> PairFiles:
 class DatasetPairs(Sequence[Mapping[str, Any]]):
     """The pairs of a dataset's split (train, val, test or all), read when they are asked for.
 
-    `folder` holds a dataset.json or a pairs.csv. MONAI builds a workflow to look at it, without any
-    data: a dataset that cannot be read counts as one pair, and asking for that says what is wrong.
+    `folder` holds a dataset.json or a pairs.csv; `content` is the digest of the files that a plan
+    was made for: if they have changed since, nothing is run. MONAI builds a workflow to look at it,
+    without any data: a dataset that cannot be read counts as one pair, and asking for that pair
+    says what is wrong.
     """
 
-    def __init__(self, folder: str | Path, split: str = "val") -> None:
+    def __init__(self, folder: str | Path, split: str = "val", content: str | None = None) -> None:
         self.folder = folder
         self.split = split
+        self.content = content
 
     @cached_property
     def pairs(self) -> list[dict[str, Any]]:
         """The pairs, as `pair_files` takes them."""
+        if self.content is not None:
+            check_content(self.folder, self.content)
         return read_dataset(self.folder).pairs(self.split)
 
     def __len__(self) -> int:
