@@ -45,7 +45,7 @@ REFUSED = (
     "WriteFileMapping", "ZarrAvg",
 )  # fmt: skip
 # Modules of the namespaces that run other configs: what they are given would not be checked.
-REFUSED_MODULES = ("zoo.workflow.bundle",)
+REFUSED_MODULES = ("zoo.workflow.bundle", "zoo.workflow.explain")
 
 # Components with an argument that names a class, which they import; NAMED_CLASSES guards it.
 IMPORTING = {"LoadImage", "LoadImaged", "SaveImage", "SaveImaged", "PatchInferer"}
