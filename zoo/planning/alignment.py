@@ -39,7 +39,7 @@ class Alignment:
     sign: float | None
     nmi: float | None
     dice: float | None = None
-    tre_mm: tuple[float, float, float] | None = None
+    tre_mm: list[float] | None = None
 
     @property
     def displacement_mm(self) -> float:
@@ -148,7 +148,7 @@ def _dice(pair: dict[str, Any]) -> float | None:
     return float((2 * both / (sizes[0] + sizes[1]))[kept].mean())
 
 
-def _errors(pair: dict[str, Any], fixed: Grid, moving: Grid) -> tuple[float, float, float] | None:
+def _errors(pair: dict[str, Any], fixed: Grid, moving: Grid) -> list[float] | None:
     """Return p50, p95 and largest distance between the partners' key points, mm."""
     if pair["fixed_points"] is None or pair["moving_points"] is None:
         return None
@@ -158,8 +158,7 @@ def _errors(pair: dict[str, Any], fixed: Grid, moving: Grid) -> tuple[float, flo
     if len(a) != len(b):
         raise UserError(f"{pair['fixed_points']} and its partner differ in length; correct them")
     distance = (a - b).norm(dim=1)
-    p50, p95 = (float(distance.quantile(q)) for q in (0.5, 0.95))
-    return p50, p95, float(distance.max())
+    return [float(distance.quantile(q)) for q in (0.5, 0.95, 1)]
 
 
 def _lattice(grid: Grid) -> float:

@@ -222,8 +222,10 @@ def affine(facts: Facts, model: str) -> Choice:
     if found["largest_centres_mm"] > FAR_MM:
         apart = f"{found['largest_centres_mm']:.1f} mm"
         return Choice("auto", "affine.centres", f"bodies lie up to {apart} apart")
-    if found["lncc2"] is None or found["lncc2"] < TRUSTED:
-        because = f"interior LNCC^2 is at its floor ({found['lncc2']}): nothing is aligned yet"
+    if found["lncc2"] is None:
+        return Choice("auto", "affine.unmeasured", "how alike the images are cannot be measured")
+    if found["lncc2"] < TRUSTED:
+        because = f"interior LNCC^2 is at its floor ({found['lncc2']:.2f}): nothing is aligned yet"
         return Choice("auto", "affine.floor", because)
     return Choice("none", "affine.aligned", "the images are roughly aligned, as in its training")
 
