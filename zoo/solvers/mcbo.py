@@ -28,7 +28,7 @@ from zoo.solvers.mind import box, mind_ssc
 from zoo.solvers.settings import PRESETS, Mode, Settings
 
 Progress = Callable[[float, str], None]
-Features = dict[tuple[int, int], Tensor]  # by dilation and stride
+Features = dict[int, Tensor]  # of one image, by stride
 
 _CELLS = 8  # a level is left out of the weighted sum where an axis has fewer cells than this
 _FLAT = 0.99  # mean of the features from which a cell counts as constant
@@ -104,31 +104,26 @@ class _Pair:
         self.solver = solver
         self.settings = s = settings
         self.shape = image.shape[1:]
-        wanted = {(s.mind_dilation, s.base), *zip(s.adam_dilations, s.adam_features, strict=True)}
+        strides = {s.base, *s.adam_features}
         if s.weights or s.published:
-            wanted |= {(s.mind_dilation, n) for n in s.levels}
+            strides |= set(s.levels)
         features = []
         for k, volume in enumerate(image):
             self.report(0.1 * k / len(image), "features")
-            found: Features = {}
-            for dilation in sorted({key[0] for key in wanted}, reverse=True):
-                full = mind_ssc(volume[None, None], s.mind_radius, dilation)
-                for key in wanted:
-                    if key[0] == dilation:
-                        found[key] = self.pool(full, key[1])
-            features.append(found)
+            full = mind_ssc(volume[None, None], s.mind_radius, s.mind_dilation)
+            features.append({n: self.pool(full, n) for n in strides})
         self.fixed = features.pop()
         self.moving = features
 
     def summed(self) -> Tensor:
         """Return the weighted sum of levels that know nothing of each other: MCBO as published."""
         s = self.settings
-        total = torch.zeros(1, 3, *self.shape, device=self.fixed[s.mind_dilation, s.base].device)
+        total = torch.zeros(1, 3, *self.shape, device=self.fixed[s.base].device)
         for k, (n, weight) in enumerate(zip(s.levels, s.weights or (), strict=True)):
             self.report(0.1 + 0.9 * k / len(s.levels), f"level {n}")
             found = []
             for moving in self.moving:
-                field = self.resample(self.level(n, *self.at(n, moving)), n, 1)
+                field = self.resample(self.level(n, self.fixed[n], moving[n]), n, 1)
                 if n == 1 and not self.solver.rigid:
                     field = self.polished(field, moving)
                 found.append(self.rigid(field))
@@ -139,18 +134,16 @@ class _Pair:
         """Return the field of levels that each refine what the levels before them have found."""
         s = self.settings
         base = s.base
-        fixed = self.fixed[s.mind_dilation, base]
+        fixed = self.fixed[base]
         field = torch.zeros(1, 3, *fixed.shape[2:], device=fixed.device)
         for k, n in enumerate(s.levels):
             self.report(0.1 + 0.3 * k / len(s.levels), f"level {n}")
             steps = []
             for moving in self.moving:
                 if s.published:
-                    step = self.level(n, *self.at(n, moving))
+                    step = self.level(n, self.fixed[n], moving[n])
                 else:
-                    warped = self.at(base, moving)[1]
-                    if k:
-                        warped = follow(warped, field, s.outside)
+                    warped = follow(moving[base], field, s.outside) if k else moving[base]
                     step = self.level(n, pool(fixed, n // base), pool(warped, n // base))
                 step = self.resample(step, n, base)
                 steps.append(step + follow(field, step))
@@ -159,11 +152,6 @@ class _Pair:
         if self.solver.rigid:
             return rigid_field(*fit_rigid(field, self.structure()), self.shape, base)
         return self.resample(field, base, 1)
-
-    def at(self, n: int, moving: Features) -> tuple[Tensor, Tensor]:
-        """Return the fixed and the moving features of the search at stride `n`."""
-        key = self.settings.mind_dilation, n
-        return self.fixed[key], moving[key]
 
     def level(self, n: int, fixed: Tensor, moving: Tensor) -> Tensor:
         """Search, balance and make consistent at stride `n`: features to a field in cells."""
@@ -200,12 +188,12 @@ class _Pair:
         ):
             ratio = stride // s.base
             field = pool(field, ratio) / ratio
-            key = s.adam_dilations[k], s.adam_features[k]
+            detail = s.adam_features[k]
             field = refine(
-                self.fixed[key],
-                [image[key] for image in moving],
+                self.fixed[detail],
+                [image[detail] for image in moving],
                 field,
-                detail=stride // s.adam_features[k],
+                detail=stride // detail,
                 iterations=iterations,
                 diffusion=s.adam_diffusions[k],
                 bending=s.adam_bendings[k],
@@ -238,9 +226,8 @@ class _Pair:
         if self.solver.fusion == "min_cost":
             for field, moving in zip(found, self.moving, strict=True):
                 coarse = pool(field, base // stride) * (stride / base)
-                there, here = self.at(base, moving)
-                warped = follow(here, coarse, self.settings.outside)
-                cost = (warped - there).square().sum(1, keepdim=True)
+                warped = follow(moving[base], coarse, self.settings.outside)
+                cost = (warped - self.fixed[base]).square().sum(1, keepdim=True)
                 costs.append(enlarge(box(box(cost, 1), 1), base / stride, field.shape[2:]))
         return fuse(found, self.solver.fusion, costs)
 
@@ -254,7 +241,7 @@ class _Pair:
 
     def structure(self) -> Tensor:
         """Return 1 where the fixed image shows more than a constant: [1, 1, x, y, z]."""
-        similar = self.fixed[self.settings.mind_dilation, self.settings.base].mean(1, keepdim=True)
+        similar = self.fixed[self.settings.base].mean(1, keepdim=True)
         return (similar < _FLAT).float()
 
     def resample(self, field: Tensor, n: int, to: int) -> Tensor:
