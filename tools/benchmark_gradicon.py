@@ -5,7 +5,8 @@
 
 One direction: the network and its map on the full grid. Every variant runs in a process of its own,
 in turns, so that a busy machine treats all alike; the best wall time of all rounds counts. Peak
-memory is the process's largest resident size, with interpreter, libraries and weights.
+memory is the process's largest resident size, with interpreter, libraries and weights. Ours keeps
+freed memory (zoo.networks.memory); --keep-memory has upstream's process do the same.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import time
 from pathlib import Path
 
 VARIANTS = ("upstream", "float32", "bfloat16")
+KEEP = str(2**33)
 
 
 def main():
@@ -27,7 +29,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2, help="processes a variant")
     parser.add_argument("--repeats", type=int, default=2, help="directions a process")
-    parser.add_argument("--huge-pages", action="store_true", help="for upstream and ours alike")
+    parser.add_argument("--keep-memory", action="store_true", help="for upstream too")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     parser.add_argument("--child", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -68,8 +70,8 @@ def prepare(folder, size):
 def run_all(args, folder):
     """Run every variant in turns; return its figures by its name."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
-    if args.huge_pages:
-        environment["THP_MEM_ALLOC_ENABLE"] = "1"
+    if args.keep_memory:
+        environment |= dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), KEEP)
     words = [sys.executable, __file__, "--folder", str(folder)]
     words += ["--threads", str(args.threads), "--repeats", str(args.repeats)]
     results = {name: {"wall_s": [], "cpu_s": [], "peak_gib": []} for name in VARIANTS}
@@ -117,7 +119,9 @@ def upstream(state, image, name):
 def ours(state, image, name):
     """Return a function that gives our displacement, voxels."""
     from zoo.networks import GradICON
+    from zoo.networks.memory import keep_freed_memory
 
+    keep_freed_memory()
     network = GradICON(precision=name).eval()
     network.load_state_dict(state)
     return lambda: network(image)

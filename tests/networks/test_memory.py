@@ -1,0 +1,37 @@
+"""Freed memory is kept: measured by page faults, in a process of its own."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import resource
+import torch
+from zoo.networks.memory import keep_freed_memory
+
+if {keep}:
+    assert keep_freed_memory()
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(16 << 20).add(1).sum()
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults)
+"""
+
+
+def faults(keep):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(keep=keep)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc has the setting")
+def test_the_next_tensor_takes_the_memory_of_the_last():
+    assert faults(keep=False) > 100
+    assert faults(keep=True) < 10
