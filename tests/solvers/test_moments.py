@@ -46,13 +46,6 @@ def test_centre_is_found_whatever_the_contrast(contrast):
     assert (body.centre - torch.tensor([6.0, -4.0, 9.0])).norm() < 0.3
     volume = float(body.mask.sum() * torch.linalg.det(body.grid.linear).abs())
     assert abs(volume / (4 / 3 * np.pi * 22**3) - 1) < 0.03
-    assert body.open_faces.all()
-
-
-def test_a_cut_body_closes_the_face_that_cuts_it():
-    grid = Grid.from_spacing((40, 40, 40), (2, 2, 2))
-    body = find_body(ball(grid, [40.0, 40.0, 6.0], 24), grid, 2, "moving")
-    assert body.open_faces.tolist() == [[True, True], [True, True], [False, True]]
 
 
 def test_a_few_extreme_voxels_change_nothing():

@@ -15,29 +15,25 @@ from torch import Tensor
 from zoo.errors import UserError
 from zoo.geometry.grid import Grid
 
-FACE_SHARE = 0.02  # a face with less body than this shows background that goes on outside
-
 
 @dataclass(frozen=True)
 class Body:
     """An image scaled to [0, 1] with the mask of its body, on one grid.
 
-    `image` and `mask` are float32 [X, Y, Z]; `open_faces` [3, 2] says for the low and the high end
-    of each array axis whether the image may be taken to go on as background beyond it; `centre` is
-    the centre of mass of the mask, (3,) RAS+ mm.
+    `image` and `mask` are float32 [X, Y, Z]; `centre` is the centre of mass of the mask, (3,)
+    RAS+ mm.
     """
 
     image: Tensor
     mask: Tensor
     grid: Grid
-    open_faces: Tensor
     centre: Tensor
 
     def at(self, spacing: float) -> Body:
         """Return the body averaged over whole numbers of voxels, about `spacing` mm a side."""
         image, grid = pool(self.image, self.grid, spacing)
         mask, _ = pool(self.mask, self.grid, spacing)
-        return Body(smooth(image), mask, grid, self.open_faces, self.centre)
+        return Body(smooth(image), mask, grid, self.centre)
 
 
 def find_body(image: Tensor, grid: Grid, spacing: float, name: str) -> Body:
@@ -54,9 +50,8 @@ def find_body(image: Tensor, grid: Grid, spacing: float, name: str) -> Body:
     border = torch.cat([image.select(k, end).flatten() for k in range(3) for end in (0, -1)])
     contrast = (image - border.median()).abs()
     mask = (contrast >= otsu_threshold(contrast)).float()
-    faces = [[float(mask.select(k, end).mean()) for end in (0, -1)] for k in range(3)]
-    middle = grid.to_world(mask.nonzero().double().mean(dim=0)[None])[0]
-    return Body(image, mask, grid, torch.tensor(faces) < FACE_SHARE, middle)
+    centre = grid.to_world(mask.nonzero().double().mean(dim=0)[None])[0]
+    return Body(image, mask, grid, centre)
 
 
 def to_unit(image: Tensor, name: str) -> Tensor:

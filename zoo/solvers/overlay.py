@@ -12,6 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from zoo.geometry.grid import Grid
 from zoo.geometry.sampling import sample
 from zoo.solvers.moments import Body
 
@@ -100,9 +101,9 @@ class View:
         to_index = self.other.grid.inverse @ matrix
         index = self.points @ to_index[:3, :3].T + to_index[:3, 3]
         (values,) = _read(self.other.image[None], index)
-        inside, known = _inside(index, self.other)
+        inside = _inside(index, self.other.grid)
         overlap = (self.weight * inside).sum()
-        return information(joint_histogram(self.rows, values, known)), overlap
+        return information(joint_histogram(self.rows, values, inside)), overlap
 
 
 def spread_points(count: int) -> Tensor:
@@ -153,20 +154,12 @@ def _read(channels: Tensor, index: Tensor) -> Tensor:
     return sample(channels[None], where).reshape(len(channels), -1).double()
 
 
-def _inside(index: Tensor, body: Body) -> tuple[Tensor, Tensor]:
-    """Say, 0 to 1, whether each index lies in the field of view, and whether it is known.
-
-    Both fall over one voxel at the border. Beyond an open face there is background: known.
-    """
-    inside = known = torch.ones(len(index), dtype=torch.float64)
-    for k, n in enumerate(body.grid.shape):
-        for ahead, is_open in zip(
-            (index[:, k] + 1, n - index[:, k]), body.open_faces[k], strict=True
-        ):
-            within = ahead.clamp(0, 1)
-            inside = inside * within
-            known = known if is_open else known * within
-    return inside, known
+def _inside(index: Tensor, grid: Grid) -> Tensor:
+    """Say how far (n, 3) voxel indices lie in the field of view: 1, falling over a voxel to 0."""
+    weight = torch.ones(len(index), dtype=torch.float64)
+    for k, n in enumerate(grid.shape):
+        weight = weight * (index[:, k] + 1).clamp(0, 1) * (n - index[:, k]).clamp(0, 1)
+    return weight
 
 
 def _antisymmetric(v: Tensor) -> Tensor:
