@@ -133,6 +133,7 @@ def register(
         "report": report,
     }
     overrides = {name: value for name, value in given.items() if value is not None}
+    overrides["bundle_root"] = str(folder.absolute())
     overrides["device"] = f"$torch.device({str(choose_device(device))!r})"
     run_bundle(folder, overrides | settings, ["inference.json", *configs], trust=trust)
     print(summary(out))

@@ -11,24 +11,27 @@ from zoo.errors import UserError
 from zoo.hub.weights import find_weights, load_weights
 
 
-def weights_width(model: str, wanted: str | None, default: int) -> int:
+def weights_width(model: str, wanted: str | None, bundle: str | Path, default: int) -> int:
     """Return the width of the weights that `load_into` would load; `default` if there are none.
 
     So a bundle can be looked at without weights; running it is another matter.
     """
     try:
-        return find_weights(model, wanted).width or default
+        return find_weights(model, wanted, bundle).width or default
     except UserError:
         return default
 
 
-def load_into(network: nn.Module, model: str, wanted: str | None = None) -> nn.Module:
+def load_into(
+    network: nn.Module, model: str, wanted: str | None = None, bundle: str | Path | None = None
+) -> nn.Module:
     """Load the weights of `model` into `network`, strictly, and switch it to evaluation.
 
     `wanted` is None (the best on disk), "official", "compact" or the path of a .safetensors file.
+    Weights in the folder `bundle` come first: a downloaded bundle brings its own.
     Without weights there is an error that says how to get them: a network is never run untrained.
     """
-    found = find_weights(model, wanted)
+    found = find_weights(model, wanted, bundle)
     try:
         network.load_state_dict(load_weights(found.path), strict=True)
     except RuntimeError as error:
@@ -37,9 +40,11 @@ def load_into(network: nn.Module, model: str, wanted: str | None = None) -> nn.M
     return network.eval()
 
 
-def weights_facts(model: str, wanted: str | None = None) -> dict[str, Any]:
+def weights_facts(
+    model: str, wanted: str | None = None, bundle: str | Path | None = None
+) -> dict[str, Any]:
     """Return what result.json says of the weights: path, variant, sha256."""
-    found = find_weights(model, wanted)
+    found = find_weights(model, wanted, bundle)
     return {
         "path": str(Path(found.path)),
         "variant": found.variant,
