@@ -13,11 +13,13 @@ from zoo.networks.memory import keep_freed_memory
 
 if {keep}:
     assert keep_freed_memory()
-for _ in range(3):
+least = 1 << 60
+for _ in range(5):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(16 << 20).add(1).sum()
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-print(faults)
+    least = min(least, faults)
+print(least)
 """
 
 
@@ -33,5 +35,4 @@ def faults(keep):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc has the setting")
 def test_the_next_tensor_takes_the_memory_of_the_last():
-    assert faults(keep=False) > 100
-    assert faults(keep=True) < 10
+    assert faults(keep=True) < faults(keep=False) / 4
