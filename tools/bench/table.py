@@ -17,7 +17,6 @@ from bench.methods import REFERENCE
 
 Run = dict[str, Any]
 PACKAGES = ("regzoo", "torch", "monai", "convexAdam", "antspyx", "itk-elastix", "SimpleITK")
-COLUMNS = ("dice", "epe_mm", "folding_percent", "sd_log_jacobian", "seconds", "cpu_seconds")
 
 
 def summarise(runs: list[Run]) -> dict[tuple[str, str], Run]:
@@ -80,6 +79,7 @@ _NAMES: dict[str, tuple[str, str]] = {
     "s": ("seconds", ".1f"),
     "CPU s": ("cpu_seconds", ".1f"),
     "peak MiB": ("peak_mib", ".0f"),
+    "of it imports": ("idle_mib", ".0f"),
     "runs": ("repeats", "d"),
 }
 
