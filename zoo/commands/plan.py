@@ -7,7 +7,7 @@ from typing import Literal
 
 def plan(
     source: str,
-    other: str | None = None,
+    second: str | None = None,
     *,
     out: str | None = None,
     anatomy: str | None = None,
@@ -35,7 +35,7 @@ def plan(
 
     Args:
         source: a dataset, a fingerprint, or a plan to explain, to change or to compare.
-        other: for --diff, the second plan.
+        second: for --diff, the other plan.
         out: the file to write; needed unless --explain or --diff is given.
         anatomy: what the images show, such as brain, lung, abdomen.
         modality: of a slot, --modality.0 ct: ct, cbct, mr, us or pet.
@@ -62,12 +62,12 @@ def plan(
     from zoo.workflow.bundle import bundle_folder, config_keys, parse_settings
 
     if diff:
-        if other is None:
+        if second is None:
             raise UserError("--diff needs two plans: regzoo plan --diff A.json B.json")
-        print(difference(read_plan(source), read_plan(other)))
+        print(difference(read_plan(source), read_plan(second)))
         return
-    if other is not None:
-        raise UserError(f"plan cannot take {other!r}; two plans are compared with --diff")
+    if second is not None:
+        raise UserError(f"plan cannot take {second!r}; two plans are compared with --diff")
     if out is None and not explain:
         raise UserError("say where the plan goes with --out FILE, or only look with --explain")
     keys: set[str] = set()
