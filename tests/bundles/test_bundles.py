@@ -126,6 +126,7 @@ def test_a_learned_model_without_weights_says_how_to_get_them(
         [
             *("register", str(folder / "a.nii.gz"), str(folder / "b.nii.gz")),
             *("--model", name, "--out", str(tmp_path / "out"), "--weights", "official"),
+            *("--anatomy", "abdomen", "--pairing", "inter"),
         ]
     )
     error = capsys.readouterr().err
