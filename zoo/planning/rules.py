@@ -156,7 +156,7 @@ def choose_model(facts: Facts, preset: Preset, wishes: Wishes) -> Choice:
         else:
             reason = f"{preset.key}: {preset.because}"
             if passed:
-                reason = f"{reason} ({'; '.join(passed)})"
+                reason = "; ".join([reason, *passed])
             return Choice(model, "model.preset", reason)
     raise UserError(f"none of {', '.join(preset.models)} can run here; regzoo pull one of them")
 
