@@ -115,10 +115,12 @@ def test_reading_between_cells_has_the_right_adjoint(detail):
         torch.testing.assert_close(one, two, atol=1e-3, rtol=1e-4)
 
 
-def test_finer_features_than_cells_sharpen_the_field():
+@pytest.mark.parametrize("shares", [1, 2])
+def test_finer_features_than_cells_are_seen_in_turns(shares):
     shape = (24, 22, 20)
     rng = np.random.default_rng(1)
-    moving = torch.tensor(gaussian_filter(rng.standard_normal(shape), 1)).float()[None, None]
+    moving = [gaussian_filter(rng.standard_normal(shape), 1) for _ in range(shares)]
+    moving = torch.tensor(np.stack(moving)).float()[None]
     shift = torch.tensor([0.6, -0.4, 0.8])
     where = identity_index(shape) + shift.view(1, 3, 1, 1, 1)
     fixed = sample(moving, where)
@@ -128,6 +130,7 @@ def test_finer_features_than_cells_sharpen_the_field():
         [moving / moving.std()],
         start,
         detail=2,
+        shares=shares,
         iterations=48,
         bending=0.5,
         smoothing=1,

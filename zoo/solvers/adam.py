@@ -25,6 +25,7 @@ def refine(
     *,
     iterations: int,
     detail: int = 1,
+    shares: int = 1,
     diffusion: float = 0.0,
     bending: float = 0.0,
     smoothing: int = 3,
@@ -38,7 +39,8 @@ def refine(
 
     Displacements and the step `rate`, which falls geometrically to `last_rate`, are in cells of the
     field, pull-back. The features are [1, C, detail x, detail y, detail z]: each cell of the field
-    has `detail` of theirs an edge, and each iteration looks at one of these in every cell, in turn.
+    has `detail` of theirs an edge, and each iteration looks at one of these in every cell, and at
+    one of the `shares` of the channels, in turn.
     `stretch` multiplies a displacement where it is followed, as ConvexAdam does by mistake.
     The field is the average of its free weights over 3^3 cells, `smoothing` times. `report` is told
     the share that is done.
@@ -54,10 +56,11 @@ def refine(
         offset = torch.tensor(corner, device=field.device).view(1, 3, 1, 1, 1)
         index = identity + offset + to_corner(smooth, corner, detail) * (stretch * detail)
         x, y, z = (slice(start, None, detail) for start in corner)
+        share = slice((iteration + iteration // len(corners)) % shares, None, shares)
         pull = torch.zeros_like(field)
         for image in moving:
-            pull += compare(fixed[:, :, x, y, z], image, index, outside)[0]
-        pull = from_corner(pull * (stretch * detail / len(moving)), corner, detail)
+            pull += compare(fixed[:, share, x, y, z], image[:, share], index, outside)[0]
+        pull = from_corner(pull * (stretch * detail * shares / len(moving)), corner, detail)
         rough = roughness_gradient(smooth)
         stiff = diffusion * rough
         if bending:

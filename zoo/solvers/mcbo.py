@@ -194,6 +194,7 @@ class _Pair:
                 [image[detail] for image in moving],
                 field,
                 detail=stride // detail,
+                shares=s.adam_shares[k],
                 iterations=iterations,
                 diffusion=s.adam_diffusions[k],
                 bending=s.adam_bendings[k],

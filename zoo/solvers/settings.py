@@ -24,6 +24,7 @@ class Settings:
     mind_dilation: int = 2  # distance of the compared patches, in voxels
     adam_strides: tuple[int, ...] = (2,)  # cells of the refinements, in voxels, coarse to fine
     adam_features: tuple[int, ...] = (2,)  # stride of the features they compare, in voxels
+    adam_shares: tuple[int, ...] = (1,)  # into how many turns the channels are divided
     adam_iterations: tuple[int, ...] = (80,)  # how many steps each takes
     adam_rates: tuple[float, ...] = (1.0,)  # their first step, in cells
     adam_last_rates: tuple[float, ...] = (1.0,)  # their last step, in cells
@@ -81,6 +82,7 @@ ACCURATE = Settings(
     mind_dilation=1,
     adam_strides=(4, 2),
     adam_features=(4, 1),
+    adam_shares=(1, 2),
     adam_iterations=(60, 48),
     adam_rates=(1.0, 0.5),
     adam_last_rates=(0.1, 0.03),
