@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from zoo import cli
+from zoo.errors import UserError
 from zoo.networks import GradICON, UniReg
-from zoo.workflow.bundle import bundle_folder
+from zoo.workflow.bundle import bundle_folder, run_bundle
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "planning"))
 from planning_data import nifti, write_document, write_learn2reg
@@ -107,7 +108,18 @@ def test_misuse_of_plan_is_one_line(data, words, said, capsys):
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("change", [{"affine": "$print(1)"}, {"x": {"_target_": "os.system"}}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"affine": "$print(1)"},
+        {"affine": " @run"},
+        {"x": {"_target_": "os.system"}},
+        {"network_def::_target_": "os.system"},
+        {"network_def#_target_": "os.system"},
+        {"+handlers": []},
+        {"pairs": {"_target_": "os.system", "command": "true"}},
+    ],
+)
 def test_a_plan_that_would_run_code_is_refused(data, tmp_path, change, capsys):
     path = tmp_path / "plan.json"
     assert run("plan", data, "-o", path) == 0
@@ -175,11 +187,8 @@ def test_a_plan_for_data_that_changed_since_stops_the_run(data, tmp_path):
     document = json.loads(plan.read_text())
     document["pairs"]["content"] = "0" * 64
     plan.write_text(json.dumps(document))
-    configs = [str(bundle_folder("mcbo") / "configs" / "inference.json"), str(plan)]
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(configs)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode != 0
-    assert "has changed since its plan was made" in done.stderr
+    with pytest.raises(UserError, match="has changed since its plan was made"):
+        run_bundle(bundle_folder("mcbo"), {"output_dir": str(tmp_path)}, ["inference.json", plan])
 
 
 def test_register_plans_the_pair_says_why_and_keeps_the_plan(data, tmp_path, capsys):

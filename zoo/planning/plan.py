@@ -86,7 +86,9 @@ def read_plan(path: AnyPath) -> Plan:
     if not isinstance(told, dict) or told.get("schema") != SCHEMA or "choices" not in told:
         raise UserError(f"{path} is no plan of this version; make it with regzoo plan")
     settings = for_a_pair(plan)
-    if _inert(settings) != settings or _components(settings):
+    pairs = plan.get("pairs")
+    own = pairs is None or pairs == _pairs(str(told.get("content")))
+    if not own or _inert(settings) != settings or not _plain(settings):
         raise UserError(
             f"{path} holds expressions ($, @, %) or components (_target_), which a plan never "
             "does; make it with regzoo plan"
@@ -137,12 +139,16 @@ def _pairs_of(folder: str, content: str, facts: Facts) -> Plan:
     return {
         "dataset_dir": folder,
         "split": split,
-        "pairs": {
-            "_target_": "zoo.workflow.pairs.DatasetPairs",
-            "folder": "@dataset_dir",
-            "split": "@split",
-            "content": content,
-        },
+        "pairs": _pairs(content),
+    }
+
+
+def _pairs(content: str) -> Plan:
+    return {
+        "_target_": "zoo.workflow.pairs.DatasetPairs",
+        "folder": "@dataset_dir",
+        "split": "@split",
+        "content": content,
     }
 
 
@@ -155,11 +161,12 @@ def _beliefs(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _components(value: Any) -> bool:
-    """Say whether a part of a plan names something to be built."""
+def _plain(value: Any) -> bool:
+    """Say whether no key of a part of a plan is one that MONAI reads as an order or as a path."""
     if isinstance(value, dict):
-        return "_target_" in value or any(map(_components, value.values()))
-    return isinstance(value, list) and any(map(_components, value))
+        keys = all(not re.match(r"[_+~]", key) and not re.search("::|#", key) for key in value)
+        return keys and all(map(_plain, value.values()))
+    return not isinstance(value, list) or all(map(_plain, value))
 
 
 def _inert(value: Any) -> Any:

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
+from zoo.planning.modality import HOUNSFIELD, Values
+from zoo.planning.modality import is_hounsfield as values_are_hounsfield
 
-HOUNSFIELD = ("ct", "cbct")
 RELATIVE = ("mr", "us", "pet")
 
 
@@ -70,11 +71,8 @@ def is_hounsfield(image: Tensor, modality: str | None) -> bool:
 
 
 def looks_like_hounsfield(image: Tensor) -> bool:
-    """Say whether the values are those of a CT: air far below zero, whole numbers, a sane range."""
-    low = _percentile(image.flatten(), 0.005)
-    whole = float((image == image.round()).float().mean())
-    in_range = float(image.min()) >= -4096 and float(image.max()) >= 100
-    return low <= -200 and in_range and whole >= 0.5
+    """Say whether the values are those of a CT, by the rule that plans go by."""
+    return values_are_hounsfield(Values.of(image.detach().cpu().numpy()))
 
 
 def to_unit(image: Tensor, low: float, high: float) -> Tensor:
