@@ -33,6 +33,8 @@ def test_the_true_field_has_no_error_and_the_identity_has_the_starts(pair):
     nothing = figures(pair, np.zeros_like(truth))
     assert nothing["epe_mm"] == pytest.approx(np.linalg.norm(truth, axis=-1).mean(), rel=1e-5)
     assert nothing["dice"] < found["dice"]
+    assert nothing["epe_body_mm"] == pytest.approx(nothing["epe_mm"], rel=0.3)
+    assert nothing["epe_body_mm"] != nothing["epe_mm"]
     assert nothing["sd_log_jacobian"] == pytest.approx(0)
 
 

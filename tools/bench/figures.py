@@ -9,13 +9,15 @@ from bench.pairs import BenchPair, true_field
 from zoo.geometry import Transform, warp
 from zoo.geometry.jacobian import folding_percent, jacobian_determinant, sd_log_jacobian
 from zoo.io.volume import read_volume
+from zoo.solvers.moments import find_body
 
 SMALLEST = 200  # voxels a label must exceed in both images to count
 
 
 def figures(pair: BenchPair, field: np.ndarray) -> dict[str, float]:
     """Return the figures of a displacement [X, Y, Z, 3] in RAS+ mm on the fixed grid."""
-    grid = read_volume(pair.fixed).grid
+    fixed = read_volume(pair.fixed)
+    grid = fixed.grid
     transform = Transform(torch.eye(4), torch.from_numpy(field).permute(3, 0, 1, 2), grid)
     determinant = jacobian_determinant(transform)
     found = {
@@ -25,10 +27,12 @@ def figures(pair: BenchPair, field: np.ndarray) -> dict[str, float]:
     if pair.truth is not None:
         apart = np.linalg.norm(field - true_field(pair), axis=-1)
         found["epe_mm"] = float(apart.mean(dtype=np.float64))
+        body = find_body(fixed.data.float(), grid, 0, "fixed").mask.numpy() > 0
+        found["epe_body_mm"] = float(apart[body].mean(dtype=np.float64))
     if pair.fixed_labels is not None and pair.moving_labels is not None:
-        fixed, moving = read_volume(pair.fixed_labels), read_volume(pair.moving_labels)
+        labels, moving = read_volume(pair.fixed_labels), read_volume(pair.moving_labels)
         warped = warp(moving.data[None], moving.grid, grid, transform, interpolation="nearest")[0]
-        found["dice"] = mean_dice(fixed.data.numpy(), moving.data.numpy(), warped.numpy())
+        found["dice"] = mean_dice(labels.data.numpy(), moving.data.numpy(), warped.numpy())
     found["error"] = found["epe_mm"] if "epe_mm" in found else 1 - found["dice"]
     return found
 

@@ -74,6 +74,7 @@ def markdown(runs: list[Run], threads: int) -> str:
 _NAMES: dict[str, tuple[str, str]] = {
     "Dice": ("dice", ".4f"),
     "end-point error mm": ("epe_mm", ".3f"),
+    "in the body": ("epe_body_mm", ".3f"),
     "folding %": ("folding_percent", ".4f"),
     "SD log J": ("sd_log_jacobian", ".3f"),
     "s": ("seconds", ".1f"),
