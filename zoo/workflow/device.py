@@ -5,6 +5,7 @@ import os
 import torch
 
 from zoo.errors import UserError
+from zoo.networks.memory import keep_freed_memory
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -30,10 +31,11 @@ def choose_device(name: str | None = None) -> torch.device:
 def use_threads(count: int | None) -> None:
     """Let torch use `count` CPU threads; None leaves it as it is.
 
-    Also asks for large pages: most small operations on large volumes cost what their fresh memory
-    costs (docs/gradicon-speed.md, docs/unireg.md).
+    Also keeps freed memory and asks for large pages: most small operations on large volumes cost
+    what their fresh memory costs (docs/gradicon-speed.md, docs/unireg.md).
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    keep_freed_memory()
     if count is None:
         return
     if count < 1:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from zoo.errors import UserError
 from zoo.geometry import Transform, invert
 from zoo.io.volume import Volume
-from zoo.losses import LNCC, MINDSSC, Similarity, SquaredLNCC, similarity_named
 from zoo.networks import UniReg
 from zoo.solvers.affine import AffineStart, affine_start
 from zoo.solvers.instance import Pair as InstancePair
@@ -159,8 +158,10 @@ class GradICONInferer(PairInferer):
             raise UserError(f"--refine-mode {refine_mode!r} is not known; use field or weights")
         self.refine = refine
         self.refine_mode = refine_mode
-        if similarity not in COARSE:
-            raise UserError(f"--similarity {similarity!r} is unknown; use {', '.join(COARSE)}")
+        if similarity not in SIMILARITIES:
+            raise UserError(
+                f"--similarity {similarity!r} is unknown; use {', '.join(SIMILARITIES)}"
+            )
         self.similarity = similarity
 
     def register(self, work: Work, network: nn.Module, progress: Progress) -> Found:
@@ -175,7 +176,7 @@ class GradICONInferer(PairInferer):
                 network,
                 _instance_pair(work),
                 steps=self.refine,
-                similarity=similarity_named(self.similarity),
+                similarity=self.similarity,
                 progress=progress,
             )
             displacement, reverse = found.displacement, found.reverse
@@ -189,7 +190,7 @@ class GradICONInferer(PairInferer):
                 _instance_pair(work),
                 reverse=reverse,
                 steps=self.refine,
-                similarity=COARSE[self.similarity](),
+                similarity=self.similarity,
                 progress=progress,
             )
             displacement, reverse = found.displacement, found.reverse
@@ -201,12 +202,7 @@ class GradICONInferer(PairInferer):
 
 ITK_ORDER = (2, 1, 0)
 
-COARSE: dict[str, Callable[[], Similarity]] = {
-    "lncc": lambda: LNCC(3),
-    "lncc2": lambda: SquaredLNCC(3),
-    "mind": MINDSSC,
-}
-"""The similarities as the refinement of the field takes them, on a grid twice as coarse."""
+SIMILARITIES = ("lncc", "lncc2", "mind")
 
 
 class UniRegInferer(PairInferer):
