@@ -1,6 +1,7 @@
 """The tables of the rules, held against what the papers of the models say of their training."""
 
 import copy
+import re
 
 import pytest
 
@@ -228,15 +229,19 @@ def test_a_model_outside_its_training_is_called_experimental():
     assert plan["plan"]["cautions"][0].startswith("experimental")
 
 
-def test_a_displacement_beyond_the_search_is_called_experimental():
-    facts = fingerprint("prostate", "mr", "us", "intra", largest_displacement_mm=30.0)
-    assert "30 mm" in make_plan(facts, Wishes(available=ALL))["plan"]["cautions"][0]
+@pytest.mark.parametrize("by_points", [True, False])
+def test_a_displacement_beyond_the_search_is_said_and_proved_experimental(by_points):
+    figures = {"largest_displacement_mm": 30.0, "by_points": by_points}
+    facts = fingerprint("prostate", "mr", "us", "intra", **figures)
+    (text,) = make_plan(facts, Wishes(available=ALL))["plan"]["cautions"]
+    assert "30 mm" in text
+    assert text.startswith("experimental") is by_points
 
 
 @pytest.fixture
 def measured(monkeypatch):
     model = MemoryModel(500.0, 400.0, 10**6, 10**7, "measured in a test")
-    models = {"mcbo": model, "unigradicon": MemoryModel(1000.0, 600.0, 1, 2, "measured")}
+    models = {"mcbo": model, "unigradicon": MemoryModel(1000.0, 600.0, 1, 2, "once")}
     monkeypatch.setattr(memory, "memory_models", lambda: models)
 
 
@@ -253,7 +258,9 @@ def test_too_little_memory_makes_the_grid_of_mcbo_coarser_by_the_measured_amount
 
 
 def test_what_cannot_fit_is_refused_with_the_numbers(measured):
-    with pytest.raises(UserError, match="4216 MiB would be needed, 2000 MiB are allowed"):
+    with pytest.raises(
+        UserError, match=r"4216 MiB would be needed, 2000 MiB are allowed \(measured"
+    ):
         planned("lung", "ct", "ct", "intra", memory_mib=2000.0)
     with pytest.raises(UserError, match="needed"):
         planned("prostate", "mr", "us", "intra", memory_mib=510.0)
@@ -262,6 +269,15 @@ def test_what_cannot_fit_is_refused_with_the_numbers(measured):
 def test_a_model_without_a_measured_memory_says_so(measured):
     with pytest.raises(UserError, match="not measured"):
         planned("lung", "ct", "ct", "inter", memory_mib=2000.0)
+
+
+def test_the_line_that_ships_lies_on_or_above_what_was_measured():
+    model = memory.memory_models()["mcbo"]
+    points = re.findall(r"(\d+): (\d+)", model.measured)
+    assert len(points) >= 3
+    for voxels, mib in points:
+        assert model.smallest <= int(voxels) <= model.largest
+        assert int(mib) <= model.peak_mib(int(voxels)) + 1 < 1.1 * int(mib)
 
 
 @pytest.mark.parametrize(

@@ -275,6 +275,8 @@ def _within_memory(
     if need <= wishes.memory_mib:
         return {}
     told = f"{need:.0f} MiB would be needed, {wishes.memory_mib:.0f} MiB are allowed"
+    if voxels > found.largest:
+        told += f" (measured up to {found.largest / 1e6:.2g} million voxels, a line beyond)"
     room = found.most_voxels(wishes.memory_mib)
     if model == "mcbo" and room > 40**3:
         finest = min(facts.channel(0)["spacing_mm"]["p0"])
@@ -302,9 +304,12 @@ def cautions(facts: Facts, preset: Preset, model: str) -> Iterator[str]:
     if model == "mcbo" and shift is not None and spacing:
         reach = MCBO_REACH_VOXELS * min(spacing["p0"])
         if shift > reach:
+            tag = (
+                "experimental: key points lie" if facts.alignment.get("by_points") else "bodies lie"
+            )
             yield (
-                f"experimental: places move by up to {shift:.0f} mm, MCBO searches {reach:.0f} mm "
-                "on either side; the affine start has to bring them nearer"
+                f"{tag} up to {shift:.0f} mm apart, MCBO searches {reach:.0f} mm on either side: "
+                "the affine start has to bring them nearer"
             )
     if facts.fingerprint["pairs"].get("masks_on_both"):
         yield "masks on both sides restrict where the images are compared; they do not blank them"
