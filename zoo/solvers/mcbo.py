@@ -113,6 +113,8 @@ class _Pair:
             full = mind_ssc(volume[None, None], s.mind_radius, s.mind_dilation)
             features.append({n: self.pool(full, n) for n in strides})
         self.fixed = features.pop()
+        if not s.weights:  # what only the refinement compares is kept in half the memory
+            self.fixed = {n: f.half() if n < s.base else f for n, f in self.fixed.items()}
         self.moving = features
 
     def summed(self) -> Tensor:
