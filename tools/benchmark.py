@@ -41,13 +41,17 @@ def run_once(method: str, pair: BenchPair, threads: int, timeout: float) -> dict
     environment["PYTHONPATH"] = os.pathsep.join([str(tools), str(tools.parent)])
     with tempfile.TemporaryDirectory() as folder:
         field, job = Path(folder) / "field.npy", Path(folder) / "job.json"
-        files = {name: value and str(value) for name, value in asdict(pair).items()}
+        files = {
+            name: str(value.resolve()) if isinstance(value, Path) else value
+            for name, value in asdict(pair).items()
+        }
         what = {"method": method, "pair": files, "threads": threads, "field": str(field)}
         job.write_text(json.dumps(what))
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "bench.child", str(job)],
                 env=environment,
+                cwd=folder,  # some peers leave files where they run
                 capture_output=True,
                 text=True,
                 timeout=timeout,
