@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from zoo.errors import UserError
@@ -32,12 +31,6 @@ def read_object(path: AnyPath) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{file} holds {type(value).__name__}, not an object; begin it with {{")
     return value
-
-
-def read_folder_or_file(path: AnyPath, name: str) -> Path:
-    """Return the file `name` in a folder, or `path` itself if it is no folder."""
-    place = Path(path)
-    return place / name if place.is_dir() else place
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
