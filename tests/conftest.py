@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from grid_cases import GRIDS
 
 from zoo.workflow.phantom import placed_grid
 
@@ -11,35 +12,6 @@ def _seeded():
     torch.manual_seed(0)
 
 
-GRIDS = {
-    "RAS": {"axes": "RAS"},
-    "LPS": {"axes": "LPS"},
-    "LAS": {"axes": "LAS"},
-    "permuted": {"axes": "SLA"},
-    "oblique": {"axes": "LPS", "tilt_degrees": 25},
-    "left-handed oblique": {"axes": "PIR", "tilt_degrees": -35},
-}
-"""Orientations every geometric path is tried on, all anisotropic."""
-
-
 @pytest.fixture(params=list(GRIDS))
 def grid(request):
     return placed_grid((23, 30, 19), (1.5, 1.0, 2.6), **GRIDS[request.param])
-
-
-def simple_itk_image(data, grid):
-    """Return a SimpleITK image of a tensor [X, Y, Z] or [3, X, Y, Z] (RAS mm vectors) on a grid."""
-    import numpy as np
-    import SimpleITK as sitk
-
-    flip = np.diag([-1.0, -1.0, 1.0])
-    if data.ndim == 4:
-        vectors = np.einsum("kj,jxyz->zyxk", flip, data.double().numpy())
-        image = sitk.GetImageFromArray(np.ascontiguousarray(vectors), isVector=True)
-    else:
-        image = sitk.GetImageFromArray(np.ascontiguousarray(data.numpy().transpose(2, 1, 0)))
-    spacing = np.array(grid.spacing)
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((flip @ grid.linear.numpy() / spacing).flatten().tolist())
-    image.SetOrigin((flip @ grid.affine[:3, 3].numpy()).tolist())
-    return image

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from conftest import simple_itk_image
+from grid_cases import simple_itk_image
 
 from zoo.geometry import Grid, Transform
 from zoo.workflow.phantom import SmoothMap, placed_grid, true_transform

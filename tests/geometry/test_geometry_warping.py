@@ -4,7 +4,7 @@ import sys
 import pytest
 import SimpleITK as sitk
 import torch
-from conftest import simple_itk_image
+from grid_cases import simple_itk_image
 from test_geometry_transform import itk_transform, some_affine
 
 from zoo.geometry import Transform, warp

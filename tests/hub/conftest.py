@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hub_cases import finish
 from loopback import LoopbackHub
 
 
@@ -56,11 +57,6 @@ class User:
     def weights(self) -> list[Path]:
         """Every safetensors file that lies in this home, whole or not."""
         return [p for p in self.home.rglob("*") if p.is_file() and p.suffix == ".safetensors"]
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
 
 
 @pytest.fixture

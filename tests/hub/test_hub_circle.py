@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from conftest import finish
+from hub_cases import finish
 
 from zoo.hub.places import packaged_bundles
 from zoo.hub.pull import pull

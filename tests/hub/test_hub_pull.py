@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import finish
+from hub_cases import finish
 from loopback import Fault
 from safetensors.numpy import save
 

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import yaml
-from conftest import finish
+from hub_cases import finish
 from loopback import Fault
 from tiny_bundle import make_bundle, make_pair
 

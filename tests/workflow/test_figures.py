@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import simple_itk_image
+from grid_cases import simple_itk_image
 from monai.metrics import compute_dice, compute_hausdorff_distance
 from report_cases import in_memory, phantom_registration
 from scipy import ndimage

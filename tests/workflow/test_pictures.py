@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import GRIDS
+from grid_cases import GRIDS
 from report_cases import phantom_registration
 
 from zoo.geometry import Transform
