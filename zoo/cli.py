@@ -119,7 +119,9 @@ def _read_flags(command: Command, words: list[str]) -> tuple[list[str], dict[str
     `--modality.0 ct --modality.1 mr` for a dict.
     """
     hints = typing.get_type_hints(command)
-    known = {_flag(p): p for p in inspect.signature(command).parameters}
+    parameters = inspect.signature(command).parameters.values()
+    by_flag_first = sorted(parameters, key=lambda p: p.kind is not p.KEYWORD_ONLY)
+    known = {_flag(p.name): p.name for p in by_flag_first}
     collected: dict[str, Any] = {}
     given: set[str] = set()
     out: list[str] = []

@@ -81,6 +81,10 @@ def test_one_letter_stands_for_the_flag_that_begins_with_it():
     assert bound("a", "-c", "4")["count"] == 4
 
 
+def test_one_letter_does_not_mean_a_positional():
+    assert cli.parse(several, ["a", "-o", "x"]).arguments["out"] == "x"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -19,8 +19,6 @@ from zoo.hub.weights import find_weights
 from zoo.networks.unireg import UniReg
 
 SETTINGS = {
-    "size": [32, 32, 32],
-    "region": "abdomen",
     "fixed_modality": "ct",
     "moving_modality": "ct",
     "affine": "none",
@@ -31,11 +29,11 @@ SETTINGS = {
 
 THEIRS = """
 import json, sys, monai.bundle
-place, settings = sys.argv[1], json.loads(sys.argv[2])
-monai.bundle.download(name="unireg", source="huggingface_hub", repo="me/unireg", version="0.1.0",
+name, place, settings = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+monai.bundle.download(name=name, source="huggingface_hub", repo="me/" + name, version="0.1.0",
                       bundle_dir=place, progress=False)
-monai.bundle.run(config_file=place + "/unireg/configs/inference.json",
-                 bundle_root=place + "/unireg", **settings)
+monai.bundle.run(config_file=f"{place}/{name}/configs/inference.json",
+                 bundle_root=f"{place}/{name}", **settings)
 """
 
 
@@ -51,48 +49,58 @@ def pair(tmp_path):
     return {name: str(tmp_path / f"{name}.nii.gz") for name in ("fixed", "moving")}
 
 
-def checkpoint(path):
-    """A checkpoint with the released key layout and random weights that do deform."""
+def our_unireg(folder):
+    """Write a checkpoint with the released key layout and random weights that do deform."""
     torch.manual_seed(0)
-    network = UniReg()
-    state = {k: v + 0.02 * torch.randn_like(v) for k, v in network.state_dict().items()}
-    torch.save({"model": state}, path)
-    return path
+    state = {k: v + 0.02 * torch.randn_like(v) for k, v in UniReg().state_dict().items()}
+    torch.save({"model": state}, folder / "release.pth")
+    return folder / "release.pth"
+
+
+def upstream_gradicon(folder):
+    """Write a checkpoint as unigradicon itself saves it, with random weights that do deform."""
+    unigradicon = pytest.importorskip("unigradicon", exc_type=ImportError)
+    torch.manual_seed(0)
+    network = unigradicon.make_network([1, 1, 66, 66, 66], include_last_step=True)
+    state = network.regis_net.state_dict()
+    state = {k: 0.02 * torch.randn_like(v) if "lastConv" in k else v for k, v in state.items()}
+    torch.save(state, folder / "Step_2_final.trch")
+    return folder / "Step_2_final.trch"
 
 
 def transform_of(folder):
     return nib.load(folder / "transform.nii.gz").get_fdata()
 
 
-def test_checkpoint_to_hub_to_monai_gives_the_same_transform(hub_here, user, pair, tmp_path):
-    pull("unireg", str(checkpoint(tmp_path / "release.pth")))
-    shipped = packaged_bundles() / "unireg"
+@pytest.mark.parametrize(
+    ("name", "checkpoint", "more"),
+    [
+        ("unireg", our_unireg, {"size": [32, 32, 32], "region": "abdomen"}),
+        ("unigradicon", upstream_gradicon, {"size": [66, 66, 66]}),
+    ],
+)
+def test_checkpoint_to_hub_to_monai_gives_the_same_transform(
+    hub_here, user, pair, tmp_path, name, checkpoint, more
+):
+    pull(name, str(checkpoint(tmp_path)))
+    shipped = packaged_bundles() / name
+    settings = {**pair, **SETTINGS, **more}
     monai.bundle.run(
         config_file=str(shipped / "configs" / "inference.json"),
         bundle_root=str(shipped),
         output_dir=str(tmp_path / "ours"),
-        **pair,
-        **SETTINGS,
+        **settings,
     )
-    bundle = shutil.copytree(shipped, tmp_path / "unireg")
-    for folder in ("models", "docs"):
-        (bundle / folder).mkdir(exist_ok=True)
-    shutil.copyfile(find_weights("unireg").path, bundle / "models" / "model.safetensors")
-    if not (bundle / "docs" / "README.md").exists():
-        (bundle / "docs" / "README.md").write_text("# UniReg\n")
-    push(plan_push(str(bundle)), "me/unireg", tag="0.1.0")
+    bundle = shutil.copytree(shipped, tmp_path / name)
+    (bundle / "models").mkdir(exist_ok=True)
+    shutil.copyfile(find_weights(name).path, bundle / "models" / "model.safetensors")
+    push(plan_push(str(bundle)), f"me/{name}", tag="0.1.0")
 
-    place = tmp_path / "got"
-    settings = {
-        **pair,
-        **SETTINGS,
-        "output_dir": str(tmp_path / "theirs"),
-        "weights": str(place / "unireg" / "models" / "model.safetensors"),
-    }
+    theirs = json.dumps({**settings, "output_dir": str(tmp_path / "theirs")})
     elsewhere = str(tmp_path / "their_home")  # nothing was ever pulled there
-    process = user.python("-c", THEIRS, str(place), json.dumps(settings), HF_HOME=elsewhere)
-    code, _, err = finish(process)
+    words = ("-c", THEIRS, name, str(tmp_path / "got"), theirs)
+    code, _, err = finish(user.python(*words, HF_HOME=elsewhere))
     assert code == 0, err
-    ours, theirs = transform_of(tmp_path / "ours"), transform_of(tmp_path / "theirs")
-    assert np.abs(ours).max() > 0.1  # mm: it did deform
-    np.testing.assert_array_equal(ours, theirs)
+    one, two = transform_of(tmp_path / "ours"), transform_of(tmp_path / "theirs")
+    assert np.abs(one).max() > 0.1  # mm: it did deform
+    np.testing.assert_array_equal(one, two)

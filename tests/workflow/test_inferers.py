@@ -15,6 +15,7 @@ from zoo.workflow.inferers import (
     reordered,
     restored,
 )
+from zoo.workflow.intensity import GradICONIntensity, UniRegIntensity
 from zoo.workflow.pairs import Pair
 from zoo.workflow.phantom import make_pair
 
@@ -161,3 +162,33 @@ def test_a_constant_image_is_refused_by_its_file():
 def test_unknown_ways_to_refine_are_refused(bad):
     with pytest.raises(UserError):
         GradICONInferer(NativeFrame(), **bad)
+
+
+@pytest.mark.parametrize(
+    "inferer",
+    [
+        GradICONInferer(
+            ResizedFrame((40, 40, 40)), refine=25, affine="none", bar=False,
+            intensity=GradICONIntensity("mr"),
+        ),
+        UniRegInferer(
+            AnatomicalFrame((40, 40, 40)), refine=25, affine="none", bar=False, inverse=True,
+            intensity=UniRegIntensity("mr"),
+        ),
+    ],
+    ids=["gradicon", "unireg"],
+)  # fmt: skip
+def test_refinement_of_a_poor_prediction_brings_points_closer(inferer):
+    made = make_pair(5, shape=(40, 40, 40), axes="LPS", spacing=(2.2, 2, 2.4))
+    pair = Pair(
+        "p",
+        Volume(made.fixed, made.fixed_grid, "a"),
+        (Volume(made.moving, made.moving_grid, "b"),),
+    )
+    found = inferer(pair, ShiftAlong(0, 0.0))
+    before = (made.fixed_points - made.moving_points).norm(dim=1).mean()
+    after = (found.transform.map_points(made.fixed_points) - made.moving_points).norm(dim=1).mean()
+    assert after < 0.7 * before
+    if found.inverse is not None:
+        back = found.inverse.map_points(made.moving_points) - made.fixed_points
+        assert back.norm(dim=1).mean() < 0.8 * before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 import torch
@@ -134,78 +134,84 @@ class MCBOInferer(PairInferer):
         return Found(work.transform(solver(work.image, masks=work.masks)), notes=notes)
 
 
-class GradICONInferer(PairInferer):
-    """For GradICON networks: both directions when asked, refinement when asked.
+class RefiningInferer(PairInferer):
+    """For networks whose prediction may be refined for the pair.
 
-    `refine` is the number of steps of instance optimisation (0: prediction only). `refine_mode`
-    "weights" is the published one; "field" moves the predicted displacement itself and is far
-    cheaper. `similarity` is what it compares with: lncc, lncc2 or mind.
+    `refine` is the number of steps of instance optimisation (0: prediction only), `similarity` what
+    it compares with: lncc, lncc2 or mind.
     """
 
     def __init__(
-        self,
-        frame: Frame,
-        *,
-        refine: int = 0,
-        refine_mode: Literal["weights", "field"] = "field",
-        similarity: str = "lncc",
-        **more: Any,
+        self, frame: Frame, *, refine: int = 0, similarity: str = "lncc", **more: Any
     ) -> None:
         super().__init__(frame, **more)
         if refine < 0:
             raise UserError(f"--refine {refine} must be 0 (prediction only) or more steps")
-        if refine_mode not in ("weights", "field"):
-            raise UserError(f"--refine-mode {refine_mode!r} is not known; use field or weights")
-        self.refine = refine
-        self.refine_mode = refine_mode
         if similarity not in SIMILARITIES:
-            raise UserError(
-                f"--similarity {similarity!r} is unknown; use {', '.join(SIMILARITIES)}"
-            )
+            known = ", ".join(SIMILARITIES)
+            raise UserError(f"--similarity {similarity!r} is unknown; use {known}")
+        self.refine = refine
         self.similarity = similarity
 
+    def predict(self, network: nn.Module, image: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the displacement of `image`, and of the swapped pair if it is needed."""
+        needed = self.inverse or self.refine
+        return network(image), network(image.flip(1)) if needed else None
+
+    def refined(
+        self, displacement: Tensor, reverse: Tensor | None, pair: InstancePair, progress: Progress
+    ) -> tuple[Tensor, Tensor | None]:
+        """Move the predicted displacements themselves until the pair fits better."""
+        found = refine_field(
+            displacement,
+            pair,
+            reverse=reverse,
+            steps=self.refine,
+            similarity=self.similarity,
+            progress=progress,
+        )
+        return found.displacement, found.reverse
+
+    def found(
+        self, work: Work, displacement: Tensor, reverse: Tensor | None, order: Order
+    ) -> Found:
+        """Bring displacements from the network's order of axes to the world."""
+        transform = work.transform(restored(displacement, order))
+        if not self.inverse or reverse is None:
+            return Found(transform)
+        return Found(transform, work.reverse_transform(restored(reverse, order)))
+
+
+class GradICONInferer(RefiningInferer):
+    """For GradICON networks, whose weights were trained on [Z, Y, X] arrays, as ITK gives them.
+
+    `refine_mode` "weights" refines as published, over all weights of the network; "field" moves
+    the predicted displacement itself and is far cheaper.
+    """
+
+    def __init__(
+        self, frame: Frame, *, refine_mode: Literal["weights", "field"] = "field", **more: Any
+    ) -> None:
+        super().__init__(frame, **more)
+        if refine_mode not in ("weights", "field"):
+            raise UserError(f"--refine-mode {refine_mode!r} is not known; use field or weights")
+        self.refine_mode = refine_mode
+
     def register(self, work: Work, network: nn.Module, progress: Progress) -> Found:
-        """Return the transform, and the one of the reverse pass when it is asked for.
-
-        The published weights were trained on [Z, Y, X] arrays, as ITK hands them out.
-        """
-        image = reordered(work.image, ITK_ORDER)
-        reverse: Tensor | None = None
+        """Return the transform, and the one of the reverse pass when it is asked for."""
+        pair = instance_pair(work, ITK_ORDER)
         if self.refine and self.refine_mode == "weights":
-            found = refine_weights(
-                network,
-                _instance_pair(work),
-                steps=self.refine,
-                similarity=self.similarity,
-                progress=progress,
+            adapted = refine_weights(
+                network, pair, steps=self.refine, similarity=self.similarity, progress=progress
             )
-            displacement, reverse = found.displacement, found.reverse
-        else:
-            displacement = network(image)
-            if self.inverse or self.refine:
-                reverse = network(image.flip(1))
-        if self.refine and self.refine_mode == "field":
-            found = refine_field(
-                displacement,
-                _instance_pair(work),
-                reverse=reverse,
-                steps=self.refine,
-                similarity=self.similarity,
-                progress=progress,
-            )
-            displacement, reverse = found.displacement, found.reverse
-        inverse = None
-        if self.inverse and reverse is not None:
-            inverse = work.reverse_transform(restored(reverse, ITK_ORDER))
-        return Found(work.transform(restored(displacement, ITK_ORDER)), inverse)
+            return self.found(work, adapted.displacement, adapted.reverse, ITK_ORDER)
+        fields = self.predict(network, reordered(work.image, ITK_ORDER))
+        if self.refine:
+            fields = self.refined(*fields, pair, progress)
+        return self.found(work, *fields, ITK_ORDER)
 
 
-ITK_ORDER = (2, 1, 0)
-
-SIMILARITIES = ("lncc", "lncc2", "mind")
-
-
-class UniRegInferer(PairInferer):
+class UniRegInferer(RefiningInferer):
     """For UniReg: its weights saw arrays that run foot to head, back to front, side to side.
 
     The notes tell how large the kernels are that the controller wrote for each level.
@@ -218,33 +224,39 @@ class UniRegInferer(PairInferer):
         order = (up, along, across)
         image = reordered(work.image, order)
         levels = list(cast("UniReg", network).levels(image))
-        transform = work.transform(restored(levels[-1].flow, order))
         kernels = {
             f"1/{level.step}": [round(float(weight.norm()), 4) for weight, _ in level.kernels]
             for level in levels
         }
-        notes = {"kernel_norms": kernels}
-        if not self.inverse:
-            return Found(transform, notes=notes)
-        back = restored(network(image.flip(1)), order)
-        return Found(transform, work.reverse_transform(back), notes)
+        needed = self.inverse or self.refine
+        fields = levels[-1].flow, network(image.flip(1)) if needed else None
+        if self.refine:
+            fields = self.refined(*fields, instance_pair(work, order), progress)
+        return replace(self.found(work, *fields, order), notes={"kernel_norms": kernels})
 
 
-def reordered(tensor: Tensor, order: tuple[int, int, int]) -> Tensor:
+Order = tuple[int, int, int]
+
+ITK_ORDER: Order = (2, 1, 0)
+
+SIMILARITIES = ("lncc", "lncc2", "mind")
+
+
+def reordered(tensor: Tensor, order: Order) -> Tensor:
     """Return [B, C, X, Y, Z] with its spatial axes in another order: new axis k is `order[k]`."""
     return tensor.permute(0, 1, *[2 + axis for axis in order]).contiguous()
 
 
-def restored(field: Tensor, order: tuple[int, int, int]) -> Tensor:
+def restored(field: Tensor, order: Order) -> Tensor:
     """Undo `reordered` for a displacement [B, 3, ...], whose components go with the axes."""
     back = [order.index(axis) for axis in range(3)]
     return field.permute(0, 1, *[2 + axis for axis in back])[:, back].contiguous()
 
 
-def _instance_pair(work: Work) -> InstancePair:
-    """Return a pair of one moving image for instance optimisation, in ITK's axis order."""
-    image = reordered(work.image, ITK_ORDER)
-    masks = None if work.masks is None else reordered(work.masks, ITK_ORDER)
+def instance_pair(work: Work, order: Order) -> InstancePair:
+    """Return a pair of one moving image for instance optimisation, its axes in `order`."""
+    image = reordered(work.image, order)
+    masks = None if work.masks is None else reordered(work.masks, order)
     return InstancePair(
         moving=image[:, :1],
         fixed=image[:, 1:],
