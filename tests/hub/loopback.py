@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
 
-_MAX_BODY = 64 << 20
+_MAX_BODY = 512 << 20
 _LIFE_SECONDS = 300
 _CHUNK = 1 << 16
 
