@@ -75,7 +75,7 @@ def transform_of(folder):
 @pytest.mark.parametrize(
     ("name", "checkpoint", "more"),
     [
-        ("unireg", our_unireg, {"size": [32, 32, 32], "region": "abdomen"}),
+        ("unireg", our_unireg, {"size": [32, 32, 32], "region": "abdomen", "type": "inter"}),
         ("unigradicon", upstream_gradicon, {"size": [66, 66, 66]}),
     ],
 )

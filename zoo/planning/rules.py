@@ -242,7 +242,12 @@ def _conditions(facts: Facts, preset: Preset) -> dict[str, Choice]:
             f"UniReg has no condition for {region or 'an unknown anatomy'}; add --anatomy with one "
             "of lung, abdomen, head-neck, liver, heart, brain, or take another --model"
         )
-    kind = facts.pairing["value"] or TASKS[region].type
+    kind = facts.pairing["value"]
+    if kind is None:
+        raise UserError(
+            "UniReg must be told the pairing; add --pairing inter (two patients) or --pairing "
+            f"intra (one patient); its {region} task was trained on {TASKS[region].type}"
+        )
     because = f"anatomy {facts.anatomy['value']}, pairing {kind}"
     return {
         "region": Choice(region, "unireg.condition", because),
