@@ -54,8 +54,8 @@ def write_many(root: Path, count: int, shape: tuple[int, int, int]) -> None:
 
 def headers(count: int = 4000) -> None:
     """Time the reading of a dataset and of all its headers."""
-    from zoo.planning.dataset import read_dataset
     from zoo.planning.headers import look_at
+    from zoo.planning.reading import read_dataset
     from zoo.planning.survey import volumes
 
     with tempfile.TemporaryDirectory() as folder:
@@ -138,10 +138,10 @@ def record(model: str, points: list[tuple[int, int]]) -> None:
 
 def choices(folder: Path) -> None:
     """Say for every pair of a folder with dataset.json files below it what is planned, and why."""
-    from zoo.planning.dataset import read_dataset
     from zoo.planning.fingerprint import take_fingerprint
     from zoo.planning.plan import explain, make_plan
     from zoo.planning.presets import models
+    from zoo.planning.reading import read_dataset
     from zoo.planning.rules import Wishes
 
     for path in sorted(folder.rglob("dataset.json")):

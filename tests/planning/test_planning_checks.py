@@ -12,7 +12,7 @@ from planning_data import nifti, write_document, write_learn2reg
 
 from zoo.planning.archives import archive_problems
 from zoo.planning.checks import all_problems
-from zoo.planning.dataset import read_dataset
+from zoo.planning.reading import read_dataset
 from zoo.planning.survey import survey
 
 

@@ -5,7 +5,8 @@ import pytest
 from planning_data import nifti, write_document, write_learn2reg
 
 from zoo.errors import UserError
-from zoo.planning.dataset import case_of, read_dataset, stem
+from zoo.planning.names import case_of, stem
+from zoo.planning.reading import read_dataset
 from zoo.workflow.pairs import load_pair, pair_files
 
 

@@ -11,7 +11,6 @@ from zoo.geometry import Transform
 from zoo.io.volume import write_volume
 from zoo.planning.alignment import measure
 from zoo.planning.anatomy import believed_anatomy
-from zoo.planning.dataset import read_dataset
 from zoo.planning.fingerprint import (
     believed_modality,
     check_content,
@@ -21,6 +20,7 @@ from zoo.planning.fingerprint import (
     take_fingerprint,
 )
 from zoo.planning.modality import Values, canonical, contrast, is_hounsfield, is_shifted
+from zoo.planning.reading import read_dataset
 from zoo.workflow.figures import landmark_errors
 from zoo.workflow.figures import measure as figures_of
 from zoo.workflow.pairs import load_pair, pair_files

@@ -13,8 +13,8 @@ from planning_data import nifti
 
 from zoo.errors import UserError
 from zoo.planning.checks import all_problems
-from zoo.planning.dataset import read_dataset
 from zoo.planning.headers import look_at
+from zoo.planning.reading import read_dataset
 from zoo.planning.survey import survey
 
 SECONDS = 5

@@ -10,9 +10,9 @@ from planning_data import nifti, write_document
 
 from zoo.errors import UserError
 from zoo.planning.checks import all_problems
-from zoo.planning.dataset import read_dataset
 from zoo.planning.loose import describe_folder
 from zoo.planning.mend import mend
+from zoo.planning.reading import read_dataset
 from zoo.planning.survey import survey
 
 BROKEN = {

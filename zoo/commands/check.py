@@ -35,8 +35,8 @@ def check(
     from zoo.io.atomic import write_json
     from zoo.planning.archives import archive_problems, is_archive
     from zoo.planning.checks import all_problems
-    from zoo.planning.dataset import read_dataset
     from zoo.planning.mend import mend
+    from zoo.planning.reading import read_dataset
     from zoo.planning.survey import survey
 
     if is_archive(Path(dataset)):

@@ -21,8 +21,8 @@ def fingerprint(
     """
     from zoo.commands._shared import progress_bar
     from zoo.io.atomic import write_json
-    from zoo.planning.dataset import read_dataset
     from zoo.planning.fingerprint import take_fingerprint
+    from zoo.planning.reading import read_dataset
 
     with progress_bar("decoding") as progress:
         taken = take_fingerprint(

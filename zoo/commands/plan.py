@@ -91,7 +91,7 @@ def plan(
     elif "channels" in keys:
         made = make_plan(read_fingerprint(source), wishes)
     else:
-        from zoo.planning.dataset import read_dataset
+        from zoo.planning.reading import read_dataset
 
         made = make_plan(take_fingerprint(read_dataset(source)).document, wishes)
     if settings:

@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from zoo.planning.dataset import case_of, stem
 from zoo.planning.modality import HOUNSFIELD, canonical, is_hounsfield, is_shifted
+from zoo.planning.names import case_of, stem
 from zoo.planning.points import point_problems
 from zoo.planning.problems import Problem, warning
 from zoo.planning.survey import Survey

@@ -18,12 +18,14 @@ from zoo.io.files import AnyPath
 from zoo.planning.alignment import Alignment, measure
 from zoo.planning.anatomy import Belief, believed_anatomy
 from zoo.planning.checks import all_problems
-from zoo.planning.dataset import Dataset, case_of, read_dataset
+from zoo.planning.dataset import Dataset
 from zoo.planning.documents import read_object
 from zoo.planning.headers import Header, look_at
 from zoo.planning.modality import HOUNSFIELD, Values, canonical, evidence, is_hounsfield
+from zoo.planning.names import case_of
 from zoo.planning.points import coordinates, outside, to_index
 from zoo.planning.problems import Problem
+from zoo.planning.reading import read_dataset
 from zoo.planning.survey import Progress, Survey, spread, survey, volumes
 from zoo.planning.voxels import Voxels, decode
 

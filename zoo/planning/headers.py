@@ -15,7 +15,7 @@ from zoo.io import itk_image
 from zoo.io.files import is_gzip
 from zoo.io.nifti import Nifti, open_nifti, placement
 from zoo.io.volume import read_header
-from zoo.planning.dataset import SUFFIXES
+from zoo.planning.names import SUFFIXES
 from zoo.planning.problems import Problem, problem_of, warning
 
 SPACING_MM = (0.05, 20.0)

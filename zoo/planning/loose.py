@@ -12,8 +12,8 @@ from typing import Any
 
 from zoo.errors import UserError
 from zoo.planning.confinement import name_problem
-from zoo.planning.dataset import SUFFIXES, case_of, stem
 from zoo.planning.modality import canonical, checked, is_hounsfield
+from zoo.planning.names import SUFFIXES, case_of, stem
 from zoo.planning.voxels import decode
 
 _ANNOTATION = {

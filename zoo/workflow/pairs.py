@@ -16,8 +16,8 @@ from zoo.errors import UserError
 from zoo.io.labels import read_labels
 from zoo.io.points import Space, read_points
 from zoo.io.volume import Volume, read_volume
-from zoo.planning.dataset import read_dataset
 from zoo.planning.fingerprint import check_content
+from zoo.planning.reading import read_dataset
 
 
 @dataclass(frozen=True)
