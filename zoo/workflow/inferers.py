@@ -11,7 +11,7 @@ from monai.inferers import Inferer
 from torch import Tensor, nn
 
 from zoo.errors import UserError
-from zoo.geometry import Transform, invert
+from zoo.geometry import Grid, Transform, invert
 from zoo.io.volume import Volume
 from zoo.networks import UniReg
 from zoo.solvers.affine import AffineStart, affine_start
@@ -77,12 +77,9 @@ class PairInferer(Inferer):
 
     def _register(self, pair: Pair, network: nn.Module, stages: Stages) -> Registration:
         with stages("affine start", 15):
-            start = self._start(pair)
+            start = self.start(pair)
         with stages("preparation", 5):
-            fixed = self._image(pair.fixed, self.fixed_intensity)
-            moving = [self._image(volume, self.moving_intensity) for volume in pair.moving]
-            matrix = None if start is None or start.kind == "none" else start.matrix
-            work = self.frame(fixed, moving, pair, matrix)
+            work = self.prepare(pair, start)
         with stages("deformation", 65), torch.no_grad():
             found = self.register(work, network, stages.progress(20, 65))
         inverse = found.inverse
@@ -102,7 +99,19 @@ class PairInferer(Inferer):
         """Return the transform, and its inverse when the network gives one of its own."""
         return Found(work.transform(network(work.image)))
 
-    def _start(self, pair: Pair) -> AffineStart | None:
+    def prepare(self, pair: Pair, start: AffineStart | None) -> Work:
+        """Return what the network sees of a pair."""
+        fixed = self._image(pair.fixed, self.fixed_intensity)
+        moving = [self._image(volume, self.moving_intensity) for volume in pair.moving]
+        matrix = None if start is None or start.kind == "none" else start.matrix
+        return self.frame(fixed, moving, pair, matrix)
+
+    def order(self, grid: Grid) -> Order:
+        """Return the order of axes that the network was trained on: its axis k is `order[k]`."""
+        return (0, 1, 2)
+
+    def start(self, pair: Pair) -> AffineStart | None:
+        """Return the affine start of a pair, None where it is switched off."""
         if self.affine == "none":
             return None
         first = pair.moving[0]
@@ -197,6 +206,10 @@ class GradICONInferer(RefiningInferer):
             raise UserError(f"--refine-mode {refine_mode!r} is not known; use field or weights")
         self.refine_mode = refine_mode
 
+    def order(self, grid: Grid) -> Order:
+        """Return the order of ITK's arrays."""
+        return ITK_ORDER
+
     def register(self, work: Work, network: nn.Module, progress: Progress) -> Found:
         """Return the transform, and the one of the reverse pass when it is asked for."""
         pair = instance_pair(work, ITK_ORDER)
@@ -217,11 +230,15 @@ class UniRegInferer(RefiningInferer):
     The notes tell how large the kernels are that the controller wrote for each level.
     """
 
+    def order(self, grid: Grid) -> Order:
+        """Return foot to head, back to front, side to side, as the grid has them."""
+        sides = [grid.axis_codes.find(letter) for letter in "RASLPI"]
+        across, along, up = (max(sides[k], sides[k + 3]) for k in range(3))
+        return (up, along, across)
+
     def register(self, work: Work, network: nn.Module, progress: Progress) -> Found:
         """Return the transform, and the one of the swapped pair when the inverse is asked for."""
-        sides = [work.grid.axis_codes.find(letter) for letter in "RASLPI"]
-        across, along, up = (max(sides[k], sides[k + 3]) for k in range(3))
-        order = (up, along, across)
+        order = self.order(work.grid)
         image = reordered(work.image, order)
         levels = list(cast("UniReg", network).levels(image))
         kernels = {
