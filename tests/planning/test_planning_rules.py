@@ -195,6 +195,22 @@ def test_an_affine_start_comes_before_a_network_where_images_lie_apart(change, r
     assert plan["affine"] == value
 
 
+@pytest.mark.parametrize("model", ["unigradicon", "multigradicon", "unireg"])
+@pytest.mark.parametrize(
+    ("change", "rule", "value"),
+    [
+        ({"smallest_overlap": 0.7}, "crop.whole", False),
+        ({"smallest_overlap": 0.69}, "crop.overlap", True),
+        ({"measured": 0, "smallest_overlap": None}, "crop.unmeasured", False),
+    ],
+)
+def test_a_network_sees_the_shared_part_where_little_is_shared(model, change, rule, value):
+    facts = fingerprint("abdomen", "ct", "ct", "inter", **change)
+    plan = make_plan(facts, Wishes(available=ALL, model=model))
+    assert plan["plan"]["choices"]["crop"]["rule"] == rule
+    assert plan["crop"] is value
+
+
 def test_ct_that_is_not_in_hounsfield_units_is_never_clipped_as_if_it_were():
     facts = fingerprint("lung", "ct", "ct", "intra")
     facts["channels"]["1"] = channel("ct", hounsfield=False)

@@ -5,7 +5,14 @@ import torch.nn.functional as F
 from zoo.errors import UserError
 from zoo.geometry import Grid
 from zoo.io.volume import Volume
-from zoo.workflow.frames import Image, IsotropicFrame, NativeFrame, ResizedFrame
+from zoo.workflow.frames import (
+    AnatomicalFrame,
+    Image,
+    IsotropicFrame,
+    NativeFrame,
+    ResizedFrame,
+    shared_part,
+)
 from zoo.workflow.pairs import Pair
 from zoo.workflow.phantom import make_pair, placed_grid
 
@@ -51,6 +58,7 @@ FRAMES = {
     "coarse": IsotropicFrame(spacing=2.5),
     "native": NativeFrame(),
     "resized": ResizedFrame((30, 28, 26)),
+    "cropped": ResizedFrame((30, 28, 26), crop=True),
 }
 
 
@@ -161,3 +169,86 @@ def test_a_much_finer_moving_image_is_averaged_not_skipped_through():
     noise = Image(torch.randn(36, 36, 36), made.moving_grid)
     work = NativeFrame()(Image(made.fixed, made.fixed_grid), [noise], as_pair(made), None)
     assert work.image[0, 0].std() < 0.3
+
+
+def half_seen(axes="SRA", tilt=-10.0):
+    """Return a fixed grid and one that holds about half of it, at an angle."""
+    fixed = placed_grid((33, 26, 30), (1.3, 1.6, 2.0), "LPS", 15)
+    moving = placed_grid((28, 24, 22), (1.2, 1.7, 1.4), axes, tilt)
+    middle = torch.eye(4, dtype=torch.float64)
+    middle[:3, 3] = fixed.centre - moving.centre + torch.tensor([6.0, -9.0, 18.0]).double()
+    return fixed, moving.moved(middle)
+
+
+GRIDS = {"oblique": ("SRA", -10.0), "flipped": ("RAS", 15.0), "left-handed": ("PIR", -35.0)}
+
+
+@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("with_start", [True, False])
+def test_the_shared_part_holds_every_fixed_voxel_that_the_other_field_of_view_holds(
+    name, with_start
+):
+    fixed, moving = half_seen(*GRIDS[name])
+    start = some_start() if with_start else torch.eye(4, dtype=torch.float64)
+    part = shared_part(fixed, moving, start)
+    voxels = torch.cartesian_prod(*[torch.arange(n).double() for n in fixed.shape])
+    index = moving.to_index(fixed.to_world(voxels) @ start[:3, :3].T + start[:3, 3])
+    seen = ((index >= -0.5) & (index <= torch.tensor(moving.shape) - 0.5)).all(dim=1)
+    low, high = voxels[seen].amin(0), voxels[seen].amax(0)
+    assert torch.equal(part.linear, fixed.linear)
+    assert torch.equal(fixed.to_index(part.to_world(torch.zeros(1, 3)))[0].round(), low)
+    assert torch.equal(torch.tensor(part.shape), (high - low + 1).long())
+    assert part.voxels < 0.8 * fixed.voxels
+
+
+def cropped_work(frame, fixed, moving):
+    images = [torch.randn(grid.shape) for grid in (fixed, moving)]
+    pair = Pair("p", Volume(images[0], fixed, "f"), (Volume(images[1], moving, "m"),))
+    return frame(Image(images[0], fixed), [Image(images[1], moving)], pair, None)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("make", [ResizedFrame, AnatomicalFrame])
+def test_a_map_of_the_shared_part_is_defined_on_the_whole_fixed_grid_without_a_jump(name, make):
+    fixed, moving = half_seen(*GRIDS[name])
+    work = cropped_work(make((24, 22, 20), crop=True), fixed, moving)
+    ramp = torch.stack(
+        torch.meshgrid(*[torch.linspace(-2, 2, n) for n in work.grid.shape], indexing="ij")
+    )[None]
+    transform = work.transform(ramp)
+    assert transform.grid.same_as(fixed)
+    voxels = torch.cartesian_prod(*[torch.arange(n).double() for n in fixed.shape])
+    points = fixed.to_world(voxels)
+    index = work.grid.to_index(points)
+    last = torch.tensor(work.grid.shape) - 1
+    inside = ((index >= 0) & (index <= last)).all(dim=1)
+    assert 0.1 < inside.double().mean() < 0.8
+    nearest = index.clamp(torch.zeros(3), last)  # of a point outside, the border's nearest one
+    expected = (nearest / last * 4 - 2) @ work.grid.linear.T
+    assert (transform.map_points(points) - points - expected).abs().max() < 1e-4
+
+
+def test_reverse_maps_of_the_shared_part_are_defined_on_the_whole_moving_grid():
+    fixed, moving = half_seen()
+    work = cropped_work(ResizedFrame((24, 22, 20), crop=True), fixed, moving)
+    step = torch.ones(1, 3, *work.grid.shape)
+    back = work.reverse_transform(step)
+    corners = moving.to_world(torch.tensor([[0.0, 0, 0], [27, 23, 21], [27, 0, 21]]))
+    assert (back.map_points(corners) - corners - work.grid.linear.sum(1)).abs().max() < 1e-4
+
+
+def test_a_pair_without_anything_in_common_is_refused_with_the_share():
+    fixed, moving = half_seen()
+    away = torch.eye(4, dtype=torch.float64)
+    away[:3, 3] = 500
+    with pytest.raises(UserError, match="share 0 % of the fixed field of view"):
+        cropped_work(ResizedFrame((24, 22, 20), crop=True), fixed, moving.moved(away))
+
+
+def test_cropping_a_pair_that_shares_everything_is_reading_the_moving_image_on_the_fixed_grid():
+    fixed = placed_grid((20, 22, 18), (2, 1.5, 2), "LPS", 15)
+    moving = placed_grid((40, 44, 40), (1.6, 1.6, 1.6), "LPS", 15)
+    middle = torch.eye(4, dtype=torch.float64)
+    middle[:3, 3] = fixed.centre - moving.centre
+    work = cropped_work(ResizedFrame((16, 16, 16), crop=True), fixed, moving.moved(middle))
+    assert work.grid.same_as(fixed.resize((16, 16, 16)))

@@ -182,6 +182,7 @@ def settings(facts: Facts, preset: Preset, model: str, wishes: Wishes) -> dict[s
     out = {name: Choice(v, "default", why) for name, v in model_settings(model).items()}
     out["affine"] = affine(facts, model)
     if model in GRADICON or model == "unireg":
+        out["crop"] = crop(facts)
         for side, name in enumerate(("fixed_modality", "moving_modality")):
             if name not in wishes.settings:
                 out[name] = intensity(facts, side)
@@ -228,6 +229,17 @@ def affine(facts: Facts, model: str) -> Choice:
         because = f"interior LNCC^2 is at its floor ({found['lncc2']:.2f}): nothing is aligned yet"
         return Choice("auto", "affine.floor", because)
     return Choice("none", "affine.aligned", "the images are roughly aligned, as in its training")
+
+
+def crop(facts: Facts) -> Choice:
+    """Choose whether a network sees only what both fields of view hold."""
+    overlap = facts.alignment.get("smallest_overlap")
+    if overlap is None:
+        return Choice(False, "crop.unmeasured", "how the images lie is not known: taken whole")
+    share = f"{100 * overlap:.0f} % of a fixed body is in the other field of view"
+    if overlap < LITTLE_OVERLAP:
+        return Choice(True, "crop.overlap", f"only {share}: the network sees the shared part")
+    return Choice(False, "crop.whole", f"at least {share}")
 
 
 def _conditions(facts: Facts, preset: Preset) -> dict[str, Choice]:
@@ -324,7 +336,7 @@ def _resizing(facts: Facts) -> Iterator[str]:
     """Yield what resizing to 175 voxels an axis does to these images."""
     ratio = facts.fingerprint["pairs"].get("largest_field_ratio")
     if ratio is not None and ratio > 1.5:
-        yield f"fields of view differ by a factor of {ratio:.2g}; cropping to one would help"
+        yield f"fields of view differ by a factor of {ratio:.2g}; --set crop=true compares one"
     for side in (0, 1):
         channel = facts.channel(side)
         if channel.get("largest_anisotropy", 1) > 3:

@@ -16,7 +16,12 @@ from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.geometry import Grid, Transform, match_axes, warp
+from zoo.geometry.sampling import affine_index, inside, sample
+from zoo.geometry.transform import slabs
 from zoo.workflow.pairs import Pair
+
+LEAST_SHARED = 1 / 64
+"""Share of the fixed field of view below which two images do not show one part of the body."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +38,26 @@ class Work:
 
     `grid` is the lattice in the fixed world; voxel i of the moving channels was read at
     `affine @ grid.affine @ i` (RAS+ mm). `masks`, shaped like `image`, are 0 or 1, or None;
-    several moving images share one.
+    several moving images share one. `whole` are the fixed and the moving grid where the lattice is
+    only a part of them: a displacement found there is carried on to them from its border.
     """
 
     image: Tensor
     grid: Grid
     affine: Tensor
     masks: Tensor | None = None
+    whole: tuple[Grid, Grid] | None = None
 
     def transform(self, displacement: Tensor) -> Transform:
         """Turn a displacement [1, 3, X, Y, Z] in voxels into the map fixed -> moving."""
-        return Transform.from_voxels(displacement[0], self.grid, self.affine)
+        found = Transform.from_voxels(displacement[0], self.grid, self.affine)
+        return found if self.whole is None else carried_on(found, self.whole[0])
 
     def reverse_transform(self, displacement: Tensor) -> Transform:
         """Turn the displacement of the swapped pair into the map moving -> fixed."""
         grid = self.grid.moved(self.affine)
-        return Transform.from_voxels(displacement[0], grid, torch.linalg.inv(self.affine))
+        found = Transform.from_voxels(displacement[0], grid, torch.linalg.inv(self.affine))
+        return found if self.whole is None else carried_on(found, self.whole[1])
 
 
 class Frame(Protocol):
@@ -102,21 +111,26 @@ class ResizedFrame:
     """Every image resized to one shape, each from its own field of view, as uniGradICON does.
 
     Without a start the moving image is only brought to the fixed image's axis order, and the ratio
-    of the fields of view is part of the map. With a start it is first read on the fixed grid.
+    of the fields of view is part of the map. With a start it is first read on the fixed grid; with
+    `crop` both are, on the part of it that both fields of view hold.
     """
 
-    def __init__(self, shape: Sequence[int]) -> None:
+    def __init__(self, shape: Sequence[int], *, crop: bool = False) -> None:
         self.shape = tuple(int(n) for n in shape)
+        self.crop = crop
 
     def __call__(
         self, fixed: Image, moving: Sequence[Image], pair: Pair, start: Tensor | None
     ) -> Work:
         """Return both images, resized."""
-        grid = fixed.grid.resize(self.shape)
+        if self.crop:
+            start = torch.eye(4, dtype=torch.float64) if start is None else start
+            part = shared_part(fixed.grid, moving[0].grid, start)
+            native = _in_world(part, fixed, moving, pair, start)
+            return _resized(native, self.shape, (fixed.grid, moving[0].grid))
         if start is not None:
-            native = _in_world(fixed.grid, fixed, moving, pair, start)
-            image = resize(native.image, self.shape)
-            return Work(image, grid, start, _resize_masks(native.masks, self.shape))
+            return _resized(_in_world(fixed.grid, fixed, moving, pair, start), self.shape)
+        grid = fixed.grid.resize(self.shape)
         if len(moving) != 1:
             raise UserError(
                 "this model registers one moving image at a time; "
@@ -136,8 +150,9 @@ class ResizedFrame:
 class AnatomicalFrame:
     """As `ResizedFrame`, with a number of voxels side to side, back to front and foot to head."""
 
-    def __init__(self, shape: Sequence[int]) -> None:
+    def __init__(self, shape: Sequence[int], *, crop: bool = False) -> None:
         self.shape = tuple(int(n) for n in shape)
+        self.crop = crop
 
     def __call__(
         self, fixed: Image, moving: Sequence[Image], pair: Pair, start: Tensor | None
@@ -145,12 +160,55 @@ class AnatomicalFrame:
         """Return both images, resized."""
         sizes = dict(zip("RASLPI", self.shape * 2, strict=True))
         shape = [sizes[letter] for letter in fixed.grid.axis_codes]
-        return ResizedFrame(shape)(fixed, moving, pair, start)
+        return ResizedFrame(shape, crop=self.crop)(fixed, moving, pair, start)
 
 
 def resize(image: Tensor, shape: Sequence[int]) -> Tensor:
     """Resize [B, C, X, Y, Z] by trilinear interpolation over the same field of view."""
     return F.interpolate(image, size=tuple(shape), mode="trilinear", align_corners=False)
+
+
+def shared_part(fixed: Grid, moving: Grid, start: Tensor) -> Grid:
+    """Return the box of voxels of `fixed` that holds what it shares with the field of `moving`.
+
+    `start` (4x4, RAS+ mm) maps fixed to moving points. The box is right to a 64th of each axis.
+    """
+    coarse = fixed.resize([min(n, 64) for n in fixed.shape])
+    index = affine_index(moving.inverse @ start @ coarse.affine, coarse.shape)
+    shared = inside(index, moving.shape)[0, 0]
+    share = float(shared.float().mean())
+    if share < LEAST_SHARED:
+        raise UserError(
+            f"the fixed and the moving image share {100 * share:.2g} % of the fixed field of view "
+            f"({fixed.describe()}; {moving.describe()}): too little to register; check that the "
+            "pair belongs together, try --affine com, or take it whole with --set crop=false"
+        )
+    change, shape = torch.eye(4, dtype=torch.float64), []
+    for axis, (n, steps) in enumerate(zip(fixed.shape, coarse.shape, strict=True)):
+        hit = shared.movedim(axis, 0).flatten(1).any(dim=1).nonzero()
+        first = int(hit.min()) * n // steps
+        stop = -(-(int(hit.max()) + 1) * n // steps)
+        change[axis, 3] = first
+        shape.append(stop - first)
+    return Grid((shape[0], shape[1], shape[2]), fixed.affine @ change)
+
+
+def carried_on(transform: Transform, grid: Grid) -> Transform:
+    """Return a transform with its dense part on `grid`; beyond its own, its border is repeated."""
+    if transform.field is None or transform.grid is None:
+        return transform
+    field = torch.empty(3, *grid.shape, device=transform.device)
+    matrix = transform.grid.inverse @ grid.affine
+    for start, stop in slabs(grid):
+        index = affine_index(matrix, (stop - start, *grid.shape[1:]), start=start)
+        field[:, start:stop] = sample(transform.field[None], index.to(field))[0]
+    return Transform(transform.affine, field, grid)
+
+
+def _resized(work: Work, shape: Sequence[int], whole: tuple[Grid, Grid] | None = None) -> Work:
+    """Resize what was read on a grid of the fixed world."""
+    image, masks = resize(work.image, shape), _resize_masks(work.masks, shape)
+    return Work(image, work.grid.resize(shape), work.affine, masks, whole)
 
 
 def _resize_masks(masks: Tensor | None, shape: Sequence[int]) -> Tensor | None:
