@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from zoo.geometry import Grid, Transform, jacobian_determinant, warp
+from zoo.io.atomic import atomic_path
 from zoo.io.volume import Volume
 from zoo.workflow.planes import GAP, Plane, choose_planes
 from zoo.workflow.registration import Registration
@@ -24,6 +26,7 @@ Pixels = NDArray[np.uint8]
 Values = NDArray[np.float32]
 
 DPI = 100
+THUMBNAIL = 420  # pixels wide
 
 FIXED_COLOUR = (1.0, 0.66, 0.12)
 MOVED_COLOUR = (0.20, 0.72, 1.0)
@@ -103,6 +106,22 @@ def draw_panels(registration: Registration) -> list[Panel]:
         panels.append(Panel("Label outlines", caption, strips))
     panels.append(_deformation(planes, fixed, transform))
     return panels
+
+
+def write_thumbnail(registration: Registration, path: Path, width: int = THUMBNAIL) -> None:
+    """Write a small picture: the overlay before and, below it, after the registration."""
+    from PIL import Image
+
+    pair = registration.pair
+    planes = choose_planes(pair.fixed, width)
+    fixed = scaled(pair.fixed, planes, Transform.identity())
+    rows = []
+    for transform in (Transform.identity(), registration.transform):
+        moved = scaled(pair.moving[0], planes, transform)
+        rows.append(paint(planes, [red_green(f, m) for f, m in zip(fixed, moved, strict=True)]))
+        rows.append(np.full((GAP, rows[0].shape[1], 3), 255, dtype=np.uint8))
+    with atomic_path(path) as temporary:
+        Image.fromarray(np.concatenate(rows[:-1])).save(temporary, "JPEG", quality=82)
 
 
 def scaled(volume: Volume, planes: Sequence[Plane], transform: Transform) -> list[Values]:
