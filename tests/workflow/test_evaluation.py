@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,8 @@ def test_a_pairs_folder_is_read_with_all_that_came_with_it(tmp_path):
     assert case.files.fixed_points == files["fixed_points"]
     assert case.field == files["field"]
     assert case.seconds == 1.5
-    assert evaluation.cases_of_run(tmp_path / "run" / "one") == [case]
+    assert case.name == "one"
+    assert evaluation.cases_of_run(tmp_path / "run" / "one") == [replace(case, name=None)]
 
 
 def test_folders_without_results_or_maps_are_told(tmp_path):

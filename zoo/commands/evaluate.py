@@ -17,19 +17,22 @@ def evaluate(
     moving_points: str | None = None,
     points_space: Literal["ras", "lps", "voxel"] | None = None,
     pairs: str | None = None,
+    dataset: str | None = None,
+    split: Literal["train", "val", "test", "all"] | None = None,
     out: str | None = None,
     submission: str | None = None,
     half: bool = False,
 ) -> None:
     """Measure how good registrations are.
 
-    Takes what `regzoo register` wrote for one pair or for many, or one field of any program, or a
-    folder of Learn2Reg fields with a table of the pairs. Writes the figures of every case and
+    Takes what `regzoo register` or `regzoo run` wrote, or one field of any program, or a folder of
+    fields with a dataset or a table of the pairs. Writes the figures of every case and
     their summary as JSON, and a table beside it as CSV.
 
     Examples:
         regzoo evaluate result
         regzoo evaluate --field warp.nii.gz --fixed f.nii.gz --moving m.nii.gz --out figures.json
+        regzoo evaluate fields --dataset study/dataset.json --split val --out figures.json
         regzoo evaluate fields --pairs pairs.csv --out figures.json --submission submission.zip
 
     Args:
@@ -44,6 +47,9 @@ def evaluate(
         points_space: what the landmarks are in: ras (mm), lps (mm) or voxel.
         pairs: CSV with the columns fixed and moving, and if known fixed_labels, moving_labels,
             fixed_points, moving_points, points_space and field; paths relative to it.
+        dataset: a dataset.json or its folder, whose pairs the folder holds fields of: called after
+            both images, or as Learn2Reg does.
+        split: which pairs of --dataset: train, val (by default), test or all.
         out: the JSON file to write; by default figures.json in the folder.
         submission: write the fields for Learn2Reg into this folder or .zip as well.
         half: for --submission: .npz of half size and half precision.
@@ -53,6 +59,7 @@ def evaluate(
     from zoo.errors import UserError
     from zoo.workflow.evaluation import (
         Case,
+        cases_of_dataset,
         cases_of_run,
         cases_of_table,
         evaluate_case,
@@ -67,6 +74,10 @@ def evaluate(
     loose = (fixed, moving, fixed_labels, moving_labels, fixed_points, moving_points, points_space)
     if field is None and any(value is not None for value in loose):
         raise UserError("--fixed, --moving, labels and points belong to --field; see --help")
+    if dataset is not None and (folder is None or pairs is not None):
+        raise UserError("--dataset goes with a folder of fields, and without --pairs; see --help")
+    if split is not None and dataset is None:
+        raise UserError(f"--split {split} belongs to --dataset; see --help")
     if field is not None:
         files = pair_files(
             fixed,
@@ -78,6 +89,8 @@ def evaluate(
             points_space=points_space,
         )
         cases = [Case(files, Path(field))]
+    elif dataset is not None:
+        cases = cases_of_dataset(Path(dataset), split or "val", Path(str(folder)))
     elif pairs is not None:
         cases = cases_of_table(Path(pairs), Path(folder) if folder else None)
     else:

@@ -38,7 +38,14 @@ def run(
     from pathlib import Path
 
     from zoo.errors import UserError
-    from zoo.workflow.cohort import begin, gather, pending_jobs, plan_of_run
+    from zoo.workflow.cohort import (
+        Cohort,
+        begin,
+        digest_of_settings,
+        jobs_of,
+        pending_jobs,
+        plan_of_run,
+    )
     from zoo.workflow.cohort_run import (
         device_of,
         local_world,
@@ -61,10 +68,12 @@ def run(
     share = ranks or Share()
     use_threads(threads_of(threads, max(workers, local_world())))
     planned, folder = plan_of_run(plan, split, Path(out) if out else None)
+    jobs = jobs_of(planned, folder)
     begin(planned, folder)
     with Stop() as stop:
         with open_workflow(folder, planned["plan"]["model"], device_of(device, 0)) as workflow:
-            cohort = gather(planned, folder, saver_of(workflow).facts)
+            settings = digest_of_settings(planned, saver_of(workflow).facts)
+        cohort = Cohort(folder, planned, settings, jobs)
         pending = pending_jobs(cohort)
         require_space(pending, planned, folder)
         killed = 0

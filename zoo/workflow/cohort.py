@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from zoo.io.atomic import write_json
 from zoo.io.files import AnyPath, existing_file
 from zoo.planning.documents import read_object
 from zoo.planning.plan import Plan, for_a_pair, read_plan
-from zoo.workflow.pairs import DatasetPairs, PairFiles, pair_files
+from zoo.workflow.pairs import DatasetPairs, PairFiles, folder_names, pair_files
 
 RESULT, FAILURE, PLAN = "result.json", "failure.json", "plan.json"
 OWN = ".cohort"
@@ -85,32 +85,12 @@ def begin(plan: Plan, folder: Path) -> None:
     write_json(kept, plan)
 
 
-def gather(plan: Plan, folder: Path, facts: Mapping[str, Any]) -> Cohort:
-    """Return the cohort of a plan; `facts` are what the bundle's saver says of model and weights.
-
-    A dataset that is no longer the one that was planned for is refused.
-    """
+def jobs_of(plan: Plan, folder: Path) -> tuple[Job, ...]:
+    """Return the jobs of a plan; a dataset that is no longer the one planned for is refused."""
     listed = DatasetPairs(plan["dataset_dir"], plan["split"], plan["plan"]["content"])
     files = [pair_files(**mapping) for mapping in listed.pairs]
-    jobs = [
-        Job(name, pair, folder / name)
-        for name, pair in zip(folder_names([p.name for p in files]), files, strict=True)
-    ]
-    return Cohort(folder, plan, digest_of_settings(plan, facts), tuple(jobs))
-
-
-def folder_names(names: Sequence[str]) -> list[str]:
-    """Return names that are all different: of those alike, from the second one on, with a number.
-
-    Such pairs lie in several folders of the dataset.
-    """
-    out: dict[str, None] = {}
-    for name in names:
-        count = 1
-        while (unique := name if count == 1 else f"{name}-{count}") in out:
-            count += 1
-        out[unique] = None
-    return list(out)
+    names = folder_names(files)
+    return tuple(Job(n, pair, folder / n) for n, pair in zip(names, files, strict=True))
 
 
 def digest_of_settings(plan: Plan, facts: Mapping[str, Any]) -> str:

@@ -22,8 +22,8 @@ from zoo.workflow.evaluation import read_result, summary
 from zoo.workflow.report import MAP_WORDS, WORDS
 
 SIGNIFICANT = 0.05
-WRITTEN = ("figures.json", "evaluation.json")
-"""What `regzoo evaluate` and a bundle's evaluate.json write into a run's folder."""
+WRITTEN = ("figures.json", "evaluation.json", "summary.json")
+"""What `regzoo evaluate`, a bundle's evaluate.json and `regzoo run` write into a run's folder."""
 
 BETTER: Mapping[str, int] = {
     "dice_after": 1,
@@ -52,10 +52,14 @@ class Run:
 
 
 def read_run(path: Path) -> Run:
-    """Read what `regzoo evaluate` wrote, or what registrations wrote, from a file or a folder."""
+    """Read what `regzoo evaluate` wrote, or what registrations wrote, from a file or a folder.
+
+    Of several files in a run's folder the newest one counts.
+    """
     file = path
     if path.is_dir():
-        file = next((path / n for n in WRITTEN if (path / n).is_file()), path)
+        written = [path / name for name in WRITTEN if (path / name).is_file()]
+        file = max(written, key=lambda f: f.stat().st_mtime_ns, default=path)
     if file.is_dir():
         cases = [
             {"name": p.parent.name, **read_result(p)} for p in sorted(path.glob("*/result.json"))

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ import numpy as np
 from zoo.errors import UserError
 from zoo.io.atomic import write_json, write_text
 from zoo.io.files import existing_file
-from zoo.io.transforms import detect_format, read_transform
+from zoo.io.transforms import SUFFIXES, detect_format, read_transform
+from zoo.planning.reading import read_dataset
 from zoo.workflow.figures import Figures, measure, require_finite
 from zoo.workflow.learn2reg import QUANTILE30, learn2reg_figures, read_displacement
-from zoo.workflow.pairs import PairFiles, load_pair, pair_files, stem
+from zoo.workflow.pairs import PairFiles, folder_names, load_pair, pair_files, stem
 
 RESAMPLES = 2000
 FIELD_NAMES = ("transform.nii.gz", "transform.h5")
@@ -27,22 +28,26 @@ INVERSE_NAMES = ("inverse.nii.gz", "inverse.h5")
 
 @dataclass(frozen=True)
 class Case:
-    """A pair and the file of the map found for it; `seconds` is how long that took, if known."""
+    """A pair and the file of the map found for it; `seconds` is how long that took, if known.
+
+    `name` is that of the images unless it is given.
+    """
 
     files: PairFiles
     field: Path
     inverse: Path | None = None
     seconds: float | None = None
+    name: str | None = None
 
 
 def case_of_result(folder: Path) -> Case:
     """Return the case whose result.json lies in `folder`, as a registration writes it."""
     result = read_result(folder / "result.json")
     given = {f.name: result[f.name] for f in fields(PairFiles) if result.get(f.name) is not None}
-    field = next((folder / n for n in FIELD_NAMES if (folder / n).is_file()), None)
+    field = _first(folder, FIELD_NAMES)
     if field is None:
         raise UserError(f"{folder} has no {' or '.join(FIELD_NAMES)}; register the pair again")
-    inverse = next((folder / n for n in INVERSE_NAMES if (folder / n).is_file()), None)
+    inverse = _first(folder, INVERSE_NAMES)
     seconds = sum(result.get("seconds", {}).values()) or None
     return Case(pair_files(**given), field, inverse, seconds)
 
@@ -55,9 +60,37 @@ def cases_of_run(folder: Path) -> list[Case]:
     if not found:
         raise UserError(
             f"{folder} holds no result.json, nor does a folder in it; give what `regzoo register` "
-            "wrote, or name the pairs of a folder of fields with --pairs FILE.csv"
+            "or `regzoo run` wrote, or say with --dataset or --pairs what its fields are of"
         )
-    return [case_of_result(path) for path in found]
+    return [replace(case_of_result(path), name=path.name) for path in found]
+
+
+def cases_of_dataset(dataset: Path, split: str, folder: Path) -> list[Case]:
+    """Return the cases of a dataset's split, whose fields lie in `folder`, of any program.
+
+    A pair's field is PAIR/transform.nii.gz (or .h5) as a run has it, PAIR with a suffix of
+    `SUFFIXES`, or Learn2Reg's disp_FIXED_MOVING; PAIR is the names of both images.
+    """
+    files = [pair_files(**mapping) for mapping in read_dataset(dataset).pairs(split)]
+    names = folder_names(files)
+    return [_case_in(folder, name, pair) for name, pair in zip(names, files, strict=True)]
+
+
+def _case_in(folder: Path, name: str, files: PairFiles) -> Case:
+    """Return the case of a pair with its field in `folder`."""
+    own = folder / name
+    field = _first(own, FIELD_NAMES)
+    if field is not None:
+        known = read_result(own / "result.json") if (own / "result.json").is_file() else {}
+        seconds = sum(known.get("seconds", {}).values()) or None
+        return Case(files, field, _first(own, INVERSE_NAMES), seconds, name)
+    suffixes = dict.fromkeys(suffix for several in SUFFIXES.values() for suffix in several)
+    field = _first(folder, [name + suffix for suffix in suffixes])
+    return Case(files, field or learn2reg_file(folder, files), name=name)
+
+
+def _first(folder: Path, names: Sequence[str]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def cases_of_table(table: Path, folder: Path | None = None) -> list[Case]:
@@ -103,13 +136,19 @@ def learn2reg_name(files: PairFiles) -> str:
 
 
 def learn2reg_file(folder: Path, files: PairFiles) -> Path:
-    """Return the Learn2Reg field of a pair in a folder."""
-    names = (learn2reg_name(files), f"disp_{stem(files.fixed)}_{stem(files.moving[0])}")
-    for name in dict.fromkeys(names):
-        for suffix in (".nii.gz", ".npz"):
-            if (folder / (name + suffix)).is_file():
-                return folder / (name + suffix)
-    raise UserError(f"{folder} has no {names[0]}.nii.gz or .npz; it should hold every pair's field")
+    """Return the Learn2Reg field of a pair in a folder.
+
+    The challenge also takes names without the modalities where these are alike, or 0 and 1.
+    """
+    name = learn2reg_name(files)
+    names = [name, f"disp_{stem(files.fixed)}_{stem(files.moving[0])}"]
+    numbers = name.split("_")[1:]
+    if len(numbers) == 4 and (numbers[1] == numbers[3] or numbers[1::2] == ["0000", "0001"]):
+        names.append(f"disp_{numbers[0]}_{numbers[2]}")
+    found = _first(folder, [n + suffix for n in names for suffix in (".nii.gz", ".npz")])
+    if found is None:
+        raise UserError(f"{folder} has no {name}.nii.gz or .npz; it should hold every pair's field")
+    return found
 
 
 def evaluate_case(case: Case) -> dict[str, Any]:
@@ -125,7 +164,7 @@ def evaluate_case(case: Case) -> dict[str, Any]:
     challenge = detect_format(case.field) == "learn2reg"
     field = read_displacement(case.field, pair.fixed.grid.shape) if challenge else None
     return {
-        "name": pair.name,
+        "name": case.name or pair.name,
         "field": str(case.field),
         "seconds": case.seconds,
         "figures": measured.figures | learn2reg_figures(pair, transform, field),

@@ -140,6 +140,20 @@ def pair_files(fixed: Any = None, moving: Any = None, **more: Any) -> PairFiles:
     )
 
 
+def folder_names(files: Sequence[PairFiles]) -> list[str]:
+    """Return pairs' names, all different: of those alike, from the second one on, with a number.
+
+    Such pairs lie in several folders of a dataset.
+    """
+    out: dict[str, None] = {}
+    for pair in files:
+        count = 1
+        while (name := pair.name if count == 1 else f"{pair.name}-{count}") in out:
+            count += 1
+        out[name] = None
+    return list(out)
+
+
 class DatasetPairs(Sequence[Mapping[str, Any]]):
     """The pairs of a dataset's split (train, val, test or all), read when they are asked for.
 
