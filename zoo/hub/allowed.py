@@ -42,7 +42,7 @@ REFUSED = (
     "ClassificationSaver", "ClearML", "CuCIM", "EfficientNet", "FCN", "FID", "InceptionScore",
     "LogfileHandler", "MCFCN", "MILModel", "MLFlow", "PerceptualLoss", "RandCuCIM", "RandTorch",
     "ResNetFeatures", "TextEncoder", "TorchIO", "TorchVision", "Transchex", "TrtHandler",
-    "WriteFileMapping", "ZarrAvg",
+    "WriteFileMapping", "ZarrAvg", "write_state", "write_weights",
 )  # fmt: skip
 # Modules of the namespaces that run other configs: what they are given would not be checked.
 REFUSED_MODULES = ("zoo.workflow.bundle", "zoo.workflow.explain")

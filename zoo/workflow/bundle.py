@@ -48,9 +48,16 @@ def bundle_folder(name: str | Path) -> Path:
     )
 
 
-def config_keys(folder: Path) -> list[str]:
-    """Return the names of a bundle's inference settings."""
-    return list(json.loads((folder / "configs" / "inference.json").read_text()))
+def config_keys(folder: Path, config: str = "inference.json") -> list[str]:
+    """Return the names of the settings of one of a bundle's configs."""
+    path = folder / "configs" / config
+    if not path.is_file():
+        raise UserError(f"the bundle {folder} has no configs/{config}")
+    if path.suffix == ".json":
+        return list(json.loads(path.read_text()))
+    import yaml
+
+    return list(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def run_bundle(
@@ -60,9 +67,10 @@ def run_bundle(
     *,
     trust: bool = False,
 ) -> None:
-    """Run a bundle's inference workflow with some of its settings replaced.
+    """Run a bundle's workflow with some of its settings replaced.
 
-    `configs` are merged in order; a bare name lies in the bundle's `configs` folder.
+    `configs` are merged in order; a bare name lies in the bundle's `configs` folder. The first one
+    says what the workflow is and which settings there are.
     """
     with open_bundle(folder, overrides, configs, trust=trust) as workflow:
         workflow.run()
@@ -77,7 +85,7 @@ def open_bundle(
     *,
     trust: bool = False,
 ) -> Iterator[ConfigWorkflow]:
-    """Yield a bundle's inference workflow, initialised, with some of its settings replaced.
+    """Yield a bundle's workflow, initialised, with some of its settings replaced.
 
     A bundle that did not come with the package is checked before anything in it is evaluated,
     unless it is trusted.
@@ -85,7 +93,8 @@ def open_bundle(
     from monai.bundle import ConfigWorkflow
 
     require_safe(folder, trust)
-    top = config_keys(folder)
+    main = str(configs[0])
+    top = config_keys(folder, main)
     for key in overrides:
         name = key.replace("#", "::").split("::")[0]
         if name not in top:
@@ -101,7 +110,7 @@ def open_bundle(
             config_file=files,
             meta_file=str(folder / "configs" / "metadata.json"),
             logging_file=False,
-            workflow_type="infer",
+            workflow_type="train" if main.startswith("train.") else "infer",
             **overrides,
         )
         workflow.initialize()
