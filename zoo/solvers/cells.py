@@ -6,10 +6,13 @@ Every grid of one image starts at the same corner; cell i of stride n is centred
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.geometry.sampling import Outside, identity_index, sample
+
+_ROWS = 8  # along the first axis, that are pooled at once
 
 
 def pool(volume: Tensor, stride: int) -> Tensor:
@@ -24,7 +27,8 @@ def pool(volume: Tensor, stride: int) -> Tensor:
     if any(missing):
         x, y, z = missing
         volume = F.pad(volume, [0, z, 0, y, 0, x], mode="replicate")
-    return F.avg_pool3d(volume, stride)
+    slabs = volume.split(stride * max(1, _ROWS // stride), 2)  # it copies what is not in its order
+    return torch.cat([F.avg_pool3d(slab, stride) for slab in slabs], 2)
 
 
 def follow(volume: Tensor, field: Tensor, outside: Outside = "border") -> Tensor:

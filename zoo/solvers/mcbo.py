@@ -89,6 +89,7 @@ class MCBO(nn.Module):
         if not settings.published:
             image = complete(image, lcm(*settings.adam_strides))
         pair = _Pair(image, settings, self)
+        del image  # the features are all that is needed
         field = pair.summed() if settings.weights else pair.cascaded()
         pair.report(1.0, "done")
         return field[:, :, : shape[0], : shape[1], : shape[2]]
@@ -104,18 +105,25 @@ class _Pair:
         self.solver = solver
         self.settings = s = settings
         self.shape = image.shape[1:]
+        features = []
+        for k, volume in enumerate(reversed(image.unbind())):
+            self.report(0.1 * k / len(image), "features")
+            features.append(self.features(volume, halve=k == 0 and not s.weights))
+        self.fixed, *moving = features
+        self.moving = moving[::-1]
+
+    def features(self, volume: Tensor, halve: bool) -> Features:
+        """Return the features of `volume` [X, Y, Z] at every stride that is asked for.
+
+        `halve` takes half the memory for those that the refinement alone compares.
+        """
+        s = self.settings
         strides = {s.base, *s.adam_features}
         if s.weights or s.published:
             strides |= set(s.levels)
-        features = []
-        for k, volume in enumerate(image):
-            self.report(0.1 * k / len(image), "features")
-            full = mind_ssc(volume[None, None], s.mind_radius, s.mind_dilation)
-            features.append({n: self.pool(full, n) for n in strides})
-        self.fixed = features.pop()
-        if not s.weights:  # what only the refinement compares is kept in half the memory
-            self.fixed = {n: f.half() if n < s.base else f for n, f in self.fixed.items()}
-        self.moving = features
+        full = mind_ssc(volume[None, None], s.mind_radius, s.mind_dilation)
+        found = {n: self.pool(full, n) for n in strides}
+        return {n: f.half() if halve and n < s.base else f for n, f in found.items()}
 
     def summed(self) -> Tensor:
         """Return the weighted sum of levels that know nothing of each other: MCBO as published."""
@@ -153,6 +161,7 @@ class _Pair:
         field = self.refined(field, self.moving)
         if self.solver.rigid:
             return rigid_field(*fit_rigid(field, self.structure()), self.shape, base)
+        del self.fixed, self.moving  # the full field takes their place
         return self.resample(field, base, 1)
 
     def level(self, n: int, fixed: Tensor, moving: Tensor) -> Tensor:
@@ -251,7 +260,7 @@ class _Pair:
         """Take a field in cells of `n` voxels to cells of `to` voxels."""
         shape = [-(-size // to) for size in self.shape]
         if not self.settings.published:
-            return enlarge(field, n / to, shape) * (n / to)
+            return enlarge(field * (n / to), n / to, shape)
         full = F.interpolate(field * n, self.shape, mode="trilinear")
         shape = [size // to for size in self.shape]
         return full if to == 1 else F.interpolate(full / to, shape, mode="trilinear")

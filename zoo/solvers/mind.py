@@ -16,6 +16,7 @@ CHANNELS = 12
 _NEIGHBOURS = [(-1, 0, 0), (0, -1, 0), (0, 0, -1), (0, 0, 1), (0, 1, 0), (1, 0, 0)]
 # The pairs of neighbours at squared distance 2: every edge of the octahedron around a voxel.
 _EDGES = [(a, b) for a, b in combinations(_NEIGHBOURS, 2) if math.dist(a, b) < 2]
+_SLAB = 1 << 18  # voxels that are worked at once, so that they stay in the cache
 
 
 def mind_ssc(image: Tensor, radius: int = 1, dilation: int = 2) -> Tensor:
@@ -23,20 +24,53 @@ def mind_ssc(image: Tensor, radius: int = 1, dilation: int = 2) -> Tensor:
 
     Each channel compares two patches of `2 * radius + 1` voxels a side whose centres are
     `dilation` voxels away from the voxel, in two directions at a right angle. Where the image has
-    no structure at all every channel is 1. One channel is worked at a time, so the memory is that
-    of the result and a few volumes.
+    no structure at all every channel is 1. The channels of a voxel lie side by side in memory, so
+    that reading between voxels finds them together. Worked slab by slab: the memory is that of the
+    result and a few volumes.
     """
     shape = image.shape[2:]
-    padded = F.pad(image.float(), [dilation] * 6, mode="replicate")[:, 0]
-    features = torch.empty(len(image), CHANNELS, *shape, device=image.device)
-    for channel, (a, b) in enumerate(_EDGES):
-        difference = _shifted(padded, a, dilation, shape) - _shifted(padded, b, dilation, shape)
-        features[:, channel] = box(difference.square_(), radius, edge="replicate")
-    features -= features.amin(1, keepdim=True)
-    variance = features.mean(1, keepdim=True)
-    typical = variance.mean((2, 3, 4), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-    variance = torch.minimum(torch.maximum(variance, typical * 1e-3), typical * 1e3)
-    return features.div_(variance).neg_().exp_()
+    features = torch.empty(
+        (len(image), CHANNELS, *shape), device=image.device, memory_format=torch.channels_last_3d
+    )
+    for volume, channels in zip(image, features, strict=True):
+        padded = F.pad(volume[None].float(), [dilation] * 6, mode="replicate")[0, 0]
+        variance = torch.empty(shape, device=image.device)
+        slabs = range(0, shape[0], max(1, _SLAB // shape[1:].numel()))
+        for start in slabs:
+            stop = min(start + slabs.step, shape[0])
+            distances = _distances(padded, start, stop, radius, dilation)
+            distances -= distances.amin(0)
+            variance[start:stop] = distances.mean(0)
+            channels[:, start:stop] = distances
+        typical = variance.mean().clamp_min(1e-34)  # its reciprocal is still a number
+        factor = variance.clamp_(typical * 1e-3, typical * 1e3).reciprocal_().neg_()
+        for start in slabs:
+            rows = slice(start, start + slabs.step)
+            channels[:, rows].mul_(factor[rows]).exp_()
+    return features
+
+
+def _distances(padded: Tensor, start: int, stop: int, radius: int, dilation: int) -> Tensor:
+    """Return the mean squared differences of the patches, on rows of the image: [12, x, Y, Z].
+
+    `padded` [X + 2 d, Y + 2 d, Z + 2 d] goes `dilation` voxels further on every side.
+    """
+    low = max(start - radius, 0)
+    high = min(stop + radius, padded.shape[0] - 2 * dilation)
+
+    def seen_from(neighbour: tuple[int, int, int]) -> Tensor:
+        view = padded[low : high + 2 * dilation]
+        for axis, step in enumerate(neighbour):
+            view = view.narrow(axis, dilation * (1 + step), view.shape[axis] - 2 * dilation)
+        return view
+
+    found = [
+        box((seen_from(a) - seen_from(b)).square_(), radius, edge="replicate")[
+            start - low : stop - low
+        ]
+        for a, b in _EDGES
+    ]
+    return torch.stack(found)
 
 
 def box(volume: Tensor, radius: int, edge: Literal["zeros", "replicate"] = "zeros") -> Tensor:
@@ -56,12 +90,3 @@ def box(volume: Tensor, radius: int, edge: Literal["zeros", "replicate"] = "zero
                 total.narrow(axis, n - k, k).add_(volume.narrow(axis, n - 1, 1))
         volume = total
     return volume.mul_((2 * radius + 1) ** -3)
-
-
-def _shifted(
-    padded: Tensor, direction: tuple[int, int, int], dilation: int, shape: torch.Size
-) -> Tensor:
-    """View `padded` [B, X + 2 d, ..] as the volume of `shape`, read `dilation` voxels away."""
-    for k in range(3):
-        padded = padded.narrow(k + 1, dilation * (1 + direction[k]), shape[k])
-    return padded
