@@ -208,7 +208,7 @@ def _aliases(configs: Mapping[str, Any]) -> dict[str, str]:
     """The names that the import statements of all configs bring in sight; the first one counts."""
     aliases = dict(DEFAULT_ALIASES)
     for content in configs.values():
-        for key in IMPORT_KEYS:
+        for key in (*IMPORT_KEYS, *(f"+{key}" for key in IMPORT_KEYS)):
             block = content.get(key, []) if isinstance(content, dict) else []
             items = block.values() if isinstance(block, dict) else block
             for item in [items] if isinstance(items, str) else items or ():
