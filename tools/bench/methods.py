@@ -24,9 +24,9 @@ from zoo.io.transforms import read_transform, write_transform
 from zoo.io.volume import Volume, read_volume
 from zoo.solvers.affine import affine_start
 from zoo.solvers.mcbo import MCBO
-from zoo.workflow.frames import IsotropicFrame, NativeFrame
-from zoo.workflow.inferers import MCBOInferer
-from zoo.workflow.pairs import PairFiles, load_pair
+from zoo.solvers.settings import Mode
+from zoo.workflow.frames import Image, IsotropicFrame, NativeFrame
+from zoo.workflow.pairs import Pair
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Method:
     modules: tuple[str, ...] = ()
 
 
-def mcbo(pair: BenchPair, mode: str, affine: str | None = None) -> np.ndarray:
-    """Run this zoo's solver as the bundle does; by default from the shared start."""
-    affine = affine or shared_start(pair)
+def mcbo(pair: BenchPair, mode: Mode, kind: str | None = None) -> np.ndarray:
+    """Run this zoo's solver on the bundle's working grid; by default from the shared start."""
+    fixed, moving = _images(pair)
+    start = _start(fixed, moving, kind or shared_start(pair))
     frame = NativeFrame() if mode == "convexadam" else IsotropicFrame()
-    inferer = MCBOInferer(frame, affine=affine, bar=False)
-    loaded = load_pair(PairFiles(pair.fixed, (pair.moving,)))
-    found = inferer(loaded, MCBO(mode=mode)).transform
-    return _dense(found, loaded.fixed)
+    images = [Image(volume.data.float(), volume.grid) for volume in (fixed, moving)]
+    work = frame(images[0], images[1:], Pair(pair.name, fixed, (moving,)), start)
+    return _dense(work.transform(MCBO(mode)(work.image)), fixed)
 
 
 def affine(pair: BenchPair, kind: str) -> np.ndarray:
@@ -159,7 +159,7 @@ METHODS: dict[str, Method] = {
     "affine": Method(partial(affine, kind="affine")),
     "affine-auto": Method(partial(affine, kind="auto")),
     "mcbo": Method(partial(mcbo, mode="accurate")),
-    "mcbo-affine": Method(partial(mcbo, mode="accurate", affine="auto")),
+    "mcbo-affine": Method(partial(mcbo, mode="accurate", kind="auto")),
     "mcbo-paper": Method(partial(mcbo, mode="paper")),
     "mcbo-convexadam": Method(partial(mcbo, mode="convexadam")),
     "convexAdam": Method(convexadam, ("convexAdam.convex_adam_MIND",)),
