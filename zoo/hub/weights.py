@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,12 +33,17 @@ _FIRST_CONVOLUTIONS = ("netPsi.net.downConvs.0.weight", "encoder.block1.main.wei
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A safetensors file for a model; `variant` is official, compact or own, `width` if known."""
+    """A safetensors file for a model; `variant` is official, compact or own.
+
+    `width` is the network's, if known; `size` the grid that the weights see every pair on, if they
+    were made for one.
+    """
 
     path: Path
     variant: str
     sha256: str
     width: int | None
+    size: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,11 @@ class Header:
             return int(self.metadata["width"])
         shapes = (self.shapes.get(name) for name in _FIRST_CONVOLUTIONS)
         return next((shape[0] for shape in shapes if shape), None)
+
+    def size(self) -> tuple[int, int, int] | None:
+        """The grid that the weights see every pair on, if the metadata names one."""
+        found = re.fullmatch(r"\[(\d{1,3}), (\d{1,3}), (\d{1,3})\]", self.metadata.get("size", ""))
+        return None if found is None else (int(found[1]), int(found[2]), int(found[3]))
 
 
 def find_weights(
@@ -174,7 +185,8 @@ def _find_variant(model: Model, variant: str, folders: list[Path]) -> WeightsFil
         return None
     known = installed is not None and str(path) == installed.path
     sha256 = installed.sha256 if installed is not None and known else sha256_of(path)
-    return WeightsFile(path, variant, sha256, read_header(path).width())
+    header = read_header(path)
+    return WeightsFile(path, variant, sha256, header.width(), header.size())
 
 
 def _own_file(model: Model, path: Path) -> WeightsFile:
@@ -189,7 +201,7 @@ def _own_file(model: Model, path: Path) -> WeightsFile:
     if not path.is_file():
         raise UserError(f"there is no weights file {path}")
     header = read_header(path)
-    return WeightsFile(path, "own", sha256_of(path), header.width())
+    return WeightsFile(path, "own", sha256_of(path), header.width(), header.size())
 
 
 def _how_to_get(model: Model, wanted: str | None) -> str:

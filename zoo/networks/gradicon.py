@@ -8,6 +8,8 @@ cube, fixed -> moving. The names of the attributes are those of the published st
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -62,10 +64,20 @@ class GradICON(nn.Module):
     `width` 16 is the published network, 4 the compact one. `precision` "bfloat16" evaluates the
     convolutions in that type when no gradients are asked for. Images are in [0, 1]; the published
     weights were trained on arrays in the order of ITK's, [Z, Y, X] of a nibabel volume.
+
+    `size` is the grid that the weights were trained on, when they see every pair on that grid: a
+    finer pair is averaged down to it, and the map found is asked on the pair's own grid. None: the
+    network sees a pair as it comes.
     """
 
-    def __init__(self, width: int = 16, precision: Precision = "float32") -> None:
+    def __init__(
+        self,
+        width: int = 16,
+        precision: Precision = "float32",
+        size: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
+        self.size = None if size is None else tuple(size)
         if precision not in ("float32", "bfloat16"):
             raise UserError(f"precision {precision!r} is not known; use float32 or bfloat16")
 
@@ -99,6 +111,8 @@ class GradICON(nn.Module):
                 f"a GradICON network needs at least {SMALLEST} voxels along each axis, not "
                 f"{'x'.join(map(str, fixed.shape[2:]))}: resize the images, as the bundle does"
             )
+        if self.size is not None and self.size != tuple(fixed.shape[2:]):
+            moving, fixed = (F.adaptive_avg_pool3d(image, self.size) for image in (moving, fixed))
         return _two_step(self.netPhi, self.netPsi, moving, fixed)
 
 

@@ -26,7 +26,6 @@ from zoo.losses import (
 )
 from zoo.networks import GradICON, UniReg
 from zoo.networks.maps import Map, displacement_in_voxels
-from zoo.networks.unet import halved
 from zoo.networks.unireg_tasks import Task
 
 Losses = dict[str, Tensor]
@@ -38,9 +37,9 @@ class GradICONObjective(nn.Module):
     """Similarity in both directions and the gradient inverse consistency of the two maps.
 
     `steps` says how much of the network is trained: 3 is the published first stage (the last U-Net
-    waits), 4 the second. 2 trains the two coarse U-Nets alone on halved images, which costs an
-    eighth and is a good start for a network that begins from nothing. `similarity` is a measure or
-    its name.
+    waits), 4 the second. 2 trains the two coarse U-Nets alone, on images of half the size: an
+    eighth of the cost, and a good start for a network that begins from nothing. `similarity` is a
+    measure or its name.
 
     The consistency is taken of the two displacement fields, linear between their voxels: one
     reading a point, where the network's own composed maps would take four.
@@ -54,6 +53,7 @@ class GradICONObjective(nn.Module):
         *,
         steps: int = ALL_STEPS,
         dice_weight: float = 0.0,
+        truth_weight: float = 0.0,
     ) -> None:
         super().__init__()
         if steps not in (2, 3, ALL_STEPS):
@@ -65,6 +65,7 @@ class GradICONObjective(nn.Module):
         self.regularity = regularity
         self.steps = steps
         self.dice_weight = dice_weight
+        self.truth_weight = truth_weight
 
     def forward(
         self,
@@ -74,27 +75,26 @@ class GradICONObjective(nn.Module):
         moving_loss: Tensor | None = None,
         fixed_labels: Tensor | None = None,
         moving_labels: Tensor | None = None,
+        truth: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Losses:
         """Return "loss", "similarity", "gradicon" and "folding" (a share) of B pairs.
 
         `fixed_loss` and `moving_loss` are what the similarity is taken of: other contrasts of the
         same two subjects (loss randomisation), or else the images themselves. Label maps
-        [B, 1, X, Y, Z] count when the objective has a `dice_weight`. `generator` (CPU) draws the
-        points of the consistency.
+        [B, 1, X, Y, Z] count when the objective has a `dice_weight`, and so does the true
+        displacement [B, 3, X, Y, Z] in voxels, where synthetic pairs have one, with a
+        `truth_weight` (a voxel). `generator` (CPU) draws the points of the consistency.
         """
         inputs = (moving, fixed)
         seen = (
             moving if moving_loss is None else moving_loss,
             fixed if fixed_loss is None else fixed_loss,
         )
-        if self.steps == 2:
-            inputs = (halved(moving), halved(fixed))
-            seen = (halved(seen[0]), halved(seen[1]))
         # Both directions are one batch: moving onto fixed first, fixed onto moving second.
         sources, targets = torch.cat(inputs), torch.cat(inputs[::-1])
         shape = sources.shape[2:]
-        displacement = displacement_in_voxels(self._map(sources, targets).on_grid(shape))
+        displacement = self.displacement(sources, targets)
         index = identity_index(shape, device=fixed.device) + displacement
         warped = sample(torch.cat(seen), index, outside="zeros")
         similarity = 2 * self.similarity(warped, torch.cat(seen[::-1]))
@@ -109,9 +109,17 @@ class GradICONObjective(nn.Module):
             overlap = _overlap(index, fixed_labels, moving_labels)
             loss = loss + self.dice_weight * overlap
             found["dice"] = overlap
+        if self.truth_weight and truth is not None:
+            error = (there - truth).norm(dim=1)[fixed[:, 0] > 0].mean()
+            loss = loss + self.truth_weight * error
+            found["error"] = error
         with torch.no_grad():
             found["folding"] = torch.tensor(folded_share(displacement))
         return {"loss": loss, **{name: value.detach() for name, value in found.items()}}
+
+    def displacement(self, moving: Tensor, fixed: Tensor) -> Tensor:
+        """Return what the trained part of the network finds: [B, 3, X, Y, Z] in voxels."""
+        return displacement_in_voxels(self._map(moving, fixed).on_grid(fixed.shape[2:]))
 
     def _map(self, moving: Tensor, fixed: Tensor) -> Map:
         if self.steps == ALL_STEPS:

@@ -77,9 +77,10 @@ REGIONS: Mapping[str, Region] = {
 
 # Largest step and size of the waves of a deformation, as shares of the field of view.
 _DEFORMATIONS: Mapping[str, Sequence[tuple[float, float]]] = {
-    "intra": ((0.035, 0.5), (0.025, 0.25)),
+    "intra": ((0.03, 0.5), (0.02, 0.25)),
     "inter": ((0.04, 0.5), (0.035, 0.22), (0.02, 0.1)),
 }
+_AFFINE: Mapping[str, float] = {"intra": 0.02, "inter": 0.05}
 _SQUARINGS = 5
 
 
@@ -202,14 +203,14 @@ class Random:
         matrix products, where interpolating a coarse volume would read 64 neighbours a voxel.
         """
         x, y, z = (_spline_basis(n, size, self.device) for n in shape)
-        knots = self.randn(channels, x.shape[1], y.shape[1], z.shape[1])
+        # A third is about the spread of a B-spline with normal coefficients.
+        knots = self.randn(channels, x.shape[1], y.shape[1], z.shape[1]) / 0.33
         field = torch.matmul(torch.matmul(y, knots.flatten(0, 1)), z.T)
-        field = torch.matmul(x, field.view(channels, x.shape[1], -1)).view(channels, *shape)
-        return field / 0.33  # the spread of a B-spline with normal coefficients, about
+        return torch.matmul(x, field.view(channels, x.shape[1], -1)).view(channels, *shape)
 
 
 def _spline_basis(n: int, size: float, device: torch.device) -> Tensor:
-    """Return the cubic B-splines [n, knots] with a knot each `size` voxels, centred at random."""
+    """Return the cubic B-splines [n, knots] with a knot each `size` voxels."""
     place = torch.arange(n, device=device, dtype=torch.float32)[:, None] / size
     knots = torch.arange(math.ceil((n - 1) / size) + 3, device=device)[None] - 1
     t = (place - knots).abs()
@@ -222,23 +223,18 @@ def _draw_labels(random: Random, region: Region, shape: Sequence[int]) -> tuple[
     """Return structures [X, Y, Z] uint8 (0 outside the body) and each structure's tissue [L]."""
     view = min(shape) / (1 + 2 * MARGIN)
     kinds = [kind for kind, count in region.tissues.items() for _ in range(count)]
-    sizes = [random.uniform(*region.size) * view for _ in range(2)]
-    first = len(kinds) // 2
-    score = torch.cat(
-        [
-            random.smooth(first, shape, sizes[0]),
-            random.smooth(len(kinds) - first, shape, sizes[1]),
-        ]
-    )
-    # A structure lives somewhere: a bias by place keeps it from appearing everywhere.
-    centres = (random.rand(len(kinds), 3) - 0.5) * 1.4
+    centres = 0.7 * (random.rand(len(kinds), 3) - 0.5)
     grid = _centred(shape, random.device)
-    for axis in range(3):
-        away = grid[axis] - centres[:, axis].view(-1, 1, 1, 1) * 0.5
-        score -= 8 * away**2
-    order = torch.randperm(len(kinds), generator=random.generator, device=random.device)
-    labels = (score.argmax(0) + 1).to(torch.uint8)
-    tissues = torch.tensor(kinds, device=random.device)[order]
+    best = torch.full(tuple(shape), -torch.inf, device=random.device)
+    labels = torch.zeros(tuple(shape), dtype=torch.uint8, device=random.device)
+    for k, centre in enumerate(centres):
+        # A structure lives somewhere: a bias by place keeps it from appearing everywhere.
+        score = random.smooth(1, shape, random.uniform(*region.size) * view)[0]
+        for axis in range(3):
+            score -= 8 * (grid[axis] - centre[axis]) ** 2
+        labels[score > best] = k + 1
+        best = torch.maximum(best, score)
+    tissues = torch.tensor(kinds, device=random.device)
 
     depth = _depth(random, region, grid, shape)
     sheet = random.smooth(1, shape, random.uniform(0.05, 0.09) * view)[0]
@@ -328,8 +324,8 @@ def _deformation(random: Random, pairing: str, shape: Sequence[int]) -> Tensor:
     flow = F.interpolate(flow * scale, size=tuple(shape), mode="trilinear", align_corners=True)
     middle = (torch.tensor(list(shape), device=random.device) - 1) / 2
     away = identity_index(shape, device=random.device) - middle.view(1, 3, 1, 1, 1)
-    spread = random.uniform(0, 0.04)
+    spread = random.uniform(0, _AFFINE[pairing])
     linear = spread * random.randn(3, 3)
-    shift = spread * random.randn(3) * 2 * middle / 2
+    shift = spread * random.randn(3) * middle
     affine = torch.einsum("ij,bjxyz->bixyz", linear, away) + shift.view(1, 3, 1, 1, 1)
     return flow + affine

@@ -22,6 +22,14 @@ def weights_width(model: str, wanted: str | None, bundle: str | Path, default: i
         return default
 
 
+def weights_size(model: str, wanted: str | None, bundle: str | Path) -> tuple[int, int, int] | None:
+    """Return the grid on which the weights that `load_into` would load see every pair, if any."""
+    try:
+        return find_weights(model, wanted, bundle).size
+    except UserError:
+        return None
+
+
 def load_into(
     network: nn.Module, model: str, wanted: str | None = None, bundle: str | Path | None = None
 ) -> nn.Module:

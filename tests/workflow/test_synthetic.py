@@ -1,0 +1,88 @@
+"""Synthetic subjects: the truth is true, seeds repeat, contrasts share one geometry."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from zoo.errors import UserError
+from zoo.geometry.sampling import identity_index, sample, sample_nearest
+from zoo.losses import LNCC, folded_share
+from zoo.workflow.synthetic import REGIONS, SyntheticPairs, draw_pair
+
+SHAPE = (40, 32, 36)
+
+
+@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("pairing", ["inter", "intra"])
+def test_the_moving_image_read_where_the_truth_says_is_the_fixed_image(region, pairing):
+    pair = draw_pair(5, SHAPE, region=region, pairing=pairing)
+    index = identity_index(SHAPE) + pair.truth[None]
+    measure = LNCC(2)
+    before = float(measure(pair.moving[None], pair.fixed[None]))
+    after = float(measure(sample(pair.moving[None], index), pair.fixed[None]))
+    assert after < before
+
+    seen = ((index >= 0) & (index <= torch.tensor(SHAPE).view(1, 3, 1, 1, 1) - 1)).all(1)[0]
+    carried = sample_nearest(pair.moving_labels[None, None], index)[0, 0]
+    assert (carried == pair.fixed_labels)[seen].float().mean() > 0.999
+
+
+def test_the_truth_never_folds():
+    shares = [
+        folded_share(draw_pair(seed, SHAPE, pairing="inter").truth[None]) for seed in range(8)
+    ]
+    assert max(shares) == 0
+
+
+def test_inter_subject_pairs_differ_more_than_intra_subject_ones():
+    def mean_step(pairing):
+        pairs = [draw_pair(seed, SHAPE, pairing=pairing) for seed in range(12)]
+        return sum(
+            float((p.truth - p.truth.mean((1, 2, 3), True)).norm(dim=0).mean()) for p in pairs
+        )
+
+    assert mean_step("inter") > 1.15 * mean_step("intra")
+
+
+def test_a_seed_is_a_pair_and_another_seed_another():
+    first, again, other = (draw_pair(seed, SHAPE, contrasts=2) for seed in (3, 3, 4))
+    for name in ("fixed", "moving", "fixed_labels", "moving_labels", "truth"):
+        assert torch.equal(getattr(first, name), getattr(again, name))
+    assert not torch.equal(first.moving, other.moving)
+
+
+def test_contrasts_of_a_subject_share_one_geometry_but_not_their_intensities():
+    pair = draw_pair(1, SHAPE, contrasts=3, region="brain")
+    assert pair.fixed.shape == pair.moving.shape == (3, *SHAPE)
+    one, two = pair.fixed[0].flatten(), pair.fixed[1].flatten()
+    assert float(torch.corrcoef(torch.stack([one, two]))[0, 1]) < 0.98
+    labels = pair.fixed_labels.flatten().long()
+    for image in pair.fixed:
+        # Structures explain most of what is seen in each contrast.
+        count = torch.bincount(labels).clamp_min(1)
+        mean = torch.bincount(labels, image.flatten()) / count
+        rest = image.flatten() - mean[labels]
+        assert float(rest.var() / image.var()) < 0.5
+
+
+def test_images_are_in_the_range_that_networks_take():
+    for seed in range(6):
+        pair = draw_pair(seed, SHAPE, contrasts=2)
+        both = torch.stack([pair.fixed, pair.moving])
+        assert torch.isfinite(both).all()
+        assert float(both.min()) >= 0
+        assert float(both.max()) <= 1
+        assert (both.flatten(2).std(dim=2) > 0.01).all()
+
+
+def test_the_dataset_ends_and_gives_the_pair_of_each_seed():
+    pairs = SyntheticPairs(3, SHAPE, first=7)
+    assert len(list(pairs)) == 3
+    assert torch.equal(pairs[1].fixed, draw_pair(8, SHAPE).fixed)
+
+
+@pytest.mark.parametrize("wrong", [{"region": "knee"}, {"pairing": "same"}])
+def test_an_unknown_name_is_refused_with_the_known_ones(wrong):
+    with pytest.raises(UserError, match=r"inter|brain"):
+        draw_pair(0, SHAPE, **wrong)
