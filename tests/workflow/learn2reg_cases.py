@@ -2,7 +2,8 @@
 
 `python learn2reg_cases.py FOLDER` writes them as a Learn2Reg dataset with an evaluation config.
 `learn2reg_official.json` holds what its evaluation.py printed for them (commit of the public
-repository: see the file; Python 3.11, numpy 1.23.5, scipy 1.10.1, nibabel 5.2.1, evalutils 0.3.1).
+repository: see the file; Python 3.11, numpy 1.23.5, scipy 1.10.1, nibabel 5.2.1, evalutils 0.3.1);
+l2r_sdlogj_masked is its sdlogj with `masked_evaluation` true, with numpy 2.3.5 and scipy 1.15.3.
 """
 
 import csv
@@ -49,7 +50,7 @@ def five_fields(pair: PhantomPair) -> dict[str, np.ndarray]:
 
 def write_dataset(folder: Path) -> Path:
     """Write the images, labels, key points and fields; return a table of the pairs."""
-    folders = ("imagesTr", "labelsTr", "keypointsTr")
+    folders = ("imagesTr", "labelsTr", "keypointsTr", "masksTr")
     for name in (*folders, *FIELDS):
         (folder / name).mkdir(parents=True, exist_ok=True)
     rows, pairs = [], []
@@ -64,7 +65,9 @@ def write_dataset(folder: Path) -> Path:
             write_volume(folder / places[1], getattr(pair, f"{side}_labels"), grid)
             points = getattr(pair, f"{side}_points")
             write_points(folder / places[2], points, "voxel", grid, header=False)
-            row |= dict(zip((side, f"{side}_labels", f"{side}_points"), places, strict=True))
+            write_volume(folder / places[3], getattr(pair, f"{side}_labels").gt(0).byte(), grid)
+            kinds = (side, *(f"{side}_{kind}" for kind in ("labels", "points", "mask")))
+            row |= dict(zip(kinds, places, strict=True))
         rows.append(row)
         pairs.append({side: f"./{row[side]}" for side in ("fixed", "moving")})
         for name, field in five_fields(pair).items():

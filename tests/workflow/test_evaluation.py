@@ -104,6 +104,44 @@ def test_a_pairs_folder_is_read_with_all_that_came_with_it(tmp_path):
     assert evaluation.cases_of_run(tmp_path / "run" / "one") == [replace(case, name=None)]
 
 
+def listed(folder, count):
+    """Write a dataset.json of `count` pairs whose images are empty names."""
+    (folder / "imagesTs").mkdir()
+    pairs = []
+    for k in range(1, count + 1):
+        names = [f"imagesTs/X_{k:04d}_000{slot}.nii.gz" for slot in (0, 1)]
+        for name in names:
+            (folder / name).write_bytes(b"a file")
+        pairs.append(dict(zip(("fixed", "moving"), names, strict=True)))
+    (folder / "dataset.json").write_text(json.dumps({"registration_test": pairs}))
+    return folder / "dataset.json"
+
+
+def test_the_fields_of_a_dataset_are_found_by_the_names_of_a_run_of_images_and_of_learn2reg(
+    tmp_path,
+):
+    dataset = listed(tmp_path, 4)
+    names = [f"X_{k:04d}_0000_X_{k:04d}_0001" for k in range(1, 5)]
+    fields = tmp_path / "fields"
+    (fields / names[0]).mkdir(parents=True)
+    for file in ("transform.h5", "inverse.h5"):
+        (fields / names[0] / file).touch()
+    (fields / names[0] / "result.json").write_text('{"seconds": {"a": 1, "b": 2}}')
+    found = [fields / f"{names[1]}.tfm", fields / "disp_0003_0000_0003_0001.npz"]
+    found.append(fields / "disp_0004_0004.nii.gz")
+    for file in found:
+        file.touch()
+    cases = evaluation.cases_of_dataset(dataset, "test", fields)
+    assert [case.name for case in cases] == names
+    assert [case.field for case in cases] == [fields / names[0] / "transform.h5", *found]
+    assert (cases[0].seconds, cases[0].inverse) == (3, fields / names[0] / "inverse.h5")
+    found[1].unlink()
+    with pytest.raises(UserError, match=r"disp_0003_0000_0003_0001"):
+        evaluation.cases_of_dataset(dataset, "test", fields)
+    with pytest.raises(UserError, match="there are test"):
+        evaluation.cases_of_dataset(dataset, "val", fields)
+
+
 def test_folders_without_results_or_maps_are_told(tmp_path):
     with pytest.raises(UserError, match=r"no result\.json"):
         evaluation.cases_of_run(tmp_path)
