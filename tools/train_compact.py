@@ -38,7 +38,7 @@ WIDTH = 4
 FIRST_OF_VALIDATION = 10**9
 CALIBRATION, VALIDATION = 12, 10
 WARM_UP = 50
-SAVE_EVERY_S = 60.0
+SAVE_EVERY_S = 180.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Recipe:
 def stages(size: int, steps: tuple[int, int, int]) -> tuple[Stage, ...]:
     """Return the curriculum: coarse U-Nets on half the size, then three U-Nets, then all four."""
     return (
-        Stage(steps[0], 2, size // 2, 2, 1e-3, 0.2),
+        Stage(steps[0], 2, size // 2, 2, 1e-3, 0.0),
         Stage(steps[1], 3, size, 3, 5e-4, 0.0),
         Stage(steps[2], 4, size, 3, 3e-4, 0.0),
     )

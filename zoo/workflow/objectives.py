@@ -126,7 +126,7 @@ class GradICONObjective(nn.Module):
             return self.network.map(moving, fixed)
         coarse = self.network.netPhi
         found: Map = (
-            coarse(moving, fixed) if self.steps == 3 else coarse.netPhi.net(moving, fixed)  # type: ignore[union-attr, operator]
+            coarse(moving, fixed) if self.steps == 3 else coarse.netPhi.net(moving, fixed)  # type: ignore[operator]
         )
         return found
 

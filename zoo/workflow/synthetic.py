@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,7 @@ from zoo.geometry.sampling import identity_index, sample, sample_nearest
 from zoo.losses.filters import gaussian_taps, separable_filter
 
 Pairing = Literal["inter", "intra"]
+PAIRINGS: tuple[Pairing, ...] = ("inter", "intra")
 
 AIR, FAT, SOFT, LUNG, BONE, GAS, VESSEL = range(7)
 HOUNSFIELD: Mapping[int, tuple[float, float]] = {
@@ -116,8 +117,8 @@ def draw_pair(
     region = random.choice(sorted(REGIONS)) if region is None else region
     if region not in REGIONS:
         raise UserError(f"region {region!r} is unknown; use one of {', '.join(REGIONS)}")
-    pairing = random.choice(get_args(Pairing)) if pairing is None else pairing
-    if pairing not in _DEFORMATIONS:
+    pairing = PAIRINGS[int(random.rand(1) < 0.5)] if pairing is None else pairing
+    if pairing not in PAIRINGS:
         raise UserError(f"pairing {pairing!r} is unknown; use inter or intra")
     recipe = REGIONS[region]
 
@@ -129,15 +130,15 @@ def draw_pair(
     truth = _deformation(random, pairing, shape)
     start = torch.tensor(pad, device=device).view(1, 3, 1, 1, 1)
     index = identity_index(shape, device=device) + truth + start
-    inner = tuple(slice(p, p + n) for p, n in zip(pad, shape, strict=True))
-    moving = anatomy[(slice(None), *inner)]
+    x, y, z = (slice(p, p + n) for p, n in zip(pad, shape, strict=True))
+    moving = anatomy[:, x, y, z]
     fixed = sample(anatomy[None], index)[0]
     is_ct = random.uniform(0, 1) < recipe.ct
     return SyntheticPair(
         fixed=torch.stack([_scan(random, x, m == 0 and is_ct) for m, x in enumerate(fixed)]),
         moving=torch.stack([_scan(random, x, m == 0 and is_ct) for m, x in enumerate(moving)]),
         fixed_labels=sample_nearest(labels[None, None], index)[0, 0],
-        moving_labels=labels[inner],
+        moving_labels=labels[x, y, z],
         truth=truth[0],
         region=region,
         pairing=pairing,
