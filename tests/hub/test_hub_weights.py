@@ -170,3 +170,13 @@ def test_the_width_in_the_metadata_wins(home):
     path = home / "w.safetensors"
     save_file(TENSORS, path, metadata={"width": "8"})
     assert find_weights("unigradicon", str(path)).width == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("[80, 96, 80]", (80, 96, 80)), (None, None), ("80", None), ("[80, 80, 99999]", None)],
+)
+def test_the_size_that_weights_were_made_for_is_read_from_the_metadata(home, text, size):
+    path = home / "sized.safetensors"
+    save_file(TENSORS, path, metadata={} if text is None else {"size": text})
+    assert find_weights("unigradicon", str(path)).size == size

@@ -325,3 +325,31 @@ def test_modules_compose_as_in_the_paper():
     assert torch.allclose(second.seen[0][0, 0, :10], ramp[0, 0, 1:], atol=1e-6)
     point = torch.full((1, 3, 1, 1, 1), 0.5)
     assert torch.allclose(phi(point).flatten(), torch.tensor([0.6, 0.5, 0.3]))
+
+
+def test_weights_made_for_one_size_see_every_pair_at_that_size(compact):
+    sized = GradICON(width=4, size=(66, 68, 70)).eval()
+    sized.load_state_dict(compact.state_dict())
+    image = pair((99, 85, 105))
+    small = F.adaptive_avg_pool3d(image, (66, 68, 70))
+    with torch.no_grad():
+        found = sized(image)
+        seen = compact(small)
+    assert found.shape[2:] == image.shape[2:]
+    # At the eight corners both grids have a voxel: the same displacement in unit cubes.
+    last, last_small = (torch.tensor(x.shape[2:]).view(1, 3, 1, 1, 1) - 1 for x in (found, seen))
+    corners = [(i, j, k) for i in (0, -1) for j in (0, -1) for k in (0, -1)]
+    for i, j, k in corners:
+        torch.testing.assert_close(
+            (found / last)[:, :, i, j, k],
+            (seen / last_small)[:, :, i, j, k],
+            atol=1e-5,
+            rtol=1e-4,
+        )
+
+
+def test_a_pair_of_the_weights_own_size_is_seen_as_it_is(compact):
+    sized = GradICON(width=4, size=SHAPE).eval()
+    sized.load_state_dict(compact.state_dict())
+    with torch.no_grad():
+        assert torch.equal(sized(pair()), compact(pair()))

@@ -78,6 +78,8 @@ class GradICON(nn.Module):
     ) -> None:
         super().__init__()
         self.size = None if size is None else tuple(size)
+        if self.size is not None:
+            _check_size(self.size)
         if precision not in ("float32", "bfloat16"):
             raise UserError(f"precision {precision!r} is not known; use float32 or bfloat16")
 
@@ -106,14 +108,18 @@ class GradICON(nn.Module):
                 "a GradICON network takes one moving and one fixed image of one size, not "
                 f"{tuple(moving.shape)} and {tuple(fixed.shape)}"
             )
-        if min(fixed.shape[2:]) < SMALLEST:
-            raise UserError(
-                f"a GradICON network needs at least {SMALLEST} voxels along each axis, not "
-                f"{'x'.join(map(str, fixed.shape[2:]))}: resize the images, as the bundle does"
-            )
+        _check_size(fixed.shape[2:])
         if self.size is not None and self.size != tuple(fixed.shape[2:]):
             moving, fixed = (F.adaptive_avg_pool3d(image, self.size) for image in (moving, fixed))
         return _two_step(self.netPhi, self.netPsi, moving, fixed)
+
+
+def _check_size(shape: Sequence[int]) -> None:
+    if min(shape) < SMALLEST:
+        raise UserError(
+            f"a GradICON network needs at least {SMALLEST} voxels along each axis, not "
+            f"{'x'.join(map(str, shape))}: resize the images, as the bundle does"
+        )
 
 
 def _two_step(net_phi: nn.Module, net_psi: nn.Module, moving: Tensor, fixed: Tensor) -> Map:
