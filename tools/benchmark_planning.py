@@ -1,10 +1,11 @@
-"""Measures planning: headers a second, decoding of large volumes, random inputs, memory of runs.
+"""Measures planning: headers a second, decoding of large volumes, random inputs.
 
     python tools/benchmark_planning.py headers            4000 small files with real headers
     python tools/benchmark_planning.py volumes            50, 100 and 200 volumes of 160x192x224
     python tools/benchmark_planning.py fuzz               10,000 random inputs
-    python tools/benchmark_planning.py memory             zoo/planning/memory.json for mcbo
-    python tools/benchmark_planning.py choices FOLDER     what is planned for the volumes in FOLDER
+    python tools/benchmark_planning.py plans FOLDER       what is planned for the datasets in FOLDER
+
+Whether the plans are good, tools/benchmark_choices.py measures; memory tools/benchmark_memory.py.
 
 Files are made in a temporary folder and removed again.
 """
@@ -75,15 +76,22 @@ def headers(count: int = 4000) -> None:
 
 
 def volumes_of(count: int) -> None:
-    """Check `count` volumes of 160x192x224 whole; time and peak memory of all processes."""
+    """Check `count` volumes of 160x192x224 whole; time, and peak memory of the largest process."""
     with tempfile.TemporaryDirectory() as folder:
         write_many(Path(folder) / "d", count, (160, 192, 224))
         words = [sys.executable, "-m", "zoo", "check", str(Path(folder) / "d"), "--verify"]
-        began = time.perf_counter()
+        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
         seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"{count} volumes: {seconds:.1f} s, largest process {peak:.0f} MiB: {done.stdout[-90:]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = sum(getattr(after, t) - getattr(before, t) for t in ("ru_utime", "ru_stime"))
+    peak = after.ru_maxrss / 1024
+    told = done.stdout.strip().splitlines()[-1]
+    print(
+        f"{count} volumes: {seconds:.1f} s, {cpu:.1f} s of processors, largest process "
+        f"{peak:.0f} MiB: {told}",
+        flush=True,
+    )
 
 
 def fuzz(count: int = 10_000) -> None:
@@ -95,54 +103,13 @@ def fuzz(count: int = 10_000) -> None:
     print(f"{count} inputs, {time.perf_counter() - began:.0f} s: {done.stdout.splitlines()[-1]}")
 
 
-def memory(sides: tuple[int, ...] = (96, 128, 168)) -> None:
-    """Measure the peak memory of mcbo at three sizes and write the line through them."""
-    import torch
-
-    from zoo.io.volume import write_volume
-    from zoo.workflow.phantom import make_pair
-
-    points = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for side in sides:
-            pair = make_pair(
-                1, shape=(side,) * 3, spacing=(256 / side,) * 3, contrasts=("ct", "ct")
-            )
-            write_volume(folder / "f.nii.gz", pair.fixed, pair.fixed_grid, torch.int16)
-            write_volume(folder / "m.nii.gz", pair.moving, pair.moving_grid, torch.int16)
-            words = ["-m", "zoo", "register", str(folder / "f.nii.gz"), str(folder / "m.nii.gz")]
-            words += ["--out", str(folder / "out"), "--model", "mcbo", "--device", "cpu"]
-            subprocess.run([sys.executable, *words], cwd=ROOT, check=True, capture_output=True)
-            result = json.loads((folder / "out" / "result.json").read_text())
-            points.append((side**3, result["peak_memory_mib"]))
-            print(f"{side}^3 voxels: {points[-1][1]} MiB")
-    record("mcbo", points)
-
-
-def record(model: str, points: list[tuple[int, int]]) -> None:
-    """Write the steepest line that lies on or above every measured point into memory.json."""
-    slope, base = np.polyfit([v / 1e6 for v, _ in points], [m for _, m in points], 1)
-    base += max(0.0, max(m - (base + slope * v / 1e6) for v, m in points))
-    path = ROOT / "zoo" / "planning" / "memory.json"
-    known = json.loads(path.read_text())
-    known[model] = {
-        "base_mib": round(float(base), 1),
-        "mib_per_megavoxel": round(float(slope), 1),
-        "smallest": min(v for v, _ in points),
-        "largest": max(v for v, _ in points),
-        "measured": f"whole `regzoo register` on a CPU: {dict(points)} (voxels: MiB)",
-    }
-    path.write_text(json.dumps(known, indent=2) + "\n")
-
-
-def choices(folder: Path) -> None:
+def plans(folder: Path) -> None:
     """Say for every pair of a folder with dataset.json files below it what is planned, and why."""
+    from zoo.planning.facts import Wishes
     from zoo.planning.fingerprint import take_fingerprint
     from zoo.planning.plan import explain, make_plan
     from zoo.planning.presets import models
     from zoo.planning.reading import read_dataset
-    from zoo.planning.rules import Wishes
 
     for path in sorted(folder.rglob("dataset.json")):
         document = take_fingerprint(read_dataset(path)).document
@@ -153,16 +120,17 @@ def choices(folder: Path) -> None:
 def main() -> None:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["headers", "volumes", "fuzz", "memory", "choices"])
+    parser.add_argument("what", choices=["headers", "volumes", "fuzz", "plans"])
     parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--counts", default="50,100,200", help="of volumes")
     given = parser.parse_args()
     if given.what == "volumes":
-        for count in (50, 100, 200):
-            volumes_of(count)
-    elif given.what == "choices":
-        choices(given.folder)
+        for count in given.counts.split(","):
+            volumes_of(int(count))
+    elif given.what == "plans":
+        plans(given.folder)
     else:
-        {"headers": headers, "fuzz": fuzz, "memory": memory}[given.what]()
+        {"headers": headers, "fuzz": fuzz}[given.what]()
 
 
 if __name__ == "__main__":

@@ -208,6 +208,24 @@ def test_register_plans_the_pair_says_why_and_keeps_the_plan(data, tmp_path, cap
     assert one["figures"] == two["figures"]
 
 
+def test_register_stops_and_asks_if_it_may_not_guess(data, tmp_path, capsys):
+    images = [data / "imagesTr" / f"Ph_0001_000{k}.nii.gz" for k in (0, 1)]
+    words = ["--out", tmp_path / "out", "--accept-guess=false"]
+    assert run("register", *images, *words) == 2
+    assert "--anatomy brain" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_register_leaves_the_settings_that_a_user_names_and_weighs_them(data, weights, tmp_path):
+    images = [data / "imagesTr" / f"Ph_0001_000{k}.nii.gz" for k in (0, 1)]
+    words = ["--out", tmp_path, "--model", "unigradicon", "--report=false", "--device", "cpu"]
+    words += ["--weights", weights / "unigradicon.safetensors", "--set", "size=[65, 65, 65]"]
+    assert run("register", *images, *words, "--refine", "1") == 0
+    settings = json.loads((tmp_path / "result.json").read_text())["settings"]
+    assert settings["refine"] == 1
+    assert settings["crop"] is False
+
+
 def test_register_takes_the_model_that_was_trained_on_such_pairs(data, weights, tmp_path, capsys):
     images = [data / "imagesTr" / f"Ph_0001_000{k}.nii.gz" for k in (0, 1)]
     words = ["--out", tmp_path, "--model", "unireg", "--anatomy", "chest", "--pairing", "inter"]

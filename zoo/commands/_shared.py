@@ -37,19 +37,21 @@ def output_grid(transform: Transform, path: str, fixed: str | None) -> Grid:
     return grid
 
 
-def models_here() -> tuple[str, ...]:
-    """Return the models that can run on this computer: with weights here, or with none at all."""
+def models_here() -> dict[str, int]:
+    """Return the models that can run on this computer and the width of their weights.
+
+    A model without weights of its own has the width 0, and so have weights that do not tell it.
+    """
     from zoo.hub.catalogue import load_catalogue
     from zoo.hub.weights import find_weights
 
-    def runs(name: str) -> bool:
+    found = {}
+    for name, model in load_catalogue().items():
         try:
-            find_weights(name)
+            found[name] = (find_weights(name).width or 0) if model.variants else 0
         except UserError:
-            return False
-        return True
-
-    return tuple(name for name, m in load_catalogue().items() if not m.variants or runs(name))
+            continue
+    return found
 
 
 @contextmanager

@@ -54,11 +54,11 @@ def plan(
     from zoo.errors import UserError
     from zoo.io.atomic import write_json
     from zoo.planning.documents import read_object
+    from zoo.planning.facts import Wishes
     from zoo.planning.fingerprint import read_fingerprint, take_fingerprint
     from zoo.planning.memory import parse_memory
     from zoo.planning.plan import difference, make_plan, override, read_plan
     from zoo.planning.plan import explain as explained
-    from zoo.planning.rules import Wishes
     from zoo.workflow.bundle import bundle_folder, config_keys, parse_settings
 
     if diff:
@@ -74,6 +74,7 @@ def plan(
     if Path(source).is_file() and source.endswith(".json"):
         keys = set(read_object(source))
     settings = parse_settings(set_ or [], ["affine"])
+    here = models_here()
     wishes = Wishes(
         anatomy=anatomy,
         modality=modality or {},
@@ -82,10 +83,11 @@ def plan(
         memory_mib=parse_memory(memory) if memory else None,
         accept_guess=accept_guess,
         settings=settings,
-        available=models_here(),
+        available=tuple(here),
+        widths=here,
     )
     if "plan" in keys:
-        if wishes != Wishes(settings=settings, available=wishes.available):
+        if wishes != Wishes(settings=settings, available=tuple(here), widths=here):
             raise UserError(f"{source} is a plan: change it with --set, or plan the dataset again")
         made = read_plan(source)
     elif "channels" in keys:

@@ -9,7 +9,7 @@ from zoo.errors import UserError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from zoo.planning.rules import Wishes
+    from zoo.planning.facts import Wishes
 
 
 def register(
@@ -29,6 +29,7 @@ def register(
     pairing: Literal["inter", "intra"] | None = None,
     plan: str | None = None,
     memory: str | None = None,
+    accept_guess: bool = True,
     affine: Literal["auto", "none", "com", "rigid", "affine"] | None = None,
     fixed_labels: str | None = None,
     moving_labels: str | None = None,
@@ -75,6 +76,8 @@ def register(
         pairing: inter (two patients) or intra (one patient).
         plan: a plan that was made before, instead of a new one.
         memory: the most memory the run may take, such as 8GB.
+        accept_guess: go on with the model that suits any pair where something is not known;
+            --accept-guess=false stops and says what to add.
         affine: what comes before the deformation: auto (if needed), none, com, rigid or affine.
         fixed_labels: label map on the fixed image, for Dice.
         moving_labels: label map on the moving image; warped as well.
@@ -102,10 +105,18 @@ def register(
             raise UserError("nothing is planned for --bundle; give its settings with --set")
         folder, configs = bundle_folder(bundle), []
     else:
-        said = {"anatomy": anatomy, "modality": modality, "pairing": pairing, "memory": memory}
+        said: dict[str, Any] = {
+            "anatomy": anatomy,
+            "modality": modality,
+            "pairing": pairing,
+            "memory": memory,
+        }
+        said |= {"accept_guess": accept_guess, "weights": weights}
+        flags = {"refine": refine, "refine_mode": refine_mode, "precision": precision}
+        flags = {name: value for name, value in flags.items() if value is not None}
         points = {"fixed_points": fixed_points, "moving_points": moving_points}
         points["points_space"] = points_space or "ras"
-        planned = _plan(fixed, moving, model, plan, said, settings, points)
+        planned = _plan(fixed, moving, model, plan, said, flags | settings, points)
         folder = bundle_folder(planned["plan"]["model"])
         configs = [_written(planned, out)]
     files = {
@@ -152,7 +163,8 @@ def _plan(
     from zoo.planning.plan import for_a_pair, make_plan, read_plan
 
     if plan is not None:
-        if model != "auto" or any(said.values()):
+        known = ("anatomy", "modality", "pairing", "memory")
+        if model != "auto" or any(said[name] for name in known):
             raise UserError("--plan says all of it already; leave the other flags out")
         planned = for_a_pair(read_plan(plan))
     else:
@@ -174,23 +186,28 @@ def _known(
 ) -> tuple[dict[str, Any], Wishes]:
     """Return the fingerprint of a pair, and what was said of it."""
     from zoo.commands._shared import models_here
+    from zoo.hub.weights import find_weights
+    from zoo.planning.facts import NEEDS_NO_WEIGHTS, Wishes
     from zoo.planning.fingerprint import pair_fingerprint
     from zoo.planning.memory import parse_memory
-    from zoo.planning.rules import NEEDS_NO_WEIGHTS, Wishes
     from zoo.workflow.pairs import pair_files
 
     files = pair_files(fixed, moving)
-    alone = (NEEDS_NO_WEIGHTS,)
+    alone = {NEEDS_NO_WEIGHTS: 0}
     here = alone if len(files.moving) > 1 or model in alone else models_here()
+    widths = here
+    if said["weights"] and model not in ("auto", *alone):
+        widths = here | {model: find_weights(model, said["weights"]).width or 0}
     wishes = Wishes(
         anatomy=said["anatomy"],
         modality=said["modality"] or {},
         pairing=said["pairing"],
         model=None if model == "auto" else model,
         memory_mib=parse_memory(said["memory"]) if said["memory"] else None,
-        accept_guess=True,
+        accept_guess=said["accept_guess"],
         settings=settings,
-        available=here,
+        available=tuple(here),
+        widths=widths,
     )
     aligned = here != alone or model != "auto"
     return pair_fingerprint(files.fixed, files.moving[0], aligned=aligned, **points), wishes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -13,20 +13,27 @@ from typing import Any
 from zoo.errors import UserError
 
 _UNITS = {"": 1 / (1 << 20), "K": 1 / (1 << 10), "M": 1.0, "G": 1024.0, "T": 1024.0**2}
+IMAGES = "images"
+"""The case that tells what images take by themselves: reading, warping and writing them."""
 
 
 @dataclass(frozen=True)
 class MemoryModel:
     """Peak resident memory in MiB: `base_mib` + `mib_per_megavoxel` * voxels / 10^6.
 
-    Measured between `smallest` and `largest` voxels of the working grid; beyond it is a guess.
+    `points` are what was measured, MiB by voxels; beyond the largest the line is a guess.
     """
 
     base_mib: float
     mib_per_megavoxel: float
-    smallest: int
-    largest: int
-    measured: str
+    points: Mapping[str, int]
+    residuals_mib: tuple[float, ...] = ()
+    foretold: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def largest(self) -> int:
+        """The most voxels that were measured."""
+        return max(map(int, self.points))
 
     def peak_mib(self, voxels: float) -> float:
         """Return the peak of a run on so many voxels, MiB."""
@@ -39,15 +46,32 @@ class MemoryModel:
 
 @cache
 def memory_models() -> Mapping[str, MemoryModel]:
-    """The measured models, by `model` or `model:setting=value`."""
+    """What was measured, by the names that `memory_case` gives."""
     text = files("zoo.planning").joinpath("memory.json").read_text(encoding="utf-8")
-    return {key: MemoryModel(**entry) for key, entry in json.loads(text).items()}
+    return {name: MemoryModel(**entry) for name, entry in json.loads(text)["models"].items()}
 
 
-def find_memory_model(model: str, settings: Mapping[str, Any]) -> MemoryModel | None:
-    """Return what was measured for a model with one of its settings, or in general."""
-    keys = [f"{model}:{name}={value}" for name, value in settings.items()]
-    return next((memory_models()[k] for k in [*keys, model] if k in memory_models()), None)
+def memory_case(model: str, settings: Mapping[str, Any], width: int | None = None) -> str:
+    """Return the name of what a model with these settings was measured as.
+
+    A network's weights of unknown width count as the published ones, width 16.
+    """
+    if model == "mcbo":
+        return f"mcbo mode={settings['mode']}"
+    refine = settings.get("refine_mode", "field") if settings.get("refine") else "off"
+    if model == "unireg":
+        return f"unireg refine={refine}"
+    precision = settings.get("precision", "float32")
+    return f"gradicon width={width or 16} refine={refine} precision={precision}"
+
+
+def find_memory_model(case: str) -> MemoryModel:
+    """Return what was measured of a case; one that was not is refused."""
+    if case not in memory_models():
+        raise UserError(
+            f"the memory of {case} was not measured; leave --memory out, or take another --model"
+        )
+    return memory_models()[case]
 
 
 def parse_memory(text: str) -> float:

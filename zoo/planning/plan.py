@@ -12,17 +12,8 @@ from zoo import __version__
 from zoo.errors import UserError
 from zoo.io.files import AnyPath
 from zoo.planning.documents import read_object
-from zoo.planning.rules import (
-    Choice,
-    Facts,
-    Wishes,
-    ask,
-    cautions,
-    choose_model,
-    gather,
-    preset_of,
-    settings,
-)
+from zoo.planning.facts import Choice, Facts, Wishes, gather
+from zoo.planning.rules import ask, cautions, choose_model, preset_of, settings
 
 Plan = dict[str, Any]
 SCHEMA = 1

@@ -2,105 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Iterator
 
 from zoo.errors import UserError
 from zoo.planning import anatomy as anatomies
 from zoo.planning import modality as modalities
 from zoo.planning.alignment import TRUSTED
-from zoo.planning.memory import find_memory_model
+from zoo.planning.budget import within_memory
+from zoo.planning.facts import NEEDS_NO_WEIGHTS, Choice, Facts, Wishes
 from zoo.planning.modality import HOUNSFIELD
 from zoo.planning.presets import Preset, find_preset, modality_pair, model_settings, models
 
 GRADICON = ("unigradicon", "multigradicon")
-NEEDS_NO_WEIGHTS = "mcbo"
 
 FAR_MM = 10.0
 LITTLE_OVERLAP = 0.7
 TWO_CONTRASTS = 0.75
 MCBO_REACH_VOXELS = 24
-MCBO_MOST_VOXELS = 320**3
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What a user says. `modality` is by slot; `available` are the models that can run here.
-
-    `settings` are values of the bundle that the user sets, whatever the rules would choose.
-    """
-
-    anatomy: str | None = None
-    modality: Mapping[str, str] = field(default_factory=dict)
-    pairing: str | None = None
-    model: str | None = None
-    memory_mib: float | None = None
-    accept_guess: bool = False
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    available: tuple[str, ...] = (NEEDS_NO_WEIGHTS,)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A value, the rule that chose it, and why, in words."""
-
-    value: Any
-    rule: str
-    because: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the choice as plain data."""
-        return asdict(self)
-
-
-@dataclass
-class Facts:
-    """What the rules go by: the fingerprint, boiled down, with the user's word above it."""
-
-    fingerprint: Mapping[str, Any]
-    anatomy: dict[str, Any]
-    pairing: dict[str, Any]
-    slots: tuple[str, str]
-    fixed: dict[str, Any]
-    moving: dict[str, Any]
-
-    @property
-    def alignment(self) -> Mapping[str, Any]:
-        """The figures of how the pairs lie."""
-        found: Mapping[str, Any] = self.fingerprint.get("alignment", {})
-        return found
-
-    def channel(self, side: int) -> Mapping[str, Any]:
-        """What is known of the fixed (0) or moving (1) images."""
-        found: Mapping[str, Any] = self.fingerprint["channels"].get(self.slots[side], {})
-        return found
-
-
-def gather(fingerprint: Mapping[str, Any], wishes: Wishes) -> Facts:
-    """Bring what is declared and what was seen together; a user's word comes first."""
-    counts = fingerprint["pairs"]["slots"]
-    if not counts:
-        raise UserError("the dataset has no pairs to plan for; list them under registration_val")
-    usual = max(counts, key=lambda key: counts[key])
-    fixed, _, moving = usual.partition("-")
-    unknown = set(wishes.modality) - set(fingerprint["channels"])
-    if unknown:
-        slots = ", ".join(fingerprint["channels"])
-        raise UserError(f"--modality.{min(unknown)}: there is no such slot; there are {slots}")
-    beliefs = {slot: dict(c["modality"]) for slot, c in fingerprint["channels"].items()}
-    for slot, word in wishes.modality.items():
-        beliefs[slot] |= _said(modalities.checked(word, f"--modality.{slot}"), word)
-    anatomy, pairing = dict(fingerprint["anatomy"]), dict(fingerprint["pairing"])
-    if wishes.anatomy is not None:
-        anatomy |= _said(anatomies.checked(wishes.anatomy), wishes.anatomy)
-    if wishes.pairing is not None:
-        pairing |= _said(wishes.pairing, wishes.pairing)
-    return Facts(fingerprint, anatomy, pairing, (fixed, moving), beliefs[fixed], beliefs[moving])
-
-
-def _said(value: str, word: str) -> dict[str, Any]:
-    return {"value": value, "source": "user", "confidence": "declared", "declared": word}
 
 
 def preset_of(facts: Facts) -> Preset:
@@ -188,7 +106,7 @@ def settings(facts: Facts, preset: Preset, model: str, wishes: Wishes) -> dict[s
                 out[name] = intensity(facts, side)
     if model == "unireg":
         out |= _conditions(facts, preset)
-    return out | _within_memory(facts, model, wishes, out)
+    return out | within_memory(facts, model, wishes, out)
 
 
 def intensity(facts: Facts, side: int) -> Choice:
@@ -265,41 +183,6 @@ def _conditions(facts: Facts, preset: Preset) -> dict[str, Choice]:
         "region": Choice(region, "unireg.condition", because),
         "type": Choice(kind, "unireg.condition", because),
     }
-
-
-def mcbo_voxels(facts: Facts) -> float:
-    """Return the most voxels of MCBO's working grid: the fixed field of view at its finest step."""
-    channel = facts.channel(0)
-    if "field_mm" not in channel:
-        return 0.0
-    x, y, z = channel["field_mm"]["p100"]
-    finest = min(channel["spacing_mm"]["p0"])
-    return min(x * y * z / finest**3, float(MCBO_MOST_VOXELS))
-
-
-def _within_memory(
-    facts: Facts, model: str, wishes: Wishes, chosen: Mapping[str, Choice]
-) -> dict[str, Choice]:
-    """Change what has to change for a run to fit into the memory that the user allows."""
-    if wishes.memory_mib is None:
-        return {}
-    found = find_memory_model(model, {name: c.value for name, c in chosen.items()})
-    if found is None:
-        raise UserError(f"the memory of {model} was not measured; leave --memory out, or use mcbo")
-    size = chosen["size"].value if "size" in chosen else None
-    voxels = float(size[0] * size[1] * size[2]) if size else mcbo_voxels(facts)
-    need = found.peak_mib(voxels)
-    if need <= wishes.memory_mib:
-        return {}
-    told = f"{need:.0f} MiB would be needed, {wishes.memory_mib:.0f} MiB are allowed"
-    if voxels > found.largest:
-        told += f" (measured up to {found.largest / 1e6:.2g} million voxels, a line beyond)"
-    room = found.most_voxels(wishes.memory_mib)
-    if model == "mcbo" and room > 40**3:
-        finest = min(facts.channel(0)["spacing_mm"]["p0"])
-        spacing = round(finest * (voxels / room) ** (1 / 3) + 0.005, 2)
-        return {"spacing": Choice(spacing, "memory.spacing", f"{told}: a coarser grid, in mm")}
-    raise UserError(f"{model}: {told} ({found.measured}); allow more, or use another --model")
 
 
 def cautions(facts: Facts, preset: Preset, model: str) -> Iterator[str]:

@@ -1,0 +1,164 @@
+"""Planning on datasets made of real volumes: skipped unless REGZOO_DATA names a folder of them.
+
+    REGZOO_DATA=FOLDER pytest tests/planning/test_real_data.py
+
+FOLDER holds the volumes that tools/benchmark.py measures on. Nothing of them is kept.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from planning_data import write_document
+from safetensors.torch import save_file
+
+from zoo.networks import GradICON, UniReg
+from zoo.planning.facts import Wishes
+from zoo.planning.fingerprint import take_fingerprint
+from zoo.planning.plan import make_plan
+from zoo.planning.reading import read_dataset
+from zoo.workflow.bundle import bundle_folder
+
+DATA = Path(os.environ.get("REGZOO_DATA", "/nowhere"))
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="REGZOO_DATA names no folder")
+ALL = ("mcbo", "unigradicon", "multigradicon", "unireg")
+
+DATASETS = {
+    "brains": {
+        "pairs": [
+            ("brain_malf_oasis/1000_t1", "brain_malf_oasis/1001_t1"),
+            ("brain_malf_oasis/1000_t1", "brain_malf_oasis/1003_t1"),
+        ],
+        "said": {"modality": {"0": "T1", "1": "T1"}, "anatomy": "brain", "pairing": "inter"},
+        "found": (None, "brain/mr-mr/any", "unigradicon"),
+    },
+    "contrasts": {
+        "pairs": [("brain_mm_tcga/t1", "synthetic/tcga_t2_moving")],
+        "said": {"modality": {"0": "T1", "1": "T2"}, "anatomy": "brain", "pairing": "intra"},
+        "found": (None, "brain/mr-mr'/any", "multigradicon"),
+    },
+    "abdomen": {
+        "pairs": [("abdomen_ct_totalseg/ct", "synthetic/abdomen_ct_moving")],
+        "said": {"modality": {"0": "CT", "1": "CT"}, "anatomy": "abdomen", "pairing": "inter"},
+        "found": ("ct", "abdomen/ct-ct/inter", "unireg"),
+    },
+    "thorax": {
+        "pairs": [
+            ("thorax_ct_totalseg_aorta/ct", "synthetic/aorta_ct_moving"),
+            ("thorax_ct_totalseg_aorta/ct", "thorax_ct_ibsi/pat1_ct"),
+        ],
+        "said": {"modality": {"0": "CT", "1": "CT"}, "anatomy": "chest", "pairing": "intra"},
+        "found": ("ct", "lung/ct-ct/intra", "unigradicon"),
+    },
+    "prostate": {
+        "pairs": [("prostate_mr_picai/adc", "prostate_mr_picai/hbv")],
+        "said": {"modality": {"0": "ADC", "1": "HBV"}, "anatomy": "prostate", "pairing": "intra"},
+        "found": (None, "any/any/any", "mcbo"),
+    },
+    "ultrasound": {
+        "pairs": [(f"prostate_mrus_demo/00{k}_us", f"prostate_mrus_demo/00{k}_mr") for k in "012"],
+        "said": {"modality": {"0": "US", "1": "MR"}, "anatomy": "prostate", "pairing": "intra"},
+        "found": (None, "any/mr-us/any", "mcbo"),
+    },
+    "templates": {
+        "pairs": [
+            ("brain_templates_2mm/avg152T1", f"brain_templates_2mm/{name}")
+            for name in ("avg152T2", "avg152PD", "single_subj_T1")
+        ],
+        "said": {"modality": {"0": "T1", "1": "MR"}, "anatomy": "brain"},
+        "found": (None, None, None),
+    },
+    "native": {
+        "pairs": [
+            ("brain_native_mr/rniftyreg_epi_t2", "brain_native_mr/rniftyreg_flash_t1"),
+        ],
+        "said": {"modality": {"0": "T2", "1": "T1"}, "anatomy": "brain", "pairing": "intra"},
+        "found": (None, "brain/mr-mr'/any", "multigradicon"),
+    },
+}
+
+
+def make_dataset(folder, name, **said):
+    """Copy the volumes of a dataset, each once, under Learn2Reg's names and list their pairs."""
+    (folder / "imagesTr").mkdir(parents=True)
+    pairs, names = [], {}
+    for case, pair in enumerate(DATASETS[name]["pairs"]):
+        for slot, source in enumerate(pair):
+            if source not in names:
+                names[source] = f"./imagesTr/Real_{case:04d}_{slot:04d}.nii.gz"
+                shutil.copyfile(DATA / f"{source}.nii.gz", folder / names[source])
+        pairs.append({"fixed": names[pair[0]], "moving": names[pair[1]]})
+    write_document(folder, {"name": "Real", "registration_val": pairs, **said})
+    return read_dataset(folder)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_hounsfield_units_are_found_in_every_ct_and_claimed_for_nothing_else(name, tmp_path):
+    found = take_fingerprint(make_dataset(tmp_path / "d", name)).document
+    expected = DATASETS[name]["found"][0]
+    for channel in found["channels"].values():
+        belief = channel["modality"]
+        assert belief["value"] == expected
+        assert belief["confidence"] == ("certain" if expected else "unknown")
+        assert channel["intensity"]["hounsfield"] == (channel["count"] if expected else 0)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_what_is_declared_and_true_is_no_conflict_and_gives_the_preset_of_the_table(name, tmp_path):
+    given = DATASETS[name]
+    found = take_fingerprint(make_dataset(tmp_path / "d", name, **given["said"])).document
+    assert not any(c["modality"].get("conflict") for c in found["channels"].values())
+    assert not [p for p in found["problems"] if p["level"] == "error"]
+    plan = make_plan(found, Wishes(available=ALL))
+    if given["found"][1] is not None:
+        assert (plan["plan"]["preset"], plan["plan"]["model"]) == given["found"][1:]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("brains", "CT"), ("prostate", "CBCT"), ("abdomen", "MR"), ("thorax", "US")]
+)
+def test_a_wrong_declaration_is_reported_wherever_it_is(name, wrong, tmp_path):
+    said = DATASETS[name]["said"] | {"modality": {"0": wrong, "1": wrong}}
+    found = take_fingerprint(make_dataset(tmp_path / "d", name, **said)).document
+    assert all(c["modality"]["conflict"] for c in found["channels"].values())
+    plan = make_plan(found, Wishes(available=ALL, model="mcbo"))
+    told = [text for text in plan["plan"]["cautions"] if "declared" in text]
+    assert len(told) == 2
+
+
+NETWORKS = {
+    "unigradicon": (lambda: GradICON(width=2), [65, 65, 65]),
+    "multigradicon": (lambda: GradICON(width=2), [65, 65, 65]),
+    "unireg": (UniReg, [40, 32, 48]),
+}
+
+
+@pytest.mark.parametrize("model", ALL)
+def test_the_plan_of_a_real_dataset_runs_by_monai_bundle_run(model, tmp_path):
+    make_dataset(tmp_path / "d", "abdomen", **DATASETS["abdomen"]["said"])
+    words = ["plan", str(tmp_path / "d"), "--model", model, "--set", "report=false"]
+    if model == "mcbo":
+        words += ["--set", "spacing=5.0"]
+    else:
+        make, size = NETWORKS[model]
+        torch.manual_seed(0)
+        save_file(make().state_dict(), tmp_path / "w.safetensors")
+        words += ["--set", f"size={size}", "--set", f"weights={tmp_path / 'w.safetensors'}"]
+        words += ["--set", "refine=2"]
+    plan = tmp_path / "plan.json"
+    command = [sys.executable, "-m", "zoo", *words, "-o", str(plan)]
+    subprocess.run(command, check=True, capture_output=True)
+    configs = [str(bundle_folder(model) / "configs" / "inference.json"), str(plan)]
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(configs)]
+    command += ["--output_dir", str(tmp_path / "out"), "--device", "cpu"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["model"] == model
+    assert result["plan"]["preset"] == "abdomen/ct-ct/inter"
+    assert (tmp_path / "out" / "transform.nii.gz").is_file()

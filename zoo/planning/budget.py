@@ -1,0 +1,124 @@
+"""Making a run fit into the memory that a user allows, one named step after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from zoo.errors import UserError
+from zoo.planning.facts import Choice, Facts, Wishes
+from zoo.planning.memory import IMAGES, find_memory_model, memory_case
+
+MCBO_MOST_VOXELS = 320**3
+MCBO_FEWEST_VOXELS = 40**3
+
+
+@dataclass(frozen=True)
+class Step:
+    """A setting that makes a run smaller, and what it means."""
+
+    name: str
+    value: Any
+    meaning: str
+
+
+_GRADICON = (
+    Step("precision", "bfloat16", "half precision"),
+    Step("refine_mode", "field", "the field is refined, not the weights"),
+    Step("refine", 0, "no refinement"),
+)
+STEPS: Mapping[str, tuple[Step, ...]] = {
+    "mcbo": (),
+    "unigradicon": _GRADICON,
+    "multigradicon": _GRADICON,
+    "unireg": (Step("refine", 0, "no refinement"),),
+}
+"""What makes a run of a model smaller, the mildest first; MCBO takes a coarser grid instead."""
+
+
+def within_memory(
+    facts: Facts, model: str, wishes: Wishes, chosen: Mapping[str, Choice]
+) -> dict[str, Choice]:
+    """Change what has to change for a run to fit, and say what each change gives.
+
+    As many of the steps are taken, in their order, as are needed, and those among them that turn
+    out to be in vain are left out. What the user sets stays as it is. Where all of that is not
+    enough, the plan is refused with the numbers.
+    """
+    budget = wishes.memory_mib
+    if budget is None:
+        return {}
+    _check_images(facts, budget)
+    settings = {name: choice.value for name, choice in chosen.items()} | dict(wishes.settings)
+    voxels, width = working_voxels(facts, model, settings), wishes.widths.get(model)
+
+    def need(steps: Sequence[Step]) -> float:
+        case = memory_case(model, settings | {s.name: s.value for s in steps}, width)
+        return find_memory_model(case).peak_mib(voxels)
+
+    ladder = [step for step in STEPS[model] if step.name not in wishes.settings]
+    taken = next((ladder[:n] for n in range(len(ladder) + 1) if need(ladder[:n]) <= budget), None)
+    if taken is None:
+        line = find_memory_model(
+            memory_case(model, settings | {s.name: s.value for s in ladder}, width)
+        )
+        told = f"{need(ladder):.0f} MiB would be needed, {budget:.0f} MiB are allowed"
+        if voxels > line.largest:
+            told += f" (measured up to {line.largest / 1e6:.2g} million voxels, a line beyond)"
+        if model == "mcbo" and "spacing" not in wishes.settings:
+            return _coarser(facts, model, voxels, line.most_voxels(budget), told)
+        raise UserError(f"{model}: {told}; allow more, or use another --model")
+    for step in list(taken):
+        without = [other for other in taken if other != step]
+        taken = without if need(without) <= budget else taken
+    out = {}
+    for n, step in enumerate(taken):
+        because = (
+            f"{need(taken[:n]):.0f} MiB would be needed, {budget:.0f} MiB are allowed: "
+            f"{step.meaning} ({need(taken[: n + 1]):.0f} MiB)"
+        )
+        out[step.name] = Choice(step.value, f"memory.{step.name}", because)
+    return out
+
+
+def _check_images(facts: Facts, budget: float) -> None:
+    """Refuse images that do not fit by themselves."""
+    voxels = max(int(facts.channel(side).get("largest_voxels", 0)) for side in (0, 1))
+    need = find_memory_model(IMAGES).peak_mib(voxels)
+    if need > budget:
+        raise UserError(
+            f"the images alone need {need:.0f} MiB (up to {voxels / 1e6:.3g} million voxels), "
+            f"{budget:.0f} MiB are allowed; allow more, or crop them"
+        )
+
+
+def _coarser(facts: Facts, model: str, voxels: float, room: float, told: str) -> dict[str, Choice]:
+    """Return the spacing, mm, at which no more than `room` voxels are worked on."""
+    if room < MCBO_FEWEST_VOXELS:
+        raise UserError(f"{model}: {told}; allow more")
+    finest = min(facts.channel(0)["spacing_mm"]["p0"])
+    spacing = round(finest * (voxels / room) ** (1 / 3) + 0.005, 2)
+    return {"spacing": Choice(spacing, "memory.spacing", f"{told}: a coarser grid, in mm")}
+
+
+def working_voxels(facts: Facts, model: str, settings: Mapping[str, Any]) -> float:
+    """Return the most voxels of the grid that a model works on."""
+    if model == "mcbo":
+        return _mcbo_voxels(facts, settings.get("spacing"))
+    if "size" in settings:
+        return float(prod(settings["size"]))
+    from zoo.networks.unireg_tasks import BODY, TASKS
+
+    task = TASKS.get(settings.get("region", ""))
+    return float(prod(task.size if task else BODY))
+
+
+def _mcbo_voxels(facts: Facts, spacing: float | None) -> float:
+    """Return the voxels of the largest fixed field of view in steps of its finest spacing."""
+    channel = facts.channel(0)
+    if "field_mm" not in channel:
+        return 0.0
+    step = spacing or min(channel["spacing_mm"]["p0"])
+    return min(prod(channel["field_mm"]["p100"]) / step**3, float(MCBO_MOST_VOXELS))
