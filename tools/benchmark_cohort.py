@@ -1,7 +1,7 @@
 """Measures `regzoo run`: pairs a minute, memory over the run, and what kills at random leave.
 
     python tools/benchmark_cohort.py speed --pairs 40 --size 48 --workers 1
-    python tools/benchmark_cohort.py kills --pairs 40 --size 48 --kills 10
+    python tools/benchmark_cohort.py kills --pairs 40 --size 48 --set affine=none
 
 The phantoms and runs go to a temporary folder and are removed again, or to --folder and stay.
 """
@@ -31,7 +31,7 @@ from zoo.planning.fingerprint import take_fingerprint
 from zoo.planning.plan import make_plan, override
 from zoo.planning.reading import read_dataset
 from zoo.planning.rules import Wishes
-from zoo.workflow.bundle import bundle_folder, config_keys
+from zoo.workflow.bundle import bundle_folder, config_keys, parse_settings
 from zoo.workflow.phantom import make_pair
 
 KINDS = ("images", "labels", "keypoints")
@@ -221,6 +221,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], help="a setting of the plan")
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -228,7 +229,7 @@ def main() -> None:
         plan = folder / "plan.json"
         if not plan.is_file():
             write_dataset(folder / "data", given.pairs, given.size)
-            write_plan(plan, folder / "data")
+            write_plan(plan, folder / "data", **parse_settings(given.set, ["affine"]))
         if given.part == "speed":
             speed(folder, plan, given.workers)
         else:
