@@ -77,7 +77,7 @@ class GradICON(nn.Module):
         size: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        self.size = None if size is None else tuple(size)
+        self.size = None if size is None else (size[0], size[1], size[2])
         if self.size is not None:
             _check_size(self.size)
         if precision not in ("float32", "bfloat16"):

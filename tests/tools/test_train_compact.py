@@ -1,0 +1,96 @@
+"""Training of compact weights: going on after a stop, and what the folder holds."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+
+import train_compact
+from compact.recipes import RECIPES, Stage
+from compact.training import new_training
+
+from zoo.hub.weights import find_weights, load_weights
+from zoo.networks import GradICON, UniReg
+
+TINY = {
+    "gradicon": replace(
+        RECIPES["multigradicon"],
+        stages=(
+            Stage(3, (33, 33, 33), 1e-3, unets=2, sigma=2),
+            Stage(2, (65, 65, 65), 1e-3, unets=3, sigma=2),
+        ),
+    ),
+    "unireg": replace(
+        RECIPES["unireg"],
+        stages=(
+            Stage(2, (16, 16, 16), 1e-3, tasks=("brain",), conditioned=False),
+            Stage(3, (16, 16, 16), 1e-3, tasks=("liver", "cardiac")),
+        ),
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr("compact.training.CALIBRATION", 2)
+    monkeypatch.setattr("compact.training.VALIDATION", 2)
+
+
+@pytest.mark.parametrize("kind", TINY)
+def test_a_training_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path, kind):
+    whole, first = (new_training(TINY[kind]) for _ in range(2))
+    costs = [cost["loss"] for cost in whole.run()]
+
+    seen = []
+    for cost in first.run():
+        seen.append(cost["loss"])
+        if len(seen) == 2:
+            break
+    torch.save(first.state(), tmp_path / "state.pt")
+    second = new_training(TINY[kind])
+    second.load(torch.load(tmp_path / "state.pt", weights_only=True))
+    seen += [cost["loss"] for cost in second.run()]
+
+    assert seen == pytest.approx(costs, rel=1e-5)
+    for name, value in whole.network.state_dict().items():
+        torch.testing.assert_close(second.network.state_dict()[name], value)
+
+
+@pytest.mark.parametrize(("kind", "model"), [("gradicon", "multigradicon"), ("unireg", "unireg")])
+def test_the_folder_holds_weights_that_the_zoo_loads_a_log_and_a_curve(tmp_path, kind, model):
+    recipe = replace(TINY[kind], stages=TINY[kind].stages[:1])
+    training = new_training(recipe)
+    train_compact.train(training, tmp_path, until=lambda: False)
+    found = find_weights(model, str(tmp_path / "model_compact.safetensors"))
+    network = UniReg() if kind == "unireg" else GradICON(width=4)
+    network.load_state_dict(load_weights(found.path), strict=True)
+    assert found.width == (8 if kind == "unireg" else 4)
+    assert found.size == recipe.stages[-1].size
+    for name, value in training.network.state_dict().items():
+        torch.testing.assert_close(
+            network.state_dict()[name].to(value), value, atol=1e-3, rtol=1e-3
+        )
+    (row,) = csv.DictReader((tmp_path / "log.csv").open())
+    assert float(row["validation_error"]) == pytest.approx(1, abs=0.5)
+    assert (tmp_path / "curve.png").stat().st_size > 1000
+
+
+def test_stopping_when_told_leaves_a_state_to_go_on_from(tmp_path):
+    training = new_training(TINY["unireg"])
+    train_compact.train(training, tmp_path, until=lambda: training.drawn >= 1)
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 1
+
+
+def test_tasks_come_as_often_as_their_sampling_weights_say():
+    training = new_training(RECIPES["unireg"])
+    stage = replace(RECIPES["unireg"].stages[1], size=(16, 16, 16))
+    drawn = [training.draw(seed, stage).region for seed in range(14)]
+    assert drawn.count("cardiac") == 4
+    assert all(drawn.count(name) == 2 for name in ("liver", "head", "abdomen", "chest", "brain"))

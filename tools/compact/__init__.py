@@ -1,0 +1,1 @@
+"""Training of the compact weights: recipes, the two kinds of network, the log."""

@@ -1,0 +1,80 @@
+"""How the compact weights are trained, as data: nothing but what is written here decides it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """So many optimiser steps at a learning rate that falls in a straight line to a tenth.
+
+    `size` is the working grid. For a GradICON network `unets` says how many of its U-Nets train and
+    `sigma` is the window of the local correlation, both in voxels. For UniReg `tasks` names the
+    regions, `size` that of the body's lattice, foot to head first, and `conditioned` whether the
+    flow heads are written by the conditions.
+    """
+
+    steps: int
+    size: tuple[int, int, int]
+    rate: float
+    unets: int = 0
+    sigma: int = 0
+    tasks: tuple[str, ...] = ()
+    conditioned: bool = True
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one model is trained, from `seed` on.
+
+    `contrasts` a subject, of which each image draws its own; with `randomised` so do the images
+    that the loss is taken of. `squared` makes the correlation blind to the sign of the contrast.
+    """
+
+    model: str
+    seed: int
+    stages: tuple[Stage, ...]
+    contrasts: int = 1
+    squared: bool = False
+    randomised: bool = False
+    regularity: float = 1.5
+
+
+def _gradicon(size: int, steps: tuple[int, int, int]) -> tuple[Stage, ...]:
+    """Return the curriculum: coarse U-Nets on half the size, then three U-Nets, then all four."""
+    half, whole = (size // 2,) * 3, (size,) * 3
+    return (
+        Stage(steps[0], half, 2e-4, unets=2, sigma=2),
+        Stage(steps[1], whole, 1e-4, unets=3, sigma=3),
+        Stage(steps[2], whole, 1e-4, unets=4, sigma=3),
+    )
+
+
+_SIZE = 80
+_STEPS = (5000, 1200, 800)
+_REGIONS = ("cardiac", "liver", "head", "abdomen", "chest", "brain")
+_BODY = (56, 64, 64)
+
+
+def _unireg(tasks: tuple[str, ...], steps: tuple[int, int]) -> tuple[Stage, ...]:
+    """Return UniReg's two stages: one head for all pairs on brains, then heads by condition."""
+    return (
+        Stage(steps[0], _BODY, 3e-4, tasks=("brain",), conditioned=False),
+        Stage(steps[1], _BODY, 2e-4, tasks=tasks),
+    )
+
+
+RECIPES: dict[str, Recipe] = {
+    "unigradicon": Recipe("unigradicon", 1, _gradicon(_SIZE, _STEPS)),
+    "multigradicon": Recipe(
+        "multigradicon", 2, _gradicon(_SIZE, _STEPS), 3, squared=True, randomised=True
+    ),
+    "multigradicon-plain": Recipe("multigradicon", 2, _gradicon(_SIZE, _STEPS), 3, squared=True),
+    "unireg": Recipe("unireg", 3, _unireg(_REGIONS, (600, 1800))),
+    **{
+        f"unireg-{task}": Recipe("unireg", 3, _unireg((task,), (600, 1800)))
+        for task in ("abdomen", "brain")
+    },
+}
+"""By name. Those with a suffix are ablations: no loss randomisation; a single task."""

@@ -1,0 +1,263 @@
+"""A network on its way through a recipe: steps, validation, what going on needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compact.recipes import Recipe, Stage
+from zoo.geometry.sampling import identity_index, sample
+from zoo.losses import LNCC, SquaredLNCC, folded_share
+from zoo.networks import GradICON, UniReg
+from zoo.networks.unet import UNet
+from zoo.networks.unireg_tasks import BODY, TASKS
+from zoo.workflow.objectives import GradICONObjective, UniRegObjective
+from zoo.workflow.synthetic import SyntheticPair, draw_pair
+from zoo.workflow.train_unireg import unireg_objective
+
+WIDTH = 4
+FIRST_OF_VALIDATION = 10**9
+CALIBRATION, VALIDATION = 12, 12
+WARM_UP = 50
+
+
+class Training:
+    """What both kinds of network share. `drawn` counts the subjects drawn for training."""
+
+    network: nn.Module
+
+    def __init__(self, recipe: Recipe, device: str = "cpu") -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.device = device
+        self.stage = 0
+        self.step = 0
+        self.drawn = 0
+        self.seconds = 0.0
+        self.random = torch.Generator().manual_seed(recipe.seed)
+        self.optimiser: torch.optim.Optimizer | None = None
+
+    def losses(self, stage: Stage) -> dict[str, Tensor]:
+        """Return the terms of the next subject's loss."""
+        raise NotImplementedError
+
+    def trained(self, stage: Stage) -> list[nn.Parameter]:
+        """Return the weights that a stage trains."""
+        raise NotImplementedError
+
+    def predict(self, pair: SyntheticPair, stage: Stage) -> Tensor:
+        """Return the displacement [1, 3, X, Y, Z] found for a pair in its first contrast."""
+        raise NotImplementedError
+
+    def draw(self, seed: int, stage: Stage) -> SyntheticPair:
+        """Return the pair of a seed on the stage's grid."""
+        raise NotImplementedError
+
+    def enter(self, stage: Stage) -> None:
+        """Prepare the network for a stage that begins."""
+
+    def metadata(self) -> dict[str, str]:
+        """Return what the weights' file says of the network beside the recipe."""
+        raise NotImplementedError
+
+    def run(self) -> Iterator[dict[str, float]]:
+        """Take the steps that remain, yielding what each cost."""
+        while self.stage < len(self.recipe.stages):
+            stage = self.recipe.stages[self.stage]
+            if self.optimiser is None:
+                self.enter(stage)
+                self.optimiser = torch.optim.Adam(self.trained(stage), lr=stage.rate)
+            while self.step < stage.steps:
+                started = time.monotonic()
+                costs = self._take(stage, self.optimiser)
+                self.step += 1
+                self.seconds += time.monotonic() - started
+                yield costs
+            self.stage, self.step, self.optimiser = self.stage + 1, 0, None
+
+    def validate(self) -> dict[str, float]:
+        """Return how well pairs fit that are never trained on.
+
+        "error" is the mean error of the displacement inside the body, as a share of that of no
+        registration; "similarity" one minus the mean local correlation; "folding" a share.
+        """
+        stage = self.recipe.stages[min(self.stage, len(self.recipe.stages) - 1)]
+        before = after = unlike = folding = 0.0
+        for k in range(VALIDATION):
+            pair = self.draw(FIRST_OF_VALIDATION + k, stage)
+            with torch.no_grad():
+                found = self.predict(pair, stage)
+                inside = pair.fixed_labels > 0
+                after += float((found[0] - pair.truth).norm(dim=0)[inside].mean())
+                before += float(pair.truth.norm(dim=0)[inside].mean())
+                warped = sample(pair.moving[None, :1], identity_index(found.shape[2:]) + found)
+                unlike += float(LNCC(2)(warped, pair.fixed[None, :1])) / VALIDATION
+                folding += folded_share(found) / VALIDATION
+        return {"error": after / before, "similarity": unlike, "folding": folding}
+
+    def state(self) -> dict[str, Any]:
+        """Return all that going on needs."""
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": None if self.optimiser is None else self.optimiser.state_dict(),
+            "stage": self.stage,
+            "step": self.step,
+            "drawn": self.drawn,
+            "seconds": self.seconds,
+            "random": self.random.get_state(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go back to what `state` returned."""
+        self.network.load_state_dict(state["network"])
+        self.stage, self.step = state["stage"], state["step"]
+        self.drawn, self.seconds = state["drawn"], state["seconds"]
+        self.random.set_state(state["random"].cpu())
+        if state["optimiser"] is not None:
+            stage = self.recipe.stages[self.stage]
+            self.optimiser = torch.optim.Adam(self.trained(stage), lr=stage.rate)
+            self.optimiser.load_state_dict(state["optimiser"])
+
+    def next_pair(self, stage: Stage) -> SyntheticPair:
+        """Return the next subject; its seed is never used again."""
+        pair = self.draw(self.recipe.seed * 10_000_000 + self.drawn, stage)
+        self.drawn += 1
+        return pair
+
+    def _take(self, stage: Stage, optimiser: torch.optim.Optimizer) -> dict[str, float]:
+        share = min(1.0, (self.step + 1) / WARM_UP) * (1 - 0.9 * self.step / stage.steps)
+        for group in optimiser.param_groups:
+            group["lr"] = stage.rate * share
+        optimiser.zero_grad()
+        losses = self.losses(stage)
+        if not torch.isfinite(losses["loss"]):
+            raise SystemExit(f"the loss is {float(losses['loss'])} at subject {self.drawn - 1}")
+        losses["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(self.trained(stage), 1.0)
+        optimiser.step()
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+
+class GradICONTraining(Training):
+    """A GradICON network, trained in the mode in which it is used.
+
+    Batch norm is a fixed scale here: its statistics are taken once, when a U-Net starts to train,
+    and then only the scale and the shift learn. A batch of one would otherwise train on statistics
+    that inference never sees.
+    """
+
+    network: GradICON
+
+    def __init__(self, recipe: Recipe, device: str = "cpu") -> None:
+        super().__init__(recipe, device)
+        self.network = GradICON(width=WIDTH).to(device).eval()
+
+    def losses(self, stage: Stage) -> dict[str, Tensor]:
+        """Return the terms of the next subject's loss, each role in a contrast of its own."""
+        pair = self.next_pair(stage)
+        roles = torch.randint(self.recipe.contrasts, (4,), generator=self.random).tolist()
+        images = {"fixed": pair.fixed[roles[0]], "moving": pair.moving[roles[1]]}
+        if self.recipe.randomised:
+            images |= {"fixed_loss": pair.fixed[roles[2]], "moving_loss": pair.moving[roles[3]]}
+        batch = {name: image[None, None] for name, image in images.items()}
+        found: dict[str, Tensor] = self._objective(stage)(**batch, generator=self.random)
+        return found
+
+    def trained(self, stage: Stage) -> list[nn.Parameter]:
+        """Return the weights of the stage's U-Nets."""
+        return [weight for unet in self._unets(stage) for weight in unet.parameters()]
+
+    def predict(self, pair: SyntheticPair, stage: Stage) -> Tensor:
+        """Return the displacement found for a pair in its first contrast."""
+        return self._objective(stage).displacement(pair.moving[None, :1], pair.fixed[None, :1])
+
+    def draw(self, seed: int, stage: Stage) -> SyntheticPair:
+        """Return the pair of a seed."""
+        return draw_pair(seed, stage.size, contrasts=self.recipe.contrasts, device=self.device)
+
+    def enter(self, stage: Stage) -> None:
+        """Settle the scales of the U-Nets that start in this stage."""
+        fresh = [unet for unet in self._unets(stage) if not unet.lastConv.weight.any()]
+        for unet in fresh:
+            unet.train()
+            for norm in unet.batchNorms:
+                assert isinstance(norm, nn.BatchNorm3d)
+                norm.reset_running_stats()
+                norm.momentum = None  # a plain average
+        with torch.no_grad():
+            for _ in range(CALIBRATION if fresh else 0):
+                self.predict(self.next_pair(stage), stage)
+        self.network.eval()
+
+    def metadata(self) -> dict[str, str]:
+        """Return the width, and the grid that the weights are made for."""
+        size = list(self.recipe.stages[-1].size)
+        return {"width": str(WIDTH), "size": str(size)}
+
+    def _objective(self, stage: Stage) -> GradICONObjective:
+        measure = (SquaredLNCC if self.recipe.squared else LNCC)(stage.sigma)
+        regularity = self.recipe.regularity
+        return GradICONObjective(self.network, measure, regularity, steps=stage.unets)
+
+    def _unets(self, stage: Stage) -> list[UNet]:
+        everything = [m for m in self.network.modules() if isinstance(m, UNet)]
+        return everything[: stage.unets]  # in the order in which they act
+
+
+class UniRegTraining(Training):
+    """UniReg: the tasks come in turn, each as often as its sampling weight says."""
+
+    network: UniReg
+
+    def __init__(self, recipe: Recipe, device: str = "cpu") -> None:
+        super().__init__(recipe, device)
+        self.network = UniReg().to(device)
+
+    def losses(self, stage: Stage) -> dict[str, Tensor]:
+        """Return the terms of the loss of the next subject of the task whose turn it is."""
+        pair = self.next_pair(stage)
+        found: dict[str, Tensor] = self._objective(stage)(
+            pair.fixed[None], pair.moving[None], TASKS[pair.region]
+        )
+        return found
+
+    def trained(self, stage: Stage) -> list[nn.Parameter]:
+        """Return the weights of the network."""
+        return list(self.network.parameters())
+
+    def predict(self, pair: SyntheticPair, stage: Stage) -> Tensor:
+        """Return the displacement found for a pair under its task's conditions."""
+        image = torch.cat([pair.moving[None], pair.fixed[None]], dim=1)
+        task = TASKS[pair.region]
+        found: Tensor = self.network(image, type=task.type, region=task.region)
+        return found
+
+    def draw(self, seed: int, stage: Stage) -> SyntheticPair:
+        """Return the pair of a seed: the seed's place in the round says which task's."""
+        rounds = [name for name in stage.tasks for _ in range(TASKS[name].sampling)]
+        task = TASKS[rounds[seed % len(rounds)]]
+        shape = [_coarser(n, stage.size) for n in task.size]
+        return draw_pair(seed, shape, region=task.region, pairing=task.type, device=self.device)
+
+    def metadata(self) -> dict[str, str]:
+        """Return the width, and the body's lattice that the weights are made for."""
+        size = list(self.recipe.stages[-1].size)
+        return {"width": "8", "size": str(size)}
+
+    def _objective(self, stage: Stage) -> UniRegObjective:
+        return unireg_objective(self.network, 2 if stage.conditioned else 1)
+
+
+def _coarser(voxels: int, body: tuple[int, int, int]) -> int:
+    """Return how many voxels an axis has when the body's lattice is `body`: a multiple of 8."""
+    return max(2, round(voxels * body[0] / BODY[0] / 8)) * 8
+
+
+def new_training(recipe: Recipe, device: str = "cpu") -> Training:
+    """Return the training of a recipe at its start."""
+    kind = UniRegTraining if recipe.model == "unireg" else GradICONTraining
+    return kind(recipe, device)
