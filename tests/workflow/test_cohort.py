@@ -22,7 +22,7 @@ from zoo.workflow import cohort as cohorts
 from zoo.workflow import cohort_run, cohort_summary
 from zoo.workflow.cohort import OWN, RESULT, Cohort, Job, content_of, digest_of_settings
 from zoo.workflow.cohort_space import bytes_of, require_space
-from zoo.workflow.cohort_worker import Share, claim, claims, fail
+from zoo.workflow.cohort_worker import Share, claim, claims, fail, let_go
 from zoo.workflow.evaluation import summary
 from zoo.workflow.pairs import PairFiles, folder_names
 from zoo.workflow.stopping import Stop, Stopped
@@ -147,9 +147,20 @@ def test_processes_begin_at_different_places_and_take_every_job_once(cohort):
     assert [job for job, _ in taken[:2]] == [cohort.jobs[0], cohort.jobs[1]]
     for job, lock in taken:
         finish(cohort, job)
-        lock.release()
+        let_go(lock)
     assert next(one, None) is None
     assert next(other, None) is None
+
+
+def test_what_a_process_died_at_is_taken_last(cohort):
+    first, *others = cohort.jobs
+    claim(first, cohort).release()  # as the system does when a process dies
+    found = []
+    for job, lock in claims(cohort, cohorts.pending_jobs(cohort), Stop(), Share()):
+        found.append(job)
+        finish(cohort, job)
+        let_go(lock)
+    assert found == [*others, first]
 
 
 HOLD = """

@@ -25,6 +25,7 @@ from zoo.workflow.pairs import DatasetPairs, PairFiles, folder_names, pair_files
 RESULT, FAILURE, PLAN = "result.json", "failure.json", "plan.json"
 OWN = ".cohort"
 """The folder of locks and unfinished pairs in a run's folder."""
+PARTS = f"{OWN}/parts"
 
 
 @dataclass(frozen=True)

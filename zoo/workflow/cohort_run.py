@@ -105,8 +105,10 @@ def run_workers(
         for k in range(workers)
     ]
     with told(cohort, pending, True):
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # theirs until they have their own
         for process in processes:
             process.start()
+        signal.signal(signal.SIGINT, handler)
         while any(process.is_alive() for process in processes):
             for process in processes:
                 process.join(0.1)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo.io.atomic import write_json, write_text
-from zoo.workflow.cohort import RESULT, Cohort, Job, failure_of, is_finished, read_record
+from zoo.workflow.cohort import PARTS, RESULT, Cohort, Job, failure_of, is_finished, read_record
 from zoo.workflow.cohort_worker import THUMBNAIL
 from zoo.workflow.compare import BETTER
 from zoo.workflow.doubts import doubts
@@ -28,6 +29,8 @@ def write_summary(cohort: Cohort) -> dict[str, Any]:
     write_json(cohort.folder / "summary.json", told)
     write_text(cohort.folder / "summary.csv", table(told))
     write_text(cohort.folder / "report.html", page(told, cohort.folder))
+    if not told["missing"]:  # nobody is at work: what processes left that were killed can go
+        shutil.rmtree(cohort.folder / PARTS, ignore_errors=True)
     return told
 
 

@@ -23,7 +23,7 @@ from ignite.engine import Events
 from zoo.errors import UserError
 from zoo.io.atomic import put_folder, write_json
 from zoo.workflow.bundle import bundle_folder, open_bundle
-from zoo.workflow.cohort import FAILURE, OWN, PLAN, Cohort, Job, content_of, is_settled
+from zoo.workflow.cohort import FAILURE, OWN, PARTS, PLAN, Cohort, Job, content_of, is_settled
 from zoo.workflow.cohort_space import require_space
 from zoo.workflow.pairs import Pair, load_pair
 from zoo.workflow.pictures import write_thumbnail
@@ -128,7 +128,7 @@ def work(cohort: Cohort, pending: Pending, stop: Stop, device: str, share: Share
                         registration = register(loaded.pair)
                 except Exception as error:
                     fail(cohort, loaded.job, error)
-                    loaded.lock.release()
+                    let_go(loaded.lock)
                     continue
                 if saving is not None:
                     saving.result()
@@ -148,7 +148,7 @@ def load_ahead(cohort: Cohort, pending: Pending, stop: Stop, share: Share) -> It
             yield Loaded(job, lock, content_of(job, cohort), load_pair(job.files))
         except Exception as error:
             fail(cohort, job, error)
-            lock.release()
+            let_go(lock)
 
 
 def claims(
@@ -157,11 +157,13 @@ def claims(
     """Yield unsettled jobs, each with its lock, until all are settled or a stop is wanted.
 
     The system lets go of a lock when its process dies, however it dies: then another process takes
-    the job. Each process begins at another place, so that they seldom ask for the same job.
+    the job, but after the untouched ones, for the job may be what kills. Each process begins at
+    another place, so that they seldom ask for the same job.
     """
     jobs = list(pending)
     first = len(jobs) * share.rank // share.world
-    waiting = jobs[first:] + jobs[:first]
+    touched = {job for job in jobs if was_begun(job, cohort)}
+    waiting = sorted(jobs[first:] + jobs[:first], key=lambda job: job in touched)
     while waiting:
         held = []
         for job in waiting:
@@ -169,28 +171,48 @@ def claims(
                 return
             if is_settled(job, cohort, pending[job]):
                 continue
-            lock = claim(job, cohort)
+            later = was_begun(job, cohort) and job not in touched
+            lock = None if later else claim(job, cohort)
             if lock is None:
                 held.append(job)
             elif is_settled(job, cohort, pending[job]):  # just before the lock was free
-                lock.release()
+                let_go(lock)
             else:
                 yield job, lock
-        waiting = held
+        waiting, touched = held, set(held)
         if waiting:
             time.sleep(POLL)
 
 
 def claim(job: Job, cohort: Cohort) -> FileLock | None:
-    """Return the lock of a job, held; None if another process holds it."""
-    folder = cohort.folder / OWN / "locks"
-    folder.mkdir(exist_ok=True)
-    lock = FileLock(folder / f"{job.name}.lock", timeout=0, thread_local=False)
+    """Return the lock of a job, held and marked; None if another process holds it."""
+    path = _lock_path(job, cohort)
+    path.parent.mkdir(exist_ok=True)
+    lock = FileLock(path, timeout=0, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
         return None
+    path.write_text("begun")
     return lock
+
+
+def let_go(lock: FileLock) -> None:
+    """Take the mark from a lock and release it: its job is settled."""
+    Path(lock.lock_file).write_text("")
+    lock.release()
+
+
+def was_begun(job: Job, cohort: Cohort) -> bool:
+    """Say whether a process is at a job, or was when it died."""
+    try:
+        return _lock_path(job, cohort).stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _lock_path(job: Job, cohort: Cohort) -> Path:
+    return cohort.folder / OWN / "locks" / f"{job.name}.lock"
 
 
 def save(
@@ -206,7 +228,7 @@ def save(
     except Exception as error:
         fail(cohort, loaded.job, error)
     finally:
-        loaded.lock.release()
+        let_go(loaded.lock)
 
 
 def fail(cohort: Cohort, job: Job, error: Exception) -> None:
@@ -226,7 +248,7 @@ def fresh_part(cohort: Cohort, job: Job) -> Path:
 
     What a process that was killed has left there goes: whoever holds the lock owns it.
     """
-    part = cohort.folder / OWN / "parts" / job.name
+    part = cohort.folder / PARTS / job.name
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     return part
