@@ -37,23 +37,6 @@ def output_grid(transform: Transform, path: str, fixed: str | None) -> Grid:
     return grid
 
 
-def models_here() -> dict[str, int]:
-    """Return the models that can run on this computer and the width of their weights.
-
-    A model without weights of its own has the width 0, and so have weights that do not tell it.
-    """
-    from zoo.hub.catalogue import load_catalogue
-    from zoo.hub.weights import find_weights
-
-    found = {}
-    for name, model in load_catalogue().items():
-        try:
-            found[name] = (find_weights(name).width or 0) if model.variants else 0
-        except UserError:
-            continue
-    return found
-
-
 @contextmanager
 def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
     """Yield what is called with steps done and steps in all; a bar where a person looks on."""

@@ -50,8 +50,8 @@ def plan(
     """
     from pathlib import Path
 
-    from zoo.commands._shared import models_here
     from zoo.errors import UserError
+    from zoo.hub.weights import models_here
     from zoo.io.atomic import write_json
     from zoo.planning.documents import read_object
     from zoo.planning.facts import Wishes

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UserError
-from zoo.hub.catalogue import Model, find_model
+from zoo.hub.catalogue import Model, find_model, load_catalogue
 from zoo.hub.lock import lock_path, read_lock
 from zoo.hub.places import packaged_bundles
 
@@ -87,6 +87,20 @@ def find_weights(
     if weights is None:
         raise UserError(_how_to_get(entry, wanted))
     return weights
+
+
+def models_here() -> dict[str, int]:
+    """The models that can run on this computer and the width of their weights.
+
+    A model without weights of its own has the width 0, and so have weights that do not tell it.
+    """
+    found = {}
+    for name, model in load_catalogue().items():
+        try:
+            found[name] = (find_weights(name).width or 0) if model.variants else 0
+        except UserError:
+            continue
+    return found
 
 
 def load_weights(path: str | Path) -> dict[str, torch.Tensor]:
