@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -99,16 +99,10 @@ def finished(run: Path) -> dict[str, int]:
     return {p.parent.name: p.stat().st_mtime_ns for p in run.glob("*/result.json")}
 
 
-def start(plan: Path, run: Path, *words: str, **environment: str) -> subprocess.Popen[bytes]:
-    """Start `regzoo run` in a process group of its own."""
+def start(plan: Path, run: Path, *words: str) -> subprocess.Popen[bytes]:
+    """Start `regzoo run`."""
     command = [sys.executable, "-m", "zoo", "run", str(plan), "--out", str(run), *words]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        env=os.environ | environment,
-    )
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -148,17 +142,17 @@ def speed(folder: Path, plan: Path, workers: int) -> None:
     assert process.returncode == 0, process.stderr and process.stderr.read().decode()
     results = [json.loads(path.read_text()) for path in run.glob("*/result.json")]
     stages = sum(sum(result["seconds"].values()) for result in results)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     pairs = len(results)
     quarters = [
         max((m for done, m in samples if k <= 4 * done / pairs < k + 1), default=0.0)
         for k in range(4)
     ]
-    print(
-        f"workers {workers}: {pairs} pairs in {seconds:.1f} s, {60 * pairs / seconds:.1f} a minute "
-        f"(first after {first:.1f} s; then {60 * (pairs - 1) / (seconds - first):.1f} a minute); "
-        f"stages and saving {stages:.1f} s; largest memory by quarter of the pairs, MiB: "
-        + ", ".join(f"{m:.0f}" for m in quarters)
-    )
+    print(f"workers {workers}: {pairs} pairs in {seconds:.1f} s, the first after {first:.1f} s")
+    print(f"pairs a minute after the first: {60 * (pairs - 1) / (seconds - first):.1f}")
+    print(f"stages and saving, by the results: {stages:.1f} s")
+    print(f"time of processors: {used.ru_utime + used.ru_stime:.1f} s")
+    print("largest memory by quarter, MiB: " + ", ".join(f"{m:.0f}" for m in quarters))
 
 
 def kills(folder: Path, plan: Path, count: int, workers: int, seed: int) -> None:
