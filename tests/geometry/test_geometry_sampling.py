@@ -42,6 +42,23 @@ def test_linear_sampling_with_zeros_fades_over_one_voxel(image, index):
     assert np.abs(out[0].numpy() - expected).max() < 1e-5
 
 
+@pytest.mark.parametrize("outside", ["border", "zeros"])
+@pytest.mark.parametrize("rows", [1, 7])  # fewer than threads; not divided by them
+def test_gradients_on_two_threads_are_those_of_one(image, index, outside, rows):
+    index = index[:, :, :rows]
+    toward = torch.rand(1, 2, *index.shape[2:])
+    before = torch.get_num_threads()
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        inputs = image.clone().requires_grad_(), index.clone().requires_grad_()
+        out = sample(*inputs, outside=outside)
+        found.append((out.detach(), *torch.autograd.grad((out * toward).sum(), inputs)))
+    torch.set_num_threads(before)
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(two, one)
+
+
 def test_cubic_sampling_is_scipys_spline(image, index):
     index = index.clamp(0, 8)
     out = sample_cubic(spline_coefficients(image), index)

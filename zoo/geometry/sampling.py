@@ -6,7 +6,7 @@ scaling that `grid_sample` wants happen in `_cube_grid` and nowhere else.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -51,8 +51,9 @@ def sample(image: Tensor, index: Tensor, *, outside: Outside = "border") -> Tens
     """
     batch = max(len(image), len(index))
     threads = torch.get_num_threads()
-    if batch == 1 and image.device.type == "cpu" and not image.requires_grad and threads > 1:
-        return _sample_in_parallel(image, index, outside, threads)
+    if batch == 1 and image.device.type == "cpu" and threads > 1:
+        found: Tensor = _InParallel.apply(image, index, outside)  # type: ignore[no-untyped-call]
+        return found
     image = image.expand(batch, *image.shape[1:])
     index = index.expand(batch, *index.shape[1:])
     return _grid_sample(image, index, outside)
@@ -77,17 +78,7 @@ def sample_gradient(
     `image` is [1, C, X, Y, Z], `index` [1, 3, x, y, z], `weight` [1, C, x, y, z]. No autograd graph
     is needed. On a CPU the index is split along its first axis, one part a thread.
     """
-    rows = index.shape[2]
-    parts = torch.get_num_threads() if image.device.type == "cpu" else 1
-    parts = max(1, min(parts, rows))
-    whole = rows - rows % parts
-    found = [
-        _grid_gradient(image, index[:, :, part], weight[:, :, part], outside, count)
-        for part, count in ((slice(0, whole), parts), (slice(whole, rows), 1))
-        if part.start < part.stop
-    ]
-    scale = torch.tensor([2 / max(n - 1, 1) for n in image.shape[2:]], device=image.device)
-    return torch.cat(found, 2) * scale.view(1, 3, 1, 1, 1)
+    return _sample_backward(image, index, weight, outside, of_image=False)[1]
 
 
 def sample_nearest(image: Tensor, index: Tensor, *, fill: float = 0) -> Tensor:
@@ -180,24 +171,69 @@ def _grid_sample(image: Tensor, index: Tensor, outside: Outside) -> Tensor:
     )
 
 
-def _grid_gradient(
-    image: Tensor, index: Tensor, weight: Tensor, outside: Outside, parts: int
-) -> Tensor:
-    """Return the gradient by the cube coordinates, in array-axis order; `parts` batch items."""
+def _sample_backward(
+    image: Tensor, index: Tensor, weight: Tensor, outside: Outside, *, of_image: bool
+) -> tuple[Tensor | None, Tensor]:
+    """Return the gradients of sum(weight * sample(image, index)) by image, if asked, and by index.
+
+    On a CPU the index is split along its first axis, one part a thread.
+    """
+    rows = index.shape[2]
+    parts = torch.get_num_threads() if image.device.type == "cpu" else 1
+    parts = max(1, min(parts, rows))
+    whole = rows - rows % parts
+    found = [
+        _part_backward(image, index[:, :, part], weight[:, :, part], outside, count, of_image)
+        for part, count in ((slice(0, whole), parts), (slice(whole, rows), 1))
+        if part.start < part.stop
+    ]
+    scale = torch.tensor([2 / max(n - 1, 1) for n in image.shape[2:]], device=image.device)
+    by_index = torch.cat([by_cube for _, by_cube in found], 2) * scale.view(1, 3, 1, 1, 1)
+    by_image = [by_image for by_image, _ in found if by_image is not None]
+    return (torch.stack(by_image).sum(0) if by_image else None), by_index
+
+
+def _part_backward(
+    image: Tensor, index: Tensor, weight: Tensor, outside: Outside, parts: int, of_image: bool
+) -> tuple[Tensor | None, Tensor]:
+    """Return the gradients by the image and by the cube coordinates, in array-axis order.
+
+    The index goes in `parts` batch items.
+    """
     index, weight = (
-        t[0].view(len(t[0]), parts, -1, *t.shape[3:]).movedim(1, 0) for t in (index, weight)
+        t[0].reshape(len(t[0]), parts, -1, *t.shape[3:]).movedim(1, 0) for t in (index, weight)
     )
-    _, gradient = torch.ops.aten.grid_sampler_3d_backward(
+    by_image, by_cube = torch.ops.aten.grid_sampler_3d_backward(
         weight.contiguous(),
         image.expand(parts, *image.shape[1:]),
-        _cube_grid(index, image.shape[2:]),
+        _cube_grid(index, image.shape[2:]).to(image.dtype),
         interpolation_mode=0,  # linear
         padding_mode={"zeros": 0, "border": 1}[outside],
         align_corners=True,
-        output_mask=[False, True],
+        output_mask=[of_image, True],
     )
-    found: Tensor = gradient.flatten(0, 1).movedim(-1, 0).flip(0)[None]
-    return found
+    by_index: Tensor = by_cube.flatten(0, 1).movedim(-1, 0).flip(0)[None]
+    return (by_image.sum(0, keepdim=True) if of_image else None), by_index
+
+
+class _InParallel(torch.autograd.Function):
+    """`grid_sample` of one volume on all threads of a CPU, with both gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, index: Tensor, outside: Outside) -> Tensor:
+        """Sample the parts of the index, one a thread."""
+        ctx.save_for_backward(image, index)
+        ctx.outside = outside
+        return _sample_in_parallel(image, index, outside, torch.get_num_threads())
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        """Return the gradients by image and index."""
+        image, index = ctx.saved_tensors
+        found = _sample_backward(
+            image, index, grads[0], ctx.outside, of_image=ctx.needs_input_grad[0]
+        )
+        return (*found, None)
 
 
 def _sample_in_parallel(image: Tensor, index: Tensor, outside: Outside, parts: int) -> Tensor:

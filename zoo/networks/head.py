@@ -11,7 +11,7 @@ first, the inner and the last blocks have kernels of their own: 27 in all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -22,7 +22,8 @@ from torch import Tensor
 FIRST, INNER, LAST = range(3)
 _TRILINEAR = (0.25, 0.75, 0.75, 0.25)  # doubling by trilinear interpolation, as a 4-tap kernel
 
-Place = tuple[slice, slice, slice]
+Place = tuple[slice, ...]
+Zone = tuple[int, ...]
 
 
 def upsample_and_convolve(
@@ -41,22 +42,8 @@ def upsample_and_convolve(
     interpolation. `scale` and `shift` are [M], `last` is [3, M, 3, 3, 3], padded with zeros outside
     the cropped `shape`, `bias` [3]. Gives [B, 3, *shape], float32 or more.
     """
-    blocks = joined.shape[2:]
     kernels, biases = _kernels(up, scale, shift, last, bias, shape)
-    kernels, biases = kernels.to(joined.dtype), biases.to(joined.dtype)
-    places: list[Place] = []
-    tiles: list[Tensor] = []
-    for zones in product((FIRST, INNER, LAST), repeat=3):
-        where, reads, taps = zip(
-            *(_extent(zone, n) for zone, n in zip(zones, blocks, strict=True)), strict=True
-        )
-        if any(place.stop <= place.start for place in where):
-            continue
-        kernel = kernels[zones][:, :, taps[0], taps[1], taps[2]]
-        piece = joined[:, :, reads[0], reads[1], reads[2]]
-        places.append((where[0], where[1], where[2]))
-        tiles.append(convolve(piece, kernel, biases[zones]))
-    full = _Assembled.apply(places, tuple(blocks), *tiles)
+    full = _Composed.apply(joined, kernels.to(joined.dtype), biases.to(joined.dtype))
     return full[:, :, : shape[0], : shape[1], : shape[2]]
 
 
@@ -75,33 +62,72 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None, padding: int
     return torch.mkldnn_convolution(x, kernel, bias, (padding,) * 3, ones, ones, 1)
 
 
-class _Assembled(torch.autograd.Function):
-    """Tiles [B, 24, x, y, z] of blocks, each to its place in [B, 3, 2 X, 2 Y, 2 Z]."""
+class _Composed(torch.autograd.Function):
+    """Each zone's blocks [B, C + M, x, y, z] with its own kernel, to voxels [B, 3, 2 x, 2 y, 2 z].
+
+    One step for autograd: taken zone by zone, it would fill and add a whole tensor for each.
+    """
 
     @staticmethod
-    def forward(ctx: Any, places: list[Place], blocks: tuple[int, ...], *tiles: Tensor) -> Tensor:
-        """Write each tile to its place."""
-        ctx.places, ctx.dtype = places, tiles[0].dtype
-        x, y, z = blocks
-        dtype = torch.promote_types(tiles[0].dtype, torch.float32)
-        full = tiles[0].new_empty(len(tiles[0]), 3, 2 * x, 2 * y, 2 * z, dtype=dtype)
-        by_block = full.view(-1, 3, x, 2, y, 2, z, 2)
-        for (i, j, k), tile in zip(places, tiles, strict=True):
+    def forward(ctx: Any, joined: Tensor, kernels: Tensor, biases: Tensor) -> Tensor:
+        """Convolve each zone and write it to its place."""
+        ctx.save_for_backward(joined, kernels)
+        dtype = torch.promote_types(joined.dtype, torch.float32)
+        full = joined.new_empty(len(joined), 3, *(2 * n for n in joined.shape[2:]), dtype=dtype)
+        by_block = _by_block(full)
+        for zone, place, reads, taps in _zones(joined.shape[2:]):
+            tile = convolve(joined[reads], kernels[zone][taps], biases[zone])
             voxels = tile.unflatten(1, (2, 2, 2, 3)).permute(0, 4, 5, 1, 6, 2, 7, 3)
-            by_block[:, :, i, :, j, :, k] = voxels
+            by_block[place] = voxels
         return full
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        """Cut the gradient into the tiles' parts."""
-        grad = grads[0]
-        x, y, z = (n // 2 for n in grad.shape[2:])
-        by_block = grad.reshape(-1, 3, x, 2, y, 2, z, 2)
-        parts = []
-        for i, j, k in ctx.places:
-            voxels = by_block[:, :, i, :, j, :, k].permute(0, 3, 5, 7, 1, 2, 4, 6)
-            parts.append(voxels.flatten(1, 4).to(ctx.dtype))
-        return None, None, *parts
+        """Return the gradients of the blocks, the kernels and the biases."""
+        joined, kernels = ctx.saved_tensors
+        grad_joined = torch.zeros_like(joined)
+        grad_kernels = torch.zeros_like(kernels)
+        grad_biases = kernels.new_zeros(kernels.shape[:4])
+        by_block = _by_block(grads[0])
+        for zone, place, reads, taps in _zones(joined.shape[2:]):
+            voxels = by_block[place].permute(0, 3, 5, 7, 1, 2, 4, 6)
+            to_piece, to_kernel, to_bias = torch.ops.aten.convolution_backward(
+                voxels.flatten(1, 4).to(joined.dtype),
+                joined[reads],
+                kernels[zone][taps],
+                [kernels.shape[3]],
+                stride=[1] * 3,
+                padding=[0] * 3,
+                dilation=[1] * 3,
+                transposed=False,
+                output_padding=[0] * 3,
+                groups=1,
+                output_mask=[True] * 3,
+            )
+            grad_joined[reads] += to_piece
+            grad_kernels[zone][taps] = to_kernel
+            grad_biases[zone] = to_bias
+        return grad_joined, grad_kernels, grad_biases
+
+
+def _by_block(full: Tensor) -> Tensor:
+    """View voxels [B, 3, 2 x, 2 y, 2 z] as [B, 3, x, 2, y, 2, z, 2]."""
+    x, y, z = (n // 2 for n in full.shape[2:])
+    return full.reshape(-1, 3, x, 2, y, 2, z, 2)
+
+
+def _zones(blocks: Sequence[int]) -> Iterator[tuple[Zone, Place, Place, Place]]:
+    """Yield the zones of a grid of blocks: which one, its blocks, what they read, their taps.
+
+    The second indexes `_by_block`, the third the joined blocks, the fourth a zone's kernel.
+    """
+    all_of = slice(None)
+    for zone in product((FIRST, INNER, LAST), repeat=3):
+        parts = (_extent(side, n) for side, n in zip(zone, blocks, strict=True))
+        (i, j, k), reads, taps = zip(*parts, strict=True)
+        if all(part.start < part.stop for part in (i, j, k)):
+            place = (all_of, all_of, i, all_of, j, all_of, k)
+            yield zone, place, (all_of, all_of, *reads), (all_of, all_of, *taps)
 
 
 def _extent(zone: int, blocks: int) -> tuple[slice, slice, slice]:

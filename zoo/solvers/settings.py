@@ -87,7 +87,7 @@ ACCURATE = Settings(
     adam_rates=(1.0, 0.5),
     adam_last_rates=(0.1, 0.03),
     adam_diffusions=(0.0, 0.0),
-    adam_bendings=(4.0, 4.0),
+    adam_bendings=(4.0, 3.0),
     smoothing=1,
     outside="border",
 )
