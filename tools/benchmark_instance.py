@@ -82,7 +82,7 @@ def tick():
     return time.perf_counter(), time.process_time()
 
 
-def upstream(options, moving, fixed, state):
+def upstream(options, moving, fixed):
     """Time the steps of upstream's own loop."""
     import torch
     import unigradicon
@@ -92,7 +92,7 @@ def upstream(options, moving, fixed, state):
         include_last_step=True,
         loss_fn=unigradicon.make_sim(options.similarity),
     )
-    network.regis_net.load_state_dict(state)
+    network.regis_net.load_state_dict(torch.load(options.state, weights_only=True))
     network.eval()
     torch.manual_seed(0)
     optimiser = torch.optim.Adam(network.parameters(), lr=2e-5)
@@ -107,7 +107,7 @@ def upstream(options, moving, fixed, state):
     return {"ticks": ticks, "losses": losses}
 
 
-def ours(options, moving, fixed, state):
+def ours(options, moving, fixed):
     """Time the steps of the weights mode or of the field mode."""
     import torch
 
@@ -118,7 +118,7 @@ def ours(options, moving, fixed, state):
     from zoo.solvers.instance_weights import refine_weights
 
     network = GradICON().eval()
-    network.load_state_dict(state)
+    network.load_state_dict(torch.load(options.state, weights_only=True))
     pair = Pair(moving, fixed)
     ticks = []
     common = {
@@ -151,9 +151,8 @@ def work(options):
     import torch
 
     torch.set_num_threads(options.threads)
-    state = torch.load(options.state, weights_only=True)
     method = upstream if options.worker == "upstream" else ours
-    result = method(options, *images(options), state)
+    result = method(options, *images(options))
     result["peak GiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print("result " + json.dumps(result))
 
