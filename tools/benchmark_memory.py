@@ -38,7 +38,7 @@ Shape = tuple[int, int, int]
 class Case:
     """What is run: a model with flags, at small sizes and at the full one, voxels an axis.
 
-    The images have the size that the model works at, or `work`, where they are what is measured.
+    The images have the size that the model works at; MCBO on a coarse grid measures what they take.
     """
 
     model: str
@@ -46,7 +46,6 @@ class Case:
     sizes: tuple[Shape, ...]
     full: Shape
     width: int | None = None
-    work: Shape | None = None
 
 
 def cubes(*sides: int) -> tuple[Shape, ...]:
@@ -90,40 +89,33 @@ CASES |= {
     )
     for refine, steps in (("off", "0"), ("field", "2"))
 }
-CASES["images"] = Case("unigradicon", (), cubes(128, 176, 224), (288, 288, 288), 4, (65, 65, 65))
+CASES["images"] = Case("mcbo", ("--set", "spacing=8"), cubes(96, 128, 176), (256, 256, 256))
 
 
-def phantom(folder: Path, shape: Shape) -> tuple[Path, Path]:
-    """Write a pair of CT phantoms of this shape, once."""
+def write_phantom(shape: Shape, fixed: Path, moving: Path) -> None:
+    """Write a pair of CT phantoms of this shape."""
     import torch
 
     from zoo.io.volume import write_volume
     from zoo.workflow.phantom import make_pair
 
-    place = folder / "x".join(map(str, shape))
-    files = place / "fixed.nii.gz", place / "moving.nii.gz"
-    if not files[1].exists():
-        place.mkdir(parents=True, exist_ok=True)
-        spacing = tuple(240 / n for n in shape)
-        made = make_pair(1, shape=shape, spacing=spacing, contrasts=("ct", "ct"))
-        write_volume(files[0], made.fixed, made.fixed_grid, torch.int16)
-        write_volume(files[1], made.moving, made.moving_grid, torch.int16)
-    return files
+    fixed.parent.mkdir()
+    spacing = tuple(240 / n for n in shape)
+    made = make_pair(1, shape=shape, spacing=spacing, contrasts=("ct", "ct"))
+    write_volume(fixed, made.fixed, made.fixed_grid, torch.int16)
+    write_volume(moving, made.moving, made.moving_grid, torch.int16)
 
 
-def weights(folder: Path, case: Case) -> Path:
-    """Write random weights for a case's network, once."""
+def write_weights(width: int | None, path: Path) -> None:
+    """Write random weights: of GradICON of this width, or of UniReg."""
     import torch
     from safetensors.torch import save_file
 
     from zoo.networks import GradICON, UniReg
 
-    path = folder / f"{case.model}_{case.width}.safetensors"
-    if not path.exists():
-        torch.manual_seed(0)
-        network = UniReg() if case.width is None else GradICON(width=case.width)
-        save_file(network.state_dict(), path)
-    return path
+    torch.manual_seed(0)
+    network = UniReg() if width is None else GradICON(width=width)
+    save_file(network.state_dict(), path)
 
 
 def apart(function: Callable[..., Any], *given: Any) -> Any:
@@ -134,12 +126,18 @@ def apart(function: Callable[..., Any], *given: Any) -> Any:
 
 def peak_mib(case: Case, shape: Shape, folder: Path) -> int:
     """Run a case on images of a shape and return its peak memory, MiB."""
-    fixed, moving = apart(phantom, folder, shape)
+    place = folder / "x".join(map(str, shape))
+    fixed, moving = place / "fixed.nii.gz", place / "moving.nii.gz"
+    if not place.exists():
+        apart(write_phantom, shape, fixed, moving)
     words = ["register", str(fixed), str(moving), "--model", case.model, "--device", "cpu"]
     words += [*case.flags, "--modality.0", "ct", "--modality.1", "ct"]
     if case.model != "mcbo":
-        size = ",".join(map(str, case.work or shape))
-        words += ["--set", f"size=[{size}]", "--weights", str(apart(weights, folder, case))]
+        size = ",".join(map(str, shape))
+        weights = folder / f"{case.model}_{case.width}.safetensors"
+        if not weights.exists():
+            apart(write_weights, case.width, weights)
+        words += ["--set", f"size=[{size}]", "--weights", str(weights)]
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "zoo", *words, "--out", out]
         done = subprocess.run(
@@ -197,7 +195,7 @@ def write(runs: Sequence[Mapping[str, Any]]) -> None:
     how = (
         "peak resident memory of whole `regzoo register` runs on a CPU, one process each, one "
         "thread, by tools/benchmark_memory.py; images of the size that the model works at; "
-        "`images`: images of that size, a network of width 4 on 65^3"
+        "`images`: images of that size, MCBO on 30^3"
     )
     MODEL_FILE.write_text(json.dumps({"measured": how, "models": models}, indent=1) + "\n")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo.errors import UserError
 from zoo.planning.facts import Choice, Facts, Wishes
-from zoo.planning.memory import IMAGES, find_memory_model, memory_case
+from zoo.planning.memory import IMAGES, MemoryModel, find_memory_model, memory_case
 
 MCBO_MOST_VOXELS = 320**3
 MCBO_FEWEST_VOXELS = 40**3
@@ -61,15 +61,12 @@ def within_memory(
     ladder = [step for step in STEPS[model] if step.name not in wishes.settings]
     taken = next((ladder[:n] for n in range(len(ladder) + 1) if need(ladder[:n]) <= budget), None)
     if taken is None:
-        line = find_memory_model(
-            memory_case(model, settings | {s.name: s.value for s in ladder}, width)
-        )
         told = f"{need(ladder):.0f} MiB would be needed, {budget:.0f} MiB are allowed"
-        if voxels > line.largest:
-            told += f" (measured up to {line.largest / 1e6:.2g} million voxels, a line beyond)"
-        if model == "mcbo" and "spacing" not in wishes.settings:
-            return _coarser(facts, model, voxels, line.most_voxels(budget), told)
-        raise UserError(f"{model}: {told}; allow more, or use another --model")
+        if model != "mcbo" or "spacing" in wishes.settings:
+            raise UserError(f"{model}: {told}; allow more, or use another --model")
+        return _coarser(
+            facts, find_memory_model(memory_case(model, settings)), voxels, budget, told
+        )
     for step in list(taken):
         without = [other for other in taken if other != step]
         taken = without if need(without) <= budget else taken
@@ -94,10 +91,15 @@ def _check_images(facts: Facts, budget: float) -> None:
         )
 
 
-def _coarser(facts: Facts, model: str, voxels: float, room: float, told: str) -> dict[str, Choice]:
-    """Return the spacing, mm, at which no more than `room` voxels are worked on."""
+def _coarser(
+    facts: Facts, line: MemoryModel, voxels: float, budget: float, told: str
+) -> dict[str, Choice]:
+    """Return the spacing, mm, at which MCBO works on no more voxels than fit."""
+    if voxels > line.largest:
+        told += f" (measured up to {line.largest / 1e6:.2g} million voxels, a line beyond)"
+    room = line.most_voxels(budget)
     if room < MCBO_FEWEST_VOXELS:
-        raise UserError(f"{model}: {told}; allow more")
+        raise UserError(f"mcbo: {told}; allow more")
     finest = min(facts.channel(0)["spacing_mm"]["p0"])
     spacing = round(finest * (voxels / room) ** (1 / 3) + 0.005, 2)
     return {"spacing": Choice(spacing, "memory.spacing", f"{told}: a coarser grid, in mm")}
