@@ -157,11 +157,8 @@ def _mirror_by_one(image: Tensor) -> Tensor:
 
 def _cube_grid(index: Tensor, shape: Sequence[int]) -> Tensor:
     """Turn voxel indices [B, 3, x, y, z] into what `grid_sample(align_corners=True)` reads."""
-    grid = torch.empty((len(index), *index.shape[2:], 3), device=index.device, dtype=index.dtype)
-    for k, n in enumerate(shape):
-        scale = 2 / max(n - 1, 1)
-        grid[..., 2 - k] = index[:, k] * scale - 1
-    return grid
+    scale = torch.tensor([2 / max(n - 1, 1) for n in reversed(shape)]).to(index)
+    return index.flip(1).mul_(scale.view(1, 3, 1, 1, 1)).sub_(1).movedim(1, -1)
 
 
 def _grid_sample(image: Tensor, index: Tensor, outside: Outside) -> Tensor:
