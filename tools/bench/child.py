@@ -32,14 +32,15 @@ def main(path: str) -> None:
     import torch
 
     from bench.methods import METHODS
-    from bench.pairs import BenchPair
+    from bench.pairs import FILES, BenchPair
 
     torch.set_num_threads(job["threads"])
     method = METHODS[job["method"]]
     for module in method.modules:
         importlib.import_module(module)
-    files = {k: v if k == "name" or v is None else Path(v) for k, v in job["pair"].items()}
-    pair = BenchPair(**files)
+    pair = BenchPair(
+        **{k: Path(v) if v is not None and k in FILES else v for k, v in job["pair"].items()}
+    )
     idle = peak_mib()
     wall, cpu = time.perf_counter(), time.process_time()
     field = method.run(pair)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import zoo
 from bench.pairs import BenchPair, one_grid
 from zoo.geometry import Transform, warp
 from zoo.io.transforms import read_transform, write_transform
@@ -45,6 +46,27 @@ def mcbo(pair: BenchPair, mode: Mode, kind: str | None = None) -> np.ndarray:
     images = [Image(volume.data.float(), volume.grid) for volume in (fixed, moving)]
     work = frame(images[0], images[1:], Pair(pair.name, fixed, (moving,)), start)
     return _dense(work.transform(MCBO(mode)(work.image)), fixed)
+
+
+def model(
+    pair: BenchPair, name: str, weights: str | None = "compact", **settings: object
+) -> np.ndarray:
+    """Run a model of the zoo as `zoo.register` does, from its affine start where one is needed."""
+    settings = {"affine": "none" if one_grid(pair) else "affine", **settings}
+    with tempfile.TemporaryDirectory() as folder:
+        found = zoo.register(
+            pair.fixed,
+            pair.moving,
+            out=folder,
+            model=name,
+            weights=weights,
+            modality=pair.modality,
+            anatomy=pair.anatomy,
+            pairing=pair.pairing,
+            threads=torch.get_num_threads(),
+            settings=settings,
+        )
+        return _dense(found.transform, read_volume(pair.fixed))
 
 
 def affine(pair: BenchPair, kind: str) -> np.ndarray:
@@ -154,7 +176,14 @@ def _dense(transform: Transform, fixed: Volume) -> np.ndarray:
     return field.permute(1, 2, 3, 0).contiguous().numpy()
 
 
+NETWORKS = ("unigradicon", "multigradicon", "unireg")
+
 METHODS: dict[str, Method] = {
+    **{name: Method(partial(model, name=name, refine=0), ("zoo.api",)) for name in NETWORKS},
+    **{
+        f"{name}-refined": Method(partial(model, name=name, refine=50), ("zoo.api",))
+        for name in NETWORKS
+    },
     "start": Method(lambda pair: affine(pair, shared_start(pair))),
     "affine": Method(partial(affine, kind="affine")),
     "affine-auto": Method(partial(affine, kind="auto")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,7 +14,10 @@ from zoo.workflow.phantom import make_pair
 
 @dataclass(frozen=True)
 class BenchPair:
-    """Files of one pair. `truth` is an ITK transform or a .npy field [X, Y, Z, 3] in RAS+ mm."""
+    """Files of one pair, and what a planner is told of it.
+
+    `truth` is an ITK transform or a .npy field [X, Y, Z, 3] in RAS+ mm.
+    """
 
     name: str
     fixed: Path
@@ -21,7 +25,19 @@ class BenchPair:
     fixed_labels: Path | None = None
     moving_labels: Path | None = None
     truth: Path | None = None
+    modality: tuple[str, str] = ("mr", "mr")
+    anatomy: str = "brain"
+    pairing: Literal["inter", "intra"] = "intra"
 
+
+FILES = ("fixed", "moving", "fixed_labels", "moving_labels", "truth")
+
+_TOLD: dict[str, dict[str, Any]] = {
+    "malf_1000_1001": {"pairing": "inter"},
+    "malf_1000_1003": {"pairing": "inter"},
+    "abdomen_ct_syn": {"modality": ("ct", "ct"), "anatomy": "abdomen"},
+    "aorta_ct_syn": {"modality": ("ct", "ct"), "anatomy": "lung"},
+}
 
 _PAIRS = {
     "malf_1000_1001": {
@@ -58,7 +74,10 @@ _PAIRS = {
 
 def data_pairs(folder: Path) -> list[BenchPair]:
     """Return the pairs of a data folder whose images are all there."""
-    pairs = [BenchPair(n, **{k: folder / v for k, v in f.items()}) for n, f in _PAIRS.items()]
+    pairs = [
+        BenchPair(name, **{k: folder / v for k, v in files.items()}, **_TOLD.get(name, {}))
+        for name, files in _PAIRS.items()
+    ]
     return [pair for pair in pairs if pair.fixed.is_file() and pair.moving.is_file()]
 
 
