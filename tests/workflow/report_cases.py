@@ -1,8 +1,13 @@
 """Phantom pairs in memory and on disk, for the tests of figures, reports and evaluation."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
+from PIL import Image
 
 from zoo.geometry import Transform
 from zoo.io.points import write_points
@@ -11,6 +16,11 @@ from zoo.io.volume import Volume, write_volume
 from zoo.workflow.pairs import Pair
 from zoo.workflow.phantom import PhantomPair, make_pair
 from zoo.workflow.registration import Registration
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="chromium is not installed: no screenshot is taken"
+)
 
 SMALL = {"shape": (40, 36, 32), "spacing": (2.0, 2.5, 3.0), "axes": "LAS", "tilt_degrees": 12}
 
@@ -50,3 +60,18 @@ def on_disk(folder: Path, phantom: PhantomPair, transform: Transform | None = No
     files["field"] = folder / "transform.nii.gz"
     write_transform(files["field"], transform or phantom.truth, phantom.fixed_grid)
     return files
+
+
+def screenshot(page: Path, scratch: Path, width: int) -> np.ndarray:
+    """Return how Chromium shows a page `width` pixels wide: [rows, width, 3], 0 to 255."""
+    frame = scratch / "frame.html"  # a window cannot be as narrow as a phone, a frame can
+    frame.write_text(
+        f'<body style="margin:0;background:#fff"><iframe src="{page.as_uri()}" '
+        f'width="{width}" height="4000" style="border:0"></iframe></body>'
+    )
+    shot = scratch / "shot.png"
+    words = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+    words += [f"--user-data-dir={scratch / 'profile'}", f"--screenshot={shot}"]
+    words += [f"--window-size={max(width, 500)},4000", frame.as_uri()]
+    subprocess.run(words, check=True, capture_output=True, timeout=120)
+    return np.asarray(Image.open(shot).convert("RGB"))[:, :width].astype(int)

@@ -14,6 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 from benchmark_cohort import write_dataset, write_plan
+from report_cases import needs_chromium, phantom_registration, screenshot
 
 from zoo import UserError
 from zoo.io.atomic import put_folder, write_json
@@ -22,9 +23,10 @@ from zoo.workflow import cohort as cohorts
 from zoo.workflow import cohort_run, cohort_summary
 from zoo.workflow.cohort import OWN, RESULT, Cohort, Job, content_of, digest_of_settings
 from zoo.workflow.cohort_space import bytes_of, require_space
-from zoo.workflow.cohort_worker import Share, claim, claims, fail, let_go
+from zoo.workflow.cohort_worker import THUMBNAIL, Share, claim, claims, fail, let_go
 from zoo.workflow.evaluation import summary
 from zoo.workflow.pairs import PairFiles, folder_names
+from zoo.workflow.pictures import write_thumbnail
 from zoo.workflow.stopping import Stop, Stopped
 
 
@@ -235,6 +237,22 @@ def test_the_summary_has_every_pair_the_worst_first(cohort):
     assert float(rows[1]["dice_after"]) == 0.7
     text = cohort_summary.words(told, cohort.folder)
     assert text.startswith("2 of 3 pairs are registered\nfailed: ")
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [1200, 390])
+def test_chromium_shows_the_cohort_with_its_thumbnails(cohort, tmp_path, width):
+    for k, job in enumerate(cohort.jobs[:2]):
+        finish(cohort, job, dice_before=0.5, dice_after=0.9 - k / 2, folding_percent=3.0)
+        write_thumbnail(phantom_registration(k), job.folder / THUMBNAIL)
+    fail(cohort, cohort.jobs[2], UserError(f"/a/{'long' * 50}/path"))
+    cohort_summary.write_summary(cohort)
+    page = screenshot(cohort.folder / "report.html", tmp_path, width)
+    coloured = page.max(axis=2) - page.min(axis=2) > 60
+    assert (page.max(axis=2) < 12).mean() > 0.002  # grounds of the thumbnails
+    assert coloured.mean() > 0.01
+    assert (page[:, :4] == 255).all()
+    assert (page[:, width - 4 :] == 255).all()
 
 
 def test_doubts_come_before_low_figures():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from grid_cases import GRIDS
+from PIL import Image
 from report_cases import phantom_registration
 
 from zoo.geometry import Transform
@@ -162,3 +163,16 @@ def test_a_grey_strip_is_stored_as_a_grey_png():
     image = Image.open(io.BytesIO(pictures.png_bytes(grey)))
     assert (image.mode, image.size) == ("L", (8, 6))
     assert np.array_equal(np.asarray(image), grey[..., 0])
+
+
+def test_a_thumbnail_shows_before_above_after_and_is_the_same_every_time(tmp_path):
+    registration = phantom_registration()
+    for name in "ab":
+        pictures.write_thumbnail(registration, tmp_path / f"{name}.jpg")
+    assert (tmp_path / "a.jpg").read_bytes() == (tmp_path / "b.jpg").read_bytes()
+    pixels = np.asarray(Image.open(tmp_path / "a.jpg")).astype(int)
+    rows = pixels.shape[0] // 2
+    before, after = pixels[: rows - 3], pixels[-rows + 3 :]
+    red_and_green = [np.abs(p[..., 0] - p[..., 1]).mean() for p in (before, after)]
+    assert red_and_green[1] < 0.9 * red_and_green[0]
+    assert abs(pixels.shape[1] - 420) < 12

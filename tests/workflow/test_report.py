@@ -1,17 +1,14 @@
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
 from PIL import Image
-from report_cases import phantom_registration
+from report_cases import needs_chromium, phantom_registration, screenshot
 
 from zoo.workflow.figures import measure
 from zoo.workflow.pictures import draw_panels
 from zoo.workflow.report import DemoRow, affine_start_words, write_demo_report, write_report
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NASTY = "<script>alert('1')</script>&.nii.gz"
 
 
@@ -103,20 +100,10 @@ def test_the_demo_page_lists_models_that_ran_and_those_that_need_weights(tmp_pat
     assert '<td class="number">12.2</td>' in page
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: no screenshot is taken")
+@needs_chromium
 @pytest.mark.parametrize("width", [1200, 390])
 def test_chromium_shows_the_report_with_all_its_pictures(folder, tmp_path, width):
-    frame = tmp_path / "frame.html"  # a window cannot be as narrow as a phone, a frame can
-    frame.write_text(
-        f'<body style="margin:0;background:#fff"><iframe src="{(folder / "report.html").as_uri()}" '
-        f'width="{width}" height="4000" style="border:0"></iframe></body>'
-    )
-    shot = tmp_path / "shot.png"
-    words = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-    words += [f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={shot}"]
-    words += [f"--window-size={max(width, 500)},4000", frame.as_uri()]
-    subprocess.run(words, check=True, capture_output=True, timeout=120)
-    page = np.asarray(Image.open(shot).convert("RGB"))[:, :width].astype(int)
+    page = screenshot(folder / "report.html", tmp_path, width)
     coloured = page.max(axis=2) - page.min(axis=2) > 60  # overlays, differences, Jacobian
     black = page.max(axis=2) < 12  # grounds of the pictures
     assert black.mean() > 0.08
