@@ -111,6 +111,8 @@ class _Pair:
             features.append(self.features(volume, halve=k == 0 and not s.weights))
         self.fixed, *moving = features
         self.moving = moving[::-1]
+        # 1 where the fixed image shows more than a constant: [1, 1, x, y, z]
+        self.structure = (self.fixed[s.base].mean(1, keepdim=True) < _FLAT).float()
 
     def features(self, volume: Tensor, halve: bool) -> Features:
         """Return the features of `volume` [X, Y, Z] at every stride that is asked for.
@@ -158,9 +160,12 @@ class _Pair:
                 step = self.resample(step, n, base)
                 steps.append(step + follow(field, step))
             field = self.rigid(self.joined(steps, base), base)
+        for features in (self.fixed, *self.moving):  # the search is over
+            for n in features.keys() - set(s.adam_features):
+                del features[n]
         field = self.refined(field, self.moving)
         if self.solver.rigid:
-            return rigid_field(*fit_rigid(field, self.structure()), self.shape, base)
+            return rigid_field(*fit_rigid(field, self.structure), self.shape, base)
         del self.fixed, self.moving  # the full field takes their place
         return self.resample(field, base, 1)
 
@@ -248,13 +253,8 @@ class _Pair:
         if not self.solver.rigid:
             return field
         ratio = self.settings.base // stride
-        motion = fit_rigid(pool(field, ratio) / ratio, self.structure())
+        motion = fit_rigid(pool(field, ratio) / ratio, self.structure)
         return rigid_field(*motion, field.shape[2:], ratio)
-
-    def structure(self) -> Tensor:
-        """Return 1 where the fixed image shows more than a constant: [1, 1, x, y, z]."""
-        similar = self.fixed[self.settings.base].mean(1, keepdim=True)
-        return (similar < _FLAT).float()
 
     def resample(self, field: Tensor, n: int, to: int) -> Tensor:
         """Take a field in cells of `n` voxels to cells of `to` voxels."""
