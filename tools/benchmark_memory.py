@@ -52,7 +52,8 @@ def cubes(*sides: int) -> tuple[Shape, ...]:
     return tuple((side, side, side) for side in sides)
 
 
-GRADICON = cubes(65, 97, 129)
+GRADICON = cubes(97, 129, 175)
+"""Below, the peak is that of loading the weights."""
 REFINEMENTS = {
     "off": ("--refine", "0"),
     "field": ("--refine", "2", "--refine-mode", "field", "--similarity", "lncc2"),

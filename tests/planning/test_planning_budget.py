@@ -105,6 +105,14 @@ def test_each_step_says_what_it_gives(measured, weights_mode):
     assert choices["refine"]["because"].endswith("no refinement (3144 MiB)")
 
 
+def test_a_mix_that_was_not_measured_is_passed_over(measured, weights_mode, monkeypatch):
+    known = {k: v for k, v in MADE_UP.items() if "bfloat16" not in k}
+    monkeypatch.setattr(memory, "memory_models", lambda: known)
+    assert changes(planned(LUNG, 4000.0)) == {"refine": 0}
+    with pytest.raises(UserError, match="3680 MiB would be needed, 3200 MiB are allowed"):
+        planned(LUNG, 3200.0)
+
+
 def test_what_the_user_sets_stays(measured, weights_mode):
     with pytest.raises(UserError, match="6359 MiB would be needed"):
         planned(LUNG, 3000.0, settings=WEIGHTS | {"precision": "float32"})

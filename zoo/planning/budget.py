@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import inf, prod
 from typing import Any
 
 from zoo.errors import UserError
+from zoo.planning import memory
 from zoo.planning.facts import Choice, Facts, Wishes
 from zoo.planning.memory import IMAGES, MemoryModel, find_memory_model, memory_case
 
@@ -43,9 +44,8 @@ def within_memory(
 ) -> dict[str, Choice]:
     """Change what has to change for a run to fit, and say what each change gives.
 
-    As many of the steps are taken, in their order, as are needed, and those among them that turn
-    out to be in vain are left out. What the user sets stays as it is. Where all of that is not
-    enough, the plan is refused with the numbers.
+    A harsher step is only taken where no mix of the milder ones is enough. What the user sets stays
+    as it is. Where nothing is enough, the plan is refused with the numbers.
     """
     budget = wishes.memory_mib
     if budget is None:
@@ -53,23 +53,22 @@ def within_memory(
     _check_images(facts, budget)
     settings = {name: choice.value for name, choice in chosen.items()} | dict(wishes.settings)
     voxels, width = working_voxels(facts, model, settings), wishes.widths.get(model)
+    line = find_memory_model(memory_case(model, settings, width))
 
     def need(steps: Sequence[Step]) -> float:
         case = memory_case(model, settings | {s.name: s.value for s in steps}, width)
-        return find_memory_model(case).peak_mib(voxels)
+        found = memory.memory_models().get(case)
+        return found.peak_mib(voxels) if found else inf
 
-    ladder = [step for step in STEPS[model] if step.name not in wishes.settings]
-    taken = next((ladder[:n] for n in range(len(ladder) + 1) if need(ladder[:n]) <= budget), None)
+    steps = [step for step in STEPS[model] if step.name not in wishes.settings]
+    mixes = [[s for k, s in enumerate(steps) if n >> k & 1] for n in range(1 << len(steps))]
+    taken = next((mix for mix in mixes if need(mix) <= budget), None)
     if taken is None:
-        told = f"{need(ladder):.0f} MiB would be needed, {budget:.0f} MiB are allowed"
+        least = min(map(need, mixes))
+        told = f"{least:.0f} MiB would be needed, {budget:.0f} MiB are allowed"
         if model != "mcbo" or "spacing" in wishes.settings:
             raise UserError(f"{model}: {told}; allow more, or use another --model")
-        return _coarser(
-            facts, find_memory_model(memory_case(model, settings)), voxels, budget, told
-        )
-    for step in list(taken):
-        without = [other for other in taken if other != step]
-        taken = without if need(without) <= budget else taken
+        return _coarser(facts, line, voxels, budget, told)
     out = {}
     for n, step in enumerate(taken):
         because = (
