@@ -9,10 +9,13 @@ from zoo.workflow.bundle import bundle_folder
 from zoo.workflow.phantom import make_pair
 
 
-def write_images(root, *, cases=(1, 2), contrasts=("t1",), shape=(24, 28, 22), **more):
+def write_images(
+    root, *, cases=(1, 2), contrasts=("t1",), shape=(24, 28, 22), paired=False, **more
+):
     """Write phantoms as images to train on, two of one anatomy a case, and one pair to validate.
 
     Every image has labels; with several `contrasts` each is one more slot on the same geometry.
+    With `paired` the two images of an anatomy are listed as a pair to train on.
     """
     for folder in ("imagesTr", "labelsTr"):
         (root / folder).mkdir(parents=True, exist_ok=True)
@@ -33,7 +36,11 @@ def write_images(root, *, cases=(1, 2), contrasts=("t1",), shape=(24, 28, 22), *
         "name": "Phantoms",
         "modality": {str(k): "MR" for k in range(len(contrasts))},
         "anatomy": "abdomen",
-        "training": [{"image": name} for name in names],
+        "training": [
+            {"fixed": one, "moving": two} for one, two in zip(names[::2], names[1::2], strict=True)
+        ]
+        if paired
+        else [{"image": name} for name in names],
         "registration_val": [
             {"fixed": first, "moving": f"./imagesTr/Ph_{2 * cases[0] + 1:04d}_0000.nii.gz"}
         ],

@@ -27,9 +27,12 @@ def test_the_objective_gets_the_fixed_image_first_and_what_else_there_is():
     given = batch(labels=labels, loss_image=10 + batch()["image"], task={"task": "t"})
     fixed, nothing, (moving,), more = prepare_training(given, torch.device("cpu"))
     assert nothing is None
-    assert (fixed == 1).all() and (moving == 0).all()
-    assert (more["fixed_loss"] == 11).all() and (more["moving_loss"] == 10).all()
-    assert (more["fixed_labels"] == 1).all() and (more["moving_labels"] == 0).all()
+    assert (fixed == 1).all()
+    assert (moving == 0).all()
+    assert (more["fixed_loss"] == 11).all()
+    assert (more["moving_loss"] == 10).all()
+    assert (more["fixed_labels"] == 1).all()
+    assert (more["moving_labels"] == 0).all()
     assert more["task"] == "t"
     assert fixed.shape == moving.shape == (3, 1, 4, 5, 6)
 

@@ -35,7 +35,7 @@ def finetune(
         from: where training starts: compact, official, a .safetensors file, or scratch; by default
             the best weights on disk.
         out: the folder of the new bundle; by default the model's name with -finetuned.
-        steps: how many steps to train in all, in epochs of 100 or fewer.
+        steps: how many steps to train in all, in epochs of 100 or fewer; of mcbo's search, trials.
         epochs: how many epochs to train instead, of the config's length.
         device: cpu, cuda, cuda:1 or mps; by default a GPU if there is one.
         threads: how many CPU threads to use.
@@ -71,7 +71,7 @@ def finetune(
         "output_dir": str(target),
         "device": f"$torch.device({str(choose_device(device))!r})",
         "bar": bar,
-        **_length(steps, epochs),
+        **_length(steps, epochs, keys),
         **_start(from_),
         **parse_settings(set_ or [], keys),
     }
@@ -90,7 +90,7 @@ def _start(weights: str | None) -> dict[str, Any]:
     )
 
 
-def _length(steps: int | None, epochs: int | None) -> dict[str, Any]:
+def _length(steps: int | None, epochs: int | None, keys: list[str]) -> dict[str, Any]:
     """Return the settings that say how long to train."""
     from zoo.errors import UserError
 
@@ -101,5 +101,7 @@ def _length(steps: int | None, epochs: int | None) -> dict[str, Any]:
         return {} if epochs is None else {"epochs": epochs}
     if epochs is not None:
         raise UserError("give --steps or --epochs, not both")
+    if "epoch_length" not in keys:  # a search: its trials are its steps
+        return {"epochs": steps}
     count = -(-steps // 100)
     return {"epochs": count, "epoch_length": -(-steps // count)}

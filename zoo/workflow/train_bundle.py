@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ from zoo.hub.weights import read_header, sha256_of
 from zoo.io.atomic import atomic_path, write_json, write_text
 from zoo.workflow.bundle import bundle_folder
 from zoo.workflow.compare import BETTER
+from zoo.workflow.fitted import write_fitted
 from zoo.workflow.metrics import PREFERRED
+from zoo.workflow.pairs import Pair
 from zoo.workflow.report import MAP_WORDS, WORDS
-from zoo.workflow.train_log import BEST, CURVE, FIGURES, LOSSES, Row, best_row, read_rows
+from zoo.workflow.train_log import BEST, CURVE, FIGURES, LOSSES, best_row, read_rows
 from zoo.workflow.train_processes import rank
+from zoo.workflow.train_search import SettingsSearch
 
 COPIED = ("LICENSE", "configs/logging.conf", "configs/evaluate.json")
 OWN_WEIGHTS = "$@bundle_root + '/models/model.safetensors'"
@@ -53,27 +56,20 @@ def write_bundle(
     if rank():
         return
     require_own(output_dir)
-    source, folder, logs = bundle_folder(model), Path(output_dir), Path(log_dir)
+    folder, logs = Path(output_dir), Path(log_dir)
     if not (logs / BEST).is_file():
         raise UserError(f"{logs} holds no {BEST}: the training was never validated")
-    for name in ("configs", "docs", "models"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    for name in COPIED:
-        write_text(folder / name, (source / name).read_text(encoding="utf-8"))
-    facts = {
-        "regzoo": __version__,
-        "model": model,
-        "start": dict(start),
-        "data": dict(data),
-        "recipe": dict(recipe),
-    }
     weights = folder / "models" / "model.safetensors"
+    (folder / "models").mkdir(parents=True, exist_ok=True)
     _write_model(logs / BEST, weights, model, start)
     rows = read_rows(logs / FIGURES)
     key = figure or next((n for n in PREFERRED if rows and rows[0].get(n) is not None), None)
     best = best_row(rows, key)
     assert best is not None
-    steps = {
+    facts = {
+        "start": dict(start),
+        "data": dict(data),
+        "recipe": dict(recipe),
         "steps": len(read_rows(logs / LOSSES)),
         "best_step": best["step"],
         "figure": key,
@@ -81,22 +77,75 @@ def write_bundle(
         "figures_after": best,
         "sha256": sha256_of(weights),
     }
+    if (logs / CURVE).is_file():
+        (folder / "docs").mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder / "docs" / CURVE) as temporary:
+            temporary.write_bytes((logs / CURVE).read_bytes())
+    lay_out(model, folder, facts, dict(settings) | {"weights": OWN_WEIGHTS})
+
+
+def write_fitted_bundle(
+    search: SettingsSearch,
+    pairs: Sequence[Pair],
+    output_dir: str | Path,
+    *,
+    settings: Mapping[str, Any],
+    data: Mapping[str, Any],
+) -> None:
+    """Make `output_dir` a bundle of mcbo with the best settings that a search found.
+
+    Beside it they are preset.json, which a plan can name. The figures before and after are those of
+    the first preset and of the settings on `pairs`, on which the search did not look; settings that
+    do not hold there are dropped for the preset, as weights are that no step of training bettered.
+    """
+    require_own(output_dir)
+    folder = Path(output_dir)
+    before, after = search.check(pairs)
+    rows = [before.means, after.means]
+    key = next((n for n in PREFERRED if rows[0].get(n) is not None), None)
+    holds = best_row(rows, key) is rows[1]
+    best = search.best() if holds else search.trials[0]
+    facts = {
+        "start": {"variant": f"{search.trials[0].mode} settings"},
+        "data": dict(data),
+        "recipe": {
+            "seed": search.seed,
+            "refined": search.refine,
+            "mode": best.mode,
+            **best.changes,
+        },
+        "steps": len(search.trials),
+        "best_step": search.trials.index(best),
+        "figure": key,
+        "figures_before": rows[0],
+        "figures_after": rows[1] if holds else rows[0],
+    }
+    own = {"mode": best.mode, "solver_settings": best.changes}
+    lay_out("mcbo", folder, facts, dict(settings) | own)
+    write_fitted(folder / "preset.json", best.mode, best.changes, **facts)
+
+
+def lay_out(
+    model: str, folder: Path, facts: Mapping[str, Any], settings: Mapping[str, Any]
+) -> None:
+    """Write the configs of a bundle whose inference has other defaults, and its model card."""
+    source = bundle_folder(model)
+    for name in ("configs", "docs"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for name in COPIED:
+        write_text(folder / name, (source / name).read_text(encoding="utf-8"))
     inference = json.loads((source / "configs" / "inference.json").read_text(encoding="utf-8"))
     known = {name: value for name, value in settings.items() if name in inference}
     metadata = json.loads((source / "configs" / "metadata.json").read_text(encoding="utf-8"))
     metadata |= {
         "name": f"{metadata['name']}, trained further",
         "version": "0.1.0",
-        "changelog": {"0.1.0": f"trained from {_origin(start)}"},
-        "trained": facts | steps,
+        "changelog": {"0.1.0": f"trained from {_origin(facts['start'])}"},
+        "trained": {"regzoo": __version__, "model": model, **facts},
     }
-    card = model_card(metadata["name"], model, facts | steps, rows[0], best)
     write_json(folder / "configs" / "metadata.json", metadata)
-    write_text(folder / "docs" / "README.md", card)
-    if (logs / CURVE).is_file():
-        with atomic_path(folder / "docs" / CURVE) as temporary:
-            temporary.write_bytes((logs / CURVE).read_bytes())
-    write_json(folder / "configs" / "inference.json", inference | known | {"weights": OWN_WEIGHTS})
+    write_text(folder / "docs" / "README.md", model_card(metadata["name"], metadata["trained"]))
+    write_json(folder / "configs" / "inference.json", inference | known)
 
 
 def summary(folder: Path) -> str:
@@ -105,7 +154,7 @@ def summary(folder: Path) -> str:
     facts = metadata["trained"]
     before, after = facts["figures_before"], facts["figures_after"]
     lines = [
-        f"{facts['steps']} steps, the best weights are those of step {_plain(facts['best_step'])}",
+        f"{facts['steps']} steps, the best at {_plain(facts['best_step'])}",
         *(
             f"{name}: {_number(before.get(name))} -> {_number(after[name])}"
             for name in BETTER
@@ -118,11 +167,10 @@ def summary(folder: Path) -> str:
 
 def _write_model(best: Path, target: Path, model: str, start: Mapping[str, Any]) -> None:
     """Write the best weights with what they are: architecture, width, where they come from."""
-    architecture = "unireg" if model == "unireg" else "gradicon"
-    metadata = {
-        "format": "pt",
-        "architecture": architecture,
-        "width": str(read_header(best).width()),
+    header = read_header(best)
+    metadata = header.metadata | {
+        "architecture": "unireg" if model == "unireg" else "gradicon",
+        "width": str(header.width()),
         "variant": "trained",
         "source": _origin(start),
     }
@@ -134,15 +182,16 @@ def _origin(start: Mapping[str, Any]) -> str:
     return f"{start['variant']} {str(start.get('sha256', ''))[:12]}".strip()
 
 
-def model_card(title: str, model: str, facts: Mapping[str, Any], before: Row, after: Row) -> str:
+def model_card(title: str, facts: Mapping[str, Any]) -> str:
     """Return the model card: what it was trained from and on, how, and what that changed."""
     start, data, recipe = facts["start"], facts["data"], facts["recipe"]
+    before, after = facts["figures_before"], facts["figures_after"]
     plan = data.get("plan", {})
     lines = [
         f"# {title}",
         "",
-        f"{model}, trained further with regzoo {facts['regzoo']} from its {start['variant']} "
-        f"weights{_hash(start.get('sha256'))}.",
+        f"{facts['model']}, trained further with regzoo {facts['regzoo']} from "
+        f"{start['variant']}{_hash(start.get('sha256'))}.",
         "",
         "## Use",
         "",
@@ -160,14 +209,19 @@ def model_card(title: str, model: str, facts: Mapping[str, Any], before: Row, af
         *([f"- plan: {plan.get('name')}, preset {plan.get('preset')}"] if plan else []),
         f"- steps: {facts['steps']}, the best at {_plain(facts['best_step'])}",
         *(f"- {name}: {_plain(value)}" for name, value in recipe.items()),
-        f"- weights: sha256 {facts['sha256']}",
-        "",
-        "![The losses and the figures](curve.png)",
+        *(
+            [
+                f"- weights: sha256 {facts['sha256']}",
+                "",
+                "![The losses and the figures](curve.png)",
+            ]
+            if "sha256" in facts
+            else []
+        ),
         "",
         "## Figures",
         "",
-        "Means over the validation pairs, without refinement; the weights with the best "
-        f"{_words(facts['figure'])} were kept.",
+        f"Means over the validation pairs; what had the best {_words(facts['figure'])} was kept.",
         "",
         "| figure | images as given | before training | after |",
         "|---|---|---|---|",

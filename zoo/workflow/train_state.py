@@ -131,8 +131,10 @@ def _put_together(value: Any, file: Any) -> Any:
 
 
 def write_weights(path: Path, network: torch.nn.Module, metadata: Mapping[str, str]) -> None:
-    """Write a network's state dict as safetensors, atomically."""
+    """Write a network's state dict as safetensors, atomically; with the grid it sees, if one."""
+    size = getattr(network, "size", None)
+    facts = {"format": "pt", **metadata, **({} if size is None else {"size": str(list(size))})}
     tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, {"format": "pt", **metadata})
+        save_file(tensors, temporary, facts)

@@ -1,0 +1,175 @@
+"""Every bundle's training config meets MONAI's checks, and trains."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from monai.bundle import ConfigWorkflow
+from train_cases import SMALL, train_config, write_images
+
+from zoo.errors import UserError
+from zoo.hub.safety import check_bundle
+from zoo.hub.weights import read_header
+from zoo.planning.plan import make_plan
+from zoo.planning.rules import Wishes
+from zoo.workflow.bundle import bundle_folder, run_bundle
+from zoo.workflow.train_log import read_rows
+
+LEARNED = ["unigradicon", "multigradicon", "unireg"]
+CPU = {"device": "$torch.device('cpu')", "bar": False}
+TINY = {"weights": "scratch", "size": [16, 24, 16], "region": "abdomen", "type": "inter"}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    root = tmp_path_factory.mktemp("images")
+    write_images(root, shape=(20, 24, 18))
+    return root
+
+
+def train(model, images, out, configs=(), **settings):
+    given = {"dataset_dir": str(images), "output_dir": str(out), **CPU, **settings}
+    run_bundle(bundle_folder(model), given, ["train.yaml", *configs])
+
+
+def losses(out):
+    return [row["loss"] for row in read_rows(out / "train" / "losses.csv")]
+
+
+@pytest.mark.parametrize("model", LEARNED)
+def test_the_workflow_has_all_properties_that_monai_checks_without_data_or_weights(
+    model, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    configs = bundle_folder(model) / "configs"
+    workflow = ConfigWorkflow(
+        config_file=train_config(model),
+        meta_file=str(configs / "metadata.json"),
+        logging_file=str(configs / "logging.conf"),
+        workflow_type="train",
+        bar=False,
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+    for name in ("evaluator", "val_inferer", "val_dataset", "val_interval", "train_handlers"):
+        assert getattr(workflow, name) is not None
+
+
+@pytest.mark.parametrize("model", LEARNED)
+def test_a_bundle_with_these_configs_would_pass_the_check_of_bundles_from_elsewhere(
+    model, tmp_path
+):
+    shutil.copytree(bundle_folder(model), tmp_path / model)
+    assert check_bundle(tmp_path / model) == []
+
+
+def test_multigradicon_trains_as_unigradicon_but_for_its_name_and_similarity():
+    def config(name, model):
+        return (bundle_folder(model) / "configs" / name).read_text()
+
+    changed = config("train.yaml", "unigradicon").replace("'unigradicon'", "'multigradicon'")
+    changed = changed.replace("similarity: lncc\n", "similarity: lncc2\n")
+    assert changed == config("train.yaml", "multigradicon")
+    overlays = {config("multi_gpu_train.yaml", model) for model in LEARNED}
+    assert len(overlays) == 1
+
+
+def test_gradicon_trains_by_monai_bundle_run_with_a_plan_from_any_folder_and_resumes(
+    images, tmp_path
+):
+    """A run killed in its second epoch goes on to the losses of one that was not."""
+    plan = tmp_path / "plan.json"
+    wishes = Wishes(anatomy="abdomen", pairing="inter", model="unigradicon", accept_guess=True)
+    made = make_plan(fingerprint(images), wishes)
+    plan.write_text(json.dumps(made))
+    words = [f"--config_file={json.dumps([*train_config('unigradicon'), str(plan)])}"]
+    given = {**SMALL, "affine": "none", "epochs": 1, "output_dir": tmp_path / "one"}
+    words += [f"--{name}={value}" for name, value in given.items()]
+    done = subprocess.run(
+        [sys.executable, "-m", "monai.bundle", "run", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    train("unigradicon", images, tmp_path / "one", [plan], **SMALL, affine="none")
+    train("unigradicon", images, tmp_path / "two", [plan], **SMALL, affine="none")
+    assert losses(tmp_path / "one") == losses(tmp_path / "two")
+    assert len(set(losses(tmp_path / "one"))) == 4
+    metadata = json.loads((tmp_path / "one/configs/metadata.json").read_text())["trained"]
+    assert metadata["data"]["content"] == made["plan"]["content"]
+    assert metadata["steps"] == 4
+    assert read_header(tmp_path / "one/models/model.safetensors").width() == 2
+
+
+def fingerprint(images):
+    from zoo.planning.fingerprint import take_fingerprint
+    from zoo.planning.reading import read_dataset
+
+    return take_fingerprint(read_dataset(images)).document
+
+
+def test_a_plan_whose_dataset_changed_trains_nothing(images, tmp_path):
+    root = tmp_path / "images"
+    shutil.copytree(images, root)
+    plan = tmp_path / "plan.json"
+    wishes = Wishes(anatomy="abdomen", pairing="inter", model="unireg", accept_guess=True)
+    plan.write_text(json.dumps(make_plan(fingerprint(root), wishes)))
+    document = json.loads((root / "dataset.json").read_text())
+    document["training"] = document["training"][:-1]
+    (root / "dataset.json").write_text(json.dumps(document))
+    with pytest.raises(UserError, match="changed since its plan"):
+        train("unireg", root, tmp_path / "out", [plan], **TINY)
+    assert not list(tmp_path.glob("out/**/*.safetensors"))
+
+
+def test_unireg_trains_in_two_stages_and_its_tasks_take_turns(images, tmp_path):
+    train("unireg", images, tmp_path / "one", **TINY, stage=1, epochs=1, epoch_length=3)
+    first = tmp_path / "one/models/model.safetensors"
+    sources = [
+        {
+            "_target_": "zoo.workflow.train_unireg.task_source",
+            "folder": str(images),
+            "region": region,
+            "size": [16, 24, 16],
+            "weight": weight,
+            "affine": "none",
+        }
+        for region, weight in (("abdomen", 2), ("brain", 1))
+    ]
+    settings = TINY | {"weights": str(first), "train_sources": sources}
+    train("unireg", images, tmp_path / "two", **settings, epochs=1, epoch_length=6)
+    assert len(losses(tmp_path / "two")) == 6
+    from zoo.hub.weights import load_weights
+
+    one, two = load_weights(first), load_weights(tmp_path / "two/models/model.safetensors")
+    controllers = [name for name in one if name.endswith("controller.weight")]
+    assert all((one[name] == 0).all() for name in controllers)
+    changed = [not (two[name] == 0).all() for name in controllers]
+    best = json.loads((tmp_path / "two/configs/metadata.json").read_text())["trained"]["best_step"]
+    assert all(changed) == (best > 0)
+
+
+def test_unireg_must_be_told_the_conditions(images, tmp_path):
+    with pytest.raises(UserError, match="must be told the region"):
+        train("unireg", images, tmp_path, **(TINY | {"region": None}))
+
+
+@pytest.mark.parametrize(
+    "more", [{"batch_size": 2}, {"accumulation": 2}, {"precision": "bfloat16"}]
+)
+def test_a_training_takes_larger_batches_and_other_precision(images, tmp_path, more):
+    train("unireg", images, tmp_path, **TINY, epochs=1, epoch_length=2, **more)
+    assert len(losses(tmp_path)) == 2
+
+
+def test_accumulated_gradients_are_those_of_the_larger_batch(images, tmp_path):
+    rate = {"learning_rate": 0.01, "clip": None, "epochs": 1}
+    train("unireg", images, tmp_path / "a", **TINY, **rate, epoch_length=2, batch_size=2)
+    train("unireg", images, tmp_path / "b", **TINY, **rate, epoch_length=4, accumulation=2)
+    one, two = losses(tmp_path / "a"), losses(tmp_path / "b")
+    assert one == pytest.approx([(two[0] + two[1]) / 2, (two[2] + two[3]) / 2], rel=1e-5)
