@@ -48,7 +48,7 @@ def refine(
     identity = identity_index(field.shape[2:], device=field.device) * detail
     corners = _corners(detail)
     weights = field.clone()
-    optimizer = torch.optim.Adam([weights], lr=rate)
+    mean, square = torch.zeros_like(field), torch.zeros_like(field)
     smooth = field
     for iteration in range(iterations):
         smooth = spline(weights, smoothing)
@@ -65,11 +65,25 @@ def refine(
         stiff = diffusion * rough
         if bending:
             stiff += bending * (field.numel() / 2) * roughness_gradient(rough)
-        weights.grad = spline(pull + stiff, smoothing)
-        optimizer.param_groups[0]["lr"] = rate * (last_rate / rate) ** (iteration / iterations)
-        optimizer.step()
+        slope = spline(pull.add_(stiff), smoothing)
+        length = rate * (last_rate / rate) ** (iteration / iterations)
+        adam_step(weights, slope, mean, square, iteration + 1, length)
         report((iteration + 1) / iterations)
     return smooth
+
+
+def adam_step(
+    weights: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, count: int, rate: float
+) -> None:
+    """Take step number `count` of Adam in place; `mean` and `square` remember the gradients.
+
+    By hand: torch's optimiser brings torch's compiler with it, a second and 77 MiB at its first
+    step.
+    """
+    mean.lerp_(gradient, 0.1)
+    square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+    size = (square / (1 - 0.999**count)).sqrt_().add_(1e-8)
+    weights.addcdiv_(mean, size, value=-rate / (1 - 0.9**count))
 
 
 def compare(
