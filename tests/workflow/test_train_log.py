@@ -1,5 +1,8 @@
 """The tables of a training, its picture and its best weights."""
 
+import sys
+import types
+
 import pytest
 import torch
 from ignite.engine import Engine, Events
@@ -91,3 +94,27 @@ def test_means_are_over_the_pairs_that_have_the_figure():
 def test_without_a_figure_the_last_weights_are_kept():
     rows = [{"step": 1.0}, {"step": 2.0}]
     assert best_row(rows, None) is rows[1]
+
+
+def test_tensorboard_is_shown_the_same_where_it_is_installed(tmp_path, monkeypatch):
+    shown = []
+
+    class Writer:
+        def __init__(self, folder, purge_step):
+            shown.append((folder, purge_step))
+
+        def add_scalar(self, *scalar):
+            shown.append(scalar)
+
+        def close(self):
+            shown.append("closed")
+
+    module = types.ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = Writer
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    train(tmp_path, [Found(dice_after=0.5, folding_percent=None)])
+    assert shown[0] == (str(tmp_path / "tensorboard"), 1)
+    assert ("losses/loss", 0.5, 2) in shown
+    assert ("figures/dice_after", 0.5, 2) in shown
+    assert shown[-1] == "closed"
+    assert len(shown) == 1 + 4 + 1 + 1

@@ -65,13 +65,15 @@ def losses(folder):
 @pytest.fixture(scope="module")
 def alone(images, tmp_path_factory):
     out = tmp_path_factory.mktemp("alone")
-    device = "$torch.device('cpu')"
-    run_bundle(
-        bundle_folder("unireg"),
-        settings(images, out, batch_size=2, device=device),
-        ["train.yaml"],
-    )
+    in_one(images, out)
     return out
+
+
+def in_one(images, out):
+    """Train in this process, with the double batch."""
+    device = "$torch.device('cpu')"
+    given = settings(images, out, batch_size=2, epochs=3, device=device)
+    run_bundle(bundle_folder("unireg"), given, ["train.yaml"])
 
 
 def test_two_processes_have_the_losses_of_one_with_the_double_batch_and_resume(
@@ -81,8 +83,10 @@ def test_two_processes_have_the_losses_of_one_with_the_double_batch_and_resume(
     run(two(images, tmp_path, epochs=1))
     assert losses(tmp_path) == pytest.approx(losses(alone)[:2], rel=1e-5)
     run(two(images, tmp_path))
+    assert losses(tmp_path) == pytest.approx(losses(alone)[:4], rel=1e-5)
+    in_one(images, tmp_path)
     assert losses(tmp_path) == pytest.approx(losses(alone), rel=1e-5)
-    assert len(set(losses(alone))) == 4
+    assert len(set(losses(alone))) == 6
     assert (tmp_path / "configs" / "inference.json").is_file()
 
 

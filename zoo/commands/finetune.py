@@ -14,7 +14,6 @@ def finetune(
     epochs: int | None = None,
     device: str | None = None,
     threads: int | None = None,
-    bar: bool = True,
     set_: list[str] | None = None,
 ) -> None:
     """Train a model further on the dataset of a plan.
@@ -39,7 +38,6 @@ def finetune(
         epochs: how many epochs to train instead, of the config's length.
         device: cpu, cuda, cuda:1 or mps; by default a GPU if there is one.
         threads: how many CPU threads to use.
-        bar: show a progress bar.
         set: a setting of the bundle's train.yaml, KEY=VALUE; may be given several times.
     """
     from pathlib import Path
@@ -70,7 +68,6 @@ def finetune(
         "bundle_root": str(folder.absolute()),
         "output_dir": str(target),
         "device": f"$torch.device({str(choose_device(device))!r})",
-        "bar": bar,
         **_length(steps, epochs, keys),
         **_start(from_),
         **parse_settings(set_ or [], keys),

@@ -34,6 +34,8 @@ _CONFIGS = {".json", ".yaml", ".yml"}
 _HARMLESS = {".md", ".txt", ".png", ".jpg", ".svg", ".csv"}
 _HARMLESS_NAMES = {"LICENSE", "NOTICE", ".gitattributes", ".gitignore"}
 _PICKLES = {".pt", ".pth", ".trch", ".ckpt", ".pkl", ".pickle", ".ts", ".npy", ".npz", ".bin"}
+# TensorBoard's logs of a training, which nothing here reads.
+_CURVES = "events.out.tfevents."
 # What the Hub's client leaves in a folder that it downloads to.
 _CLIENT_FOLDER = ".cache/huggingface/"
 _CLIENT_FILES = {".metadata", ".lock", ".TAG"}
@@ -109,6 +111,8 @@ def _check_file(path: Path, name: str, configs: dict[str, Any]) -> Iterator[Find
             yield Finding(
                 name, "", "may be a pickle; weights are safetensors (convert: tools/convert.py)"
             )
+        elif path.name.startswith(_CURVES):
+            return
         elif kind not in _HARMLESS and path.name not in _HARMLESS_NAMES:
             yield Finding(name, "", "code, or a kind of file that a bundle has no use for")
     except UserError as error:

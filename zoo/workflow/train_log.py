@@ -35,9 +35,10 @@ class TrainingLog:
     """An ignite handler that keeps the tables of a training in `folder` and the best weights.
 
     losses.csv has a row a step (means over the processes), figures.csv a row a validation (means
-    over the pairs), curve.png shows both. The best weights by `figure` (None: the first of
-    `PREFERRED` that the data allow) are best.safetensors, with `metadata`. Tables of a run that is
-    continued are cut where its checkpoint is.
+    over the pairs), curve.png shows both; tensorboard/ does so too where TensorBoard is installed.
+    The best weights by `figure` (None: the first of `PREFERRED` that the data allow) are
+    best.safetensors, with `metadata`. Tables of a run that is continued are cut where its
+    checkpoint is.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class TrainingLog:
             self.figures = []
         self.bar.total = (engine.state.max_epochs or 0) * (engine.state.epoch_length or 0)
         self.bar.update(done - self.bar.n)
+        self.board = None if rank() else open_board(self.folder / "tensorboard", done + 1)
         self.clock = time.perf_counter()
 
     def step(self, engine: Engine) -> None:
@@ -91,6 +93,7 @@ class TrainingLog:
         now = time.perf_counter()
         row: Row = {"step": engine.state.iteration, **dict(zip(losses, means, strict=True))}
         self.losses.append(row | {"seconds": round(now - self.clock, 3)})
+        show(self.board, "losses", row)
         self.clock = now
         self.bar.set_postfix_str(f"loss {row['loss']:.4f}", refresh=False)
         self.bar.update()
@@ -106,6 +109,7 @@ class TrainingLog:
         self.found = []
         before = best_row(self.figures, self.key(means))
         self.figures.append({"step": self.trainer.state.iteration, **means})
+        show(self.board, "figures", self.figures[-1])
         if best_row(self.figures, self.key(means)) is not before and not rank():
             write_weights(self.folder / BEST, self.network, self.metadata)
         self.write(self.trainer)
@@ -127,6 +131,26 @@ class TrainingLog:
         """Take the bar away."""
         self.write(engine)
         self.bar.close()
+        if self.board is not None:
+            self.board.close()
+
+
+def open_board(folder: Path, step: int) -> Any:
+    """Return a writer for TensorBoard that goes on at `step`; None where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=step)
+
+
+def show(board: Any, group: str, row: Row) -> None:
+    """Show a row of numbers in TensorBoard, if there is one."""
+    if board is None:
+        return
+    for name, value in row.items():
+        if name != "step" and value is not None:
+            board.add_scalar(f"{group}/{name}", value, int(row["step"] or 0))
 
 
 def means_of(rows: Sequence[Mapping[str, float | None]]) -> Row:
