@@ -1,10 +1,13 @@
 # Two commands for a fresh machine with Python, git and make:
 #   make demo   a phantom pair registered with every model that can run here -> demo/report.html
 #   make test   the whole suite
+# And to measure, each in a process of its own, the zoo beside every installed peer:
+#   make bench                     a small phantom
+#   make bench-full [DATA=FOLDER]  phantoms of 96 to 256 voxels an axis, and the pairs of a folder
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-peers lint env env-test env-peers clean
+.PHONY: demo test test-peers lint bench bench-full env env-test env-peers clean
 
 demo: env
 	$(BIN)/python tools/demo.py --out demo
@@ -19,6 +22,12 @@ lint: env-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: env-test
+	$(BIN)/python tools/benchmark.py --sizes 64 --out bench $(ARGS)
+
+bench-full: env-test
+	$(BIN)/python tools/benchmark.py --sizes 96,128,192,256 $(if $(DATA),--data $(DATA)) --out bench-full $(ARGS)
 
 env:
 	@$(PYTHON) tools/setup_env.py
@@ -38,4 +47,4 @@ env-peers: .venv-peers/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peers demo build dist
+	rm -rf .venv .venv-peers demo bench bench-full build dist
