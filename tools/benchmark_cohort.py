@@ -1,7 +1,8 @@
 """Measures `regzoo run`: pairs a minute, memory over the run, and what kills at random leave.
 
     python tools/benchmark_cohort.py speed --pairs 40 --size 48 --workers 1
-    python tools/benchmark_cohort.py kills --pairs 40 --size 48 --set affine=none
+    python tools/benchmark_cohort.py speed --pairs 12 --size 48 --workers 1 --in-turn
+    python tools/benchmark_cohort.py kills --pairs 40 --size 48 --set affine=none --set report=false
 
 The phantoms and runs go to a temporary folder and are removed again, or to --folder and stay.
 """
@@ -33,6 +34,30 @@ from zoo.planning.reading import read_dataset
 from zoo.planning.rules import Wishes
 from zoo.workflow.bundle import bundle_folder, config_keys, parse_settings
 from zoo.workflow.phantom import make_pair
+
+IN_TURN = """
+import sys
+from concurrent.futures import Future
+from contextlib import nullcontext
+
+import zoo.cli
+from zoo.workflow import cohort_worker
+
+
+class InTurn(nullcontext):
+    def __enter__(self):
+        return self
+
+    def submit(self, call, *arguments):
+        future = Future()
+        future.set_result(call(*arguments))
+        return future
+
+
+cohort_worker.ThreadPoolExecutor = lambda *_: InTurn()
+zoo.cli.main(sys.argv[1:])
+"""
+"""`regzoo` without threads for reading and saving: one thing after the other."""
 
 KINDS = ("images", "labels", "keypoints")
 
@@ -99,9 +124,10 @@ def finished(run: Path) -> dict[str, int]:
     return {p.parent.name: p.stat().st_mtime_ns for p in run.glob("*/result.json")}
 
 
-def start(plan: Path, run: Path, *words: str) -> subprocess.Popen[bytes]:
+def start(plan: Path, run: Path, *words: str, in_turn: bool = False) -> subprocess.Popen[bytes]:
     """Start `regzoo run`."""
-    command = [sys.executable, "-m", "zoo", "run", str(plan), "--out", str(run), *words]
+    program = ["-c", IN_TURN] if in_turn else ["-m", "zoo"]
+    command = [sys.executable, *program, "run", str(plan), "--out", str(run), *words]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
@@ -125,11 +151,11 @@ def memory(processes: Sequence[psutil.Process]) -> float:
     return total / (1 << 20)
 
 
-def speed(folder: Path, plan: Path, workers: int) -> None:
+def speed(folder: Path, plan: Path, workers: int, in_turn: bool) -> None:
     """Run the cohort once; print pairs a minute and the largest memory in each quarter of it."""
-    run = folder / f"run-{workers}"
+    run = folder / f"run-{workers}{'-in-turn' if in_turn else ''}"
     began = time.perf_counter()
-    process = start(plan, run, "--workers", str(workers))
+    process = start(plan, run, "--workers", str(workers), in_turn=in_turn)
     samples: list[tuple[int, float]] = []
     first = 0.0
     while process.poll() is None:
@@ -140,27 +166,28 @@ def speed(folder: Path, plan: Path, workers: int) -> None:
         time.sleep(0.2)
     seconds = time.perf_counter() - began
     assert process.returncode == 0, process.stderr and process.stderr.read().decode()
-    results = [json.loads(path.read_text()) for path in run.glob("*/result.json")]
-    stages = sum(sum(result["seconds"].values()) for result in results)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    pairs = len(results)
+    pairs = len(finished(run))
     quarters = [
         max((m for done, m in samples if k <= 4 * done / pairs < k + 1), default=0.0)
         for k in range(4)
     ]
     print(f"workers {workers}: {pairs} pairs in {seconds:.1f} s, the first after {first:.1f} s")
     print(f"pairs a minute after the first: {60 * (pairs - 1) / (seconds - first):.1f}")
-    print(f"stages and saving, by the results: {stages:.1f} s")
     print(f"time of processors: {used.ru_utime + used.ru_stime:.1f} s")
     print("largest memory by quarter, MiB: " + ", ".join(f"{m:.0f}" for m in quarters))
 
 
-def kills(folder: Path, plan: Path, count: int, workers: int, seed: int) -> None:
+def kills(
+    folder: Path, plan: Path, count: int, workers: int, seed: int, latest: float | None
+) -> None:
     """Kill runs at random moments and go on; compare all outputs with those of one process."""
     whole, run = folder / "whole", folder / "killed"
+    began = time.monotonic()
     _wait(start(plan, whole))
+    latest = latest or 2 * (time.monotonic() - began) / count
     before: dict[str, int] = {}
-    for k, (delay, all_of_them) in enumerate(_moments(random.Random(seed), count)):
+    for k, (delay, all_of_them) in enumerate(_moments(random.Random(seed), count, latest)):
         process = start(plan, run, "--workers", str(workers))
         _until_working(run, process, len(before))
         time.sleep(delay)
@@ -169,14 +196,14 @@ def kills(folder: Path, plan: Path, count: int, workers: int, seed: int) -> None
         for victim in struck:
             victim.send_signal(signal.SIGKILL)
         if not all_of_them:
-            time.sleep(delay)
+            time.sleep(1)
             for victim in family(process):
                 victim.send_signal(signal.SIGKILL)
         process.wait()
         after = finished(run)
         assert all(after.get(name) == at for name, at in before.items()), "done twice"
         what = "everything" if all_of_them else "one process, later everything"
-        print(f"kill {k + 1}: {what}, {len(after)} pairs finished", flush=True)
+        print(f"kill {k + 1}: {what}, {delay:.1f} s, {len(after)} pairs finished", flush=True)
         before = after
     _wait(start(plan, run, "--workers", str(workers)))
     after = finished(run)
@@ -186,9 +213,10 @@ def kills(folder: Path, plan: Path, count: int, workers: int, seed: int) -> None
     print(f"{len(one)} files, {len(differing)} differ {sorted(differing)[:5] or ''}")
 
 
-def _moments(chance: random.Random, count: int) -> Iterator[tuple[float, bool]]:
+def _moments(chance: random.Random, count: int, latest: float) -> Iterator[tuple[float, bool]]:
+    """Yield when to kill, seconds after work began, and whether everything or one process."""
     for _ in range(count):
-        yield chance.uniform(0, 6), chance.random() < 0.5
+        yield chance.uniform(0, latest), chance.random() < 0.5
 
 
 def _until_working(run: Path, process: subprocess.Popen[bytes], before: int) -> None:
@@ -213,7 +241,9 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--size", type=int, default=48)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--in-turn", action="store_true", help="no threads beside registering")
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--latest", type=float, help="seconds of work before a kill, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], help="a setting of the plan")
     parser.add_argument("--folder", type=Path)
@@ -225,9 +255,9 @@ def main() -> None:
             write_dataset(folder / "data", given.pairs, given.size)
             write_plan(plan, folder / "data", **parse_settings(given.set, ["affine"]))
         if given.part == "speed":
-            speed(folder, plan, given.workers)
+            speed(folder, plan, given.workers, given.in_turn)
         else:
-            kills(folder, plan, given.kills, given.workers, given.seed)
+            kills(folder, plan, given.kills, given.workers, given.seed, given.latest)
 
 
 if __name__ == "__main__":
