@@ -59,14 +59,14 @@ def finetune(
         )
     check_content(planned["dataset_dir"], str(told["content"]))
     folder = bundle_folder(told["model"])
-    target = Path(out or f"{told['model']}-finetuned").absolute()
+    target = Path(out or f"{told['model']}-finetuned")
     require_own(target)
     keys = config_keys(folder, "train.yaml")
     if from_ is not None and "weights" not in keys:
         raise UserError(f"--from {from_}: {told['model']} has no weights to start from")
     overrides = {
         "bundle_root": str(folder.absolute()),
-        "output_dir": str(target),
+        "output_dir": str(target.absolute()),
         "device": f"$torch.device({str(choose_device(device))!r})",
         **_length(steps, epochs, keys),
         **_start(from_),
