@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from zoo import UserError
 from zoo.io.atomic import put_folder, write_json
 from zoo.planning.plan import for_a_pair, read_plan
 from zoo.workflow import cohort as cohorts
-from zoo.workflow import cohort_run, cohort_summary
+from zoo.workflow import cohort_run, cohort_summary, cohort_worker
 from zoo.workflow.cohort import OWN, RESULT, Cohort, Job, content_of, digest_of_settings
 from zoo.workflow.cohort_space import bytes_of, require_space
 from zoo.workflow.cohort_worker import THUMBNAIL, Share, claim, claims, fail, let_go
@@ -207,6 +208,47 @@ def test_a_failure_settles_a_job_until_the_next_run(cohort):
     finish(cohort, job)
     assert cohorts.failure_of(job) is None
     assert cohorts.is_finished(job, cohort)
+
+
+def test_the_next_pair_is_read_and_the_last_one_saved_while_one_is_registered(cohort, monkeypatch):
+    """Each step waits for what should go on beside it: one after the other they would not end."""
+    names = [job.name for job in cohort.jobs]
+    read, registering, saved = ({name: threading.Event() for name in names} for _ in range(3))
+    most = []
+
+    def load(files):
+        most.append(
+            sum(e.is_set() for e in read.values()) - sum(e.is_set() for e in saved.values())
+        )
+        read[files.name].set()
+        return files
+
+    class Registrar:
+        saver = None
+
+        def __init__(self, _workflow):
+            pass
+
+        def __call__(self, files):
+            place = names.index(files.name)
+            registering[files.name].set()
+            assert place == 2 or read[names[place + 1]].wait(10)
+            return files
+
+    def save(_cohort, loaded, _registration, _saver):
+        place = names.index(loaded.job.name)
+        assert place == 2 or registering[names[place + 1]].wait(10)
+        finish(cohort, loaded.job)
+        saved[loaded.job.name].set()
+        let_go(loaded.lock)
+
+    monkeypatch.setattr(cohort_worker, "open_workflow", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(cohort_worker, "Registrar", Registrar)
+    monkeypatch.setattr(cohort_worker, "load_pair", load)
+    monkeypatch.setattr(cohort_worker, "save", save)
+    cohort_worker.work(cohort, cohorts.pending_jobs(cohort), Stop(), "cpu", Share())
+    assert all(event.is_set() for event in saved.values())
+    assert max(most) < 3
 
 
 def test_a_folder_is_replaced_whole(tmp_path):
