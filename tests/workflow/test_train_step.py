@@ -107,6 +107,22 @@ def test_frozen_norm_keeps_its_statistics_and_trains_its_weights(images):
         assert norm.weight.grad.abs().sum() > 0
 
 
+def test_with_frozen_norm_a_batch_loses_the_mean_of_its_pairs(images):
+    """So processes that share a batch lose what one process loses, given the same random points."""
+    fixed, moving = torch.cat([images[0], images[1]]), torch.cat([images[1], images[0].flip(2)])
+    objective = tiny_objective()
+    inferer = TrainingInferer(freeze_norm=True)
+
+    def loss(one, other):
+        torch.manual_seed(3)
+        with torch.no_grad():
+            return float(inferer(one, objective.train(), other)["loss"])
+
+    apart = [loss(fixed[k : k + 1], moving[k : k + 1]) for k in range(2)]
+    assert loss(fixed, moving) == pytest.approx(sum(apart) / 2, rel=1e-5)
+    assert apart[0] != pytest.approx(apart[1], rel=1e-3)
+
+
 def test_bfloat16_gives_nearly_the_same_loss_and_gradient(images):
     found = {}
     for precision in ("float32", "bfloat16"):
