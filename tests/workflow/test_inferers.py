@@ -7,6 +7,7 @@ from torch import nn
 from zoo.errors import UserError
 from zoo.io.volume import Volume
 from zoo.networks.unireg import Level
+from zoo.solvers.affine import affine_start
 from zoo.workflow.frames import AnatomicalFrame, IsotropicFrame, NativeFrame, ResizedFrame
 from zoo.workflow.inferers import (
     GradICONInferer,
@@ -158,7 +159,13 @@ def test_a_constant_image_is_refused_by_its_file():
         PairInferer(NativeFrame(), affine="none", bar=False)(pair, ShiftAlong(0))
 
 
-@pytest.mark.parametrize("bad", [{"refine": -1}, {"refine_mode": "both"}, {"similarity": "ssd"}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"refine": -1}, {"refine_mode": "both"}, {"similarity": "ssd"}, {"masking": "all"},
+        {"refinement": {"dice": 1}},
+    ],
+)  # fmt: skip
 def test_unknown_ways_to_refine_are_refused(bad):
     with pytest.raises(UserError):
         GradICONInferer(NativeFrame(), **bad)
@@ -192,3 +199,60 @@ def test_refinement_of_a_poor_prediction_brings_points_closer(inferer):
     if found.inverse is not None:
         back = found.inverse.map_points(made.moving_points) - made.fixed_points
         assert back.norm(dim=1).mean() < 0.8 * before
+
+
+def labelled_pair(**more):
+    made = make_pair(5, shape=(40, 40, 40), axes="LPS", spacing=(2.2, 2, 2.4))
+    fixed, moving = (
+        {
+            "image": Volume(getattr(made, name), getattr(made, f"{name}_grid"), name),
+            "labels": Volume(getattr(made, f"{name}_labels"), getattr(made, f"{name}_grid"), name),
+            "mask": Volume(
+                getattr(made, f"{name}_labels") > 0, getattr(made, f"{name}_grid"), name
+            ),
+        }
+        for name in ("fixed", "moving")
+    )
+    pieces = {f"{a}_{b}": v[b] for a, v in (("fixed", fixed), ("moving", moving)) for b in more}
+    return Pair("p", fixed["image"], (moving["image"],), **pieces), made
+
+
+@pytest.mark.parametrize("start", [None, "com"])
+def test_labels_reach_the_refinement_on_the_grid_of_the_images(start):
+    pair, made = labelled_pair(labels=True)
+    inferer = GradICONInferer(
+        ResizedFrame((40, 36, 44)), affine="none", refine=1, refinement={"dice_weight": 1.0}
+    )
+    matrix = None if start is None else affine_start(
+        made.fixed, made.fixed_grid, made.moving, made.moving_grid, start
+    )  # fmt: skip
+    work = inferer.prepare(pair, matrix)
+    assert work.labels.shape == work.image.shape
+    for image, labels in zip(work.image[0], work.labels[0], strict=True):
+        inside = labels > 0
+        assert image[inside].mean() > 2 * image[~inside].mean()  # the body is bright
+
+
+def test_a_dice_weight_needs_labels():
+    pair, _ = labelled_pair()
+    inferer = GradICONInferer(ResizedFrame((40, 36, 44)), refinement={"dice_weight": 1.0})
+    with pytest.raises(UserError, match="needs --fixed-labels"):
+        inferer.prepare(pair, None)
+
+
+def test_mass_is_conserved_in_hounsfield_units_only():
+    pair, _ = labelled_pair()
+    inferer = GradICONInferer(ResizedFrame((40, 36, 44)), refinement={"mass": True})
+    with pytest.raises(UserError, match="Hounsfield"):
+        inferer.prepare(pair, None)
+
+
+@pytest.mark.parametrize("masking", ["loss", "input", "both"])
+def test_masks_count_where_they_are_asked_to(masking):
+    pair, _ = labelled_pair(mask=True)
+    work = GradICONInferer(ResizedFrame((40, 36, 44)), masking=masking).prepare(pair, None)
+    plain = GradICONInferer(ResizedFrame((40, 36, 44))).prepare(pair, None)
+    assert (work.masks is None) == (masking == "input")
+    expected = plain.image if masking == "loss" else plain.image * plain.masks
+    assert torch.equal(work.image, expected)
+    assert 0.01 < plain.masks.mean() < 0.99

@@ -55,6 +55,20 @@ def test_gradicon_quantile_is_the_kth_smallest_voxel(modality):
     np.testing.assert_allclose(out.numpy(), rescaled(image, 0, 989), atol=6e-8)
 
 
+def test_gradicon_window_and_quantiles_can_be_those_of_a_training():
+    image = torch.randperm(1000).float().view(10, 10, 10)
+    found = GradICONIntensity("mr", quantiles=(0.1, 0.9))(image)
+    np.testing.assert_allclose(found.numpy(), rescaled(image, 99, 899), atol=6e-8)
+    found = GradICONIntensity("ct", ct_window=(-200, 300))(ct())
+    np.testing.assert_allclose(found.numpy(), rescaled(ct(), -200, 300), atol=6e-8)
+
+
+@pytest.mark.parametrize("bad", [{"ct_window": (5, 5)}, {"quantiles": (0.9,)}])
+def test_a_range_that_is_none_is_refused(bad):
+    with pytest.raises(UserError, match="must be two numbers"):
+        GradICONIntensity("mr", **bad)
+
+
 def test_unireg_percentiles_ignore_the_background():
     image = torch.zeros(30, 30, 30)
     image[5:25, 5:25, 5:25] = mr(shape=(20, 20, 20)) + 100

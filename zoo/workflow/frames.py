@@ -40,6 +40,7 @@ class Work:
     `affine @ grid.affine @ i` (RAS+ mm). `masks`, shaped like `image`, are 0 or 1, or None;
     several moving images share one. `whole` are the fixed and the moving grid where the lattice is
     only a part of them: a displacement found there is carried on to them from its border.
+    `labels` [1, 2, X, Y, Z] are those of the moving and of the fixed image, where they are needed.
     """
 
     image: Tensor
@@ -47,6 +48,7 @@ class Work:
     affine: Tensor
     masks: Tensor | None = None
     whole: tuple[Grid, Grid] | None = None
+    labels: Tensor | None = None
 
     def transform(self, displacement: Tensor) -> Transform:
         """Turn a displacement [1, 3, X, Y, Z] in voxels into the map fixed -> moving."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -11,7 +11,7 @@ from monai.inferers import Inferer
 from torch import Tensor, nn
 
 from zoo.errors import UserError
-from zoo.geometry import Grid, Transform, invert
+from zoo.geometry import Grid, Transform, invert, warp
 from zoo.io.volume import Volume
 from zoo.networks import UniReg
 from zoo.solvers.affine import AffineStart, affine_start
@@ -20,6 +20,7 @@ from zoo.solvers.instance_field import refine_field
 from zoo.solvers.instance_weights import refine_weights
 from zoo.solvers.mcbo import MCBO
 from zoo.workflow.frames import Frame, Image, Work
+from zoo.workflow.intensity import looks_like_hounsfield
 from zoo.workflow.pairs import Pair
 from zoo.workflow.registration import Registration
 from zoo.workflow.stages import Progress, Stages
@@ -147,20 +148,56 @@ class RefiningInferer(PairInferer):
     """For networks whose prediction may be refined for the pair.
 
     `refine` is the number of steps of instance optimisation (0: prediction only), `similarity` what
-    it compares with: lncc, lncc2 or mind.
+    it compares with: lncc, lncc2 or mind; `refinement` changes what else steers it (REFINEMENT).
+    `masking` says what masks are for: the "loss" of the refinement, the "input" of the network
+    (zero outside), or "both".
     """
 
     def __init__(
-        self, frame: Frame, *, refine: int = 0, similarity: str = "lncc", **more: Any
+        self,
+        frame: Frame,
+        *,
+        refine: int = 0,
+        similarity: str = "lncc",
+        refinement: Mapping[str, Any] | None = None,
+        masking: Literal["loss", "input", "both"] = "loss",
+        **more: Any,
     ) -> None:
         super().__init__(frame, **more)
+        for name in refinement or {}:
+            if name not in REFINEMENT:
+                known = ", ".join(REFINEMENT)
+                raise UserError(f"the setting refinement has no {name!r}; it may hold {known}")
+        if masking not in ("loss", "input", "both"):
+            raise UserError(f"masking {masking!r} is not known; use loss, input or both")
         if refine < 0:
             raise UserError(f"--refine {refine} must be 0 (prediction only) or more steps")
         if similarity not in SIMILARITIES:
             known = ", ".join(SIMILARITIES)
             raise UserError(f"--similarity {similarity!r} is unknown; use {known}")
         self.refine = refine
-        self.similarity = similarity
+        self.options: dict[str, Any] = {"steps": refine, "similarity": similarity}
+        self.options |= refinement or {}
+        self.masking = masking
+
+    def prepare(self, pair: Pair, start: AffineStart | None) -> Work:
+        """Return what the network sees of a pair, and the labels that the refinement compares."""
+        work = super().prepare(pair, start)
+        if self.masking != "loss":
+            if work.masks is None:
+                raise UserError(f"masking {self.masking} needs --fixed-mask and --moving-mask")
+            kept = work.masks if self.masking == "both" else None
+            work = replace(work, image=work.image * work.masks, masks=kept)
+        if self.options.get("mass"):
+            for volume in (pair.fixed, *pair.moving):
+                if not looks_like_hounsfield(volume.data):
+                    raise UserError(
+                        f"{volume.path} is not in Hounsfield units, and mass is conserved in those "
+                        "only; leave mass out of the setting refinement"
+                    )
+        if self.options.get("dice_weight"):
+            work = replace(work, labels=labels_on(work, pair))
+        return work
 
     def predict(self, network: nn.Module, image: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the displacement of `image`, and of the swapped pair if it is needed."""
@@ -171,14 +208,7 @@ class RefiningInferer(PairInferer):
         self, displacement: Tensor, reverse: Tensor | None, pair: InstancePair, progress: Progress
     ) -> tuple[Tensor, Tensor | None]:
         """Move the predicted displacements themselves until the pair fits better."""
-        found = refine_field(
-            displacement,
-            pair,
-            reverse=reverse,
-            steps=self.refine,
-            similarity=self.similarity,
-            progress=progress,
-        )
+        found = refine_field(displacement, pair, reverse=reverse, progress=progress, **self.options)
         return found.displacement, found.reverse
 
     def found(
@@ -214,9 +244,7 @@ class GradICONInferer(RefiningInferer):
         """Return the transform, and the one of the reverse pass when it is asked for."""
         pair = instance_pair(work, ITK_ORDER)
         if self.refine and self.refine_mode == "weights":
-            adapted = refine_weights(
-                network, pair, steps=self.refine, similarity=self.similarity, progress=progress
-            )
+            adapted = refine_weights(network, pair, progress=progress, **self.options)
             return self.found(work, adapted.displacement, adapted.reverse, ITK_ORDER)
         fields = self.predict(network, reordered(work.image, ITK_ORDER))
         if self.refine:
@@ -258,6 +286,8 @@ ITK_ORDER: Order = (2, 1, 0)
 
 SIMILARITIES = ("lncc", "lncc2", "mind")
 
+REFINEMENT = ("learning_rate", "regularity", "dice_weight", "mass", "tolerance")
+
 
 def reordered(tensor: Tensor, order: Order) -> Tensor:
     """Return [B, C, X, Y, Z] with its spatial axes in another order: new axis k is `order[k]`."""
@@ -274,12 +304,27 @@ def instance_pair(work: Work, order: Order) -> InstancePair:
     """Return a pair of one moving image for instance optimisation, its axes in `order`."""
     image = reordered(work.image, order)
     masks = None if work.masks is None else reordered(work.masks, order)
+    labels = None if work.labels is None else reordered(work.labels, order)
     return InstancePair(
         moving=image[:, :1],
         fixed=image[:, 1:],
         moving_mask=None if masks is None else masks[:, :1],
         fixed_mask=None if masks is None else masks[:, 1:],
+        moving_labels=None if labels is None else labels[:, :1],
+        fixed_labels=None if labels is None else labels[:, 1:],
     )
+
+
+def labels_on(work: Work, pair: Pair) -> Tensor:
+    """Return the labels of the moving and the fixed image on the working grid: [1, 2, X, Y, Z]."""
+    if pair.fixed_labels is None or pair.moving_labels is None:
+        raise UserError("a dice_weight needs --fixed-labels and --moving-labels")
+    both = (
+        (pair.moving_labels, Transform(work.affine)),
+        (pair.fixed_labels, Transform.identity()),
+    )
+    found = [warp(v.data[None], v.grid, work.grid, t, interpolation="nearest") for v, t in both]
+    return torch.cat([labels.float() for labels in found])[None].to(work.image.device)
 
 
 def _described(start: AffineStart | None) -> dict[str, Any]:

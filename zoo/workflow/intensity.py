@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -13,17 +15,29 @@ RELATIVE = ("mr", "us", "pet")
 
 
 class GradICONIntensity:
-    """CT: [-1000, 1000] HU; any other: from the minimum to the 99th percentile."""
+    """CT: [-1000, 1000] HU; any other: from the minimum to the 99th percentile.
 
-    def __init__(self, modality: str | None = None) -> None:
+    `ct_window` (HU) and `quantiles` (shares in [0, 1]) are for weights that were trained otherwise.
+    """
+
+    def __init__(
+        self,
+        modality: str | None = None,
+        ct_window: Sequence[float] = (-1000, 1000),
+        quantiles: Sequence[float] = (0, 0.99),
+    ) -> None:
         self.modality = checked(modality)
+        self.ct_window = _range("ct_window", ct_window)
+        self.quantiles = _range("quantiles", quantiles)
 
     def __call__(self, image: Tensor) -> Tensor:
         """Return `image` clamped to its window and brought to [0, 1]."""
         if is_hounsfield(image, self.modality):
-            return to_unit(image, -1000.0, 1000.0)
-        top = float(torch.kthvalue(image.flatten(), max(1, int(0.99 * image.numel()))).values)
-        return to_unit(image, float(image.min()), top)
+            return to_unit(image, *self.ct_window)
+        values = image.flatten()
+        ranks = (max(1, int(share * len(values))) for share in self.quantiles)
+        low, high = (float(torch.kthvalue(values, rank).values) for rank in ranks)
+        return to_unit(image, low, high)
 
 
 class UniRegIntensity:
@@ -40,6 +54,13 @@ class UniRegIntensity:
         values = foreground if len(foreground) else image.flatten()
         low, high = (_percentile(values, share) for share in (0.005, 0.995))
         return to_unit(image, low, high)
+
+
+def _range(name: str, ends: Sequence[float]) -> tuple[float, float]:
+    """Return the two ends of a range; what is none is refused."""
+    if len(ends) != 2 or not ends[0] < ends[1]:
+        raise UserError(f"{name} {list(ends)} must be two numbers, the smaller one first")
+    return float(ends[0]), float(ends[1])
 
 
 def checked(modality: str | None) -> str | None:
