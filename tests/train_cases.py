@@ -55,5 +55,5 @@ def train_config(model, *overlays):
     return [str(folder / name) for name in ("train.yaml", *overlays)]
 
 
-SMALL = {"weights": "scratch", "width": 2, "size": [65, 66, 67], "epochs": 2, "epoch_length": 2}
+SMALL = {"weights": "scratch", "width": 2, "size": [65, 66, 67], "epochs": 2, "epoch_length": 1}
 """What makes a GradICON training short."""

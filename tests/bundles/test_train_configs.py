@@ -19,6 +19,7 @@ from zoo.workflow.bundle import bundle_folder, run_bundle
 from zoo.workflow.train_log import read_rows
 
 LEARNED = ["unigradicon", "multigradicon", "unireg"]
+ALL = [*LEARNED, "mcbo"]
 CPU = {"device": "$torch.device('cpu')", "bar": False}
 TINY = {"weights": "scratch", "size": [16, 24, 16], "region": "abdomen", "type": "inter"}
 
@@ -39,7 +40,7 @@ def losses(out):
     return [row["loss"] for row in read_rows(out / "train" / "losses.csv")]
 
 
-@pytest.mark.parametrize("model", LEARNED)
+@pytest.mark.parametrize("model", ALL)
 def test_the_workflow_has_all_properties_that_monai_checks_without_data_or_weights(
     model, tmp_path, monkeypatch
 ):
@@ -54,11 +55,12 @@ def test_the_workflow_has_all_properties_that_monai_checks_without_data_or_weigh
     )
     workflow.initialize()
     assert workflow.check_properties() == []
-    for name in ("evaluator", "val_inferer", "val_dataset", "val_interval", "train_handlers"):
-        assert getattr(workflow, name) is not None
+    assert workflow.max_epochs > 0
+    for name in ("evaluator", "val_inferer", "val_interval", "train_handlers"):
+        assert model == "mcbo" or getattr(workflow, name) is not None
 
 
-@pytest.mark.parametrize("model", LEARNED)
+@pytest.mark.parametrize("model", ALL)
 def test_a_bundle_with_these_configs_would_pass_the_check_of_bundles_from_elsewhere(
     model, tmp_path
 ):
@@ -80,7 +82,7 @@ def test_multigradicon_trains_as_unigradicon_but_for_its_name_and_similarity():
 def test_gradicon_trains_by_monai_bundle_run_with_a_plan_from_any_folder_and_resumes(
     images, tmp_path
 ):
-    """A run killed in its second epoch goes on to the losses of one that was not."""
+    """A run of one epoch goes on to the losses of one that had two from the start."""
     plan = tmp_path / "plan.json"
     wishes = Wishes(anatomy="abdomen", pairing="inter", model="unigradicon", accept_guess=True)
     made = make_plan(fingerprint(images), wishes)
@@ -99,10 +101,10 @@ def test_gradicon_trains_by_monai_bundle_run_with_a_plan_from_any_folder_and_res
     train("unigradicon", images, tmp_path / "one", [plan], **SMALL, affine="none")
     train("unigradicon", images, tmp_path / "two", [plan], **SMALL, affine="none")
     assert losses(tmp_path / "one") == losses(tmp_path / "two")
-    assert len(set(losses(tmp_path / "one"))) == 4
+    assert len(set(losses(tmp_path / "one"))) == 2
     metadata = json.loads((tmp_path / "one/configs/metadata.json").read_text())["trained"]
     assert metadata["data"]["content"] == made["plan"]["content"]
-    assert metadata["steps"] == 4
+    assert metadata["steps"] == 2
     assert read_header(tmp_path / "one/models/model.safetensors").width() == 2
 
 

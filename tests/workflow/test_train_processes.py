@@ -54,7 +54,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def run(command):
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -99,13 +99,13 @@ def test_a_killed_process_ends_the_job_and_says_so(images, tmp_path):
         started = time.monotonic()
         while not (tmp_path / "train" / "losses.csv").exists():
             assert job.poll() is None, job.stderr.read()[-3000:]
-            assert time.monotonic() - started < 120
+            assert time.monotonic() - started < 600
             time.sleep(0.2)
         workers = subprocess.run(
             ["ps", "-o", "pid=", "--ppid", str(job.pid)], capture_output=True, text=True
         )
         os.kill(int(workers.stdout.split()[-1]), signal.SIGKILL)
-        _, error = job.communicate(timeout=120)
+        _, error = job.communicate(timeout=600)
     finally:
         job.kill()
     assert job.returncode != 0
