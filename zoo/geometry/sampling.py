@@ -187,7 +187,9 @@ def _sample_backward(
     scale = torch.tensor([2 / max(n - 1, 1) for n in image.shape[2:]], device=image.device)
     by_index = torch.cat([by_cube for _, by_cube in found], 2) * scale.view(1, 3, 1, 1, 1)
     by_image = [by_image for by_image, _ in found if by_image is not None]
-    return (torch.stack(by_image).sum(0) if by_image else None), by_index
+    for more in by_image[1:]:
+        by_image[0] += more
+    return (by_image[0] if by_image else None), by_index
 
 
 def _part_backward(

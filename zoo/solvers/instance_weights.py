@@ -92,6 +92,7 @@ def _backward(
     fields = torch.cat([forward, reverse]).detach().requires_grad_()
     loss = misfit(fields)
     (slopes,) = torch.autograd.grad(loss, fields)
+    del fields
     points = consistency_points(pair.fixed.shape[2:], generator).to(pair.fixed)
     consistency = gradicon(forward_map, reverse_map, points)
     unlike, inconsistent = float(loss.detach()), float(consistency.detach())
