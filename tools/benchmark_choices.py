@@ -37,15 +37,6 @@ from zoo.workflow.bundle import bundle_folder, config_keys
 ROOT = Path(__file__).resolve().parents[1]
 PLANNED = "planned"
 
-SAID: Mapping[str, Mapping[str, Any]] = {
-    "malf_1000_1001": {"anatomy": "brain", "modality": ("t1", "t1"), "pairing": "inter"},
-    "malf_1000_1003": {"anatomy": "brain", "modality": ("t1", "t1"), "pairing": "inter"},
-    "tcga_t1_t2_syn": {"anatomy": "brain", "modality": ("t1", "t2"), "pairing": "intra"},
-    "abdomen_ct_syn": {"anatomy": "abdomen", "modality": ("ct", "ct"), "pairing": "intra"},
-    "aorta_ct_syn": {"anatomy": "lung", "modality": ("ct", "ct"), "pairing": "intra"},
-}
-"""What a user would say of each pair: the modality of the fixed and of the moving image."""
-
 SOLVERS: Mapping[str, Mapping[str, Any]] = {
     "mcbo accurate, affine auto": {"mode": "accurate", "affine": "auto"},
     "mcbo accurate, affine none": {"mode": "accurate", "affine": "none"},
@@ -68,11 +59,10 @@ def plan_of(
     name: str, pair: BenchPair, settings: Mapping[str, Any], weights: Mapping[str, Path]
 ) -> Plan:
     """Plan a pair from what is said of it, freely or as a configuration has it."""
-    said = SAID[pair.name]
     wishes = Wishes(
-        anatomy=said["anatomy"],
-        modality=dict(zip("01", said["modality"], strict=True)),
-        pairing=said["pairing"],
+        anatomy=pair.anatomy,
+        modality=dict(zip("01", pair.modality, strict=True)),
+        pairing=pair.pairing,
         model=None if name == PLANNED else name.split(",")[0].split()[0],
         available=("mcbo", *weights),
     )
@@ -157,7 +147,7 @@ def main() -> None:
     files = sorted(given.models.glob("*.safetensors")) if given.models else []
     weights = {path.stem: path.resolve() for path in files}
     settings: dict[str, Mapping[str, Any]] = {PLANNED: {}} | configurations(weights)
-    pairs = [pair for pair in data_pairs(given.data.resolve()) if pair.name in SAID]
+    pairs = data_pairs(given.data.resolve())
     given.out.mkdir(parents=True, exist_ok=True)
     log = given.out / "runs.jsonl"
     for name, pair, _ in missing(read_runs(log), list(settings), pairs, 1):

@@ -25,7 +25,7 @@ class BenchPair:
     fixed_labels: Path | None = None
     moving_labels: Path | None = None
     truth: Path | None = None
-    modality: tuple[str, str] = ("mr", "mr")
+    modality: tuple[str, str] = ("t1", "t2")
     anatomy: str = "brain"
     pairing: Literal["inter", "intra"] = "intra"
 
@@ -33,8 +33,9 @@ class BenchPair:
 FILES = ("fixed", "moving", "fixed_labels", "moving_labels", "truth")
 
 _TOLD: dict[str, dict[str, Any]] = {
-    "malf_1000_1001": {"pairing": "inter"},
-    "malf_1000_1003": {"pairing": "inter"},
+    "malf_1000_1001": {"modality": ("t1", "t1"), "pairing": "inter"},
+    "malf_1000_1003": {"modality": ("t1", "t1"), "pairing": "inter"},
+    "tcga_t1_t2_syn": {"modality": ("t1", "t2")},
     "abdomen_ct_syn": {"modality": ("ct", "ct"), "anatomy": "abdomen"},
     "aorta_ct_syn": {"modality": ("ct", "ct"), "anatomy": "lung"},
 }
