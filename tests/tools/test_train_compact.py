@@ -23,7 +23,7 @@ TINY = {
     "gradicon": replace(
         RECIPES["multigradicon"],
         stages=(
-            Stage(3, (33, 33, 33), 1e-3, unets=2, sigma=2),
+            Stage(3, (33, 33, 33), 1e-3, unets=2, sigma=2, batch=2),
             Stage(2, (65, 65, 65), 1e-3, unets=3, sigma=2),
         ),
     ),

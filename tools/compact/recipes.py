@@ -9,10 +9,10 @@ from dataclasses import dataclass
 class Stage:
     """So many optimiser steps at a learning rate that falls in a straight line to a tenth.
 
-    `size` is the working grid. For a GradICON network `unets` says how many of its U-Nets train and
-    `sigma` is the window of the local correlation, both in voxels. For UniReg `tasks` names the
-    regions, `size` that of the body's lattice, foot to head first, and `conditioned` whether the
-    flow heads are written by the conditions.
+    `size` is the working grid. Of a GradICON network the first `unets` U-Nets train, on `batch`
+    subjects a step, and `sigma` is the window of the local correlation, in voxels. For UniReg
+    `tasks` names the regions, `size` is that of the body's lattice, foot to head first, and
+    `conditioned` says whether the flow heads are written by the conditions.
     """
 
     steps: int
@@ -22,6 +22,7 @@ class Stage:
     sigma: int = 0
     tasks: tuple[str, ...] = ()
     conditioned: bool = True
+    batch: int = 1
 
 
 @dataclass(frozen=True)

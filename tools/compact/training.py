@@ -157,13 +157,9 @@ class GradICONTraining(Training):
         self.network = GradICON(width=WIDTH).to(device).eval()
 
     def losses(self, stage: Stage) -> dict[str, Tensor]:
-        """Return the terms of the next subject's loss, each role in a contrast of its own."""
-        pair = self.next_pair(stage)
-        roles = torch.randint(self.recipe.contrasts, (4,), generator=self.random).tolist()
-        images = {"fixed": pair.fixed[roles[0]], "moving": pair.moving[roles[1]]}
-        if self.recipe.randomised:
-            images |= {"fixed_loss": pair.fixed[roles[2]], "moving_loss": pair.moving[roles[3]]}
-        batch = {name: image[None, None] for name, image in images.items()}
+        """Return the terms of the next subjects' loss, each image in a contrast of its own."""
+        subjects = [self._images(self.next_pair(stage)) for _ in range(stage.batch)]
+        batch = {name: torch.stack([s[name] for s in subjects])[:, None] for name in subjects[0]}
         found: dict[str, Tensor] = self._objective(stage)(**batch, generator=self.random)
         return found
 
@@ -197,6 +193,14 @@ class GradICONTraining(Training):
         """Return the width, and the grid that the weights are made for."""
         size = list(self.recipe.stages[-1].size)
         return {"width": str(WIDTH), "size": str(size)}
+
+    def _images(self, pair: SyntheticPair) -> dict[str, Tensor]:
+        """Return the images [X, Y, Z] that the network sees and, randomised, those of the loss."""
+        roles = torch.randint(self.recipe.contrasts, (4,), generator=self.random).tolist()
+        images = {"fixed": pair.fixed[roles[0]], "moving": pair.moving[roles[1]]}
+        if self.recipe.randomised:
+            images |= {"fixed_loss": pair.fixed[roles[2]], "moving_loss": pair.moving[roles[3]]}
+        return images
 
     def _objective(self, stage: Stage) -> GradICONObjective:
         measure = (SquaredLNCC if self.recipe.squared else LNCC)(stage.sigma)
