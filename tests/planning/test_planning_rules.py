@@ -252,3 +252,11 @@ def test_the_explanation_names_every_value_with_rule_and_reason():
 def test_words_that_are_not_known_are_refused(wishes):
     with pytest.raises(UserError, match=r"not known|no such slot"):
         planned("lung", "ct", "ct", "intra", **wishes)
+
+
+def test_errors_in_the_data_are_told_with_the_plan():
+    facts = fingerprint("brain", "mr", "mr", "inter")
+    broken = {"id": "truncated", "file": "a.nii.gz", "what": "is truncated", "level": "error"}
+    facts["problems"] = [broken, {**broken, "id": "slope", "level": "warning"}]
+    (text,) = make_plan(facts, Wishes(available=("mcbo",)))["plan"]["cautions"]
+    assert text.startswith("1 errors in the data, the first: a.nii.gz is truncated")

@@ -187,6 +187,10 @@ def _conditions(facts: Facts, preset: Preset) -> dict[str, Choice]:
 
 def cautions(facts: Facts, preset: Preset, model: str) -> Iterator[str]:
     """Yield what a user should know before trusting the result."""
+    errors = [p for p in facts.fingerprint.get("problems", ()) if p.get("level") == "error"]
+    if errors:
+        first = f"{errors[0]['file']} {errors[0]['what']}"
+        yield f"{len(errors)} errors in the data, the first: {first}; regzoo check lists them all"
     if model != NEEDS_NO_WEIGHTS and model not in preset.trained:
         yield f"experimental: {model} was not trained on pairs like these ({preset.key})"
     for side, belief in (("fixed", facts.fixed), ("moving", facts.moving)):
