@@ -294,7 +294,8 @@ def test_no_module_that_configs_may_name_runs_configs_or_reads_pickles():
     """A guard on what is added to the zoo: such a module belongs in REFUSED_MODULES."""
     package = Path(zoo.__file__).parent
     risky = re.compile(
-        r"monai\.bundle|workflow\.bundle|torch\.load|subprocess|pickle|import_module|urlopen|(?<![.\w])(eval|exec)\("
+        r"(from|import) monai\.bundle|(run|open)_bundle\b|torch\.load|subprocess|pickle"
+        r"|import_module|urlopen|(?<![.\w])(eval|exec)\("
     )
     for space in NAMESPACES:
         if space.startswith("zoo."):

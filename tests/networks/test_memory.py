@@ -7,10 +7,13 @@ import sys
 import pytest
 
 PROGRAM = """
+import ctypes
 import resource
 import torch
 from zoo.networks.memory import keep_freed_memory
 
+PR_SET_THP_DISABLE = 41  # a large page is one fault: how many there are is the kernel's whim
+ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
 if {keep}:
     assert keep_freed_memory()
 least = 1 << 60

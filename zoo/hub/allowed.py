@@ -45,7 +45,10 @@ REFUSED = (
     "WriteFileMapping", "ZarrAvg", "write_state", "write_weights",
 )  # fmt: skip
 # Modules of the namespaces that run other configs: what they are given would not be checked.
-REFUSED_MODULES = ("zoo.workflow.bundle", "zoo.workflow.explain")
+REFUSED_MODULES = tuple(
+    f"zoo.workflow.{name}"
+    for name in ("bundle", "cohort_run", "cohort_worker", "explain", "register")
+)
 
 # Components with an argument that names a class, which they import; NAMED_CLASSES guards it.
 IMPORTING = {"LoadImage", "LoadImaged", "SaveImage", "SaveImaged", "PatchInferer"}

@@ -28,8 +28,9 @@ def join() -> None:
 
 
 def leave() -> None:
-    """Part from the other processes."""
+    """Part from the other processes, all at once: who stays behind would lose its connections."""
     if dist.is_initialized():
+        dist.barrier()
         dist.destroy_process_group()
 
 
