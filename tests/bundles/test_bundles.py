@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow, verify_net_in_out
+from monai.bundle import ConfigWorkflow, verify_metadata, verify_net_in_out
 
 from zoo import __version__, cli
 from zoo.io.transforms import read_transform
@@ -45,6 +45,12 @@ def test_a_bundle_has_the_files_monai_wants(bundle, name):
 
 def test_metadata_meets_the_schema(bundle):
     jsonschema.Draft202012Validator(SCHEMA).validate(metadata(bundle))
+
+
+def test_monai_verifies_the_metadata_by_the_schema_that_it_names(bundle, tmp_path):
+    schema = tmp_path / "schema.json"  # lies there already: MONAI then fetches nothing
+    schema.write_text(json.dumps(SCHEMA))
+    verify_metadata(meta_file=str(bundle / "configs" / "metadata.json"), filepath=str(schema))
 
 
 def test_metadata_names_this_version_in_its_changelog(bundle):

@@ -9,10 +9,11 @@ of its own the same one: nothing where both images lie on one grid, else centre 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,14 +39,19 @@ class Method:
     modules: tuple[str, ...] = ()
 
 
-def mcbo(pair: BenchPair, mode: Mode, kind: str | None = None) -> np.ndarray:
+def mcbo(
+    pair: BenchPair,
+    mode: Mode,
+    kind: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> np.ndarray:
     """Run this zoo's solver on the bundle's working grid; by default from the shared start."""
     fixed, moving = _images(pair)
     start = _start(fixed, moving, kind or shared_start(pair))
     frame = NativeFrame() if mode == "convexadam" else IsotropicFrame()
     images = [Image(volume.data.float(), volume.grid) for volume in (fixed, moving)]
     work = frame(images[0], images[1:], Pair(pair.name, fixed, (moving,)), start)
-    return _dense(work.transform(MCBO(mode)(work.image)), fixed)
+    return _dense(work.transform(MCBO(mode, changes=changes)(work.image)), fixed)
 
 
 def model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,7 +26,7 @@ CALIBRATION, VALIDATION = 12, 12
 WARM_UP = 50
 
 
-class Training:
+class Training(ABC):
     """What both kinds of network share. `drawn` counts the subjects drawn for training."""
 
     network: nn.Module
@@ -41,28 +42,29 @@ class Training:
         self.random = torch.Generator().manual_seed(recipe.seed)
         self.optimiser: torch.optim.Optimizer | None = None
 
+    @abstractmethod
     def losses(self, stage: Stage) -> dict[str, Tensor]:
         """Return the terms of the next subject's loss."""
-        raise NotImplementedError
 
+    @abstractmethod
     def trained(self, stage: Stage) -> list[nn.Parameter]:
         """Return the weights that a stage trains."""
-        raise NotImplementedError
 
+    @abstractmethod
     def predict(self, pair: SyntheticPair, stage: Stage) -> Tensor:
         """Return the displacement [1, 3, X, Y, Z] found for a pair in its first contrast."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draw(self, seed: int, stage: Stage) -> SyntheticPair:
         """Return the pair of a seed on the stage's grid."""
-        raise NotImplementedError
 
+    @abstractmethod
     def enter(self, stage: Stage) -> None:
         """Prepare the network for a stage that begins."""
 
+    @abstractmethod
     def metadata(self) -> dict[str, str]:
         """Return what the weights' file says of the network beside the recipe."""
-        raise NotImplementedError
 
     def run(self) -> Iterator[dict[str, float]]:
         """Take the steps that remain, yielding what each cost."""
@@ -246,6 +248,9 @@ class UniRegTraining(Training):
         task = TASKS[rounds[seed % len(rounds)]]
         shape = [_coarser(n, stage.size) for n in task.size]
         return draw_pair(seed, shape, region=task.region, pairing=task.type, device=self.device)
+
+    def enter(self, stage: Stage) -> None:
+        """Do nothing: there is no batch norm to settle."""
 
     def metadata(self) -> dict[str, str]:
         """Return the width, and the body's lattice that the weights are made for."""
