@@ -1,12 +1,12 @@
 """The commands of planning, as a user types them, and plans run as MONAI's users run them."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from bundle_runs import run_by_monai
 from safetensors.torch import save_file
 
 from zoo import cli
@@ -169,12 +169,7 @@ def test_a_plan_runs_by_monai_bundle_run(model, data, weights, tmp_path):
         changes += ["--set", f"size={[40, 32, 48] if model == 'unireg' else [65, 65, 65]}"]
     plan = tmp_path / "plan.json"
     assert run("plan", data, "--model", model, *changes, "-o", plan) == 0
-    configs = [str(bundle_folder(model) / "configs" / "inference.json"), str(plan)]
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(configs)]
-    command += ["--output_dir", str(tmp_path / "out"), "--device", "cpu"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    result = run_by_monai(model, plan, tmp_path)
     assert result["model"] == model
     assert result["plan"]["name"] == "custom"
     if model == "unireg":

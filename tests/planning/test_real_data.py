@@ -5,7 +5,6 @@
 FOLDER holds the volumes that tools/benchmark.py measures on. Nothing of them is kept.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from bundle_runs import run_by_monai
 from planning_data import write_document
 from safetensors.torch import save_file
 
@@ -22,7 +22,6 @@ from zoo.planning.facts import Wishes
 from zoo.planning.fingerprint import take_fingerprint
 from zoo.planning.plan import make_plan
 from zoo.planning.reading import read_dataset
-from zoo.workflow.bundle import bundle_folder
 
 DATA = Path(os.environ.get("REGZOO_DATA", "/nowhere"))
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="REGZOO_DATA names no folder")
@@ -153,12 +152,7 @@ def test_the_plan_of_a_real_dataset_runs_by_monai_bundle_run(model, tmp_path):
     plan = tmp_path / "plan.json"
     command = [sys.executable, "-m", "zoo", *words, "-o", str(plan)]
     subprocess.run(command, check=True, capture_output=True)
-    configs = [str(bundle_folder(model) / "configs" / "inference.json"), str(plan)]
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(configs)]
-    command += ["--output_dir", str(tmp_path / "out"), "--device", "cpu"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    result = run_by_monai(model, plan, tmp_path)
     assert result["model"] == model
     assert result["plan"]["preset"] == "abdomen/ct-ct/inter"
     assert (tmp_path / "out" / "transform.nii.gz").is_file()
