@@ -16,13 +16,13 @@ PR_SET_THP_DISABLE = 41  # a large page is one fault: how many there are is the 
 ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
 if {keep}:
     assert keep_freed_memory()
-least = 1 << 60
-for _ in range(5):
+faults = []
+for _ in range(24):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(16 << 20).add(1).sum()
-    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-    least = min(least, faults)
-print(least)
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+# The heap takes up to ten rounds to settle: splinters of the alignment part its large pieces.
+print(max(faults[-6:]))
 """
 
 
