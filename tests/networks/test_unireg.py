@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from zoo import UserError
 from zoo.networks import unireg
-from zoo.networks.unireg import UniReg
+from zoo.networks.unireg import UniReg, on_lattice
 
 TYPE_IDS = {"inter": 0, "intra": 1}
 REGION_IDS = {"chest": 0, "abdomen": 1, "head": 2, "liver": 3, "cardiac": 4, "brain": 5}
@@ -362,6 +362,31 @@ def test_conditions_given_once_hold_until_others_are_given():
         assert torch.equal(net(image), net(image, "intra", "liver"))
         assert torch.equal(net(image, region="brain"), net(image, "intra", "brain"))
         assert not torch.equal(net(image), net(image, "inter"))
+
+
+def test_weights_of_a_coarser_lattice_see_the_pair_averaged_and_their_flow_is_carried_back():
+    network = random_network()
+    shifted = UniReg(type="intra", region="liver", size=(80, 96, 96))
+    shifted.load_state_dict(network.state_dict())
+    image = torch.rand(1, 2, 32, 48, 32)
+    with torch.no_grad():
+        found = shifted(image)
+        coarse = network(F.avg_pool3d(image, 2), type="intra", region="liver")
+    assert found.shape == (1, 3, 32, 48, 32)
+    assert torch.allclose(on_lattice(coarse, image.shape[2:]), found)
+
+
+def test_a_flow_that_is_linear_in_space_stays_so_on_another_lattice():
+    shape, finer = (8, 10, 6), (16, 15, 24)
+    world = [(torch.arange(n) + 0.5) / n for n in shape]  # the unit cube, voxels as cells
+    x, y, z = torch.meshgrid(*world, indexing="ij")
+    way = torch.stack([0.1 * y, 0.2 * z - 0.1 * x, 0.3 * x])  # in cubes
+    flow = way * torch.tensor(shape).view(3, 1, 1, 1)
+    found = on_lattice(flow[None], finer)[0] / torch.tensor(finer).view(3, 1, 1, 1)
+    x, y, z = torch.meshgrid(*[(torch.arange(n) + 0.5) / n for n in finer], indexing="ij")
+    wanted = torch.stack([0.1 * y, 0.2 * z - 0.1 * x, 0.3 * x])
+    inner = (slice(None), slice(1, -1), slice(1, -1), slice(2, -2))  # no extrapolation
+    assert torch.allclose(found[inner], wanted[inner], atol=1e-6)
 
 
 def test_mixed_precision_keeps_coordinates_exact():

@@ -5,8 +5,7 @@ import torch
 
 from zoo.losses import BoxLNCC
 from zoo.networks.conditions import REGION, TYPE
-from zoo.networks.unireg import COARSEST
-from zoo.networks.unireg_tasks import CT_WINDOW, MR_PERCENTILES, TASKS
+from zoo.networks.unireg_tasks import COARSEST, CT_WINDOW, MR_PERCENTILES, TASKS, coarser
 
 
 def test_there_is_a_task_for_every_region_and_both_types():
@@ -38,3 +37,10 @@ def test_the_settings_are_the_published_ones():
     assert cardiac.sampling == 2 * liver.sampling
     assert CT_WINDOW == (-150, 250)
     assert MR_PERCENTILES == (0.5, 99.5)
+
+
+def test_a_coarser_lattice_still_divides_and_keeps_the_ratio():
+    assert [coarser(n, (80, 96, 96)) for n in TASKS["brain"].size] == [96, 112, 80]
+    assert coarser(16, (56, 64, 64)) == 16  # two voxels at the coarsest level are the least
+    for task in TASKS.values():
+        assert all(coarser(n, (56, 64, 64)) % COARSEST == 0 for n in task.size)

@@ -23,15 +23,15 @@ TINY = {
     "gradicon": replace(
         RECIPES["multigradicon"],
         stages=(
-            Stage(3, (33, 33, 33), 1e-3, unets=2, sigma=2, batch=2),
-            Stage(2, (65, 65, 65), 1e-3, unets=3, sigma=2),
+            Stage(3, (33, 33, 33), 1e-3, 1e-2, parts=2, sigma=2, batch=2),
+            Stage(2, (65, 65, 65), 1e-3, 1e-2, parts=3, sigma=2),
         ),
     ),
     "unireg": replace(
         RECIPES["unireg"],
         stages=(
-            Stage(2, (16, 16, 16), 1e-3, tasks=("brain",), conditioned=False),
-            Stage(3, (16, 16, 16), 1e-3, tasks=("liver", "cardiac")),
+            Stage(2, (16, 16, 16), 1e-3, 1e-3, parts=3, tasks=("brain",), conditioned=False),
+            Stage(3, (16, 16, 16), 1e-3, 1e-3, batch=2, tasks=("liver", "cardiac")),
         ),
     ),
 }
@@ -91,6 +91,7 @@ def test_stopping_when_told_leaves_a_state_to_go_on_from(tmp_path):
 def test_tasks_come_as_often_as_their_sampling_weights_say():
     training = new_training(RECIPES["unireg"])
     stage = replace(RECIPES["unireg"].stages[1], size=(16, 16, 16))
-    drawn = [training.draw(seed, stage).region for seed in range(14)]
-    assert drawn.count("cardiac") == 4
-    assert all(drawn.count(name) == 2 for name in ("liver", "head", "abdomen", "chest", "brain"))
+    drawn = [training.draw(seed, stage).region for seed in range(28)]
+    assert drawn[::2] == drawn[1::2]  # a batch of two is of one task
+    assert drawn.count("cardiac") == 8
+    assert all(drawn.count(name) == 4 for name in ("liver", "head", "abdomen", "chest", "brain"))

@@ -9,20 +9,22 @@ from dataclasses import dataclass
 class Stage:
     """So many optimiser steps at a learning rate that falls in a straight line to a tenth.
 
-    `size` is the working grid. Of a GradICON network the first `unets` U-Nets train, on `batch`
-    subjects a step, and `sigma` is the window of the local correlation, in voxels. For UniReg
-    `tasks` names the regions, `size` is that of the body's lattice, foot to head first, and
-    `conditioned` says whether the flow heads are written by the conditions.
+    `rate` is Adam's, `matrix_rate` that of the convolutions, by Muon. A step sees `batch` subjects
+    on a grid of `size`. Of the network the first `parts` train: U-Nets of GradICON, levels of
+    UniReg. `sigma` is the window of GradICON's local correlation, in voxels. For UniReg `tasks`
+    names the regions, `size` is that of the body's lattice, foot to head first, and `conditioned`
+    says whether the flow heads are written by the conditions.
     """
 
     steps: int
     size: tuple[int, int, int]
     rate: float
-    unets: int = 0
+    matrix_rate: float
+    parts: int = 4
+    batch: int = 1
     sigma: int = 0
     tasks: tuple[str, ...] = ()
     conditioned: bool = True
-    batch: int = 1
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Recipe:
 
     `contrasts` a subject, of which each image draws its own; with `randomised` so do the images
     that the loss is taken of. `squared` makes the correlation blind to the sign of the contrast.
+    `truth` weighs the mean error of the displacement, which is known, against the correlation.
     """
 
     model: str
@@ -40,29 +43,35 @@ class Recipe:
     squared: bool = False
     randomised: bool = False
     regularity: float = 1.5
+    truth: float = 0.3
 
 
 def _gradicon(size: int, steps: tuple[int, int, int]) -> tuple[Stage, ...]:
     """Return the curriculum: coarse U-Nets on half the size, then three U-Nets, then all four."""
     half, whole = (size // 2,) * 3, (size,) * 3
     return (
-        Stage(steps[0], half, 2e-4, unets=2, sigma=2),
-        Stage(steps[1], whole, 1e-4, unets=3, sigma=3),
-        Stage(steps[2], whole, 1e-4, unets=4, sigma=3),
+        Stage(steps[0], half, 2e-4, 1e-2, parts=2, sigma=2, batch=2),
+        Stage(steps[1], whole, 1e-4, 5e-3, parts=3, sigma=3),
+        Stage(steps[2], whole, 1e-4, 5e-3, parts=4, sigma=3),
     )
 
 
 _SIZE = 80
-_STEPS = (5000, 1200, 800)
+_STEPS = (6000, 500, 100)
 _REGIONS = ("cardiac", "liver", "head", "abdomen", "chest", "brain")
 _BODY = (56, 64, 64)
 
 
-def _unireg(tasks: tuple[str, ...], steps: tuple[int, int]) -> tuple[Stage, ...]:
-    """Return UniReg's two stages: one head for all pairs on brains, then heads by condition."""
+def _unireg(tasks: tuple[str, ...], steps: tuple[int, int, int]) -> tuple[Stage, ...]:
+    """Return UniReg's stages: one head for all pairs on brains, then heads by condition.
+
+    The finest level, which costs as much as all others, joins at last.
+    """
+    brain = ("brain",)
     return (
-        Stage(steps[0], _BODY, 3e-4, tasks=("brain",), conditioned=False),
-        Stage(steps[1], _BODY, 2e-4, tasks=tasks),
+        Stage(steps[0], _BODY, 3e-4, 2e-3, parts=3, batch=2, tasks=brain, conditioned=False),
+        Stage(steps[1], _BODY, 3e-4, 2e-3, parts=3, batch=2, tasks=tasks),
+        Stage(steps[2], _BODY, 1e-4, 1e-3, parts=4, batch=2, tasks=tasks),
     )
 
 
@@ -72,9 +81,9 @@ RECIPES: dict[str, Recipe] = {
         "multigradicon", 2, _gradicon(_SIZE, _STEPS), 3, squared=True, randomised=True
     ),
     "multigradicon-plain": Recipe("multigradicon", 2, _gradicon(_SIZE, _STEPS), 3, squared=True),
-    "unireg": Recipe("unireg", 3, _unireg(_REGIONS, (600, 1800))),
+    "unireg": Recipe("unireg", 3, _unireg(_REGIONS, (500, 2000, 300))),
     **{
-        f"unireg-{task}": Recipe("unireg", 3, _unireg((task,), (600, 1800)))
+        f"unireg-{task}": Recipe("unireg", 3, _unireg((task,), (500, 2000, 300)))
         for task in ("abdomen", "brain")
     },
 }

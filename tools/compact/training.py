@@ -5,24 +5,28 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from compact.muon import Muon
 from compact.recipes import Recipe, Stage
 from zoo.geometry.sampling import identity_index, sample
 from zoo.losses import LNCC, SquaredLNCC, folded_share
 from zoo.networks import GradICON, UniReg
 from zoo.networks.unet import UNet
-from zoo.networks.unireg_tasks import BODY, TASKS
+from zoo.networks.unireg_tasks import TASKS, Task, coarser
 from zoo.workflow.objectives import GradICONObjective, UniRegObjective
 from zoo.workflow.synthetic import SyntheticPair, draw_pair
-from zoo.workflow.train_unireg import unireg_objective
 
 WIDTH = 4
 FIRST_OF_VALIDATION = 10**9
 CALIBRATION, VALIDATION = 12, 12
+MOST_WINDOW = (
+    5  # voxels of the local correlation of UniReg; nine of the published lattice are three here
+)
 WARM_UP = 50
 
 
@@ -72,7 +76,7 @@ class Training(ABC):
             stage = self.recipe.stages[self.stage]
             if self.optimiser is None:
                 self.enter(stage)
-                self.optimiser = torch.optim.Adam(self.trained(stage), lr=stage.rate)
+                self.optimiser = self._optimiser(stage)
             while self.step < stage.steps:
                 started = time.monotonic()
                 costs = self._take(stage, self.optimiser)
@@ -121,7 +125,7 @@ class Training(ABC):
         self.random.set_state(state["random"].cpu())
         if state["optimiser"] is not None:
             stage = self.recipe.stages[self.stage]
-            self.optimiser = torch.optim.Adam(self.trained(stage), lr=stage.rate)
+            self.optimiser = self._optimiser(stage)
             self.optimiser.load_state_dict(state["optimiser"])
 
     def next_pair(self, stage: Stage) -> SyntheticPair:
@@ -129,6 +133,9 @@ class Training(ABC):
         pair = self.draw(self.recipe.seed * 10_000_000 + self.drawn, stage)
         self.drawn += 1
         return pair
+
+    def _optimiser(self, stage: Stage) -> torch.optim.Optimizer:
+        return Muon(self.trained(stage), stage.rate, stage.matrix_rate)
 
     def _take(self, stage: Stage, optimiser: torch.optim.Optimizer) -> dict[str, float]:
         share = min(1.0, (self.step + 1) / WARM_UP) * (1 - 0.9 * self.step / stage.steps)
@@ -160,9 +167,13 @@ class GradICONTraining(Training):
 
     def losses(self, stage: Stage) -> dict[str, Tensor]:
         """Return the terms of the next subjects' loss, each image in a contrast of its own."""
-        subjects = [self._images(self.next_pair(stage)) for _ in range(stage.batch)]
+        pairs = [self.next_pair(stage) for _ in range(stage.batch)]
+        subjects = [self._images(pair) for pair in pairs]
         batch = {name: torch.stack([s[name] for s in subjects])[:, None] for name in subjects[0]}
-        found: dict[str, Tensor] = self._objective(stage)(**batch, generator=self.random)
+        truth = torch.stack([pair.truth for pair in pairs])
+        found: dict[str, Tensor] = self._objective(stage)(
+            **batch, truth=truth, generator=self.random
+        )
         return found
 
     def trained(self, stage: Stage) -> list[nn.Parameter]:
@@ -207,11 +218,13 @@ class GradICONTraining(Training):
     def _objective(self, stage: Stage) -> GradICONObjective:
         measure = (SquaredLNCC if self.recipe.squared else LNCC)(stage.sigma)
         regularity = self.recipe.regularity
-        return GradICONObjective(self.network, measure, regularity, steps=stage.unets)
+        return GradICONObjective(
+            self.network, measure, regularity, steps=stage.parts, truth_weight=self.recipe.truth
+        )
 
     def _unets(self, stage: Stage) -> list[UNet]:
         everything = [m for m in self.network.modules() if isinstance(m, UNet)]
-        return everything[: stage.unets]  # in the order in which they act
+        return everything[: stage.parts]  # in the order in which they act
 
 
 class UniRegTraining(Training):
@@ -224,10 +237,12 @@ class UniRegTraining(Training):
         self.network = UniReg().to(device)
 
     def losses(self, stage: Stage) -> dict[str, Tensor]:
-        """Return the terms of the loss of the next subject of the task whose turn it is."""
-        pair = self.next_pair(stage)
+        """Return the terms of the loss of the next subjects of the task whose turn it is."""
+        pairs = [self.next_pair(stage) for _ in range(stage.batch)]
+        fixed, moving = (torch.stack([getattr(p, s) for p in pairs]) for s in ("fixed", "moving"))
+        truth = torch.stack([pair.truth for pair in pairs])
         found: dict[str, Tensor] = self._objective(stage)(
-            pair.fixed[None], pair.moving[None], TASKS[pair.region]
+            fixed, moving, _task(pairs[0].region), truth=truth
         )
         return found
 
@@ -237,16 +252,15 @@ class UniRegTraining(Training):
 
     def predict(self, pair: SyntheticPair, stage: Stage) -> Tensor:
         """Return the displacement found for a pair under its task's conditions."""
-        image = torch.cat([pair.moving[None], pair.fixed[None]], dim=1)
-        task = TASKS[pair.region]
-        found: Tensor = self.network(image, type=task.type, region=task.region)
-        return found
+        return self._objective(stage).displacement(
+            pair.moving[None], pair.fixed[None], _task(pair.region)
+        )
 
     def draw(self, seed: int, stage: Stage) -> SyntheticPair:
-        """Return the pair of a seed: the seed's place in the round says which task's."""
+        """Return the pair of a seed; the tasks come in turn, a batch is of one task."""
         rounds = [name for name in stage.tasks for _ in range(TASKS[name].sampling)]
-        task = TASKS[rounds[seed % len(rounds)]]
-        shape = [_coarser(n, stage.size) for n in task.size]
+        task = TASKS[rounds[seed // stage.batch % len(rounds)]]
+        shape = [coarser(n, stage.size) for n in task.size]
         return draw_pair(seed, shape, region=task.region, pairing=task.type, device=self.device)
 
     def enter(self, stage: Stage) -> None:
@@ -258,12 +272,15 @@ class UniRegTraining(Training):
         return {"width": "8", "size": str(size)}
 
     def _objective(self, stage: Stage) -> UniRegObjective:
-        return unireg_objective(self.network, 2 if stage.conditioned else 1)
+        self.network.freeze_conditions(not stage.conditioned)
+        return UniRegObjective(self.network, levels=stage.parts, truth_weight=self.recipe.truth)
 
 
-def _coarser(voxels: int, body: tuple[int, int, int]) -> int:
-    """Return how many voxels an axis has when the body's lattice is `body`: a multiple of 8."""
-    return max(2, round(voxels * body[0] / BODY[0] / 8)) * 8
+def _task(region: str) -> Task:
+    """Return the task of a region with the window that suits a coarse lattice."""
+    task = TASKS[region]
+    across, along, up = (min(n, MOST_WINDOW) for n in task.window)
+    return replace(task, window=(across, along, up))
 
 
 def new_training(recipe: Recipe, device: str = "cpu") -> Training:

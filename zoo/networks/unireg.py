@@ -7,7 +7,7 @@ kernels of that level's flow head: from the decoder's features of this pair, fro
 those of the released weights.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from zoo.errors import UserError
 from zoo.geometry.sampling import identity_index, sample
 from zoo.networks.conditions import REGION, TYPE, ConditionLike
+from zoo.networks.unireg_tasks import COARSEST, coarser
 
 Variant = Literal["rpn", "iirpn"]
 Kernels = list[tuple[Tensor, Tensor]]
 
 HEAD_WIDTH = 8
-COARSEST = 8  # the coarsest level has a voxel for each 8x8x8 voxels of the image
 MAX_PASSES = 10
 MIN_GAIN = 0.005
 SLAB_VOXELS = 2**21
@@ -180,6 +180,10 @@ class UniReg(nn.Module):
     `type` ("inter", "intra") and `region` ("chest", "abdomen", "head", "liver", "cardiac", "brain",
     a mixture such as {"chest": 0.5, "abdomen": 0.5}, or the experimental "unknown") are what
     `forward` assumes when it is not told. None: it must be told.
+
+    `size` is the lattice of the body (D, H, W) that the weights were trained on, when they saw
+    every task coarser than published: a pair is averaged down by the same ratio, and the flow
+    carried back to the pair's own lattice.
     """
 
     def __init__(
@@ -188,6 +192,7 @@ class UniReg(nn.Module):
         variant: Variant = "rpn",
         type: ConditionLike | None = None,
         region: ConditionLike | None = None,
+        size: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if variant not in ("rpn", "iirpn"):
@@ -198,6 +203,7 @@ class UniReg(nn.Module):
         self.variant = variant
         self.default_type = type
         self.default_region = region
+        self.size = None if size is None else (size[0], size[1], size[2])
         self.encoder = Encoder(channels)
         self.decoder4 = Decoder(8 * channels, 4 * channels)
         self.decoder3 = Decoder(8 * channels, 4 * channels)
@@ -217,7 +223,7 @@ class UniReg(nn.Module):
         `warped(i) = moving(i + d(i))`. `type` and `region` may differ from pair to pair.
         """
         *_, finest = self.levels(image, type, region)
-        return finest.flow
+        return on_lattice(finest.flow, image.shape[2:])
 
     def levels(
         self,
@@ -225,8 +231,13 @@ class UniReg(nn.Module):
         type: ConditionLike | None = None,
         region: ConditionLike | None = None,
     ) -> Iterator[Level]:
-        """Yield what each level does, from coarse to fine; the arguments are those of `forward`."""
+        """Yield what each level does, from coarse to fine; the arguments are those of `forward`.
+
+        The levels are those of the lattice that the weights see.
+        """
         _check_image(image)
+        if self.size is not None:
+            image = F.adaptive_avg_pool3d(image, [coarser(n, self.size) for n in image.shape[2:]])
         condition = self._condition(image, type, region)
         moving, fixed = (self.encoder(part) for part in image.split(1, dim=1))
         flow = image.new_zeros(len(image), 3, *[n // COARSEST for n in image.shape[2:]])
@@ -332,6 +343,15 @@ def displaced(flow: Tensor) -> Tensor:
 def to_finer(flow: Tensor) -> Tensor:
     """Carry a flow [B, 3, X, Y, Z] in voxels to the grid with twice as many voxels an axis."""
     return F.interpolate(2 * flow, scale_factor=2, mode="trilinear", align_corners=True)
+
+
+def on_lattice(flow: Tensor, shape: Sequence[int]) -> Tensor:
+    """Carry a flow [B, 3, x, y, z] in voxels to a lattice of another shape, the same view."""
+    if flow.shape[2:] == tuple(shape):
+        return flow
+    ratio = [n / m for n, m in zip(shape, flow.shape[2:], strict=True)]
+    flow = flow * torch.tensor(ratio, device=flow.device).view(3, 1, 1, 1)
+    return F.interpolate(flow, size=tuple(shape), mode="trilinear", align_corners=False)
 
 
 def _check_image(image: Tensor) -> None:

@@ -4,10 +4,14 @@ Sizes and windows are (D, H, W): head to foot, back to front, side to side. That
 axes in which the released weights were trained, so their working lattice lies that way.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 Three = tuple[int, int, int]
+
+COARSEST = 8
+"""The coarsest level has a voxel for each 8x8x8 voxels of the image; a lattice divides by it."""
 
 CT_WINDOW = (-150.0, 250.0)
 """Hounsfield units that become 0 and 1 in the intensity rule "ct"; values outside are clipped."""
@@ -50,3 +54,8 @@ TASKS: dict[str, Task] = {
     )
 }
 """The settings of each region's task."""
+
+
+def coarser(voxels: int, body: Sequence[int]) -> int:
+    """Return how many voxels an axis of `voxels` has when the body's lattice is `body`."""
+    return max(2, round(voxels * body[0] / BODY[0] / COARSEST)) * COARSEST

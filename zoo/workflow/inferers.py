@@ -14,6 +14,7 @@ from zoo.errors import UserError
 from zoo.geometry import Grid, Transform, invert, warp
 from zoo.io.volume import Volume
 from zoo.networks import UniReg
+from zoo.networks.unireg import on_lattice
 from zoo.solvers.affine import AffineStart, affine_start
 from zoo.solvers.instance import Pair as InstancePair
 from zoo.solvers.instance_field import refine_field
@@ -274,7 +275,8 @@ class UniRegInferer(RefiningInferer):
             for level in levels
         }
         needed = self.inverse or self.refine
-        fields = levels[-1].flow, network(image.flip(1)) if needed else None
+        flow = on_lattice(levels[-1].flow, image.shape[2:])
+        fields = flow, network(image.flip(1)) if needed else None
         if self.refine:
             fields = self.refined(*fields, instance_pair(work, order), progress)
         return replace(self.found(work, *fields, order), notes={"kernel_norms": kernels})

@@ -7,6 +7,8 @@ wraps.
 
 from __future__ import annotations
 
+from itertools import islice
+
 import torch
 from torch import Tensor, nn
 
@@ -26,6 +28,7 @@ from zoo.losses import (
 )
 from zoo.networks import GradICON, UniReg
 from zoo.networks.maps import Map, displacement_in_voxels
+from zoo.networks.unireg import on_lattice, to_finer
 from zoo.networks.unireg_tasks import Task
 
 Losses = dict[str, Tensor]
@@ -137,32 +140,63 @@ class UniRegObjective(nn.Module):
     A pair that was aligned beforehand is given with the moving image already warped: the network's
     flow is then the residual one, and only that is smoothed; `mask` says where the warped image has
     content, and the correlation counts there alone.
+
+    `levels` of the pyramid are trained, from the coarsest: three cost half of all four.
     """
 
-    def __init__(self, network: UniReg) -> None:
+    def __init__(
+        self, network: UniReg, *, levels: int = ALL_STEPS, truth_weight: float = 0.0
+    ) -> None:
         super().__init__()
         self.network = network
+        self.levels = levels
+        self.truth_weight = truth_weight
 
     def forward(
-        self, fixed: Tensor, moving: Tensor, task: Task, mask: Tensor | None = None
+        self,
+        fixed: Tensor,
+        moving: Tensor,
+        task: Task,
+        mask: Tensor | None = None,
+        truth: Tensor | None = None,
     ) -> Losses:
         """Return "loss", "similarity", "smoothness" and "folding" (a share) of B pairs of a task.
 
-        The axes of the images lie as those of the task's window: (D, H, W).
+        The axes of the images lie as those of the task's window: (D, H, W). The true displacement
+        [B, 3, D, H, W] in voxels, where synthetic pairs have one, counts at every level with a
+        `truth_weight` (a voxel).
         """
-        pair = torch.cat([moving, fixed], dim=1)
-        flow = self.network(pair, type=task.type, region=task.region)
+        flows = self._flows(fixed, moving, task)
+        flow = flows[-1]
         index = identity_index(fixed.shape[2:], device=fixed.device) + flow
         similarity = BoxLNCC(task.window)(sample(moving, index), fixed, mask)
         smoothness = gradient_penalty(flow)
+        loss = similarity + task.smoothness * smoothness
+        found = {"similarity": similarity, "smoothness": smoothness}
+        if self.truth_weight and truth is not None:
+            inside = fixed[:, 0] > 0
+            errors = [(flow - truth).norm(dim=1)[inside].mean() for flow in flows]
+            loss = loss + self.truth_weight * torch.stack(errors).mean()
+            found["error"] = errors[-1]
         with torch.no_grad():
-            folding = torch.tensor(folded_share(flow))
-        return {
-            "loss": similarity + task.smoothness * smoothness,
-            "similarity": similarity.detach(),
-            "smoothness": smoothness.detach(),
-            "folding": folding,
-        }
+            found["folding"] = torch.tensor(folded_share(flow))
+        return {"loss": loss, **{name: value.detach() for name, value in found.items()}}
+
+    def displacement(self, moving: Tensor, fixed: Tensor, task: Task) -> Tensor:
+        """Return what the trained levels find: [B, 3, D, H, W] in voxels."""
+        return self._flows(fixed, moving, task)[-1]
+
+    def _flows(self, fixed: Tensor, moving: Tensor, task: Task) -> list[Tensor]:
+        """Return the flow after each trained level, carried to the lattice of the images."""
+        pair = torch.cat([moving, fixed], dim=1)
+        levels = self.network.levels(pair, type=task.type, region=task.region)
+        flows = []
+        for level in islice(levels, self.levels):
+            flow = level.flow
+            for _ in range(level.step.bit_length() - 1):
+                flow = to_finer(flow)
+            flows.append(on_lattice(flow, fixed.shape[2:]))
+        return flows
 
 
 def _overlap(index: Tensor, fixed: Tensor | None, moving: Tensor | None) -> Tensor:
