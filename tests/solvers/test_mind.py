@@ -43,6 +43,35 @@ def test_equals_the_definition(radius, dilation):
     )
 
 
+def test_noise_is_no_structure_and_structure_stays():
+    random = np.random.default_rng(3)
+    image = random.normal(0, 1, (24, 10, 12))  # noise, and a checked half far above it
+    image[12:] += 20 * (np.indices((12, 10, 12)).sum(0) // 3 % 2)
+    image = torch.tensor(image, dtype=torch.float32)[None, None]
+    plain, floored = mind_ssc(image), mind_ssc(image, noise=4)
+    quiet, checked = slice(0, 8), slice(16, 24)
+    assert plain[:, :, quiet].mean() < 0.5 < 0.6 < floored[:, :, quiet].mean()
+    torch.testing.assert_close(floored[:, :, checked], plain[:, :, checked])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_the_noise_floor_does_not_depend_on_scale_offset_or_an_empty_background(dtype):
+    random = np.random.default_rng(4)
+    image = np.round(random.normal(0, 10, (32, 40, 42)))
+    image[16:] += 400 * (np.indices((16, 40, 42)).sum(0) // 3 % 2)
+    framed = np.pad(image, 6)
+    first, second = (
+        mind_ssc(torch.tensor(x.astype(dtype))[None, None].float(), noise=4)
+        for x in (framed, 7 * framed + 100)
+    )
+    torch.testing.assert_close(first, second, atol=1e-4, rtol=0)
+    noise = (..., slice(10, 18), slice(10, -10), slice(10, -10))
+    assert (
+        first[noise].mean()
+        > 1.15 * mind_ssc(torch.tensor(framed).float()[None, None])[noise].mean()
+    )
+
+
 def test_does_not_see_a_linear_change_of_intensity():
     image = torch.rand(1, 1, 12, 10, 11, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(mind_ssc(300 - 40 * image), mind_ssc(image), atol=1e-3, rtol=0)

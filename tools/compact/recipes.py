@@ -59,7 +59,7 @@ def _gradicon(size: int, steps: tuple[int, int, int]) -> tuple[Stage, ...]:
 _SIZE = 80
 _STEPS = (6000, 500, 100)
 _REGIONS = ("cardiac", "liver", "head", "abdomen", "chest", "brain")
-_BODY = (56, 64, 64)
+_BODY = (40, 48, 48)
 
 
 def _unireg(tasks: tuple[str, ...], steps: tuple[int, int, int]) -> tuple[Stage, ...]:
@@ -81,9 +81,9 @@ RECIPES: dict[str, Recipe] = {
         "multigradicon", 2, _gradicon(_SIZE, _STEPS), 3, squared=True, randomised=True
     ),
     "multigradicon-plain": Recipe("multigradicon", 2, _gradicon(_SIZE, _STEPS), 3, squared=True),
-    "unireg": Recipe("unireg", 3, _unireg(_REGIONS, (500, 2000, 300))),
+    "unireg": Recipe("unireg", 3, _unireg(_REGIONS, (300, 2500, 300))),
     **{
-        f"unireg-{task}": Recipe("unireg", 3, _unireg((task,), (500, 2000, 300)))
+        f"unireg-{task}": Recipe("unireg", 3, _unireg((task,), (300, 2500, 300)))
         for task in ("abdomen", "brain")
     },
 }

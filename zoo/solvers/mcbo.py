@@ -123,7 +123,7 @@ class _Pair:
         strides = {s.base, *s.adam_features}
         if s.weights or s.published:
             strides |= set(s.levels)
-        full = mind_ssc(volume[None, None], s.mind_radius, s.mind_dilation)
+        full = mind_ssc(volume[None, None], s.mind_radius, s.mind_dilation, s.mind_noise)
         found = {n: self.pool(full, n) for n in strides}
         return {n: f.half() if halve and n < s.base else f for n, f in found.items()}
 

@@ -16,17 +16,20 @@ CHANNELS = 12
 _NEIGHBOURS = [(-1, 0, 0), (0, -1, 0), (0, 0, -1), (0, 0, 1), (0, 1, 0), (1, 0, 0)]
 # The pairs of neighbours at squared distance 2: every edge of the octahedron around a voxel.
 _EDGES = [(a, b) for a, b in combinations(_NEIGHBOURS, 2) if math.dist(a, b) < 2]
+_MOST_NOISE = 0.15  # of the mean variance: an image of structure alone has no quiet tenth
 _SLAB = 1 << 18  # voxels that are worked at once, so that they stay in the cache
 
 
-def mind_ssc(image: Tensor, radius: int = 1, dilation: int = 2) -> Tensor:
+def mind_ssc(image: Tensor, radius: int = 1, dilation: int = 2, noise: float = 0.0) -> Tensor:
     """Return the 12 self-similarities [B, 12, X, Y, Z] in (0, 1] of `image` [B, 1, X, Y, Z].
 
     Each channel compares two patches of `2 * radius + 1` voxels a side whose centres are
     `dilation` voxels away from the voxel, in two directions at a right angle. Where the image has
-    no structure at all every channel is 1. The channels of a voxel lie side by side in memory, so
-    that reading between voxels finds them together. Worked slab by slab: the memory is that of the
-    result and a few volumes.
+    no structure at all every channel is 1. What differs by less than `noise` times the noise of the
+    image counts as no structure either; 0 is the published floor.
+
+    The channels of a voxel lie side by side in memory, so that reading between voxels finds them
+    together. Worked slab by slab: the memory is that of the result and a few volumes.
     """
     shape = image.shape[2:]
     features = torch.empty(
@@ -43,11 +46,21 @@ def mind_ssc(image: Tensor, radius: int = 1, dilation: int = 2) -> Tensor:
             variance[start:stop] = distances.mean(0)
             channels[:, start:stop] = distances
         typical = variance.mean().clamp_min(1e-34)  # its reciprocal is still a number
-        factor = variance.clamp_(typical * 1e-3, typical * 1e3).reciprocal_().neg_()
+        least = typical * 1e-3
+        if noise:
+            least = (noise * _noise_level(variance)).clamp(least, typical * _MOST_NOISE)
+        factor = variance.clamp_(least, typical * 1e3).reciprocal_().neg_()
         for start in slabs:
             rows = slice(start, start + slabs.step)
             channels[:, rows].mul_(factor[rows]).exp_()
     return features
+
+
+def _noise_level(variance: Tensor) -> Tensor:
+    """Return what the quietest tenth of the voxels stay below, of those that differ at all."""
+    some = variance.flatten()[:: max(1, variance.numel() // _SLAB)]
+    some = some[some > 0]
+    return some.kthvalue(max(1, len(some) // 10)).values if len(some) else variance.new_zeros(())
 
 
 def _distances(padded: Tensor, start: int, stop: int, radius: int, dilation: int) -> Tensor:

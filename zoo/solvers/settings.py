@@ -22,6 +22,7 @@ class Settings:
     consistency: int = 15  # iterations that make forward and backward field consistent
     mind_radius: int = 1  # half width of the compared patches, in voxels
     mind_dilation: int = 2  # distance of the compared patches, in voxels
+    mind_noise: float = 0.0  # what differs by less than so many times the noise is no structure
     adam_strides: tuple[int, ...] = (2,)  # cells of the refinements, in voxels, coarse to fine
     adam_features: tuple[int, ...] = (2,)  # stride of the features they compare, in voxels
     adam_shares: tuple[int, ...] = (1,)  # into how many turns the channels are divided
@@ -80,6 +81,7 @@ ACCURATE = Settings(
     reach=(4,),
     weights=None,
     mind_dilation=1,
+    mind_noise=4.0,
     adam_strides=(4, 2),
     adam_features=(4, 1),
     adam_shares=(1, 2),

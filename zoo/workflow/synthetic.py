@@ -81,7 +81,7 @@ _DEFORMATIONS: Mapping[str, Sequence[tuple[float, float]]] = {
     "intra": ((0.03, 0.5), (0.02, 0.25)),
     "inter": ((0.04, 0.5), (0.035, 0.22), (0.02, 0.1)),
 }
-_AFFINE: Mapping[str, float] = {"intra": 0.02, "inter": 0.05}
+_AFFINE: Mapping[str, float] = {"intra": 0.01, "inter": 0.025}
 _SQUARINGS = 5
 
 
