@@ -62,16 +62,19 @@ _REGIONS = ("cardiac", "liver", "head", "abdomen", "chest", "brain")
 _BODY = (40, 48, 48)
 
 
-def _unireg(tasks: tuple[str, ...], steps: tuple[int, int, int]) -> tuple[Stage, ...]:
+def _unireg(tasks: tuple[str, ...], steps: tuple[int, ...]) -> tuple[Stage, ...]:
     """Return UniReg's stages: one head for all pairs on brains, then heads by condition.
 
-    The finest level, which costs as much as all others, joins at last.
+    The finest level, which costs as much as all others, joins at last. Once through, the rate is
+    raised again and the same done over.
     """
     brain = ("brain",)
     return (
         Stage(steps[0], _BODY, 3e-4, 2e-3, parts=3, batch=2, tasks=brain, conditioned=False),
         Stage(steps[1], _BODY, 3e-4, 2e-3, parts=3, batch=2, tasks=tasks),
         Stage(steps[2], _BODY, 1e-4, 1e-3, parts=4, batch=2, tasks=tasks),
+        Stage(steps[3], _BODY, 3e-4, 2e-3, parts=3, batch=2, tasks=tasks),
+        Stage(steps[4], _BODY, 1e-4, 1e-3, parts=4, batch=2, tasks=tasks),
     )
 
 
@@ -81,9 +84,9 @@ RECIPES: dict[str, Recipe] = {
         "multigradicon", 2, _gradicon(_SIZE, _STEPS), 3, squared=True, randomised=True
     ),
     "multigradicon-plain": Recipe("multigradicon", 2, _gradicon(_SIZE, _STEPS), 3, squared=True),
-    "unireg": Recipe("unireg", 3, _unireg(_REGIONS, (300, 2500, 300))),
+    "unireg": Recipe("unireg", 3, _unireg(_REGIONS, (300, 2500, 300, 2000, 200))),
     **{
-        f"unireg-{task}": Recipe("unireg", 3, _unireg((task,), (300, 2500, 300)))
+        f"unireg-{task}": Recipe("unireg", 3, _unireg((task,), (300, 2500, 300, 2000, 200)))
         for task in ("abdomen", "brain")
     },
 }

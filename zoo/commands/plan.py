@@ -51,7 +51,7 @@ def plan(
     from pathlib import Path
 
     from zoo.errors import UserError
-    from zoo.hub.weights import models_here
+    from zoo.hub.weights import models_here, models_to_choose
     from zoo.io.atomic import write_json
     from zoo.planning.documents import read_object
     from zoo.planning.facts import Wishes
@@ -74,7 +74,7 @@ def plan(
     if Path(source).is_file() and source.endswith(".json"):
         keys = set(read_object(source))
     settings = parse_settings(set_ or [], ["affine"])
-    here = models_here()
+    here, choice = models_here(), models_to_choose()
     wishes = Wishes(
         anatomy=anatomy,
         modality=modality or {},
@@ -83,11 +83,11 @@ def plan(
         memory_mib=parse_memory(memory) if memory else None,
         accept_guess=accept_guess,
         settings=settings,
-        available=tuple(here),
+        available=choice,
         widths=here,
     )
     if "plan" in keys:
-        if wishes != Wishes(settings=settings, available=tuple(here), widths=here):
+        if wishes != Wishes(settings=settings, available=choice, widths=here):
             raise UserError(f"{source} is a plan: change it with --set, or plan the dataset again")
         made = read_plan(source)
     elif "channels" in keys:

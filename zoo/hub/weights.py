@@ -103,6 +103,21 @@ def models_here() -> dict[str, int]:
     return found
 
 
+def models_to_choose() -> tuple[str, ...]:
+    """The models among which a plan chooses: those that need no weights or have the official ones.
+
+    Compact weights are there to be asked for: MCBO is more accurate than they are.
+    """
+    found = []
+    for name, model in load_catalogue().items():
+        try:
+            if not model.variants or find_weights(name).variant == "official":
+                found.append(name)
+        except UserError:
+            continue
+    return tuple(found)
+
+
 def load_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """The tensors of a safetensors file, checked first; half precision becomes float32."""
     import torch

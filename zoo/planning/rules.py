@@ -70,7 +70,7 @@ def choose_model(facts: Facts, preset: Preset, wishes: Wishes) -> Choice:
         if model == "unireg" and (why := _unireg_unfit(facts)):
             passed.append(f"unireg is left out: {why}")
         elif model not in wishes.available:
-            passed.append(f"{model} has no weights here (regzoo pull {model})")
+            passed.append(f"{model} has no official weights here (regzoo pull {model})")
         else:
             reason = f"{preset.key}: {preset.because}"
             if passed:

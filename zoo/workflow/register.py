@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import UserError
-from zoo.hub.weights import find_weights, models_here
+from zoo.hub.weights import find_weights, models_here, models_to_choose
 from zoo.io.atomic import write_json
 from zoo.planning.facts import NEEDS_NO_WEIGHTS, Wishes
 from zoo.planning.fingerprint import pair_fingerprint
@@ -123,10 +123,11 @@ def _known(request: Request) -> tuple[dict[str, Any], Wishes]:
     """Return the fingerprint of a pair, and what was said of it."""
     files = pair_files(request.fixed, request.moving)
     alone = {NEEDS_NO_WEIGHTS: 0}
-    here = alone if len(files.moving) > 1 or request.model in alone else models_here()
-    widths = here
+    needless = len(files.moving) > 1 or request.model in alone
+    widths = alone if needless else models_here()
+    choice = tuple(alone) if needless else models_to_choose()
     if request.weights and request.model not in ("auto", *alone):
-        widths = here | {request.model: find_weights(request.model, request.weights).width or 0}
+        widths = widths | {request.model: find_weights(request.model, request.weights).width or 0}
     wishes = Wishes(
         anatomy=request.anatomy,
         modality=dict(request.modality),
@@ -135,10 +136,10 @@ def _known(request: Request) -> tuple[dict[str, Any], Wishes]:
         memory_mib=parse_memory(request.memory) if request.memory else None,
         accept_guess=request.accept_guess,
         settings={k: v for k, v in request.settings.items() if v is not None},
-        available=tuple(here),
+        available=choice,
         widths=widths,
     )
-    aligned = here != alone or request.model != "auto"
+    aligned = choice != tuple(alone) or request.model != "auto"
     fingerprint = pair_fingerprint(
         files.fixed,
         files.moving[0],
