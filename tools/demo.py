@@ -10,9 +10,7 @@ from pathlib import Path
 
 import torch
 
-from zoo.errors import UserError
-from zoo.hub.catalogue import load_catalogue
-from zoo.hub.weights import find_weights
+from zoo.hub.weights import models_to_choose
 from zoo.io.points import write_points
 from zoo.io.transforms import read_transform
 from zoo.io.volume import write_volume
@@ -61,13 +59,10 @@ def write_phantom(folder: Path) -> dict[str, Path]:
 
 def run_model(name: str, files: dict[str, Path], folder: Path) -> DemoRow:
     """Register the pair with one model by the command, or say what is missing."""
-    if load_catalogue()[name].variants:
-        try:
-            find_weights(name)
-        except UserError:
-            return DemoRow(name, f"needs weights: regzoo pull {name}")
+    if name not in models_to_choose():
+        return DemoRow(name, f"needs its official weights: regzoo pull {name}")
     words = [sys.executable, "-m", "zoo", "register", str(files["fixed"]), str(files["moving"])]
-    words += ["--model", name, "--out", str(folder)]
+    words += ["--model", name, "--out", str(folder), "--anatomy", "brain", "--pairing", "intra"]
     for key in ("fixed_labels", "moving_labels", "fixed_points", "moving_points"):
         words += ["--" + key.replace("_", "-"), str(files[key])]
     done = subprocess.run(words, capture_output=True, text=True)
