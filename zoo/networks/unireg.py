@@ -237,7 +237,8 @@ class UniReg(nn.Module):
         """
         _check_image(image)
         if self.size is not None:
-            image = F.adaptive_avg_pool3d(image, [coarser(n, self.size) for n in image.shape[2:]])
+            x, y, z = (coarser(n, self.size) for n in image.shape[2:])
+            image = F.adaptive_avg_pool3d(image, (x, y, z))
         condition = self._condition(image, type, region)
         moving, fixed = (self.encoder(part) for part in image.split(1, dim=1))
         flow = image.new_zeros(len(image), 3, *[n // COARSEST for n in image.shape[2:]])
