@@ -22,14 +22,6 @@ def weights_width(model: str, wanted: str | None, bundle: str | Path, default: i
         return default
 
 
-def weights_size(model: str, wanted: str | None, bundle: str | Path) -> tuple[int, int, int] | None:
-    """Return the grid on which the weights that `load_into` would load see every pair, if any."""
-    try:
-        return find_weights(model, wanted, bundle).size
-    except UserError:
-        return None
-
-
 def load_into(
     network: nn.Module, model: str, wanted: str | None = None, bundle: str | Path | None = None
 ) -> nn.Module:
@@ -38,6 +30,8 @@ def load_into(
     `wanted` is None (the best on disk), "official", "compact" or the path of a .safetensors file.
     Weights in the folder `bundle` come first: a downloaded bundle brings its own.
     Without weights there is an error that says how to get them: a network is never run untrained.
+    The grid that the weights see every pair on, if they were made for one, becomes the network's
+    `size`: it belongs to the weights, not to the config.
     """
     found = find_weights(model, wanted, bundle)
     try:
@@ -45,6 +39,8 @@ def load_into(
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{found.path} does not fit the network of {model}: {reason}") from None
+    if found.size is not None:
+        network.size = found.size  # type: ignore[assignment]
     return network.eval()
 
 
