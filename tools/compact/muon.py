@@ -1,8 +1,8 @@
 """Muon: steps of equal size in every direction of a weight matrix.
 
 Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024). A convolution is
-the matrix [first axis, all others]; what is no such matrix takes Adam's step. On a CPU the
-orthogonalisation is dearer than Adam's step and saves more than half of the steps.
+the matrix [first axis, all others]; what is no such matrix takes Adam's step. PyTorch's own Muon
+takes matrices alone, and none of the older releases that the zoo runs with has it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SMALLEST = 4
 class Muon(torch.optim.Optimizer):
     """`rate` is Adam's; a matrix takes a step of `matrix_rate` along each singular direction.
 
-    A scheduler changes the groups' "lr", of which "matrix_lr" keeps its ratio.
+    Who changes a group's "lr" changes both: their ratio is kept.
     """
 
     def __init__(self, weights: Iterable[nn.Parameter], rate: float, matrix_rate: float) -> None:

@@ -24,9 +24,8 @@ from zoo.workflow.synthetic import SyntheticPair, draw_pair
 WIDTH = 4
 FIRST_OF_VALIDATION = 10**9
 CALIBRATION, VALIDATION = 12, 12
-MOST_WINDOW = (
-    5  # voxels of the local correlation of UniReg; nine of the published lattice are three here
-)
+MOST_WINDOW = 5
+"""Voxels of UniReg's local correlation; nine of the published lattice are three here."""
 WARM_UP = 50
 
 
