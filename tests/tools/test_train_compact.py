@@ -23,7 +23,8 @@ TINY = {
     "gradicon": replace(
         RECIPES["multigradicon"],
         stages=(
-            Stage(3, (33, 33, 33), 1e-3, 1e-2, parts=2, sigma=2, batch=2),
+            Stage(3, (32, 32, 32), 1e-3, 1e-2, parts=1, batch=2),
+            Stage(2, (33, 33, 33), 1e-3, 1e-2, parts=2, sigma=2, batch=2),
             Stage(2, (65, 65, 65), 1e-3, 1e-2, parts=3, sigma=2),
         ),
     ),
@@ -41,6 +42,7 @@ TINY = {
 def quick(monkeypatch):
     monkeypatch.setattr("compact.training.CALIBRATION", 2)
     monkeypatch.setattr("compact.training.VALIDATION", 2)
+    monkeypatch.setattr("compact.training.KEPT", 3)
 
 
 @pytest.mark.parametrize("kind", TINY)
@@ -69,9 +71,9 @@ def test_the_folder_holds_weights_that_the_zoo_loads_a_log_and_a_curve(tmp_path,
     training = new_training(recipe)
     train_compact.train(training, tmp_path, until=lambda: False)
     found = find_weights(model, str(tmp_path / "model_compact.safetensors"))
-    network = UniReg() if kind == "unireg" else GradICON(width=4)
+    network = UniReg() if kind == "unireg" else GradICON(width=8)
     network.load_state_dict(load_weights(found.path), strict=True)
-    assert found.width == (8 if kind == "unireg" else 4)
+    assert found.width == 8
     assert found.size == recipe.stages[-1].size
     for name, value in training.network.state_dict().items():
         torch.testing.assert_close(
@@ -95,3 +97,25 @@ def test_tasks_come_as_often_as_their_sampling_weights_say():
     assert drawn[::2] == drawn[1::2]  # a batch of two is of one task
     assert drawn.count("cardiac") == 8
     assert all(drawn.count(name) == 4 for name in ("liver", "head", "abdomen", "chest", "brain"))
+
+
+def test_the_four_u_nets_start_from_the_matcher_each_in_the_unit_cube_of_its_lattice():
+    recipe = replace(TINY["gradicon"], stages=(*TINY["gradicon"].stages[:2],))
+    training = new_training(recipe)
+    for _ in training.run():
+        if training.stage == 0 and training.step == 3:
+            learnt = {k: v.clone() for k, v in training._unets()[0].state_dict().items()}
+            break
+    training.enter(recipe.stages[1])
+    size = recipe.stages[-1].size[0]
+    for unet, part in zip(training._unets(), (4, 2, 1, 1), strict=True):
+        for name, value in unet.state_dict().items():
+            voxels = -(-size // part) - 1
+            scale = 31 / voxels if name.startswith("lastConv") else 1
+            torch.testing.assert_close(value, scale * learnt[name])
+    assert learnt["lastConv.weight"].any()
+
+
+def test_the_compact_weights_of_gradicon_stay_below_ten_megabytes():
+    network = new_training(RECIPES["unigradicon"]).network
+    assert sum(2 * weight.numel() for weight in network.state_dict().values()) < 10e6

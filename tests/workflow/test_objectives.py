@@ -87,8 +87,24 @@ def test_the_truth_counts_where_it_is_given(images):
     generator = torch.Generator()
     with_truth = objective(fixed, moving, truth=truth, generator=generator.manual_seed(0))
     without = objective(fixed, moving, generator=generator.manual_seed(0))
-    gain = float(with_truth["loss"] - without["loss"])
+    gain = float((with_truth["loss"] - without["loss"]).detach())
     assert gain == pytest.approx(0.5 * 2 * 3**0.5, rel=1e-4)
+
+
+def test_the_truth_counts_after_each_u_net(images):
+    fixed, moving = (x[:1] for x in images)
+    network = GradICON(width=2).eval()
+    step = torch.tensor([0.01, 0.02, -0.01])
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            if name.endswith("lastConv.bias"):
+                weight.copy_(10 * step)
+    truth = torch.zeros(1, 3, SIZE, SIZE, SIZE)
+    losses = GradICONObjective(network, regularity=0, truth_weight=1.0)(fixed, moving, truth=truth)
+    one = float(step.norm()) * (SIZE - 1)
+    assert float(losses["error"]) == pytest.approx(4 * one, rel=1e-4)
+    counted = float((losses["loss"] - losses["similarity"]).detach())
+    assert counted == pytest.approx((1 + 2 + 3 + 4) / 4 * one, rel=1e-3)
 
 
 def test_labels_that_match_cost_less(images):

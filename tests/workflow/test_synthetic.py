@@ -66,6 +66,18 @@ def test_contrasts_of_a_subject_share_one_geometry_but_not_their_intensities():
         assert float(rest.var() / image.var()) < 0.5
 
 
+def test_a_clean_pair_differs_in_nothing_but_place():
+    clean, noisy = (draw_pair(4, SHAPE, contrasts=2, clean=c) for c in (True, False))
+    assert torch.equal(clean.truth, noisy.truth)
+    index = identity_index(SHAPE) + clean.truth[None]
+    seen = ((index >= 0) & (index <= torch.tensor(SHAPE).view(1, 3, 1, 1, 1) - 1)).all(1)[0]
+
+    def rest(pair):
+        return (sample(pair.moving[None], index)[0] - pair.fixed)[:, seen].abs().mean()
+
+    assert rest(clean) < 1e-3 < 0.01 < rest(noisy)
+
+
 def test_images_are_in_the_range_that_networks_take():
     for seed in range(6):
         pair = draw_pair(seed, SHAPE, contrasts=2)

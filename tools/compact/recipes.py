@@ -10,8 +10,9 @@ class Stage:
     """So many optimiser steps at a learning rate that falls in a straight line to a tenth.
 
     `rate` is Adam's, `matrix_rate` that of the convolutions, by Muon. A step sees `batch` subjects
-    on a grid of `size`. Of the network the first `parts` train: U-Nets of GradICON, levels of
-    UniReg. `sigma` is the window of GradICON's local correlation, in voxels. For UniReg `tasks`
+    on a grid of `size`. Of the network the first `parts` train: levels of UniReg, U-Nets of
+    GradICON, where one part is a matcher of crops that all four start from. `sigma` is the window
+    of GradICON's local correlation, in voxels. For UniReg `tasks`
     names the regions, `size` is that of the body's lattice, foot to head first, and `conditioned`
     says whether the flow heads are written by the conditions.
     """
@@ -47,17 +48,17 @@ class Recipe:
 
 
 def _gradicon(size: int, steps: tuple[int, int, int]) -> tuple[Stage, ...]:
-    """Return the curriculum: coarse U-Nets on half the size, then three U-Nets, then all four."""
-    half, whole = (size // 2,) * 3, (size,) * 3
+    """Return the curriculum: one U-Net as a matcher of crops, the two coarse ones, all four."""
+    crop, half, whole = (32,) * 3, (size // 2,) * 3, (size,) * 3
     return (
-        Stage(steps[0], half, 2e-4, 1e-2, parts=2, sigma=2, batch=2),
-        Stage(steps[1], whole, 1e-4, 5e-3, parts=3, sigma=3),
-        Stage(steps[2], whole, 1e-4, 5e-3, parts=4, sigma=3),
+        Stage(steps[0], crop, 3e-4, 1e-2, parts=1, batch=8),
+        Stage(steps[1], half, 1e-4, 3e-3, parts=2, sigma=2, batch=2),
+        Stage(steps[2], whole, 5e-5, 1e-3, parts=4, sigma=3),
     )
 
 
-_SIZE = 80
-_STEPS = (6000, 500, 100)
+_SIZE = 96
+_STEPS = (3500, 1000, 100)
 _REGIONS = ("cardiac", "liver", "head", "abdomen", "chest", "brain")
 _BODY = (40, 48, 48)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,6 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from compact.matcher import (
+    KEPT,
+    LEAST_ALIKE,
+    LEAST_CLEAN,
+    MATCHED,
+    draw_crops,
+    easy_share,
+    matched,
+    matching_losses,
+    show_slopes,
+)
 from compact.muon import Muon
 from compact.recipes import Recipe, Stage
 from zoo.geometry.sampling import identity_index, sample
@@ -21,7 +34,9 @@ from zoo.networks.unireg_tasks import TASKS, Task, coarser
 from zoo.workflow.objectives import GradICONObjective, UniRegObjective
 from zoo.workflow.synthetic import SyntheticPair, draw_pair
 
-WIDTH = 4
+WIDTH = 8
+SEEDS = 10_000_000
+"""So many seeds has a recipe."""
 FIRST_OF_VALIDATION = 10**9
 CALIBRATION, VALIDATION = 12, 12
 MOST_WINDOW = 5
@@ -129,7 +144,7 @@ class Training(ABC):
 
     def next_pair(self, stage: Stage) -> SyntheticPair:
         """Return the next subject; its seed is never used again."""
-        pair = self.draw(self.recipe.seed * 10_000_000 + self.drawn, stage)
+        pair = self.draw(self.recipe.seed * SEEDS + self.drawn, stage)
         self.drawn += 1
         return pair
 
@@ -153,9 +168,10 @@ class Training(ABC):
 class GradICONTraining(Training):
     """A GradICON network, trained in the mode in which it is used.
 
-    Batch norm is a fixed scale here: its statistics are taken once, when a U-Net starts to train,
-    and then only the scale and the shift learn. A batch of one would otherwise train on statistics
-    that inference never sees.
+    A stage of one part teaches the first U-Net alone, on crops; the next one starts with four of
+    it. Batch norm is a fixed scale here: its statistics are taken once, at the start, and then only
+    the scale and the shift learn. A batch of one would otherwise train on statistics that inference
+    never sees.
     """
 
     network: GradICON
@@ -163,9 +179,12 @@ class GradICONTraining(Training):
     def __init__(self, recipe: Recipe, device: str = "cpu") -> None:
         super().__init__(recipe, device)
         self.network = GradICON(width=WIDTH).to(device).eval()
+        self.subjects: deque[SyntheticPair] = deque(maxlen=KEPT)
 
     def losses(self, stage: Stage) -> dict[str, Tensor]:
         """Return the terms of the next subjects' loss, each image in a contrast of its own."""
+        if stage.parts == 1:
+            return self._matching(stage)
         pairs = [self.next_pair(stage) for _ in range(stage.batch)]
         subjects = [self._images(pair) for pair in pairs]
         batch = {name: torch.stack([s[name] for s in subjects])[:, None] for name in subjects[0]}
@@ -177,29 +196,54 @@ class GradICONTraining(Training):
 
     def trained(self, stage: Stage) -> list[nn.Parameter]:
         """Return the weights of the stage's U-Nets."""
-        return [weight for unet in self._unets(stage) for weight in unet.parameters()]
+        return [weight for unet in self._unets()[: stage.parts] for weight in unet.parameters()]
 
     def predict(self, pair: SyntheticPair, stage: Stage) -> Tensor:
         """Return the displacement found for a pair in its first contrast."""
-        return self._objective(stage).displacement(pair.moving[None, :1], pair.fixed[None, :1])
+        moving, fixed = pair.moving[None, :1], pair.fixed[None, :1]
+        if stage.parts == 1:
+            return matched(self._unets()[0], moving, fixed, MATCHED)[-1]
+        return self._objective(stage).displacement(moving, fixed)
 
     def draw(self, seed: int, stage: Stage) -> SyntheticPair:
-        """Return the pair of a seed."""
-        return draw_pair(seed, stage.size, contrasts=self.recipe.contrasts, device=self.device)
+        """Return the pair of a seed. Of subjects for crops every second one is twice as large."""
+        size, clean = stage.size, False
+        if stage.parts == 1 and seed < FIRST_OF_VALIDATION:
+            number = seed - self.recipe.seed * SEEDS
+            random = torch.Generator().manual_seed(seed)
+            share = easy_share((number - KEPT) / stage.steps, LEAST_CLEAN)
+            clean = float(torch.rand(1, generator=random)) < share
+            size = size if number % 2 else (2 * size[0], 2 * size[1], 2 * size[2])
+        contrasts = self.recipe.contrasts
+        return draw_pair(seed, size, contrasts=contrasts, clean=clean, device=self.device)
 
     def enter(self, stage: Stage) -> None:
-        """Settle the scales of the U-Nets that start in this stage."""
-        fresh = [unet for unet in self._unets(stage) if not unet.lastConv.weight.any()]
-        for unet in fresh:
-            unet.train()
-            for norm in unet.batchNorms:
-                assert isinstance(norm, nn.BatchNorm3d)
-                norm.reset_running_stats()
-                norm.momentum = None  # a plain average
+        """Begin with the first U-Net's filters and scales, or with what it has learnt."""
+        first, second, *_ = self._unets()
+        if second.lastConv.weight.any():
+            return
+        if first.lastConv.weight.any():
+            self._share_out(first)
+            return
+        show_slopes(first)
+        first.train()
+        for norm in first.batchNorms:
+            assert isinstance(norm, nn.BatchNorm3d)
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average
         with torch.no_grad():
-            for _ in range(CALIBRATION if fresh else 0):
-                self.predict(self.next_pair(stage), stage)
+            for _ in range(CALIBRATION):
+                self._matching(stage)
         self.network.eval()
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go back to what `state` returned, and draw the subjects that are seen again once more."""
+        super().load(state)
+        stage = self.recipe.stages[min(self.stage, len(self.recipe.stages) - 1)]
+        if stage.parts == 1:
+            first = self.recipe.seed * SEEDS
+            numbers = range(max(self.drawn - KEPT, 0), self.drawn)
+            self.subjects.extend(self.draw(first + number, stage) for number in numbers)
 
     def metadata(self) -> dict[str, str]:
         """Return the width, and the grid that the weights are made for."""
@@ -221,9 +265,27 @@ class GradICONTraining(Training):
             self.network, measure, regularity, steps=stage.parts, truth_weight=self.recipe.truth
         )
 
-    def _unets(self, stage: Stage) -> list[UNet]:
-        everything = [m for m in self.network.modules() if isinstance(m, UNet)]
-        return everything[: stage.parts]  # in the order in which they act
+    def _matching(self, stage: Stage) -> dict[str, Tensor]:
+        """Return the terms of the next crops' loss; every third step goes on from its own map."""
+        while len(self.subjects) < KEPT:
+            self.subjects.append(self.next_pair(stage))
+        self.subjects.append(self.next_pair(stage))
+        alike = easy_share(self.step / stage.steps, LEAST_ALIKE)
+        crops = draw_crops(self.subjects, stage.size[0], stage.batch, alike, self.random)
+        return matching_losses(self._unets()[0], crops, times=1 if self.step % 3 else MATCHED)
+
+    def _share_out(self, first: UNet) -> None:
+        """Give all U-Nets what the first has learnt, in the unit cubes of the lattice of each."""
+        learnt = {name: value.clone() for name, value in first.state_dict().items()}
+        whole, crop = self.recipe.stages[-1].size[0], self.recipe.stages[0].size[0]
+        for unet, part in zip(self._unets(), (4, 2, 1, 1), strict=True):
+            scale = (crop - 1) / (math.ceil(whole / part) - 1)
+            last = {name: scale * learnt[name] for name in learnt if name.startswith("lastConv")}
+            unet.load_state_dict({**learnt, **last})
+
+    def _unets(self) -> list[UNet]:
+        """Return the four U-Nets in the order in which they act."""
+        return [module for module in self.network.modules() if isinstance(module, UNet)]
 
 
 class UniRegTraining(Training):

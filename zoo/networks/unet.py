@@ -14,7 +14,11 @@ from zoo.networks.head import convolve, upsample_and_convolve
 
 Precision = Literal["float32", "bfloat16"]
 
+PUBLISHED_WIDTH = 16
+
 _DEPTH = 5
+_DOWN, _UP = (1, 2, 4, 16, 32), (1, 2, 4, 8, 16)
+_COMPACT = 8
 _MANY_WEIGHTS = (3, 4)  # levels with more weights than voxels: folding batch norm would not pay
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -22,7 +26,9 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 class UNet(nn.Module):
     """Five levels down by strided convolution, five up by transposed convolution, with residuals.
 
-    `width` is the number of channels after the first level, 16 in the published networks.
+    `width` is the number of channels after the first level, 16 in the published networks. A
+    narrower one is compact: no level has more than eight times its width, since the deepest levels
+    see few voxels of a pair that is roughly aligned, and would hold nearly all of the weights.
     `precision` is what it computes in when evaluated without gradients. A fresh network gives zero.
     The names of the attributes are those of the published state dict.
 
@@ -32,8 +38,9 @@ class UNet(nn.Module):
 
     def __init__(self, width: int = 16, precision: Precision = "float32") -> None:
         super().__init__()
-        down = [2, *(width * factor for factor in (1, 2, 4, 16, 32))]
-        up = [width * factor for factor in (1, 2, 4, 8, 16)]
+        most = width * (_COMPACT if width < PUBLISHED_WIDTH else max(_DOWN))
+        down = [2, *(min(width * factor, most) for factor in _DOWN)]
+        up = [min(width * factor, most) for factor in _UP]
         joined = [d + u for d, u in zip(down[1:], [*up[1:], 0], strict=True)]
         self.precision = precision
         self.downConvs = nn.ModuleList(

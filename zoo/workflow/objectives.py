@@ -7,6 +7,7 @@ wraps.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 
 import torch
@@ -27,7 +28,7 @@ from zoo.losses import (
     soft_dice,
 )
 from zoo.networks import GradICON, UniReg
-from zoo.networks.maps import Map, displacement_in_voxels
+from zoo.networks.maps import Composition, Map, displacement_in_voxels
 from zoo.networks.unireg import on_lattice, to_finer
 from zoo.networks.unireg_tasks import Task
 
@@ -85,8 +86,8 @@ class GradICONObjective(nn.Module):
 
         `fixed_loss` and `moving_loss` are what the similarity is taken of: other contrasts of the
         same two subjects (loss randomisation), or else the images themselves. Label maps
-        [B, 1, X, Y, Z] count when the objective has a `dice_weight`, and so does the true
-        displacement [B, 3, X, Y, Z] in voxels, where synthetic pairs have one, with a
+        [B, 1, X, Y, Z] count when the objective has a `dice_weight`. The true displacement
+        [B, 3, X, Y, Z] in voxels, where synthetic pairs have one, counts after each U-Net with a
         `truth_weight` (a voxel). `generator` (CPU) draws the points of the consistency.
         """
         inputs = (moving, fixed)
@@ -97,7 +98,8 @@ class GradICONObjective(nn.Module):
         # Both directions are one batch: moving onto fixed first, fixed onto moving second.
         sources, targets = torch.cat(inputs), torch.cat(inputs[::-1])
         shape = sources.shape[2:]
-        displacement = self.displacement(sources, targets)
+        found_map = self._map(sources, targets)
+        displacement = displacement_in_voxels(found_map.on_grid(shape))
         index = identity_index(shape, device=fixed.device) + displacement
         warped = sample(torch.cat(seen), index, outside="zeros")
         similarity = 2 * self.similarity(warped, torch.cat(seen[::-1]))
@@ -113,9 +115,13 @@ class GradICONObjective(nn.Module):
             loss = loss + self.dice_weight * overlap
             found["dice"] = overlap
         if self.truth_weight and truth is not None:
-            error = (there - truth).norm(dim=1)[fixed[:, 0] > 0].mean()
-            loss = loss + self.truth_weight * error
-            found["error"] = error
+            inside = fixed[:, 0] > 0
+            found["error"] = _error(there, truth, inside)
+            errors = [found["error"]]
+            for earlier in _earlier(found_map):
+                on_grid = displacement_in_voxels(earlier.on_grid(shape))
+                errors.append(_error(on_grid[: len(there)], truth, inside))
+            loss = loss + self.truth_weight * torch.stack(errors).mean()
         with torch.no_grad():
             found["folding"] = torch.tensor(folded_share(displacement))
         return {"loss": loss, **{name: value.detach() for name, value in found.items()}}
@@ -175,7 +181,7 @@ class UniRegObjective(nn.Module):
         found = {"similarity": similarity, "smoothness": smoothness}
         if self.truth_weight and truth is not None:
             inside = fixed[:, 0] > 0
-            errors = [(flow - truth).norm(dim=1)[inside].mean() for flow in flows]
+            errors = [_error(flow, truth, inside) for flow in flows]
             loss = loss + self.truth_weight * torch.stack(errors).mean()
             found["error"] = errors[-1]
         with torch.no_grad():
@@ -197,6 +203,18 @@ class UniRegObjective(nn.Module):
                 flow = to_finer(flow)
             flows.append(on_lattice(flow, fixed.shape[2:]))
         return flows
+
+
+def _earlier(found: Map) -> Iterator[Map]:
+    """Yield the maps before the last steps that a map is composed of, the longest first."""
+    while isinstance(found, Composition):
+        found = found.outer
+        yield found
+
+
+def _error(displacement: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
+    """Return the mean error in voxels of [B, 3, X, Y, Z] where `inside` [B, X, Y, Z]."""
+    return (displacement - truth).norm(dim=1)[inside].mean()
 
 
 def _overlap(index: Tensor, fixed: Tensor | None, moving: Tensor | None) -> Tensor:

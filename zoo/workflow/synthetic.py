@@ -110,9 +110,13 @@ def draw_pair(
     contrasts: int = 1,
     region: str | None = None,
     pairing: Pairing | None = None,
+    clean: bool = False,
     device: torch.device | str = "cpu",
 ) -> SyntheticPair:
-    """Draw a pair of a region and a pairing, each drawn too unless given."""
+    """Draw a pair of a region and a pairing, each drawn too unless given.
+
+    A `clean` pair has no noise and no bias field: its images differ in nothing but place.
+    """
     random = Random(seed, device)
     region = random.choice(sorted(REGIONS)) if region is None else region
     if region not in REGIONS:
@@ -134,9 +138,15 @@ def draw_pair(
     moving = anatomy[:, x, y, z]
     fixed = sample(anatomy[None], index)[0]
     is_ct = random.uniform(0, 1) < recipe.ct
+
+    def scanned(images: Tensor) -> Tensor:
+        if clean:
+            return images.clamp(0, 1)
+        return torch.stack([_scan(random, x, m == 0 and is_ct) for m, x in enumerate(images)])
+
     return SyntheticPair(
-        fixed=torch.stack([_scan(random, x, m == 0 and is_ct) for m, x in enumerate(fixed)]),
-        moving=torch.stack([_scan(random, x, m == 0 and is_ct) for m, x in enumerate(moving)]),
+        fixed=scanned(fixed),
+        moving=scanned(moving),
         fixed_labels=sample_nearest(labels[None, None], index)[0, 0],
         moving_labels=labels[x, y, z],
         truth=truth[0],
