@@ -1,6 +1,6 @@
 """Measures the peak memory of whole registrations: zoo/planning/memory.json.
 
-    python tools/benchmark_memory.py [--cases mcbo,width=4] [--full] [--out benchmarks/memory]
+    python tools/benchmark_memory.py [--cases mcbo,width=8] [--full] [--out benchmarks/memory]
     python tools/benchmark_memory.py --write
 
 Each run is a `regzoo register` of a phantom in a process of its own, on the CPU, with random
@@ -78,7 +78,7 @@ CASES |= {
         width,
     )
     for width, (refine, flags), precision in product(
-        (16, 4), REFINEMENTS.items(), ("float32", "bfloat16")
+        (16, 8), REFINEMENTS.items(), ("float32", "bfloat16")
     )
 }
 CASES |= {

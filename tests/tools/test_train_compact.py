@@ -22,6 +22,7 @@ from zoo.networks import GradICON, UniReg
 TINY = {
     "gradicon": replace(
         RECIPES["multigradicon"],
+        size=(65, 65, 65),
         stages=(
             Stage(3, (32, 32, 32), 1e-3, 1e-2, parts=1, batch=2),
             Stage(2, (33, 33, 33), 1e-3, 1e-2, parts=2, sigma=2, batch=2),
@@ -30,6 +31,7 @@ TINY = {
     ),
     "unireg": replace(
         RECIPES["unireg"],
+        size=(16, 16, 16),
         stages=(
             Stage(2, (16, 16, 16), 1e-3, 1e-3, parts=3, tasks=("brain",), conditioned=False),
             Stage(3, (16, 16, 16), 1e-3, 1e-3, batch=2, tasks=("liver", "cardiac")),
@@ -74,7 +76,7 @@ def test_the_folder_holds_weights_that_the_zoo_loads_a_log_and_a_curve(tmp_path,
     network = UniReg() if kind == "unireg" else GradICON(width=8)
     network.load_state_dict(load_weights(found.path), strict=True)
     assert found.width == 8
-    assert found.size == recipe.stages[-1].size
+    assert found.size == recipe.size
     for name, value in training.network.state_dict().items():
         torch.testing.assert_close(
             network.state_dict()[name].to(value), value, atol=1e-3, rtol=1e-3
@@ -107,7 +109,7 @@ def test_the_four_u_nets_start_from_the_matcher_each_in_the_unit_cube_of_its_lat
             learnt = {k: v.clone() for k, v in training._unets()[0].state_dict().items()}
             break
     training.enter(recipe.stages[1])
-    size = recipe.stages[-1].size[0]
+    size = recipe.size[0]
     for unet, part in zip(training._unets(), (4, 2, 1, 1), strict=True):
         for name, value in unet.state_dict().items():
             voxels = -(-size // part) - 1

@@ -12,9 +12,8 @@ class Stage:
     `rate` is Adam's, `matrix_rate` that of the convolutions, by Muon. A step sees `batch` subjects
     on a grid of `size`. Of the network the first `parts` train: levels of UniReg, U-Nets of
     GradICON, where one part is a matcher of crops that all four start from. `sigma` is the window
-    of GradICON's local correlation, in voxels. For UniReg `tasks`
-    names the regions, `size` is that of the body's lattice, foot to head first, and `conditioned`
-    says whether the flow heads are written by the conditions.
+    of GradICON's local correlation, in voxels. For UniReg `tasks` names the regions, and
+    `conditioned` says whether the flow heads are written by the conditions.
     """
 
     steps: int
@@ -32,6 +31,7 @@ class Stage:
 class Recipe:
     """How one model is trained, from `seed` on.
 
+    It will see pairs on a grid of `size`; for UniReg that is the body's lattice, foot to head first.
     `contrasts` a subject, of which each image draws its own; with `randomised` so do the images
     that the loss is taken of. `squared` makes the correlation blind to the sign of the contrast.
     `truth` weighs the mean error of the displacement, which is known, against the correlation.
@@ -39,6 +39,7 @@ class Recipe:
 
     model: str
     seed: int
+    size: tuple[int, int, int]
     stages: tuple[Stage, ...]
     contrasts: int = 1
     squared: bool = False
@@ -47,20 +48,20 @@ class Recipe:
     truth: float = 0.3
 
 
-def _gradicon(size: int, steps: tuple[int, int, int]) -> tuple[Stage, ...]:
-    """Return the curriculum: one U-Net as a matcher of crops, the two coarse ones, all four."""
-    crop, half, whole = (32,) * 3, (size // 2,) * 3, (size,) * 3
+def _gradicon(steps: tuple[int, int]) -> tuple[Stage, ...]:
+    """Return the curriculum: one U-Net as a matcher of crops, then the two coarse ones of four."""
+    crop, half = (32, 32, 32), (64, 64, 64)
     return (
         Stage(steps[0], crop, 3e-4, 1e-2, parts=1, batch=8),
-        Stage(steps[1], half, 1e-4, 3e-3, parts=2, sigma=2, batch=2),
-        Stage(steps[2], whole, 5e-5, 1e-3, parts=4, sigma=3),
+        Stage(steps[1], half, 1e-4, 3e-3, parts=2, sigma=2),
     )
 
 
-_SIZE = 96
-_STEPS = (3500, 1000, 100)
+_GRID = (128, 128, 128)
+_STEPS = (3500, 700)
 _REGIONS = ("cardiac", "liver", "head", "abdomen", "chest", "brain")
 _BODY = (40, 48, 48)
+_SMALL = (24, 32, 32)
 
 
 def _unireg(tasks: tuple[str, ...], steps: tuple[int, ...]) -> tuple[Stage, ...]:
@@ -79,16 +80,22 @@ def _unireg(tasks: tuple[str, ...], steps: tuple[int, ...]) -> tuple[Stage, ...]
     )
 
 
+def _ablation(tasks: tuple[str, ...], steps: int) -> tuple[Stage, ...]:
+    """Return one short stage on a small lattice, to hold one task against two."""
+    return (Stage(steps, _SMALL, 3e-4, 2e-3, parts=3, batch=2, tasks=tasks),)
+
+
 RECIPES: dict[str, Recipe] = {
-    "unigradicon": Recipe("unigradicon", 1, _gradicon(_SIZE, _STEPS)),
+    "unigradicon": Recipe("unigradicon", 1, _GRID, _gradicon(_STEPS)),
     "multigradicon": Recipe(
-        "multigradicon", 2, _gradicon(_SIZE, _STEPS), 3, squared=True, randomised=True
+        "multigradicon", 2, _GRID, _gradicon(_STEPS), 3, squared=True, randomised=True
     ),
-    "multigradicon-plain": Recipe("multigradicon", 2, _gradicon(_SIZE, _STEPS), 3, squared=True),
-    "unireg": Recipe("unireg", 3, _unireg(_REGIONS, (300, 2500, 300, 2000, 200))),
-    **{
-        f"unireg-{task}": Recipe("unireg", 3, _unireg((task,), (300, 2500, 300, 2000, 200)))
-        for task in ("abdomen", "brain")
-    },
+    "multigradicon-plain": Recipe("multigradicon", 2, _GRID, _gradicon(_STEPS), 3, squared=True),
+    "unireg": Recipe("unireg", 3, _BODY, _unireg(_REGIONS, (300, 2500, 300, 2000, 200))),
+    "unireg-two": Recipe("unireg", 3, _SMALL, _ablation(("abdomen", "brain"), 3000)),
+    "unireg-abdomen": Recipe("unireg", 3, _SMALL, _ablation(("abdomen",), 3000)),
+    "unireg-brain": Recipe("unireg", 3, _SMALL, _ablation(("brain",), 3000)),
+    "unireg-abdomen-half": Recipe("unireg", 3, _SMALL, _ablation(("abdomen",), 1500)),
+    "unireg-brain-half": Recipe("unireg", 3, _SMALL, _ablation(("brain",), 1500)),
 }
-"""By name. Those with a suffix are ablations: no loss randomisation; a single task."""
+"""By name. Those with a suffix are ablations: no loss randomisation; fewer tasks."""

@@ -247,8 +247,7 @@ class GradICONTraining(Training):
 
     def metadata(self) -> dict[str, str]:
         """Return the width, and the grid that the weights are made for."""
-        size = list(self.recipe.stages[-1].size)
-        return {"width": str(WIDTH), "size": str(size)}
+        return {"width": str(WIDTH), "size": str(list(self.recipe.size))}
 
     def _images(self, pair: SyntheticPair) -> dict[str, Tensor]:
         """Return the images [X, Y, Z] that the network sees and, randomised, those of the loss."""
@@ -277,7 +276,7 @@ class GradICONTraining(Training):
     def _share_out(self, first: UNet) -> None:
         """Give all U-Nets what the first has learnt, in the unit cubes of the lattice of each."""
         learnt = {name: value.clone() for name, value in first.state_dict().items()}
-        whole, crop = self.recipe.stages[-1].size[0], self.recipe.stages[0].size[0]
+        whole, crop = self.recipe.size[0], self.recipe.stages[0].size[0]
         for unet, part in zip(self._unets(), (4, 2, 1, 1), strict=True):
             scale = (crop - 1) / (math.ceil(whole / part) - 1)
             last = {name: scale * learnt[name] for name in learnt if name.startswith("lastConv")}
@@ -329,8 +328,7 @@ class UniRegTraining(Training):
 
     def metadata(self) -> dict[str, str]:
         """Return the width, and the body's lattice that the weights are made for."""
-        size = list(self.recipe.stages[-1].size)
-        return {"width": "8", "size": str(size)}
+        return {"width": "8", "size": str(list(self.recipe.size))}
 
     def _objective(self, stage: Stage) -> UniRegObjective:
         self.network.freeze_conditions(not stage.conditioned)
