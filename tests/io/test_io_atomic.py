@@ -128,3 +128,13 @@ def test_kill_at_a_random_moment_leaves_a_whole_file(tmp_path):
             left.unlink()
     assert content[0] != 255, "nothing was ever written: the test proves nothing"
     assert interrupted >= 5, "few kills fell into a write: the test proves little"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_file_made_for_its_owner_alone_gets_the_usual_permissions(tmp_path):
+    plain = tmp_path / "plain"
+    plain.write_text("a")
+    with atomic_path(tmp_path / "own") as temporary:
+        os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))
+    assert (tmp_path / "own").stat().st_mode == plain.stat().st_mode
+    assert {path.name for path in tmp_path.iterdir()} == {"plain", "own"}

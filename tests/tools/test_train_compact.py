@@ -86,6 +86,18 @@ def test_the_folder_holds_weights_that_the_zoo_loads_a_log_and_a_curve(tmp_path,
     assert (tmp_path / "curve.png").stat().st_size > 1000
 
 
+def test_the_log_holds_stages_that_tell_different_things(tmp_path, monkeypatch):
+    monkeypatch.setattr("train_compact.SAVE_EVERY_S", 0)
+    training = new_training(TINY["gradicon"])
+    train_compact.train(training, tmp_path, until=lambda: training.stage == 1)
+    train_compact.train(training, tmp_path, until=lambda: False)
+    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    assert len(rows) > 3
+    assert not rows[0]["folding"]
+    assert float(rows[-1]["folding"]) >= 0
+    assert [int(row["stage"]) for row in rows] == sorted(int(row["stage"]) for row in rows)
+
+
 def test_stopping_when_told_leaves_a_state_to_go_on_from(tmp_path):
     training = new_training(TINY["unireg"])
     train_compact.train(training, tmp_path, until=lambda: training.drawn >= 1)

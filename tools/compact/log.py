@@ -6,12 +6,14 @@ import csv
 from pathlib import Path
 
 from compact.training import Training
+from zoo.io.atomic import atomic_path
 
 
 def record(training: Training, recent: list[dict[str, float]], log: Path) -> None:
     """Add a line to the log: the mean of what the last steps cost, and the validation."""
     names = sorted({name for costs in recent for name in costs})
-    means = {n: sum(costs[n] for costs in recent) / len(recent) for n in names}
+    values = {n: [costs[n] for costs in recent if n in costs] for n in names}
+    means = {n: sum(values[n]) / len(values[n]) for n in names}
     row = {
         "drawn": training.drawn,
         "stage": training.stage,
@@ -20,12 +22,12 @@ def record(training: Training, recent: list[dict[str, float]], log: Path) -> Non
         **{name: round(value, 6) for name, value in means.items()},
         **{f"validation_{k}": round(value, 6) for k, value in training.validate().items()},
     }
-    new = not log.exists()
-    with log.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    rows = [*_rows(log), row]
+    columns = list(dict.fromkeys(name for row in rows for name in row))  # a stage may add some
+    with atomic_path(log) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
     print(row, flush=True)
 
 
@@ -36,8 +38,7 @@ def draw_curve(log: Path, png: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    with log.open() as file:
-        rows = list(csv.DictReader(file))
+    rows = _rows(log)
     subjects = [int(row["drawn"]) for row in rows]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
     left.plot(subjects, [float(row["loss"]) for row in rows], lw=0.8)
@@ -47,3 +48,10 @@ def draw_curve(log: Path, png: Path) -> None:
     figure.tight_layout()
     figure.savefig(png, dpi=90)
     plt.close(figure)
+
+
+def _rows(log: Path) -> list[dict[str, str]]:
+    if not log.exists():
+        return []
+    with log.open(newline="") as file:
+        return list(csv.DictReader(file))

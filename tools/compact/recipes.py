@@ -31,7 +31,7 @@ class Stage:
 class Recipe:
     """How one model is trained, from `seed` on.
 
-    It will see pairs on a grid of `size`; for UniReg that is the body's lattice, foot to head first.
+    It will see pairs on a grid of `size`, for UniReg the body's lattice, foot to head first.
     `contrasts` a subject, of which each image draws its own; with `randomised` so do the images
     that the loss is taken of. `squared` makes the correlation blind to the sign of the contrast.
     `truth` weighs the mean error of the displacement, which is known, against the correlation.

@@ -38,7 +38,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = target.resolve()  # a link stays a link: the file behind it is replaced
     temporary = target.with_name(f".{secrets.token_hex(4)}.tmp.{target.name}")
     try:
+        mode = _usual_mode(temporary)
         yield temporary
+        temporary.chmod(mode)  # some libraries make files for their owner alone
         _sync(temporary)
         temporary.replace(target)
         _sync(target.parent)
@@ -74,6 +76,14 @@ def put_folder(made: Path, target: Path) -> None:
     made.rename(target)
     _sync(target.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _usual_mode(path: Path) -> int:
+    """Return the permissions that a new file at `path` gets here."""
+    path.touch()
+    mode = path.stat().st_mode & 0o777
+    path.unlink()
+    return mode
 
 
 def _check_place(path: Path) -> None:
