@@ -85,7 +85,7 @@ def export(training: Training, path: Path) -> None:
     """Write the weights so far in half precision, with the recipe beside them."""
     half = {
         name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
-        for name, value in training.network.state_dict().items()
+        for name, value in training.weights().items()
     }
     metadata = {
         "model": training.recipe.model,

@@ -77,7 +77,7 @@ def test_the_folder_holds_weights_that_the_zoo_loads_a_log_and_a_curve(tmp_path,
     network.load_state_dict(load_weights(found.path), strict=True)
     assert found.width == 8
     assert found.size == recipe.size
-    for name, value in training.network.state_dict().items():
+    for name, value in training.weights().items():
         torch.testing.assert_close(
             network.state_dict()[name].to(value), value, atol=1e-3, rtol=1e-3
         )
@@ -120,7 +120,10 @@ def test_the_four_u_nets_start_from_the_matcher_each_in_the_unit_cube_of_its_lat
         if training.stage == 0 and training.step == 3:
             learnt = {k: v.clone() for k, v in training._unets()[0].state_dict().items()}
             break
+    shipped = training.weights()
     training.enter(recipe.stages[1])
+    for name, value in training.network.state_dict().items():
+        torch.testing.assert_close(shipped[name], value)
     size = recipe.size[0]
     for unet, part in zip(training._unets(), (4, 2, 1, 1), strict=True):
         for name, value in unet.state_dict().items():

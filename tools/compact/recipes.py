@@ -48,17 +48,17 @@ class Recipe:
     truth: float = 0.3
 
 
-def _gradicon(steps: tuple[int, int]) -> tuple[Stage, ...]:
-    """Return the curriculum: one U-Net as a matcher of crops, then the two coarse ones of four."""
-    crop, half = (32, 32, 32), (64, 64, 64)
-    return (
-        Stage(steps[0], crop, 3e-4, 1e-2, parts=1, batch=8),
-        Stage(steps[1], half, 1e-4, 3e-3, parts=2, sigma=2),
-    )
+def _matcher(*steps: int) -> tuple[Stage, ...]:
+    """Return the stages of a matcher of crops; the rate is raised again at each."""
+    return tuple(Stage(n, (32, 32, 32), 3e-4, 1e-2, parts=1, batch=8) for n in steps)
+
+
+def _together(steps: int) -> tuple[Stage, ...]:
+    """Return a stage in which the two coarse U-Nets learn together, as published."""
+    return (Stage(steps, (64, 64, 64), 1e-4, 3e-3, parts=2, sigma=2),)
 
 
 _GRID = (128, 128, 128)
-_STEPS = (3500, 700)
 _REGIONS = ("cardiac", "liver", "head", "abdomen", "chest", "brain")
 _BODY = (40, 48, 48)
 _SMALL = (24, 32, 32)
@@ -86,11 +86,20 @@ def _ablation(tasks: tuple[str, ...], steps: int) -> tuple[Stage, ...]:
 
 
 RECIPES: dict[str, Recipe] = {
-    "unigradicon": Recipe("unigradicon", 1, _GRID, _gradicon(_STEPS)),
-    "multigradicon": Recipe(
-        "multigradicon", 2, _GRID, _gradicon(_STEPS), 3, squared=True, randomised=True
+    "unigradicon": Recipe("unigradicon", 1, _GRID, _matcher(3500, 2500)),
+    "multigradicon": Recipe("multigradicon", 2, _GRID, _matcher(3500, 2500), 3),
+    "multigradicon-plain": Recipe(
+        "multigradicon", 2, _GRID, (*_matcher(3500), *_together(300)), 3, squared=True
     ),
-    "multigradicon-plain": Recipe("multigradicon", 2, _GRID, _gradicon(_STEPS), 3, squared=True),
+    "multigradicon-randomised": Recipe(
+        "multigradicon",
+        2,
+        _GRID,
+        (*_matcher(3500), *_together(300)),
+        3,
+        squared=True,
+        randomised=True,
+    ),
     "unireg": Recipe("unireg", 3, _BODY, _unireg(_REGIONS, (300, 2500, 300, 2000, 200))),
     "unireg-two": Recipe("unireg", 3, _SMALL, _ablation(("abdomen", "brain"), 3000)),
     "unireg-abdomen": Recipe("unireg", 3, _SMALL, _ablation(("abdomen",), 3000)),
@@ -98,4 +107,4 @@ RECIPES: dict[str, Recipe] = {
     "unireg-abdomen-half": Recipe("unireg", 3, _SMALL, _ablation(("abdomen",), 1500)),
     "unireg-brain-half": Recipe("unireg", 3, _SMALL, _ablation(("brain",), 1500)),
 }
-"""By name. Those with a suffix are ablations: no loss randomisation; fewer tasks."""
+"""By name. Those with a suffix are ablations: with and without loss randomisation; fewer tasks."""

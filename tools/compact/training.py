@@ -7,6 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -79,6 +80,10 @@ class Training(ABC):
     @abstractmethod
     def enter(self, stage: Stage) -> None:
         """Prepare the network for a stage that begins."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the weights that ship."""
+        return self.network.state_dict()
 
     @abstractmethod
     def metadata(self) -> dict[str, str]:
@@ -211,7 +216,7 @@ class GradICONTraining(Training):
         if stage.parts == 1 and seed < FIRST_OF_VALIDATION:
             number = seed - self.recipe.seed * SEEDS
             random = torch.Generator().manual_seed(seed)
-            share = easy_share((number - KEPT) / stage.steps, LEAST_CLEAN)
+            share = easy_share((number - KEPT) / self.recipe.stages[0].steps, LEAST_CLEAN)
             clean = float(torch.rand(1, generator=random)) < share
             size = size if number % 2 else (2 * size[0], 2 * size[1], 2 * size[2])
         contrasts = self.recipe.contrasts
@@ -220,10 +225,9 @@ class GradICONTraining(Training):
     def enter(self, stage: Stage) -> None:
         """Begin with the first U-Net's filters and scales, or with what it has learnt."""
         first, second, *_ = self._unets()
-        if second.lastConv.weight.any():
-            return
         if first.lastConv.weight.any():
-            self._share_out(first)
+            if stage.parts > 1 and not second.lastConv.weight.any():
+                self._share_out(self.network)
             return
         show_slopes(first)
         first.train()
@@ -244,6 +248,13 @@ class GradICONTraining(Training):
             first = self.recipe.seed * SEEDS
             numbers = range(max(self.drawn - KEPT, 0), self.drawn)
             self.subjects.extend(self.draw(first + number, stage) for number in numbers)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the weights; while the first U-Net learns alone, the others are as it is."""
+        network = deepcopy(self.network)
+        if not _unets(network)[1].lastConv.weight.any():
+            self._share_out(network)
+        return network.state_dict()
 
     def metadata(self) -> dict[str, str]:
         """Return the width, and the grid that the weights are made for."""
@@ -269,22 +280,27 @@ class GradICONTraining(Training):
         while len(self.subjects) < KEPT:
             self.subjects.append(self.next_pair(stage))
         self.subjects.append(self.next_pair(stage))
-        alike = easy_share(self.step / stage.steps, LEAST_ALIKE)
+        alike = easy_share(self.stage + self.step / stage.steps, LEAST_ALIKE)
         crops = draw_crops(self.subjects, stage.size[0], stage.batch, alike, self.random)
         return matching_losses(self._unets()[0], crops, times=1 if self.step % 3 else MATCHED)
 
-    def _share_out(self, first: UNet) -> None:
+    def _share_out(self, network: GradICON) -> None:
         """Give all U-Nets what the first has learnt, in the unit cubes of the lattice of each."""
+        first, *_ = unets = _unets(network)
         learnt = {name: value.clone() for name, value in first.state_dict().items()}
         whole, crop = self.recipe.size[0], self.recipe.stages[0].size[0]
-        for unet, part in zip(self._unets(), (4, 2, 1, 1), strict=True):
+        for unet, part in zip(unets, (4, 2, 1, 1), strict=True):
             scale = (crop - 1) / (math.ceil(whole / part) - 1)
             last = {name: scale * learnt[name] for name in learnt if name.startswith("lastConv")}
             unet.load_state_dict({**learnt, **last})
 
     def _unets(self) -> list[UNet]:
-        """Return the four U-Nets in the order in which they act."""
-        return [module for module in self.network.modules() if isinstance(module, UNet)]
+        return _unets(self.network)
+
+
+def _unets(network: GradICON) -> list[UNet]:
+    """Return the four U-Nets in the order in which they act."""
+    return [module for module in network.modules() if isinstance(module, UNet)]
 
 
 class UniRegTraining(Training):
