@@ -65,4 +65,6 @@ def test_they_are_small_half_precision_and_say_what_they_are(model):
 def test_no_weight_is_infinite_in_half_precision():
     for model in MODELS:
         path = bundle_folder(model) / "models" / "model_compact.safetensors"
-        assert all(torch.isfinite(v).all() for v in load_file(path).values() if v.is_floating_point())
+        assert all(
+            torch.isfinite(v).all() for v in load_file(path).values() if v.is_floating_point()
+        )
