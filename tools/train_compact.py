@@ -94,11 +94,18 @@ def export(training: Training, path: Path) -> None:
         "data": "synthetic subjects only (zoo.workflow.synthetic)",
         "recipe": json.dumps(asdict(training.recipe)),
         "subjects": str(training.drawn),
-        "stage": f"{training.stage + 1} of {len(training.recipe.stages)}, step {training.step}",
+        "stage": _place(training),
         **training.metadata(),
     }
     with atomic_path(path) as temporary:
         save_file(half, temporary, metadata)
+
+
+def _place(training: Training) -> str:
+    stages = training.recipe.stages
+    if training.stage == len(stages):
+        return f"all {len(stages)}"
+    return f"{training.stage + 1} of {len(stages)}, step {training.step}"
 
 
 def _read(path: Path, device: str) -> dict[str, object]:

@@ -190,6 +190,9 @@ METHODS: dict[str, Method] = {
         f"{name}-refined": Method(partial(model, name=name, refine=50), ("zoo.api",))
         for name in NETWORKS
     },
+    "multigradicon-mind": Method(
+        partial(model, name="multigradicon", refine=50, similarity="mind"), ("zoo.api",)
+    ),
     "start": Method(lambda pair: affine(pair, shared_start(pair))),
     "affine": Method(partial(affine, kind="affine")),
     "affine-auto": Method(partial(affine, kind="auto")),
