@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.geometry.sampling import identity_index, sample
@@ -22,6 +23,11 @@ KEPT = 64
 LEAST_BODY = 0.2
 EASY_UNTIL, HARD_FROM = 0.1, 0.4
 LEAST_CLEAN, LEAST_ALIKE = 0.2, 0.3
+HALVED = 0.5
+LEAST_LEFT = 0.3
+"""Voxels that are added to what a crop is off by when its error is taken as a share of that."""
+OUTSIDE = 0.2
+"""What a voxel of air counts beside one of the body where the map is to go on smoothly."""
 GAIN = 8.0
 MATCHED = 2
 """How often the U-Net acts, at most, each time on what is left."""
@@ -43,21 +49,36 @@ def easy_share(progress: float, least: float) -> float:
 
 
 def draw_crops(
-    subjects: deque[SyntheticPair], size: int, count: int, alike: float, random: torch.Generator
+    subjects: deque[SyntheticPair],
+    size: int,
+    count: int,
+    alike: float,
+    random: torch.Generator,
+    halved: float = 0.0,
 ) -> Crops:
-    """Return crops of recent subjects, turned at random; a share `alike` shows one contrast."""
+    """Return crops of recent subjects, turned at random; a share `alike` shows one contrast.
+
+    Of the crops of subjects that are twice as large a share `halved` is all of the subject,
+    averaged down: what the U-Nets of the coarse lattices see, small displacements of smooth images.
+    """
     crops: list[tuple[Tensor, Tensor, Tensor]] = []
     while len(crops) < count:
         pair = subjects[_below(len(subjects), random)]
-        at = [_below(n - size + 1, random) for n in pair.truth.shape[1:]]
-        box = tuple(slice(start, start + size) for start in at)
+        ratio = 1
+        if min(pair.truth.shape[1:]) >= 2 * size and _chance(random) < halved:
+            ratio = 2
+        at = [_below(n - ratio * size + 1, random) for n in pair.truth.shape[1:]]
+        box = tuple(slice(start, start + ratio * size) for start in at)
         first, second = (_below(len(pair.fixed), random) for _ in range(2))
-        if float(torch.rand(1, generator=random)) < alike:
+        if _chance(random) < alike:
             second = first
         if float((pair.fixed_labels[box] > 0).float().mean()) < LEAST_BODY:
             continue
-        images = pair.fixed[first][box], pair.moving[second][box]
-        crops.append(turned(*images, pair.truth[(slice(None), *box)], random))
+        seen = pair.fixed[first][box][None], pair.moving[second][box][None]
+        fixed, moving, truth = (
+            F.avg_pool3d(values, ratio) for values in (*seen, pair.truth[(slice(None), *box)])
+        )
+        crops.append(turned(fixed[0], moving[0], truth / ratio, random))
     fixed, moving, truth = (torch.stack(parts) for parts in zip(*crops, strict=True))
     return Crops(fixed[:, None], moving[:, None], truth)
 
@@ -76,12 +97,25 @@ def turned(
     return fixed, moving, truth
 
 
-def matching_losses(unet: UNet, crops: Crops, times: int) -> dict[str, Tensor]:
-    """Return "loss", the mean error in voxels after each time, and "error", after the last."""
+def matching_losses(
+    unet: UNet, crops: Crops, times: int, *, relative: bool = False
+) -> dict[str, Tensor]:
+    """Return "loss", the mean error in voxels after each time, and "error", after the last.
+
+    If `relative`, the loss is the share that each time leaves of each crop's error, air included,
+    so that small displacements, which are most of those between real scans, count as well.
+    """
     inside = crops.fixed[:, 0] > 0.02
     found = matched(unet, crops.moving, crops.fixed, times)
-    errors = torch.stack([(d - crops.truth).norm(dim=1)[inside].mean() for d in found])
-    return {"loss": errors.mean(), "error": errors[-1].detach()}
+    off = torch.stack([(d - crops.truth).norm(dim=1) for d in found])
+    error = off[-1].detach()[inside].mean()
+    if not relative:
+        return {"loss": off[:, inside].mean(), "error": error}
+    weight = torch.where(inside, 1.0, OUTSIDE)
+    after = (off * weight).mean(dim=(2, 3, 4)) / weight.mean(dim=(1, 2, 3))
+    start = (crops.truth.norm(dim=1) * weight).mean(dim=(1, 2, 3)) / weight.mean(dim=(1, 2, 3))
+    before = torch.cat([start[None], after[:-1].detach()])
+    return {"loss": (after / (before + LEAST_LEFT)).mean(), "error": error}
 
 
 def matched(unet: UNet, moving: Tensor, fixed: Tensor, times: int) -> list[Tensor]:
@@ -115,6 +149,10 @@ def show_slopes(unet: UNet) -> None:
         for channel, sign in ((2 * axis, 1.0), (2 * axis + 1, -1.0)):
             first.weight[channel, 0] = GAIN * (along - sign * blur)
             first.weight[channel, 1] = GAIN * (along + sign * blur)
+
+
+def _chance(random: torch.Generator) -> float:
+    return float(torch.rand(1, generator=random))
 
 
 def _below(end: int, random: torch.Generator) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -12,8 +12,10 @@ class Stage:
     `rate` is Adam's, `matrix_rate` that of the convolutions, by Muon. A step sees `batch` subjects
     on a grid of `size`. Of the network the first `parts` train: levels of UniReg, U-Nets of
     GradICON, where one part is a matcher of crops that all four start from. `sigma` is the window
-    of GradICON's local correlation, in voxels. For UniReg `tasks` names the regions, and
-    `conditioned` says whether the flow heads are written by the conditions.
+    of GradICON's local correlation, in voxels. A `relative` matcher also learns from subjects seen
+    at half their resolution, and from errors as shares of what each crop is off by. For UniReg
+    `tasks` names the regions, and `conditioned` says whether the flow heads are written by the
+    conditions.
     """
 
     steps: int
@@ -23,6 +25,7 @@ class Stage:
     parts: int = 4
     batch: int = 1
     sigma: int = 0
+    relative: bool = False
     tasks: tuple[str, ...] = ()
     conditioned: bool = True
 
@@ -48,9 +51,15 @@ class Recipe:
     truth: float = 0.3
 
 
-def _matcher(*steps: int) -> tuple[Stage, ...]:
-    """Return the stages of a matcher of crops; the rate is raised again at each."""
-    return tuple(Stage(n, (32, 32, 32), 3e-4, 1e-2, parts=1, batch=8) for n in steps)
+def _matcher(*steps: int, relative: int = 0) -> tuple[Stage, ...]:
+    """Return the stages of a matcher of crops; the rate is raised again at each.
+
+    The last one, of `relative` steps if any, is relative.
+    """
+    stages = [Stage(n, (32, 32, 32), 3e-4, 1e-2, parts=1, batch=8) for n in steps]
+    if relative:
+        stages.append(replace(stages[0], steps=relative, relative=True))
+    return tuple(stages)
 
 
 def _together(steps: int) -> tuple[Stage, ...]:
@@ -86,8 +95,8 @@ def _ablation(tasks: tuple[str, ...], steps: int) -> tuple[Stage, ...]:
 
 
 RECIPES: dict[str, Recipe] = {
-    "unigradicon": Recipe("unigradicon", 1, _GRID, _matcher(3500, 2500)),
-    "multigradicon": Recipe("multigradicon", 2, _GRID, _matcher(3500, 2500), 3),
+    "unigradicon": Recipe("unigradicon", 1, _GRID, _matcher(3500, 2500, relative=6000)),
+    "multigradicon": Recipe("multigradicon", 2, _GRID, _matcher(3500, 2500, relative=6000), 3),
     "multigradicon-plain": Recipe(
         "multigradicon", 2, _GRID, (*_matcher(3500), *_together(300)), 3, squared=True
     ),

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from compact.matcher import (
+    HALVED,
     KEPT,
     LEAST_ALIKE,
     LEAST_CLEAN,
@@ -281,8 +282,10 @@ class GradICONTraining(Training):
             self.subjects.append(self.next_pair(stage))
         self.subjects.append(self.next_pair(stage))
         alike = easy_share(self.stage + self.step / stage.steps, LEAST_ALIKE)
-        crops = draw_crops(self.subjects, stage.size[0], stage.batch, alike, self.random)
-        return matching_losses(self._unets()[0], crops, times=1 if self.step % 3 else MATCHED)
+        halved = HALVED if stage.relative else 0.0
+        crops = draw_crops(self.subjects, stage.size[0], stage.batch, alike, self.random, halved)
+        times = 1 if self.step % 3 else MATCHED
+        return matching_losses(self._unets()[0], crops, times, relative=stage.relative)
 
     def _share_out(self, network: GradICON) -> None:
         """Give all U-Nets what the first has learnt, in the unit cubes of the lattice of each."""

@@ -25,12 +25,11 @@ from zoo.solvers.convex import TIE, make_consistent, search
 from zoo.solvers.fusion import Fusion, fit_rigid, fuse, rigid_field
 from zoo.solvers.masks import extend
 from zoo.solvers.mind import box, mind_ssc
-from zoo.solvers.settings import PRESETS, Mode, Settings
+from zoo.solvers.settings import PRESETS, Mode, Settings, for_shape
 
 Progress = Callable[[float, str], None]
 Features = dict[int, Tensor]  # of one image, by stride
 
-_CELLS = 8  # a level is left out of the weighted sum where an axis has fewer cells than this
 _FLAT = 0.99  # mean of the features from which a cell counts as constant
 
 
@@ -83,7 +82,7 @@ class MCBO(nn.Module):
 
     def _register(self, image: Tensor, masks: Tensor | None) -> Tensor:
         shape = image.shape[1:]
-        settings = _for_shape(self.settings, shape)
+        settings = for_shape(self.settings, shape)
         if masks is not None:
             image = torch.stack([extend(v, m) for v, m in zip(image, masks, strict=True)])
         if not settings.published:
@@ -285,25 +284,6 @@ class _Pair:
         """Tell whoever waits which share is done."""
         if self.solver.progress is not None:
             self.solver.progress(done, text)
-
-
-def _for_shape(settings: Settings, shape: Sequence[int]) -> Settings:
-    """Drop the levels of a weighted sum that leave the shortest axis only a few cells.
-
-    The others then weigh the same, as MCBO's did for images of 32 x 256 x 256 voxels.
-    """
-    if settings.weights is None:
-        return settings
-    kept = [
-        (n, reach)
-        for n, reach in zip(settings.levels, settings.reach, strict=True)
-        if n * _CELLS <= min(shape) or n == min(settings.levels)
-    ]
-    if len(kept) == len(settings.levels):
-        return settings
-    levels, reaches = zip(*kept, strict=True)
-    weights = (1 / len(kept),) * len(kept)
-    return replace(settings, levels=levels, reach=reaches, weights=weights)
 
 
 def _check_choice(what: str, value: str, allowed: Sequence[str]) -> None:

@@ -1,13 +1,19 @@
 """What steers the MCBO solver, and its presets."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, Literal
 
 from zoo.errors import UserError
 from zoo.geometry.sampling import Outside
 from zoo.solvers.convex import COUPLING
 
 Mode = Literal["accurate", "paper", "convexadam"]
+
+_REFINEMENTS = "adam_"  # what starts like this has a value for each refinement
+_CELLS = 8  # a level is left out of the weighted sum where an axis has fewer cells than this
+_FIRST_ITERATIONS = 40  # of the refinement that comes first on a large grid
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class Settings:
     adam_last_rates: tuple[float, ...] = (1.0,)  # their last step, in cells
     adam_diffusions: tuple[float, ...] = (1.25,)  # weight of the squared first differences
     adam_bendings: tuple[float, ...] = (0.0,)  # weight of the squared second differences
+    large: int = 0  # above so many voxels a coarser refinement comes first, the others are stiffer
     smoothing: int = 3  # how many times Adam's free weights are averaged over 3^3 cells
     smooth: int = 0  # half width of the box that ends level 1, applied three times, in voxels
     outside: Outside = "zeros"  # what lies beyond the moving features
@@ -39,7 +46,7 @@ class Settings:
     def __post_init__(self) -> None:
         for group in (
             ("levels", "reach", *(["weights"] if self.weights is not None else [])),
-            tuple(name for name in vars(self) if name.startswith("adam_") and name[-1] == "s"),
+            tuple(name for name in vars(self) if name.startswith(_REFINEMENTS)),
         ):
             values = {name: getattr(self, name) for name in group}
             if len({len(value) for value in values.values()}) > 1:
@@ -90,8 +97,48 @@ ACCURATE = Settings(
     adam_last_rates=(0.1, 0.03),
     adam_diffusions=(0.0, 0.0),
     adam_bendings=(4.0, 3.0),
+    large=6_000_000,
     smoothing=1,
     outside="border",
 )
 
 PRESETS: dict[Mode, Settings] = {"accurate": ACCURATE, "paper": PAPER, "convexadam": CONVEXADAM}
+
+
+def for_shape(settings: Settings, shape: Sequence[int]) -> Settings:
+    """Return the settings for a working grid of `shape`."""
+    if settings.large and prod(shape) > settings.large:
+        settings = _for_large(settings, (prod(shape) / settings.large) ** (2 / 3))
+    return settings if settings.weights is None else _without_short_levels(settings, shape)
+
+
+def _for_large(settings: Settings, stiffer: float) -> Settings:
+    """Let a refinement on cells twice as large come first, and make those after it stiffer.
+
+    A body on a grid twice as fine shows the same deformation in twice as many cells, and noise that
+    is no less in each.
+    """
+    stages: dict[str, Any] = {k: v for k, v in vars(settings).items() if k.startswith(_REFINEMENTS)}
+    first = {name: values[0] for name, values in stages.items()}
+    first["adam_strides"] *= 2
+    first["adam_iterations"] = _FIRST_ITERATIONS
+    stages["adam_bendings"] = [stiffer * weight for weight in settings.adam_bendings]
+    changed: dict[str, Any] = {name: (first[name], *stages[name]) for name in stages}
+    return replace(settings, **changed)
+
+
+def _without_short_levels(settings: Settings, shape: Sequence[int]) -> Settings:
+    """Drop the levels of a weighted sum that leave the shortest axis only a few cells.
+
+    The others then weigh the same, as MCBO's did for images of 32 x 256 x 256 voxels.
+    """
+    kept = [
+        (n, reach)
+        for n, reach in zip(settings.levels, settings.reach, strict=True)
+        if n * _CELLS <= min(shape) or n == min(settings.levels)
+    ]
+    if len(kept) == len(settings.levels):
+        return settings
+    levels, reaches = zip(*kept, strict=True)
+    weights = (1 / len(kept),) * len(kept)
+    return replace(settings, levels=levels, reach=reaches, weights=weights)
