@@ -67,14 +67,14 @@ def train(training: Training, out: Path, *, until: Callable[[], bool]) -> None:
             recent, saved = [], time.monotonic()
             if stop or until():
                 return
-    if recent:
-        save(training, recent, out)
+    save(training, recent, out)  # also without a step: the weights say that they are finished
     print("the recipe is through")
 
 
 def save(training: Training, recent: list[dict[str, float]], out: Path) -> None:
     """Write the log, the state, the weights and the curve, each whole or not at all."""
-    record(training, recent, out / "log.csv")
+    if recent:
+        record(training, recent, out / "log.csv")
     with atomic_path(out / "state.pt") as temporary:
         torch.save(training.state(), temporary)
     export(training, out / "model_compact.safetensors")

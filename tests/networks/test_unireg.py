@@ -8,7 +8,8 @@ import torch.nn.functional as F
 
 from zoo import UserError
 from zoo.networks import unireg
-from zoo.networks.unireg import UniReg, on_lattice
+from zoo.networks.maps import on_lattice
+from zoo.networks.unireg import UniReg
 
 TYPE_IDS = {"inter": 0, "intra": 1}
 REGION_IDS = {"chest": 0, "abdomen": 1, "head": 2, "liver": 3, "cardiac": 4, "brain": 5}

@@ -9,8 +9,9 @@ from zoo.geometry.sampling import identity_index, sample
 from zoo.losses import LNCC, NCC, folded_share
 from zoo.losses.filters import gaussian
 from zoo.networks import GradICON
+from zoo.networks.maps import on_lattice
 from zoo.solvers.instance import Misfit, Pair, Step, settled
-from zoo.solvers.instance_field import refine_field, resize_field
+from zoo.solvers.instance_field import refine_field
 from zoo.solvers.instance_weights import refine_weights
 
 SHAPE = (36, 29, 42)
@@ -320,7 +321,7 @@ def test_a_field_keeps_its_meaning_at_another_size():
     field = 0.1 * (identity_index(shape) + 0.5)
     centres = identity_index(coarse) + 0.5
     inner = (slice(None), slice(None), slice(1, -1), slice(1, -1), slice(1, -1))
-    torch.testing.assert_close(resize_field(field, coarse)[inner], (0.1 * centres)[inner])
+    torch.testing.assert_close(on_lattice(field, coarse)[inner], (0.1 * centres)[inner])
 
 
 def test_images_that_cannot_be_refined_are_explained(phantom, network):

@@ -8,7 +8,7 @@ import torch
 from zoo.errors import UserError
 from zoo.geometry.sampling import identity_index, sample, sample_nearest
 from zoo.losses import LNCC, folded_share
-from zoo.workflow.synthetic import REGIONS, SyntheticPairs, draw_pair
+from zoo.workflow.synthetic import REGIONS, draw_pair
 
 SHAPE = (40, 32, 36)
 
@@ -88,10 +88,13 @@ def test_images_are_in_the_range_that_networks_take():
         assert (both.flatten(2).std(dim=2) > 0.01).all()
 
 
-def test_the_dataset_ends_and_gives_the_pair_of_each_seed():
-    pairs = SyntheticPairs(3, SHAPE, first=7)
-    assert len(list(pairs)) == 3
-    assert torch.equal(pairs[1].fixed, draw_pair(8, SHAPE).fixed)
+@pytest.mark.parametrize("region", ["brain", "cardiac"])
+def test_a_region_is_seen_by_ct_as_often_as_it_says(region):
+    pairs = [draw_pair(seed, (24, 24, 24), region=region, clean=True) for seed in range(60)]
+    # Soft tissue of about 50 HU lies halfway between air and bone: most of the body, in CT alone.
+    bodies = [pair.fixed[0][pair.fixed_labels > 0] for pair in pairs]
+    ct = [float(((body - 0.52).abs() < 0.1).float().mean()) > 0.6 for body in bodies]
+    assert sum(ct) / len(ct) == pytest.approx(REGIONS[region].ct, abs=0.15)
 
 
 @pytest.mark.parametrize("wrong", [{"region": "knee"}, {"pairing": "same"}])

@@ -51,15 +51,16 @@ class Recipe:
     truth: float = 0.3
 
 
-def _matcher(*steps: int, relative: int = 0) -> tuple[Stage, ...]:
-    """Return the stages of a matcher of crops; the rate is raised again at each.
+def _matcher(*steps: int, relative: tuple[int, ...] = ()) -> tuple[Stage, ...]:
+    """Return the stages of a matcher of crops, at last the relative ones.
 
-    The last one, of `relative` steps if any, is relative.
+    The rate is raised again at each.
     """
-    stages = [Stage(n, (32, 32, 32), 3e-4, 1e-2, parts=1, batch=8) for n in steps]
-    if relative:
-        stages.append(replace(stages[0], steps=relative, relative=True))
-    return tuple(stages)
+    first = Stage(0, (32, 32, 32), 3e-4, 1e-2, parts=1, batch=8)
+    return (
+        *(replace(first, steps=n) for n in steps),
+        *(replace(first, steps=n, relative=True) for n in relative),
+    )
 
 
 def _together(steps: int) -> tuple[Stage, ...]:
@@ -95,8 +96,10 @@ def _ablation(tasks: tuple[str, ...], steps: int) -> tuple[Stage, ...]:
 
 
 RECIPES: dict[str, Recipe] = {
-    "unigradicon": Recipe("unigradicon", 1, _GRID, _matcher(3500, 2500, relative=6000)),
-    "multigradicon": Recipe("multigradicon", 2, _GRID, _matcher(3500, 2500, relative=6000), 3),
+    "unigradicon": Recipe("unigradicon", 1, _GRID, _matcher(3500, 2500, relative=(3000, 3000))),
+    "multigradicon": Recipe(
+        "multigradicon", 2, _GRID, _matcher(3500, 2500, relative=(3000, 3000)), 3
+    ),
     "multigradicon-plain": Recipe(
         "multigradicon", 2, _GRID, (*_matcher(3500), *_together(300)), 3, squared=True
     ),

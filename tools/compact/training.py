@@ -120,7 +120,10 @@ class Training(ABC):
                 inside = pair.fixed_labels > 0
                 after += float((found[0] - pair.truth).norm(dim=0)[inside].mean())
                 before += float(pair.truth.norm(dim=0)[inside].mean())
-                warped = sample(pair.moving[None, :1], identity_index(found.shape[2:]) + found)
+                warped = sample(
+                    pair.moving[None, :1],
+                    identity_index(found.shape[2:], device=found.device) + found,
+                )
                 unlike += float(LNCC(2)(warped, pair.fixed[None, :1])) / VALIDATION
                 folding += folded_share(found) / VALIDATION
         return {"error": after / before, "similarity": unlike, "folding": folding}

@@ -30,7 +30,7 @@ class Grid:
             raise ValueError(f"a grid has three axes of at least one voxel, not {self.shape}")
         if affine.shape != (4, 4) or not torch.isfinite(affine).all():
             raise ValueError(f"a grid's affine is a finite 4x4 matrix, not {affine.tolist()}")
-        if torch.linalg.det(affine[:3, :3]).abs() < 1e-12:
+        if not invertible(affine[:3, :3]):
             raise ValueError(f"a grid's affine must be invertible, not {affine.tolist()}")
 
     @classmethod
@@ -123,6 +123,12 @@ class Grid:
         """Return shape, spacing and orientation in words: `96x96x60, 2.5x2.5x2.5 mm, LAS`."""
         spacing = "x".join(f"{s:.4g}" for s in self.spacing)
         return f"{'x'.join(map(str, self.shape))}, {spacing} mm, {self.axis_codes}"
+
+
+def invertible(linear: Tensor) -> bool:
+    """Say whether the columns of a 3x3 map span space, however short they are."""
+    lengths = torch.linalg.norm(linear, dim=0)
+    return bool(lengths.min() > 0 and torch.linalg.det(linear / lengths).abs() > 1e-6)
 
 
 def nearest_axes(linear: Tensor) -> tuple[tuple[int, int, int], tuple[int, int, int]]:

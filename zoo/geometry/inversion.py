@@ -8,13 +8,17 @@ import torch
 from torch import Tensor
 
 from zoo.geometry.grid import Grid
-from zoo.geometry.sampling import affine_index, sample
+from zoo.geometry.sampling import affine_index, inside, sample
 from zoo.geometry.transform import Transform, slabs
 
 
 @dataclass(frozen=True)
 class Inverse:
-    """A transform moving world -> fixed world, and |T(inverse(y)) - y| over its grid in mm."""
+    """A transform moving world -> fixed world, and |T(inverse(y)) - y| in mm.
+
+    The mean and the largest are over the voxels y of its grid that come from T's grid. Beyond that
+    T moves nothing, while the inverse goes on as at the border, so that it has no jump there.
+    """
 
     transform: Transform
     mean_mm: float
@@ -38,15 +42,18 @@ def invert(
     linear = transform.affine[:3, :3].to(transform.device, torch.float32)
     start_index = (transform.grid.inverse @ back @ grid.affine).to(transform.device)
     field = torch.empty(3, *grid.shape, device=transform.device)
-    total, worst = 0.0, 0.0
+    total, worst, count = 0.0, 0.0, 0
+    into = transform.grid.inverse[:3, :3].to(transform.device, torch.float32)
     for start, stop in slabs(grid):
         shape = (stop - start, *grid.shape[1:])
         w = affine_index(start_index, shape, start=start)[0].flatten(1)
         step, residual = _solve(transform, w, tolerance_mm, iterations)
         field[:, start:stop] = (linear @ step).view(3, *shape)
-        after = (linear @ residual).norm(dim=0)
-        total, worst = total + float(after.double().sum()), max(worst, float(after.max()))
-    return Inverse(Transform(back, field, grid), total / grid.voxels, worst)
+        index = (w + into @ step)[None, :, :, None, None]
+        after = (linear @ residual).norm(dim=0)[inside(index, transform.grid.shape).flatten()]
+        total, count = total + float(after.double().sum()), count + len(after)
+        worst = max(worst, float(after.max())) if len(after) else worst
+    return Inverse(Transform(back, field, grid), total / max(count, 1), worst)
 
 
 def map_points_back(transform: Transform, points: Tensor) -> tuple[Tensor, float]:
@@ -62,8 +69,16 @@ def map_points_back(transform: Transform, points: Tensor) -> tuple[Tensor, float
     index = transform.grid.to_index(w).T.to(transform.device, torch.float32)
     step, _ = _solve(transform, index, tolerance_mm=1e-5, iterations=200)
     found = w + step.T.double().cpu()
+    # Beyond its grid the transform is its affine part, whose inverse is exact.
+    outside = ~_within(transform.grid, w) & ~_within(transform.grid, found)
+    found[outside] = w[outside]
     missed = transform.map_points(found) - torch.as_tensor(points).double().cpu()
     return found, float(missed.norm(dim=1).max())
+
+
+def _within(grid: Grid, points: Tensor) -> Tensor:
+    """Say which of the world points (n, 3) lie in a grid's voxels: (n,), bool."""
+    return inside(grid.to_index(points).T[None, :, :, None, None], grid.shape).flatten()
 
 
 def _solve(

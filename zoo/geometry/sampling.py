@@ -62,11 +62,11 @@ def sample(image: Tensor, index: Tensor, *, outside: Outside = "border") -> Tens
 def inside(index: Tensor, shape: Sequence[int]) -> Tensor:
     """Say which of `index` [B, 3, x, y, z] lie in a volume's voxels: [B, 1, x, y, z], bool.
 
-    A voxel reaches half a step beyond its centre, as in ITK.
+    A voxel reaches half a step beyond its centre, its upper end left out, as in ITK.
     """
-    within = (index[:, 0] + 0.5 >= 0) & (index[:, 0] <= shape[0] - 0.5)
+    within = (index[:, 0] + 0.5 >= 0) & (index[:, 0] < shape[0] - 0.5)
     for k in (1, 2):
-        within &= (index[:, k] + 0.5 >= 0) & (index[:, k] <= shape[k] - 0.5)
+        within &= (index[:, k] + 0.5 >= 0) & (index[:, k] < shape[k] - 0.5)
     return within[:, None]
 
 
@@ -85,7 +85,7 @@ def sample_nearest(image: Tensor, index: Tensor, *, fill: float = 0) -> Tensor:
     """Read `image` [1, C, X, Y, Z] of any dtype at the nearest voxel of `index` [1, 3, x, y, z].
 
     Exact for every integer type (no detour through float32). A point that is half-way goes up, and
-    one that is half a voxel or more outside gives `fill`, as in ITK.
+    one outside all voxels gives `fill`, as in ITK.
     """
     shape = image.shape[2:]
     nearest = [torch.floor(index[0, k] + 0.5).long() for k in range(3)]

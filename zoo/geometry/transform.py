@@ -123,13 +123,20 @@ class Transform:
     def then(self, second: Transform, grid: Grid | None = None) -> Transform:
         """Return the map x -> second(self(x)).
 
-        Its dense part lies on `grid`, or on this transform's grid, or on the second one's; two
-        affine transforms stay affine.
+        Its dense part lies on `grid`, or on this transform's grid; if this one has none, on the
+        second one's, taken back through this affine, which is exact. Two affine transforms stay
+        affine.
         """
-        grid = grid or self.grid or second.grid
+        grid = grid or self.grid
         affine = second.affine @ self.affine
-        if grid is None or (self.field is None and second.field is None):
+        if self.field is None and second.field is None:
             return Transform(affine)
+        if grid is None and second.field is not None and second.grid is not None:
+            to_first = torch.linalg.inv(self.affine)
+            linear = to_first[:3, :3].to(second.device, torch.float32)
+            vectors = torch.einsum("kj,jxyz->kxyz", linear, second.field)
+            return Transform(affine, vectors, second.grid.moved(to_first))
+        assert grid is not None
         back = torch.linalg.inv(affine)
         field = torch.empty(3, *grid.shape, device=self.device)
         for start, stop in slabs(grid):

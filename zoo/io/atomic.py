@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +24,20 @@ _MENDABLE = {
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
 
+_KEPT = 200  # characters of a name that its temporary file ends with
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a path to write to; when the block ends well its file takes the place of `path`.
 
-    The temporary file lies in the same folder and ends with the same name, so that writers which
+    The temporary file lies in the same folder and ends as the name does, so that writers which
     choose by suffix do the same. When the block fails, the temporary file goes and `path` stays as
     it was. The bytes are on the disk before the rename.
     """
-    target = Path(path)
-    _check_place(target)
-    target = target.resolve()  # a link stays a link: the file behind it is replaced
-    temporary = target.with_name(f".{secrets.token_hex(4)}.tmp.{target.name}")
+    target = _checked(Path(path))
+    # Not longer than the name itself may be: what the writers choose by is its end.
+    temporary = target.with_name(f".{secrets.token_hex(4)}.tmp{target.name[-_KEPT:]}")
     try:
         mode = _usual_mode(temporary)
         yield temporary
@@ -50,7 +51,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise
         raise UserError(f"cannot write {path}: {reason}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -86,14 +88,26 @@ def _usual_mode(path: Path) -> int:
     return mode
 
 
-def _check_place(path: Path) -> None:
-    """Refuse a target that is a folder, or whose folder is not there or not a folder."""
-    if path.is_dir():
-        raise UserError(f"cannot write {path}: it is a folder; give the name of a file")
-    if path.parent.exists() and not path.parent.is_dir():
-        raise UserError(f"cannot write {path}: {path.parent} is a file; give a folder instead")
-    if not path.parent.is_dir():
-        raise UserError(f"cannot write {path}: there is no folder {path.parent}; make it first")
+def _checked(path: Path) -> Path:
+    """Return where `path` leads; refuse a folder, and a place that is not there or not a folder.
+
+    A link stays a link: the file behind it is replaced.
+    """
+    try:
+        if path.is_dir():
+            raise UserError(f"cannot write {path}: it is a folder; give the name of a file")
+        target = path.resolve()
+        for folder in (path.parent, target.parent):
+            if folder.exists() and not folder.is_dir():
+                raise UserError(f"cannot write {path}: {folder} is a file; give a folder instead")
+            if not folder.is_dir():
+                raise UserError(f"cannot write {path}: there is no folder {folder}; make it first")
+    except RuntimeError as error:  # links in a circle, as older Python says it
+        raise UserError(f"cannot write {path}: {error}; write elsewhere") from error
+    except OSError as error:
+        reason = _MENDABLE.get(error.errno or 0, f"{error.strerror}; write elsewhere")
+        raise UserError(f"cannot write {path}: {reason}") from error
+    return target
 
 
 def _sync(path: Path) -> None:

@@ -20,14 +20,18 @@ ZIP = b"PK"
 def existing_file(path: AnyPath) -> Path:
     """Return `path` if it names a file with something in it that may be read."""
     file = Path(path)
-    if file.is_dir():
-        raise UserError(f"{file} is a folder; name a file in it")
-    if not file.exists():
-        raise UserError(f"there is no file {file}; check the name and the folder")
-    if not os.access(file, os.R_OK):
-        raise UserError(f"no permission to read {file}; change its permissions")
-    if file.stat().st_size == 0:
-        raise UserError(f"{file} is empty (0 bytes); copy or make it again")
+    try:
+        if file.is_dir():
+            raise UserError(f"{file} is a folder; name a file in it")
+        if not file.exists():
+            raise UserError(f"there is no file {file}; check the name and the folder")
+        if not os.access(file, os.R_OK):
+            raise UserError(f"no permission to read {file}; change its permissions")
+        if file.stat().st_size == 0:
+            raise UserError(f"{file} is empty (0 bytes); copy or make it again")
+    except (OSError, RuntimeError) as error:  # a closed folder, a name too long, links in a circle
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot read {file} ({why}); check the name and the folder") from error
     return file
 
 

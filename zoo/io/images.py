@@ -10,7 +10,7 @@ import torch
 
 from zoo.errors import UserError
 from zoo.geometry import Grid
-from zoo.io.lps import FLIP, grid_from_itk
+from zoo.io.lps import FLIP
 from zoo.io.volume import Volume, check_finite
 
 ACCEPTED = (
@@ -26,11 +26,23 @@ def as_volume(image: Any, name: str = "image") -> Volume:
     """
     if isinstance(image, Volume):
         return image
-    array, grid = _read(image, name)
+    try:
+        array, affine = _read(image, name)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name} cannot be read ({error}); give {ACCEPTED}") from error
+    while array.ndim > 3 and array.shape[-1] == 1:
+        array = array[..., 0]
     if array.ndim != 3 or min(array.shape) < 2:
-        raise UserError(f"{name} has the shape {tuple(array.shape)}; a volume is [X, Y, Z]")
+        raise UserError(
+            f"{name} has the shape {tuple(array.shape)}; a volume is [X, Y, Z] with at least two "
+            "voxels an axis"
+        )
     if array.dtype.kind not in "biuf":
         raise UserError(f"{name} holds {array.dtype}; only real numbers are allowed")
+    most = np.iinfo(np.int64).max
+    if array.dtype == np.uint64 and int(array.max()) > most:
+        raise UserError(f"{name} holds the uint64 value {array.max()}; at most {most} is allowed")
+    grid = _grid(array.shape, affine, name)
     held = {"bool": "uint8", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
     held |= {"float16": "float32", "longdouble": "float64", "float128": "float64"}
     data = torch.from_numpy(np.array(array, dtype=held.get(array.dtype.name, array.dtype.name)))
@@ -38,50 +50,61 @@ def as_volume(image: Any, name: str = "image") -> Volume:
     return Volume(data, grid, Path(name))
 
 
-def _read(image: Any, name: str) -> tuple[np.ndarray, Grid]:
+def _read(image: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the array, and the 4x4 affine to RAS+ mm."""
     if isinstance(image, tuple) and len(image) == 2:
-        return _placed(np.asarray(image[0]), np.asarray(image[1], dtype=float), name)
+        array, affine = image
+        if isinstance(array, torch.Tensor):
+            array = _plain(array)
+        return np.asarray(array), np.asarray(affine, dtype=float)
     if hasattr(image, "GetDirection") and hasattr(image, "GetSpacing"):
-        return _from_sitk(image)
+        return _from_sitk(image, name)
     if isinstance(image, torch.Tensor) and hasattr(image, "affine"):
-        return _from_metatensor(image, name)
+        return _from_metatensor(image)
     if hasattr(image, "dataobj") and hasattr(image, "affine"):
         # Not get_fdata: integers stay integers, and nothing is kept in the image's cache.
-        return _placed(np.asanyarray(image.dataobj), np.asarray(image.affine, dtype=float), name)
+        return np.asanyarray(image.dataobj), np.asarray(image.affine, dtype=float)
     raise UserError(f"{name} is a {type(image).__name__}; give {ACCEPTED}")
 
 
-def _from_sitk(image: Any) -> tuple[np.ndarray, Grid]:
+def _plain(tensor: torch.Tensor) -> np.ndarray:
+    """Return a tensor as numpy can hold it."""
+    tensor = tensor.detach().cpu()
+    array: np.ndarray = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return array
+
+
+def _from_sitk(image: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     import SimpleITK as sitk
 
-    array = sitk.GetArrayFromImage(image)
-    array = array.transpose(*range(array.ndim - 1, -1, -1))
-    if array.ndim != 3:
-        return array, Grid((2, 2, 2), torch.eye(4, dtype=torch.float64))
-    x, y, z = array.shape
-    origin, spacing, direction = (
-        np.asarray(part) for part in (image.GetOrigin(), image.GetSpacing(), image.GetDirection())
-    )
-    return array, grid_from_itk((x, y, z), origin, spacing, direction)
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        raise UserError(
+            f"{name} has {image.GetDimension()} axes and {image.GetNumberOfComponentsPerPixel()} "
+            "numbers a voxel; a volume has 3 axes and one number"
+        )
+    array = sitk.GetArrayFromImage(image).transpose(2, 1, 0)
+    direction = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    affine = np.eye(4)
+    affine[:3] = np.column_stack([direction, image.GetOrigin()])
+    return array, FLIP.numpy() @ affine
 
 
-def _from_metatensor(image: Any, name: str) -> tuple[np.ndarray, Grid]:
-    array = image.detach().cpu().as_tensor().numpy()
+def _from_metatensor(image: Any) -> tuple[np.ndarray, np.ndarray]:
+    array = _plain(image.as_tensor())
     if array.ndim == 4 and len(array) == 1:
         array = array[0]
     affine = torch.as_tensor(image.affine).detach().cpu().double()
     if str(image.meta.get("space", "RAS")).upper().endswith("LPS"):
         affine = FLIP @ affine
-    return _placed(array, affine.numpy(), name)
+    return array, affine.numpy()
 
 
-def _placed(array: np.ndarray, affine: np.ndarray, name: str) -> tuple[np.ndarray, Grid]:
-    if affine.shape != (4, 4) or not np.isfinite(affine).all() or not np.linalg.det(affine):
+def _grid(shape: tuple[int, ...], affine: np.ndarray, name: str) -> Grid:
+    """Return where the voxels lie; an affine that places none is refused."""
+    try:
+        return Grid((shape[0], shape[1], shape[2]), torch.from_numpy(affine))
+    except ValueError as error:
         raise UserError(
             f"the affine of {name} must be a 4x4 matrix from voxels to RAS+ mm that can be "
             f"inverted, not {affine.tolist()}"
-        )
-    while array.ndim > 3 and array.shape[-1] == 1:
-        array = array[..., 0]
-    x, y, z = (*array.shape, 2, 2, 2)[:3]
-    return array, Grid((x, y, z), torch.from_numpy(affine))
+        ) from error

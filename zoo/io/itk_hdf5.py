@@ -103,7 +103,7 @@ def _part(path: Path, group: Any) -> Part:
             key = f"Transform{name}" if f"Transform{name}" in group else f"Tranform{name}"
             vectors.append(np.asarray(group[key][()], dtype=group[key].dtype.newbyteorder("=")))
         parameters, fixed = vectors
-    except (KeyError, TypeError, AttributeError, IndexError, UnicodeDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise broken(path, f"{group.name} is not a transform of ITK's: {error}") from error
     if parameters.dtype.kind != "f" or fixed.dtype.kind != "f":
         raise broken(path, f"{group.name} holds {parameters.dtype} and {fixed.dtype} for numbers")

@@ -46,8 +46,7 @@ def kind_of(path: Path, name: str) -> str:
 def transform_of(path: Path, parts: list[Part]) -> Transform:
     """Add the parts up to one transform; among them at most one displacement field.
 
-    With B the affine parts before the field u and A those after it,
-    A(Bx + u(Bx)) = AB(x + inv(B) u(Bx)): the field's vectors and its grid go through inv(B).
+    ITK applies the last one first.
     """
     fields = [k for k, part in enumerate(parts) if part.kind == FIELD]
     if not parts or len(fields) > 1:
@@ -59,11 +58,10 @@ def transform_of(path: Path, parts: list[Part]) -> Transform:
         return Transform(_product(path, parts))
     after, before = (_product(path, some) for some in (parts[: fields[0]], parts[fields[0] + 1 :]))
     field, grid = _field(path, parts[fields[0]])
-    back = torch.linalg.inv(before)
-    if not torch.equal(before, torch.eye(4, dtype=torch.float64)):
-        field = torch.einsum("kj,jxyz->kxyz", back[:3, :3].float(), field)
-        grid = grid.moved(back)
-    return Transform(after @ before, field, grid)
+    whole = Transform(after, field, grid)
+    if torch.equal(before, torch.eye(4, dtype=torch.float64)):
+        return whole
+    return Transform(before).then(whole)
 
 
 def affine_part(affine: Tensor) -> Part:

@@ -73,13 +73,18 @@ def _npz(path: Path) -> np.ndarray:
                     "is allowed"
                 )
             array: np.ndarray = archive[name]
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        *(ValueError, EOFError, OSError, RuntimeError, NotImplementedError, MemoryError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
         if "pickle" in str(error):
             raise UserError(
                 f"{path} holds Python objects, which could run code; only numbers are allowed: "
                 "save the array with its own type"
             ) from error
         raise broken(path, error) from error
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"{path} is a zip of other files; a field is one array, as numpy saves it")
     if array.dtype.kind != "f":
         raise UserError(f"{path} holds {array.dtype}; a field holds floating-point numbers")
     return array

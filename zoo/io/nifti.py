@@ -81,15 +81,18 @@ def open_nifti(path: AnyPath) -> Nifti:
 def nifti_array(file: Nifti) -> np.ndarray:
     """Return the data in the file's axis order, C-contiguous, native bytes, scaled if it says so.
 
-    Scaled integers become float32; types that torch lacks become the next larger that it has.
+    Scaled voxels become float32, those of float64 stay so, and those whose digits float32 cannot
+    hold are scaled before they are rounded; types that torch lacks become the next larger that it
+    has.
     """
     raw = _raw(file).reshape(file.shape, order="F")
     slope, intercept = _scaling(file)
     if (slope, intercept) != (1.0, 0.0):
-        data = _c_order(raw, np.dtype(np.float32))
+        exact = np.can_cast(raw.dtype, np.float32)
+        data = _c_order(raw, np.dtype(np.float32 if exact else np.float64))
         data *= slope
         data += intercept
-        return data
+        return data if exact or raw.dtype.kind == "f" else data.astype(np.float32)
     name = file.dtype.name
     if name == "uint64" and int(raw.max()) > np.iinfo(np.int64).max:
         raise UserError(
@@ -342,7 +345,7 @@ def _check_agreement(
     first = float(header.get_qform_quaternion()[0])
     rounding = 2 * reach * _ROUNDING / max(2 * first, math.sqrt(_ROUNDING))
     distance = float(np.linalg.norm(apart, axis=0).max())
-    if distance > _TOLERANCE + rounding:
+    if not distance <= _TOLERANCE + rounding:  # NaN is no agreement
         raise UserError(
             f"{path} has an sform and a qform that disagree by {distance:.4g} mm (at most "
             f"{_TOLERANCE:g}): sform {_show(sform)}, qform {_show(qform)}; set both to the right "

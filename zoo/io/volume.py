@@ -83,10 +83,12 @@ def check_finite(path: Path, data: Tensor) -> None:
     if not data.is_floating_point() or bool(torch.isfinite(data).all()):
         return
     bad = torch.nonzero(~torch.isfinite(data))
-    first = tuple(bad[0].tolist())
+    where = tuple(bad[0].tolist())
+    first = where[-3:]  # a field's components come before its axes
     raise UserError(
-        f"{path} has {len(bad)} values that are NaN or Inf (the first is {data[first]} at voxel "
-        f"{first}); only finite numbers are allowed: replace them, with numpy: np.nan_to_num"
+        f"{path} has {len(bad)} values that are NaN or Inf (the first is {data[where]} at voxel "
+        f"{first}); only finite numbers are allowed: replace them, with "
+        "numpy: np.nan_to_num(image, nan=0, posinf=0, neginf=0), or by the value of the background"
     )
 
 

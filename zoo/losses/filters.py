@@ -16,8 +16,8 @@ Edge = Literal["zeros", "replicate"]
 
 
 def gaussian_taps(sigma: float, taps: int | None = None) -> Tensor:
-    """Return `taps` (4 sigma + 1 unless told) samples of a Gaussian of `sigma` voxels, sum 1."""
-    taps = int(4 * sigma) + 1 if taps is None else taps
+    """Return `taps` samples of a Gaussian of `sigma` voxels, sum 1; unless told about 4 sigma."""
+    taps = 2 * int(2 * sigma) + 1 if taps is None else taps
     steps = torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2
     weights = torch.exp(-0.5 * (steps / sigma) ** 2)
     return weights / weights.sum()

@@ -6,7 +6,8 @@ warped images with one fixed image: `prepare(fixed)` does what depends on the fi
 `compare(warped, prepared, mask)` the rest, and calling the module does both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -160,9 +161,17 @@ def masked_mean(values: Tensor, mask: Tensor | None = None) -> Tensor:
     return ((values * inside).flatten(1).sum(1) / count).mean()
 
 
-def similarity_named(name: str) -> Similarity:
-    """Return the measure called "lncc", "lncc2", "ncc" or "mind", with its published settings."""
-    measures = {"lncc": LNCC, "lncc2": SquaredLNCC, "ncc": NCC, "mind": MINDSSC}
+def similarity_named(name: str, *, coarse: bool = False) -> Similarity:
+    """Return the measure called "lncc", "lncc2", "ncc" or "mind", with its published settings.
+
+    If `coarse`, with a scale that suits images of half the resolution.
+    """
+    measures: dict[str, Callable[[], Similarity]] = {
+        "lncc": partial(LNCC, 3) if coarse else LNCC,
+        "lncc2": partial(SquaredLNCC, 3) if coarse else SquaredLNCC,
+        "ncc": NCC,
+        "mind": partial(MINDSSC, radius=1, dilation=1) if coarse else MINDSSC,
+    }
     if name not in measures:
         raise UserError(f"similarity '{name}' is unknown; choose from {', '.join(measures)}")
     return measures[name]()

@@ -83,6 +83,15 @@ def warp(image: Tensor, points: Tensor) -> Tensor:
     return _by_slabs(lambda slab: _read(image, slab), points, image.new_empty(shape))
 
 
+def on_lattice(flow: Tensor, shape: Sequence[int]) -> Tensor:
+    """Carry a displacement [B, 3, x, y, z] in voxels to a lattice of `shape`, the same view."""
+    if flow.shape[2:] == tuple(shape):
+        return flow
+    ratio = [n / m for n, m in zip(shape, flow.shape[2:], strict=True)]
+    flow = flow * torch.tensor(ratio, device=flow.device).view(3, 1, 1, 1)
+    return F.interpolate(flow, size=tuple(shape), mode="trilinear", align_corners=False)
+
+
 def displacement_in_voxels(points: Tensor) -> Tensor:
     """Return how far each voxel goes, in voxels, from where it goes; overwrites `points`.
 

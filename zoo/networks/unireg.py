@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from zoo.errors import UserError
 from zoo.geometry.sampling import identity_index, sample
 from zoo.networks.conditions import REGION, TYPE, ConditionLike
-from zoo.networks.unireg_tasks import COARSEST, coarser
+from zoo.networks.maps import on_lattice
+from zoo.networks.unireg_tasks import COARSEST, check_body, coarser
 
 Variant = Literal["rpn", "iirpn"]
 Kernels = list[tuple[Tensor, Tensor]]
@@ -203,7 +204,7 @@ class UniReg(nn.Module):
         self.variant = variant
         self.default_type = type
         self.default_region = region
-        self.size = None if size is None else (size[0], size[1], size[2])
+        self.size = None if size is None else check_body(size)
         self.encoder = Encoder(channels)
         self.decoder4 = Decoder(8 * channels, 4 * channels)
         self.decoder3 = Decoder(8 * channels, 4 * channels)
@@ -344,15 +345,6 @@ def displaced(flow: Tensor) -> Tensor:
 def to_finer(flow: Tensor) -> Tensor:
     """Carry a flow [B, 3, X, Y, Z] in voxels to the grid with twice as many voxels an axis."""
     return F.interpolate(2 * flow, scale_factor=2, mode="trilinear", align_corners=True)
-
-
-def on_lattice(flow: Tensor, shape: Sequence[int]) -> Tensor:
-    """Carry a flow [B, 3, x, y, z] in voxels to a lattice of another shape, the same view."""
-    if flow.shape[2:] == tuple(shape):
-        return flow
-    ratio = [n / m for n, m in zip(shape, flow.shape[2:], strict=True)]
-    flow = flow * torch.tensor(ratio, device=flow.device).view(3, 1, 1, 1)
-    return F.interpolate(flow, size=tuple(shape), mode="trilinear", align_corners=False)
 
 
 def _check_image(image: Tensor) -> None:

@@ -127,11 +127,11 @@ def choose(overlay: Overlay, found: dict[Kind, Tensor], kind: str) -> AffineStar
     reason = f"gains {gain:.3f} of mutual information on {quality['none']:.3f}"
     if kind in ("com", "none"):
         best, reason = cast(Kind, kind), "asked for"
+    elif best == "none":
+        reason = "no map that was tried fits better than the images as they are"
     elif kind == "auto" and gain < needed:
         reason = f"the images are aligned already: {best} {reason}, {needed:.3f} is needed"
         best = "none"
-    elif best == "none":
-        reason = "no map that was tried fits better than the images as they are"
     elif best != list(found)[-1]:
         reason += f"; a larger family fits no better or stretches beyond {STRETCH_LIMIT} times"
     before, after = overlay.compare(found["none"]), overlay.compare(found[best])

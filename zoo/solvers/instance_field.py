@@ -16,18 +16,17 @@ from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.losses import (
-    LNCC,
     MINDSSC,
-    NCC,
     Similarity,
-    SquaredLNCC,
     consistency_points,
     field_map,
     folded_share,
     gradicon,
     gradient_penalty,
+    similarity_named,
 )
 from zoo.losses.filters import gaussian_taps, separable_filter
+from zoo.networks.maps import on_lattice
 from zoo.solvers.instance import Misfit, Pair, Progress, Refined, Step, checked, settled
 
 
@@ -66,7 +65,9 @@ def refine_field(
             f" {list(full)} voxels each is [1, 3, {full[0]}, {full[1]}, {full[2]}]"
         )
     coarse = [max(2, round(n / stride)) for n in full]
-    measure = _coarse_similarity(similarity) if isinstance(similarity, str) else similarity
+    measure = (
+        similarity_named(similarity, coarse=True) if isinstance(similarity, str) else similarity
+    )
     if regularity is None:
         regularity = 0.5 if isinstance(measure, MINDSSC) else 1.5
     misfit = Misfit(
@@ -77,7 +78,7 @@ def refine_field(
         mass=mass,
         outside="border",
     )
-    start = resize_field(predicted.detach(), coarse)
+    start = on_lattice(predicted.detach(), coarse)
     parameters = torch.zeros_like(start, requires_grad=True)
     optimiser = torch.optim.Adam([parameters], lr=learning_rate)
     trace: list[Step] = []
@@ -99,15 +100,8 @@ def refine_field(
             if settled(trace, tolerance):
                 break
     with torch.no_grad():
-        refined = predicted + resize_field(_smoothed(parameters, smoothness), full)
+        refined = predicted + on_lattice(_smoothed(parameters, smoothness), full)
     return Refined(refined[:1], None if reverse is None else refined[1:], trace)
-
-
-def resize_field(field: Tensor, shape: Sequence[int]) -> Tensor:
-    """Bring a displacement [B, 3, X, Y, Z] in voxels to a grid of `shape` over the same view."""
-    scale = [new / old for new, old in zip(shape, field.shape[2:], strict=True)]
-    resized = F.interpolate(field, size=tuple(shape), mode="trilinear", align_corners=False)
-    return resized * torch.tensor(scale).to(field).view(1, 3, 1, 1, 1)
 
 
 def _irregularity(fields: Tensor, correction: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -119,25 +113,12 @@ def _irregularity(fields: Tensor, correction: Tensor, generator: torch.Generator
     return rough + gradicon(field_map(fields[:1]), field_map(fields[1:]), points)
 
 
-def _coarse_similarity(name: str) -> Similarity:
-    """Return the measure of a name with a scale that suits images of half the resolution."""
-    measures: dict[str, Similarity] = {
-        "lncc": LNCC(3),
-        "lncc2": SquaredLNCC(3),
-        "mind": MINDSSC(radius=1, dilation=1),
-        "ncc": NCC(),
-    }
-    if name not in measures:
-        raise UserError(f"similarity '{name}' is unknown; choose from {', '.join(measures)}")
-    return measures[name]
-
-
 def _resized_pair(pair: Pair, shape: Sequence[int]) -> Pair:
     def image(x: Tensor) -> Tensor:
         return F.interpolate(x, size=tuple(shape), mode="trilinear", align_corners=False)
 
     def labels(x: Tensor | None) -> Tensor | None:
-        return x if x is None else F.interpolate(x.float(), size=tuple(shape), mode="nearest")
+        return x if x is None else F.interpolate(x.float(), size=tuple(shape), mode="nearest-exact")
 
     return Pair(
         image(pair.moving),

@@ -20,7 +20,7 @@ from zoo.losses import (
     gradicon,
     similarity_named,
 )
-from zoo.networks.maps import Map, last_index, unit_grid
+from zoo.networks.maps import Map, displacement_in_voxels
 from zoo.solvers.instance import (
     Misfit,
     Pair,
@@ -116,7 +116,7 @@ def _predict(network: nn.Module, moving: Tensor, fixed: Tensor) -> tuple[Tensor,
         return displacement, field_map(displacement)
     shape = fixed.shape[2:]
     phi: Map = map_of(moving, fixed)
-    return (phi.on_grid(shape) - unit_grid(shape, fixed)) * last_index(shape, fixed), phi
+    return displacement_in_voxels(phi.on_grid(shape)), phi
 
 
 @contextmanager

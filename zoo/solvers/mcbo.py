@@ -9,7 +9,6 @@ k along array axis k. Inside, a level of stride n works in cells of n voxels.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
 from functools import partial
 from math import lcm
 from typing import Any, get_args
@@ -25,7 +24,7 @@ from zoo.solvers.convex import TIE, make_consistent, search
 from zoo.solvers.fusion import Fusion, fit_rigid, fuse, rigid_field
 from zoo.solvers.masks import extend
 from zoo.solvers.mind import box, mind_ssc
-from zoo.solvers.settings import PRESETS, Mode, Settings, for_shape
+from zoo.solvers.settings import PRESETS, Mode, Settings, changed, for_shape
 
 Progress = Callable[[float, str], None]
 Features = dict[int, Tensor]  # of one image, by stride
@@ -53,13 +52,7 @@ class MCBO(nn.Module):
         super().__init__()
         _check_choice("mode", mode, get_args(Mode))
         _check_choice("fusion", fusion, get_args(Fusion))
-        for name in changes or {}:
-            _check_choice("setting", name, tuple(field.name for field in fields(Settings)))
-        plain: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in (changes or {}).items()
-        }
-        self.settings = replace(PRESETS[mode], **plain)
+        self.settings = changed(PRESETS[mode], changes or {})
         self.fusion: Fusion = fusion
         self.rigid = rigid
         self.memory = memory

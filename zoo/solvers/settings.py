@@ -1,9 +1,10 @@
 """What steers the MCBO solver, and its presets."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from zoo.errors import UserError
 from zoo.geometry.sampling import Outside
@@ -12,6 +13,10 @@ from zoo.solvers.convex import COUPLING
 Mode = Literal["accurate", "paper", "convexadam"]
 
 _REFINEMENTS = "adam_"  # what starts like this has a value for each refinement
+_AT_LEAST_ONE = (
+    *("levels", "reach", "mind_dilation", "smoothing"),
+    *("adam_strides", "adam_features", "adam_shares"),
+)
 _CELLS = 8  # a level is left out of the weighted sum where an axis has fewer cells than this
 _FIRST_ITERATIONS = 40  # of the refinement that comes first on a large grid
 
@@ -97,12 +102,44 @@ ACCURATE = Settings(
     adam_last_rates=(0.1, 0.03),
     adam_diffusions=(0.0, 0.0),
     adam_bendings=(4.0, 3.0),
-    large=6_000_000,
+    large=9_000_000,
     smoothing=1,
     outside="border",
 )
 
 PRESETS: dict[Mode, Settings] = {"accurate": ACCURATE, "paper": PAPER, "convexadam": CONVEXADAM}
+
+
+def changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """Return the settings with some of them replaced; lists, as JSON has them, become tuples."""
+    known = [field.name for field in fields(Settings)]
+    plain: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name not in known:
+            raise UserError(f"setting {name!r} is not known; choose one of {', '.join(known)}")
+        plain[name] = tuple(value) if isinstance(value, list) else value
+        if not _fits(name, plain[name], getattr(settings, name)):
+            example = json.dumps(getattr(settings, name))
+            raise UserError(f"the setting {name} is {value!r}; give such as {example}")
+    return replace(settings, **plain)
+
+
+def _fits(name: str, value: Any, present: Any) -> bool:
+    """Say whether a value is of the kind that a setting has, and large enough to work with."""
+    if name == "outside":
+        return value in get_args(Outside)
+    if isinstance(present, bool):
+        return isinstance(value, bool)
+    if name == "weights" and value is None:
+        return True
+    if name == "weights" or isinstance(present, tuple):
+        least = 1 if name in _AT_LEAST_ONE else 0
+        return isinstance(value, tuple) and len(value) > 0 and all(_number(v, least) for v in value)
+    return _number(value, 1 if name in _AT_LEAST_ONE else 0)
+
+
+def _number(value: Any, least: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= least
 
 
 def for_shape(settings: Settings, shape: Sequence[int]) -> Settings:

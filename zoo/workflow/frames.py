@@ -214,7 +214,7 @@ def _resized(work: Work, shape: Sequence[int], whole: tuple[Grid, Grid] | None =
 
 
 def _resize_masks(masks: Tensor | None, shape: Sequence[int]) -> Tensor | None:
-    return None if masks is None else F.interpolate(masks, size=tuple(shape), mode="nearest")
+    return None if masks is None else F.interpolate(masks, tuple(shape), mode="nearest-exact")
 
 
 def _binary(mask: Tensor) -> Tensor:

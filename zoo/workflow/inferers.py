@@ -14,7 +14,7 @@ from zoo.errors import UserError
 from zoo.geometry import Grid, Transform, invert, warp
 from zoo.io.volume import Volume
 from zoo.networks import UniReg
-from zoo.networks.unireg import on_lattice
+from zoo.networks.maps import on_lattice
 from zoo.solvers.affine import AffineStart, affine_start
 from zoo.solvers.instance import Pair as InstancePair
 from zoo.solvers.instance_field import refine_field

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
+from zoo.networks.unireg_tasks import CT_WINDOW, MR_PERCENTILES
 from zoo.planning.modality import HOUNSFIELD, Values
 from zoo.planning.modality import is_hounsfield as values_are_hounsfield
 
@@ -49,10 +50,10 @@ class UniRegIntensity:
     def __call__(self, image: Tensor) -> Tensor:
         """Return `image` clamped to its window and brought to [0, 1]."""
         if is_hounsfield(image, self.modality):
-            return to_unit(image, -150.0, 250.0)
+            return to_unit(image, *CT_WINDOW)
         foreground = image[image > 0].flatten()
         values = foreground if len(foreground) else image.flatten()
-        low, high = (_percentile(values, share) for share in (0.005, 0.995))
+        low, high = (_percentile(values, percent / 100) for percent in MR_PERCENTILES)
         return to_unit(image, low, high)
 
 

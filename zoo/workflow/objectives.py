@@ -28,8 +28,8 @@ from zoo.losses import (
     soft_dice,
 )
 from zoo.networks import GradICON, UniReg
-from zoo.networks.maps import Composition, Map, displacement_in_voxels
-from zoo.networks.unireg import on_lattice, to_finer
+from zoo.networks.maps import Composition, Map, displacement_in_voxels, on_lattice
+from zoo.networks.unireg import to_finer
 from zoo.networks.unireg_tasks import Task
 
 Losses = dict[str, Tensor]

@@ -16,7 +16,6 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from zoo.errors import UserError
 from zoo.geometry.sampling import identity_index, sample, sample_nearest
@@ -129,7 +128,8 @@ def draw_pair(
     pad = [math.ceil(n * MARGIN) for n in shape]
     wide = [n + 2 * p for n, p in zip(shape, pad, strict=True)]
     labels, tissues = _draw_labels(random, recipe, wide)
-    anatomy = _render(random, recipe, labels, tissues, contrasts)
+    is_ct = random.uniform(0, 1) < recipe.ct
+    anatomy = _render(random, labels, tissues, contrasts, is_ct)
 
     truth = _deformation(random, pairing, shape)
     start = torch.tensor(pad, device=device).view(1, 3, 1, 1, 1)
@@ -137,7 +137,6 @@ def draw_pair(
     x, y, z = (slice(p, p + n) for p, n in zip(pad, shape, strict=True))
     moving = anatomy[:, x, y, z]
     fixed = sample(anatomy[None], index)[0]
-    is_ct = random.uniform(0, 1) < recipe.ct
 
     def scanned(images: Tensor) -> Tensor:
         if clean:
@@ -153,35 +152,6 @@ def draw_pair(
         region=region,
         pairing=pairing,
     )
-
-
-class SyntheticPairs(Dataset[SyntheticPair]):
-    """The pairs of the seeds `first`, `first` + 1, ...: an item is `draw_pair` of its own seed."""
-
-    def __init__(
-        self,
-        count: int,
-        shape: Sequence[int] = (80, 80, 80),
-        *,
-        first: int = 0,
-        contrasts: int = 1,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.count = count
-        self.shape = tuple(shape)
-        self.first = first
-        self.contrasts = contrasts
-        self.device = device
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, item: int) -> SyntheticPair:
-        if not 0 <= item < self.count:
-            raise IndexError(item)
-        return draw_pair(
-            self.first + item, self.shape, contrasts=self.contrasts, device=self.device
-        )
 
 
 class Random:
@@ -281,10 +251,8 @@ def _depth(random: Random, region: Region, grid: list[Tensor], shape: Sequence[i
     return 1 - radius ** (1 / 2.3) + 0.06 * bumps
 
 
-def _render(
-    random: Random, region: Region, labels: Tensor, tissues: Tensor, contrasts: int
-) -> Tensor:
-    """Return the M noiseless contrasts [M, X, Y, Z]; the first is CT-like where the scan is CT."""
+def _render(random: Random, labels: Tensor, tissues: Tensor, contrasts: int, is_ct: bool) -> Tensor:
+    """Return the M noiseless contrasts [M, X, Y, Z]; the first is CT-like if `is_ct`."""
     shape = labels.shape
     fine = random.smooth(2, shape, min(shape) * random.uniform(0.03, 0.08))
     flat = labels.long()
@@ -292,7 +260,7 @@ def _render(
     out = []
     for m in range(contrasts):
         units = spreads[:, 0] + spreads[:, 1] * random.randn(len(tissues))
-        if m == 0 and region.ct:
+        if m == 0 and is_ct:
             values, texture = (units.clamp(-1000, 1000) + 1000) / 2000, 0.015
         else:
             values, texture = random.rand(len(tissues)), 0.06
