@@ -155,7 +155,7 @@ def main() -> None:
         try:
             plan = plan_of(name, pair, settings[name], weights)
             same = {"pair": pair.name, "settings": settings_of(plan)}
-            made = (old for old in read_runs(log) if same.items() <= old.items())
+            made = (old for old in read_runs(log) if "error" in old and same.items() <= old.items())
             run = next(made, {}) | same | run
             run |= {} if "error" in run else run_once(plan, pair, weights)
         except UserError as error:

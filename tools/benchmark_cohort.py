@@ -128,7 +128,9 @@ def start(plan: Path, run: Path, *words: str, in_turn: bool = False) -> subproce
     """Start `regzoo run`."""
     program = ["-c", IN_TURN] if in_turn else ["-m", "zoo"]
     command = [sys.executable, *program, "run", str(plan), "--out", str(run), *words]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=run.with_suffix(".log").open("wb")
+    )
 
 
 def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -230,8 +232,7 @@ def _until_working(run: Path, process: subprocess.Popen[bytes], before: int) -> 
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors.decode()
+    assert process.wait() == 0, process.args
 
 
 def main() -> None:

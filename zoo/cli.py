@@ -72,6 +72,11 @@ def run(words: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:  # a folder that is a file, a name too long, no permission, a full disk
+        if error.filename is None:
+            raise
+        print(f"regzoo: {error.filename}: {error.strerror}; check the path", file=sys.stderr)
+        return USAGE
 
 
 def names() -> list[str]:

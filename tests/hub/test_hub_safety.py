@@ -204,6 +204,13 @@ HOSTILE: dict[str, dict] = {
     "the zoo's own writer": {
         "x": {"_target_": "zoo.io.atomic.write_text", "path": "MARK", "text": "x"}
     },
+    "the zoo's writer of presets": {
+        "imports": ["$from zoo.workflow.fitted import write_fitted"],
+        "x": "$write_fitted('MARK', 'accurate', {})",
+    },
+    "MONAI's writer of checkpoints": {
+        "x": {"_target_": "CheckpointSaver", "save_dir": "/root", "save_dict": {}}
+    },
     "the zoo's imports": {"x": {"_target_": "zoo.networks.unireg.torch.load", "f": "evil.pt"}},
     "the zoo's own runner of configs": {
         "imports": ["$from zoo.workflow.bundle import run_bundle"],

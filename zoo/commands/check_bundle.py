@@ -21,11 +21,11 @@ def check_bundle(bundle: str, *, revision: str | None = None) -> int:
     from pathlib import Path
 
     from zoo.errors import UserError
-    from zoo.hub.places import packaged_bundles
+    from zoo.hub.places import at_home, packaged_bundles
     from zoo.hub.pull import fetch_bundle
     from zoo.hub.safety import check_bundle as look
 
-    for folder in (Path(bundle).expanduser(), packaged_bundles() / bundle):
+    for folder in (at_home(bundle), packaged_bundles() / bundle):
         if folder.is_dir():
             findings = look(folder)
             break

@@ -13,16 +13,28 @@ import inspect
 from functools import cache
 from typing import Any
 
-# Packages whose own public classes may be components; in those of the zoo also functions.
+# Packages whose own public classes may be components; in the first ones also functions.
+WITH_FUNCTIONS = ("zoo.geometry", "zoo.networks", "zoo.losses", "zoo.solvers")
 NAMESPACES = (
-    "zoo.geometry", "zoo.networks", "zoo.losses", "zoo.solvers", "zoo.workflow",
+    *WITH_FUNCTIONS, "zoo.workflow",
     "monai.engines", "monai.handlers", "monai.inferers", "monai.losses", "monai.metrics",
     "monai.networks.blocks", "monai.networks.layers", "monai.networks.nets", "monai.optimizers",
     "monai.transforms", "ignite.metrics", "torch.nn", "torch.optim",
 )  # fmt: skip
 
-# Single components and functions besides them.
+# Single components and functions besides them. Those of the zoo that write give their files names
+# of their own, none of which anything runs or reads as settings of its own.
 SINGLE = (
+    *(f"zoo.workflow.{name}" for name in (
+        "fitted.fitted", "pairs.only_item", "saver.prepare_pair", "train_bundle.write_bundle",
+        "train_bundle.write_fitted_bundle", "train_data.collate", "train_processes.join",
+        "train_processes.leave", "train_processes.own_device", "train_processes.processes",
+        "train_processes.rank", "train_processes.together", "train_step.cosine",
+        "train_step.prepare_training", "train_step.start_facts", "train_step.start_from",
+        "train_step.total_loss", "train_unireg.task_source", "train_unireg.unireg_objective",
+        "unireg.lattice", "unireg.require_conditions", "weights.load_into",
+        "weights.weights_facts", "weights.weights_width",
+    )),
     "zoo.hub.weights.find_weights", "zoo.hub.weights.load_weights",
     "monai.data.ArrayDataset", "monai.data.CacheDataset", "monai.data.DataLoader",
     "monai.data.Dataset", "monai.data.DistributedSampler", "monai.data.ITKReader",
@@ -39,10 +51,11 @@ SINGLE = (
 
 # Members of the namespaces that fetch, write or import what their arguments say (name beginnings).
 REFUSED = (
+    "CheckpointLoader", "CheckpointSaver", "MetricsSaver", "ProbMapProducer", "TensorBoard",
     "ClassificationSaver", "ClearML", "CuCIM", "EfficientNet", "FCN", "FID", "InceptionScore",
     "LogfileHandler", "MCFCN", "MILModel", "MLFlow", "PerceptualLoss", "RandCuCIM", "RandTorch",
     "ResNetFeatures", "TextEncoder", "TorchIO", "TorchVision", "Transchex", "TrtHandler",
-    "WriteFileMapping", "ZarrAvg", "write_state", "write_weights",
+    "WriteFileMapping", "ZarrAvg",
 )  # fmt: skip
 # Modules of the namespaces that run other configs: what they are given would not be checked.
 REFUSED_MODULES = tuple(
@@ -149,8 +162,8 @@ def _is_allowed(found: Any) -> bool:
     if any(found is single for single in map(_resolve, SINGLE)):
         return True
     module, name = getattr(found, "__module__", None) or "", getattr(found, "__qualname__", "")
-    of_zoo = module.startswith("zoo.")
-    if not (inspect.isclass(found) or (of_zoo and inspect.isfunction(found))):
+    plain = any(f"{module}.".startswith(f"{space}.") for space in WITH_FUNCTIONS)
+    if not (inspect.isclass(found) or (plain and inspect.isfunction(found))):
         return False
     at_home = any(f"{module}.".startswith(f"{space}.") for space in NAMESPACES)
     return (

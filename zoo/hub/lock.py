@@ -66,6 +66,8 @@ def read_lock() -> Lock:
         return Lock(installed, dict(content["pins"]))
     except FileNotFoundError:
         return Lock()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; set HF_HOME") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} is no lock file of regzoo ({error}); move it away and pull the weights again"
@@ -102,6 +104,8 @@ def exclusive(name: str, when_waiting: Callable[[], None] | None = None) -> Iter
         if when_waiting is not None:
             when_waiting()
         lock.acquire()
+    except OSError as error:
+        raise UserError(f"cannot write in {folder}: {error.strerror}; set HF_HOME") from error
     try:
         yield
     finally:

@@ -12,7 +12,12 @@ def hf_home() -> Path:
     """The Hugging Face cache: $HF_HOME, else $XDG_CACHE_HOME/huggingface, else ~/.cache/..."""
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or f"{caches}/huggingface"
-    return Path(os.path.expandvars(home)).expanduser()
+    return at_home(os.path.expandvars(home))
+
+
+def at_home(path: str | os.PathLike[str]) -> Path:
+    """Return a path with ~ replaced; where nobody knows the home it stays, which Path refuses."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def own_home() -> Path:

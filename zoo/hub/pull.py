@@ -19,7 +19,7 @@ from zoo.errors import UserError
 from zoo.hub.catalogue import Model, Variant, find_variant
 from zoo.hub.download import check_url, download
 from zoo.hub.lock import Installed, exclusive, lock_path, read_lock, record
-from zoo.hub.places import own_home, weights_folder
+from zoo.hub.places import at_home, own_home, weights_folder
 from zoo.hub.remote import check_repo_path, hub_client
 from zoo.hub.weights import read_header, sha256_of
 from zoo.io.atomic import atomic_path
@@ -116,7 +116,7 @@ def _fetch(
         return _from_url("upstream", variant.upstream.url, expected, say)
     if "://" in source:
         return _from_url("url", source, (), say)
-    path = Path(source).expanduser()
+    path = at_home(source)
     if not path.is_file():
         raise UserError(
             f"--source {source}: no such file; give hub, upstream, a file, or an https address"
@@ -219,6 +219,7 @@ def _place(fetched: _Fetched, model: Model, variant: Variant) -> Path:
         leftover.unlink(missing_ok=True)
     try:
         if fetched.path.suffix == ".safetensors":
+            _check_fit(fetched, model, variant)
             with atomic_path(target) as temporary:
                 shutil.copyfile(fetched.path, temporary)
         else:
@@ -227,6 +228,23 @@ def _place(fetched: _Fetched, model: Model, variant: Variant) -> Path:
         if fetched.temporary:
             shutil.rmtree(fetched.path.parent, ignore_errors=True)
     return target
+
+
+def _check_fit(fetched: _Fetched, model: Model, variant: Variant) -> None:
+    """Refuse weights of another network, and of the one that the catalogue knows other ones."""
+    from zoo.hub.convert import expected_shapes
+
+    name, width = variant.architecture["name"], variant.architecture["width"]
+    wanted, found = expected_shapes(name, width), read_header(fetched.path).shapes
+    differ = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
+    what = f"{fetched.origin} is refused as weights of {model.name}:{variant.name}"
+    if differ:
+        raise UserError(
+            f"{what} ({name}, width {width}): {len(differ)} of its tensors are others, such as "
+            f"{differ[0]}; give the file of this model"
+        )
+    if variant.sha256 is not None and sha256_of(fetched.path) != variant.sha256:
+        raise UserError(f"{what}: by the catalogue its sha256 is {variant.sha256}")
 
 
 def _convert(fetched: _Fetched, variant: Variant, target: Path) -> None:
@@ -243,7 +261,7 @@ def _convert(fetched: _Fetched, variant: Variant, target: Path) -> None:
 
 
 def _origin_of(source: str) -> str:
-    return source if "://" in source else str(Path(source).expanduser().resolve())
+    return source if "://" in source else str(at_home(source).resolve())
 
 
 def fetch_bundle(repo_id: str, revision: str | None, folder: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 
 from zoo.errors import UserError
 from zoo.hub.card import model_card
-from zoo.hub.places import packaged_bundles
+from zoo.hub.places import at_home, packaged_bundles
 from zoo.hub.remote import hub_client
 from zoo.hub.safety import check_bundle
 from zoo.hub.weights import read_header
@@ -113,7 +113,7 @@ def _commit(api: Any, plan: PushPlan, repo_id: str) -> str:
 
 
 def _folder(bundle: str) -> Path:
-    for folder in (Path(bundle).expanduser(), packaged_bundles() / bundle):
+    for folder in (at_home(bundle), packaged_bundles() / bundle):
         if (folder / "configs").is_dir():
             return folder
     raise UserError(f"{bundle} is no bundle: there is no folder {bundle}/configs")

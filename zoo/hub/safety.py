@@ -31,8 +31,10 @@ from zoo.hub.places import is_packaged
 from zoo.hub.weights import read_header
 
 _CONFIGS = {".json", ".yaml", ".yml"}
-_HARMLESS = {".md", ".txt", ".png", ".jpg", ".svg", ".csv"}
-_HARMLESS_NAMES = {"LICENSE", "NOTICE", ".gitattributes", ".gitignore"}
+_HARMLESS = {".md", ".txt", ".png", ".jpg", ".svg", ".csv", ".nii", ".mha", ".nrrd"}
+_HARMLESS_NAMES = {"LICENSE", "NOTICE", ".gitattributes", ".gitignore", ".DS_Store"}
+# Where a bundle writes unless told otherwise; nothing reads it.
+_OUTPUTS = "eval/"
 _PICKLES = {".pt", ".pth", ".trch", ".ckpt", ".pkl", ".pickle", ".ts", ".npy", ".npz", ".bin"}
 # TensorBoard's logs of a training, which nothing here reads.
 _CURVES = "events.out.tfevents."
@@ -99,7 +101,7 @@ def _check_file(path: Path, name: str, configs: dict[str, Any]) -> Iterator[Find
     try:
         if name.startswith(_CLIENT_FOLDER) and path.suffix in _CLIENT_FILES:
             return
-        if kind in _CONFIGS:
+        if kind in _CONFIGS and not name.startswith(_OUTPUTS):
             from monai.bundle import ConfigParser
 
             configs[name] = ConfigParser.load_config_file(path)
@@ -111,9 +113,13 @@ def _check_file(path: Path, name: str, configs: dict[str, Any]) -> Iterator[Find
             yield Finding(
                 name, "", "may be a pickle; weights are safetensors (convert: tools/convert.py)"
             )
-        elif path.name.startswith(_CURVES):
+        elif path.name.startswith(_CURVES) or name.startswith(_OUTPUTS):
             return
-        elif kind not in _HARMLESS and path.name not in _HARMLESS_NAMES:
+        elif (
+            not path.name.endswith(".nii.gz")
+            and kind not in _HARMLESS
+            and path.name not in _HARMLESS_NAMES
+        ):
             yield Finding(name, "", "code, or a kind of file that a bundle has no use for")
     except UserError as error:
         yield Finding(name, "", str(error))

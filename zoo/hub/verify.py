@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zoo.errors import UserError
-from zoo.hub.catalogue import load_catalogue
-from zoo.hub.lock import read_lock
+from zoo.hub.catalogue import Model, load_catalogue
+from zoo.hub.lock import Installed, read_lock
 from zoo.hub.places import packaged_bundles
 from zoo.hub.weights import read_header, sha256_of
 
@@ -29,7 +30,12 @@ def verify_all() -> list[Check]:
     checks = []
     for name, entry in read_lock().installed.items():
         known = entry.checked != "nothing yet"
-        checks.append(_check(name, Path(entry.path), entry.sha256, known))
+        check = _check(name, Path(entry.path), entry.sha256, known)
+        wanted = _of_catalogue(catalogue, entry)
+        if check.problem is None and wanted not in (None, entry.sha256):
+            problem = f"by the catalogue its sha256 is {wanted}; pull it again"
+            check = replace(check, problem=problem)
+        checks.append(check)
     for model in catalogue.values():
         for variant in model.variants.values():
             path = packaged_bundles() / model.name / variant.file
@@ -37,6 +43,13 @@ def verify_all() -> list[Check]:
                 name = f"{model.name}:{variant.name} (packaged)"
                 checks.append(_check(name, path, variant.sha256, variant.verified))
     return checks
+
+
+def _of_catalogue(catalogue: Mapping[str, Model], entry: Installed) -> str | None:
+    """Return the sha256 that the catalogue has for the file of the Hub; None if it knows none."""
+    model = catalogue.get(entry.model)
+    variant = model.variants.get(entry.variant) if model else None
+    return variant.sha256 if variant and entry.source == "hub" else None
 
 
 def _check(name: str, path: Path, expected: str | None, verified: bool) -> Check:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import UserError
 from zoo.hub.catalogue import Model, find_model, load_catalogue
 from zoo.hub.lock import lock_path, read_lock
-from zoo.hub.places import packaged_bundles
+from zoo.hub.places import at_home, packaged_bundles
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +83,7 @@ def find_weights(
     elif wanted in entry.variants:
         weights = _find_variant(entry, wanted, folders)
     else:
-        weights = _own_file(entry, Path(wanted).expanduser())
+        weights = _own_file(entry, at_home(wanted))
     if weights is None:
         raise UserError(_how_to_get(entry, wanted))
     return weights

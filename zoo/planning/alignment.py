@@ -135,9 +135,10 @@ def _dice(pair: dict[str, Any]) -> float | None:
         moving.data[None], moving.grid, fixed.grid, Transform.identity(), interpolation="nearest"
     )[0]
     a, b = fixed.data.flatten().long(), moved.flatten().long()
-    if min(int(a.min()), int(b.min())) < 0 or max(int(a.max()), int(b.max())) > 100_000:
+    values = [int(v) for data in (fixed.data, moving.data) for v in (data.min(), data.max())]
+    if min(values) < 0 or max(values) > 100_000:
         return None
-    most = int(max(a.max(), moving.data.max())) + 1
+    most = max(values) + 1
     sizes = [torch.bincount(v, minlength=most).double() for v in (a, b)]
     both = torch.bincount(a[a == b], minlength=most).double()
     present = torch.bincount(moving.data.flatten().long(), minlength=most) > 0

@@ -109,10 +109,14 @@ def working_voxels(facts: Facts, model: str, settings: Mapping[str, Any]) -> flo
     if model == "mcbo":
         return _mcbo_voxels(facts, settings.get("spacing"))
     if "size" in settings:
-        return float(prod(settings["size"]))
+        size = settings["size"]
+        if not isinstance(size, list) or not all(isinstance(n, int) for n in size):
+            raise UserError(f"--set size={size} must be three whole numbers, such as [96, 96, 96]")
+        return float(prod(size))
     from zoo.networks.unireg_tasks import BODY, TASKS
 
-    task = TASKS.get(settings.get("region", ""))
+    region = settings.get("region")
+    task = TASKS.get(region) if isinstance(region, str) else None
     return float(prod(task.size if task else BODY))
 
 
@@ -122,4 +126,6 @@ def _mcbo_voxels(facts: Facts, spacing: float | None) -> float:
     if "field_mm" not in channel:
         return 0.0
     step = spacing or min(channel["spacing_mm"]["p0"])
+    if not isinstance(step, (int, float)) or step <= 0:
+        raise UserError(f"--set spacing={step} must be a length in mm, such as 1.5")
     return min(prod(channel["field_mm"]["p100"]) / step**3, float(MCBO_MOST_VOXELS))

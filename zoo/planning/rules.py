@@ -83,7 +83,7 @@ def _unknown(facts: Facts) -> list[str]:
     """Return the flags that would tell what is not known."""
     sides = zip(facts.slots, (facts.fixed, facts.moving), strict=True)
     flags = [f"--modality.{slot}" for slot, belief in sides if belief["value"] is None]
-    return flags + (["--anatomy"] if facts.anatomy["value"] is None else [])
+    return list(dict.fromkeys(flags)) + (["--anatomy"] if facts.anatomy["value"] is None else [])
 
 
 def _unireg_unfit(facts: Facts) -> str | None:
@@ -105,7 +105,8 @@ def settings(facts: Facts, preset: Preset, model: str, wishes: Wishes) -> dict[s
             if name not in wishes.settings:
                 out[name] = intensity(facts, side)
     if model == "unireg":
-        out |= _conditions(facts, preset)
+        told = {"region", "type"} & wishes.settings.keys()
+        out |= {} if len(told) == 2 else _conditions(facts, preset)
     return out | within_memory(facts, model, wishes, out)
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 
 from zoo.errors import UserError
 from zoo.planning.dataset import Dataset
@@ -101,12 +102,18 @@ def spread(names: Sequence[str], count: int) -> list[str]:
     return [names[k * len(names) // count] for k in range(count)]
 
 
+def available_memory() -> int:
+    """Return the memory that could be had now, the disk cache's included, bytes."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return 1024 * next(int(s.split()[1]) for s in lines if s.startswith("MemAvailable:"))
+    except (OSError, StopIteration):  # not on every system
+        return 4 << 30
+
+
 def workers_for(largest_voxels: int) -> int:
     """Return how many files may be decoded at once: six times the largest must fit in memory."""
-    try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # not on every system
-        free = 4 << 30
+    free = available_memory()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(cores or 1, int(free / (6 * 4 * max(1, largest_voxels)))))
 
@@ -120,6 +127,8 @@ def _decoded(
 ) -> Iterator[Voxels]:
     root = str(dataset.root)
     sizes = [headers[name].voxels for name, _ in wanted]
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers {workers} must be 1 or more")
     if workers is None:
         workers = 1 if sum(sizes) < POOL_VOXELS else workers_for(max(sizes))
     results: Iterable[Voxels]

@@ -154,10 +154,24 @@ def parse_settings(pairs: Sequence[str], known: Sequence[str]) -> dict[str, Any]
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign or not key:
-            raise UserError(f"--set {pair!r} must be KEY=VALUE, such as --set {known[-1]}=VALUE")
-        if value.lstrip().startswith(("$", "@", "%")):
+            raise UserError(f"--set {pair!r} must be KEY=VALUE, such as --set {known[0]}=VALUE")
+        try:
+            out[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {pair!r}: the value is not YAML; quote it") from error
+        if key == "preset" and isinstance(out[key], str):  # a plan is run from any folder
+            out[key] = str(Path(out[key]).absolute())
+        if _is_expression(value) or _is_expression(out[key]):
             raise UserError(
                 f"--set {pair!r}: a value cannot be an expression; write it in a config"
             )
-        out[key] = yaml.safe_load(value)
     return out
+
+
+def _is_expression(value: Any) -> bool:
+    """Say whether MONAI would evaluate a value or something in it."""
+    if isinstance(value, Mapping):
+        return any(_is_expression(part) for part in (*value.keys(), *value.values()))
+    if isinstance(value, list):
+        return any(map(_is_expression, value))
+    return isinstance(value, str) and value.lstrip().startswith(("$", "@", "%"))

@@ -68,8 +68,14 @@ def read_run(path: Path) -> Run:
             case["seconds"] = sum(case.get("seconds", {}).values()) or None
     else:
         cases = read_result(file).get("cases", [])
-    if not cases:
+    if not cases or not all(
+        isinstance(case, dict) and isinstance(case.get("figures"), dict) and "name" in case
+        for case in cases
+    ):
         raise UserError(f"{path} holds no figures; run `regzoo evaluate {path}` first")
+    names = [case["name"] for case in cases]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UserError(f"{path} has several cases called {min(twice)}; evaluate it again")
     return Run(
         path.name if path.is_dir() else path.parent.name if path.name in WRITTEN else path.stem,
         {case["name"]: case["figures"] for case in cases},

@@ -8,13 +8,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from zoo.errors import UserError
 from zoo.io.atomic import write_json, write_text
 from zoo.io.files import existing_file
+from zoo.io.points import Space
 from zoo.io.transforms import SUFFIXES, detect_format, read_transform
 from zoo.planning.reading import read_dataset
 from zoo.workflow.figures import Figures, measure, require_finite
@@ -110,14 +111,30 @@ def cases_of_table(table: Path, folder: Path | None = None) -> list[Case]:
                 f"besides are {', '.join(sorted(allowed - {'fixed', 'moving'}))}"
             )
         reader.fieldnames = names
-        rows = [{k: v.strip() for k, v in row.items() if k and v} for row in reader]
-    return [_case_of_row(row, table, folder) for row in rows]
+        try:
+            rows = [
+                (reader.line_num, {k: v.strip() for k, v in row.items() if k and v})
+                for row in reader
+            ]
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"{table} is not a table in UTF-8 ({error}); save it again") from error
+    if not rows:
+        raise UserError(f"{table} holds no pairs; give fixed and moving a row")
+    cases = [_case_of_row(row, f"{table}, line {line}", table, folder) for line, row in rows]
+    names = folder_names([case.files for case in cases])
+    return [replace(case, name=name) for case, name in zip(cases, names, strict=True)]
 
 
-def _case_of_row(row: dict[str, str], table: Path, folder: Path | None) -> Case:
+def _case_of_row(row: dict[str, str], where: str, table: Path, folder: Path | None) -> Case:
     field = row.pop("field", None)
+    if missing := {"fixed", "moving"} - row.keys():
+        raise UserError(f"{where}: no {min(missing)} image; fill in the column")
+    if (space := row.get("points_space", "ras")) not in get_args(Space):
+        known = ", ".join(get_args(Space))
+        raise UserError(f"{where}: the points_space {space!r} is not known; use one of {known}")
+    several = [str(table.parent / part.strip()) for part in row.pop("moving").split(",")]
     given = {k: v if k == "points_space" else str(table.parent / v) for k, v in row.items()}
-    files = pair_files(**given)
+    files = pair_files(moving=several, **given)
     if field is not None:
         return Case(files, table.parent / field)
     if folder is None:

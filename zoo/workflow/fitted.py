@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from zoo.errors import UserError
 from zoo.io.atomic import write_json
 from zoo.planning.documents import read_object
-from zoo.solvers.settings import PRESETS, Mode, Settings
+from zoo.solvers.settings import PRESETS, Mode, Settings, changed
 
 KIND = "regzoo mcbo preset"
 
@@ -28,16 +27,15 @@ def fitted(path: str | Path | None) -> dict[str, Any]:
         raise UserError(f"{path} is no preset of mcbo; regzoo finetune writes one")
     mode: Any = found.get("mode")
     changes = found.get("changes")
-    known = {field.name for field in fields(Settings)}
-    if mode not in get_args(Mode) or not isinstance(changes, dict) or not set(changes) <= known:
+    if mode not in get_args(Mode) or not isinstance(changes, dict):
         raise UserError(f"{path} names a mode or a setting that this version does not know")
-    settings_of(mode, changes)
+    try:
+        settings_of(mode, changes)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     return {"mode": mode, "changes": changes}
 
 
 def settings_of(mode: Mode, changes: dict[str, Any]) -> Settings:
     """Return the settings of a mode with some changed; lists become tuples."""
-    plain: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()
-    }
-    return replace(PRESETS[mode], **plain)
+    return changed(PRESETS[mode], changes)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -110,7 +109,10 @@ def _points(path: Path | None, space: Space, image: Volume) -> Tensor | None:
 
 
 class PairDataset(Dataset[Pair]):
-    """Pairs loaded one at a time. `data` holds `PairFiles`, or mappings with its fields."""
+    """Pairs loaded one at a time. `data` holds `PairFiles`, or mappings with its fields.
+
+    Pairs that are called alike, of several folders, get names that tell them apart.
+    """
 
     def __init__(self, data: Sequence[PairFiles | Mapping[str, Any]]) -> None:
         self.data = data
@@ -118,9 +120,17 @@ class PairDataset(Dataset[Pair]):
     def __len__(self) -> int:
         return len(self.data)
 
+    @cached_property
+    def names(self) -> list[str]:
+        """The pairs' names, all different."""
+        return folder_names([_as_files(item) for item in self.data])
+
     def __getitem__(self, index: int) -> Pair:
-        item = self.data[index]
-        return load_pair(item if isinstance(item, PairFiles) else pair_files(**item))
+        return replace(load_pair(_as_files(self.data[index])), name=self.names[index])
+
+
+def _as_files(item: PairFiles | Mapping[str, Any]) -> PairFiles:
+    return item if isinstance(item, PairFiles) else pair_files(**item)
 
 
 def pair_files(fixed: Any = None, moving: Any = None, **more: Any) -> PairFiles:
@@ -189,8 +199,3 @@ def only_item(batch: Sequence[Pair]) -> Pair:
     """Unwrap a batch of one: pairs differ in shape and are never stacked."""
     (pair,) = batch
     return pair
-
-
-def as_float(volume: Volume, device: torch.device | str = "cpu") -> Tensor:
-    """Return a volume's voxels as float32 [X, Y, Z] on `device`."""
-    return volume.data.to(device, torch.float32)

@@ -27,6 +27,13 @@ Format = Literal["nifti", "h5", "both"]
 SIDES = ("fixed", "moving")
 
 
+WRITTEN = (
+    *("result.json", "transform.nii.gz", "transform.h5", "inverse.nii.gz", "inverse.h5"),
+    *("warped.nii.gz", "warped_labels.nii.gz", "report.html", "report.png"),
+)
+"""What a registration leaves in its folder, the first of these written last."""
+
+
 class RegistrationSaver:
     """An ignite handler that writes each registration of an evaluator's run.
 
@@ -67,6 +74,7 @@ class RegistrationSaver:
     def save(self, registration: Registration, folder: Path) -> None:
         """Write all files of one registration into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
+        forget(folder)
         started = time.perf_counter()
         self._transforms(registration, folder)
         self._warped(registration, folder)
@@ -123,6 +131,13 @@ class RegistrationSaver:
                 labels.data[None], labels.grid, pair.fixed.grid, transform, interpolation="nearest"
             )[0]
             write_volume(folder / "warped_labels.nii.gz", data, pair.fixed.grid)
+
+
+def forget(folder: Path) -> None:
+    """Remove what an earlier registration wrote into a folder: it would pass for this one's."""
+    if (folder / "result.json").is_file():
+        for name in WRITTEN:
+            (folder / name).unlink(missing_ok=True)
 
 
 def given_files(pair: Pair) -> dict[str, str]:

@@ -74,7 +74,7 @@ class TrainingPairs(Dataset[dict[str, Any]]):
         self.augment = augment
         self.labels = labels
         self.masks = masks
-        self.starts: dict[PairFiles, AffineStart | None] = {}
+        self.starts: dict[tuple[int, PairFiles], AffineStart | None] = {}
         self.kept = Kept(cache_mib << 20)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class TrainingPairs(Dataset[dict[str, Any]]):
             files = replace(files, fixed_labels=None, moving_labels=None)
         pair = load_pair(replace(files, fixed_points=None, moving_points=None))
         inferer = source.inferer
-        key = replace(files, fixed_labels=None, moving_labels=None)
+        key = id(source), replace(files, fixed_labels=None, moving_labels=None)
         if key not in self.starts:
             self.starts[key] = inferer.start(pair)
         work = inferer.prepare(pair, self.starts[key])

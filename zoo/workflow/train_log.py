@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from torch import nn
 from tqdm import tqdm
 
+from zoo.errors import UserError
 from zoo.io.atomic import atomic_path, write_text
 from zoo.workflow.compare import BETTER
 from zoo.workflow.metrics import PREFERRED
@@ -37,8 +38,7 @@ class TrainingLog:
     losses.csv has a row a step (means over the processes), figures.csv a row a validation (means
     over the pairs), curve.png shows both; tensorboard/ does so too where TensorBoard is installed.
     The best weights by `figure` (None: the first of `PREFERRED` that the data allow) are
-    best.safetensors, with `metadata`. Tables of a run that is continued are cut where its
-    checkpoint is.
+    best.safetensors. Tables of a run that is continued are cut where its checkpoint is.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class TrainingLog:
         evaluator: Engine,
         *,
         figure: str | None = None,
-        metadata: Mapping[str, str] | None = None,
         bar: bool = True,
     ) -> None:
+        if figure is not None and figure not in BETTER:
+            raise UserError(f"--set figure={figure} is not known; use one of {', '.join(BETTER)}")
         self.folder = Path(folder)
         self.network = network
         self.evaluator = evaluator
         self.figure = figure
-        self.metadata = dict(metadata or {})
         self.losses: list[Row] = []
         self.figures: list[Row] = []
         self.found: list[Registration] = []
@@ -107,11 +107,16 @@ class TrainingLog:
         figures = [registration.measured.figures for registration in self.found]
         means = means_of(figures)
         self.found = []
+        if self.figure is not None and means.get(self.figure) is None:
+            raise UserError(
+                f"the validation pairs have no {self.figure}; there are "
+                f"{', '.join(n for n in BETTER if n in means)}"
+            )
         before = best_row(self.figures, self.key(means))
         self.figures.append({"step": self.trainer.state.iteration, **means})
         show(self.board, "figures", self.figures[-1])
         if best_row(self.figures, self.key(means)) is not before and not rank():
-            write_weights(self.folder / BEST, self.network, self.metadata)
+            write_weights(self.folder / BEST, self.network, {})
         self.write(self.trainer)
         self.clock = time.perf_counter()
 
@@ -167,7 +172,7 @@ def best_row(rows: Sequence[Row], figure: str | None) -> Row | None:
     """Return the first row whose figure no other betters; without a figure the last row."""
     if figure is None:
         return rows[-1] if rows else None
-    sign = BETTER.get(figure, 1)
+    sign = BETTER[figure]
     known = [row for row in rows if row.get(figure) is not None]
     return max(known, key=lambda row: sign * float(row[figure] or 0.0), default=None)
 

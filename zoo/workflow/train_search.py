@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from zoo.errors import UserError
 from zoo.io.atomic import write_json
+from zoo.planning.documents import read_object
 from zoo.solvers.mcbo import MCBO
 from zoo.solvers.settings import PRESETS, Mode
 from zoo.workflow.compare import BETTER, RANKED, Run, ranking
@@ -29,6 +30,7 @@ from zoo.workflow.inferers import MCBOInferer
 from zoo.workflow.metrics import PREFERRED
 from zoo.workflow.pairs import Pair
 from zoo.workflow.train_log import Row, means_of
+from zoo.workflow.train_state import require_same
 
 Changes = dict[str, Any]
 
@@ -146,13 +148,12 @@ class SettingsSearch:
         path = self.folder / TRIALS
         if not path.is_file():
             return []
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["signature"] != self.signature:
-            raise UserError(
-                f"{path} is of a search on other data or with another seed; choose another output "
-                "folder, or delete it to begin again"
-            )
-        return [Trial(**trial) for trial in found["trials"]][: self.max_epochs]
+        found = read_object(path)
+        require_same(path, found.get("signature", {}), self.signature)
+        try:
+            return [Trial(**trial) for trial in found["trials"]][: self.max_epochs]
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{path} is damaged ({error}); delete it to begin again") from error
 
     def _write(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

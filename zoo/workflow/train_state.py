@@ -71,13 +71,7 @@ class Checkpoint:
         if not self.path.exists():
             return
         state, signature = read_state(self.path)
-        for key in {*signature, *self.signature}:
-            if signature.get(key) != self.signature.get(key):
-                raise UserError(
-                    f"{self.path} is of another training: its {key} is {signature.get(key)!r}, "
-                    f"this one's {self.signature.get(key)!r}; choose another output folder, or "
-                    "delete it to begin again"
-                )
+        require_same(self.path, signature, self.signature)
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
         done: int = state["iteration"]
@@ -85,6 +79,16 @@ class Checkpoint:
         engine.state.epoch = done // (
             engine.state.epoch_length or 1
         )  # epochs may have a new length
+
+
+def require_same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse to go on with a file whose signature differs, and say in what."""
+    for key in sorted({*found, *wanted}):
+        if found.get(key) != wanted.get(key):
+            raise UserError(
+                f"{path} is of another training: its {key} is {found.get(key)!r}, this one's "
+                f"{wanted.get(key)!r}; choose another output folder, or delete it to begin again"
+            )
 
 
 def write_state(path: Path, state: Any, signature: Mapping[str, Any]) -> None:

@@ -118,7 +118,8 @@ class StepHandler:
         """Act on the steps of a trainer."""
         engine.add_event_handler(Events.ITERATION_STARTED, self.seed_step)
         engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self.guard)
-        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self.hold)
+        # Not after each backward pass: with accumulation the sum of several is what counts.
+        engine.optimizer.register_step_pre_hook(lambda *_: self.hold(engine))  # type: ignore[attr-defined]
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.follow)
 
     def seed_step(self, engine: Engine) -> None:
