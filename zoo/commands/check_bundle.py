@@ -17,6 +17,7 @@ def check_bundle(bundle: str, *, revision: str | None = None) -> int:
         bundle: a folder, the name of a bundle that came with the zoo, or OWNER/NAME on the Hub.
         revision: a tag or commit of the Hub repo.
     """
+    import sys
     import tempfile
     from pathlib import Path
 
@@ -32,6 +33,7 @@ def check_bundle(bundle: str, *, revision: str | None = None) -> int:
     else:
         if bundle.count("/") != 1:
             raise UserError(f"{bundle} is neither a folder nor OWNER/NAME on the Hub")
+        print(f"there is no folder {bundle}; looking on the Hub", file=sys.stderr)
         with tempfile.TemporaryDirectory() as place:
             findings = look(fetch_bundle(bundle, revision, Path(place)))
     for finding in findings:

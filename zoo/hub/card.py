@@ -11,6 +11,7 @@ from zoo.errors import UserError
 from zoo.hub.catalogue import load_catalogue
 
 _ARXIV = re.compile(r"arxiv[:./ ]*(?:abs/)?(\d{4}\.\d{4,5})", re.IGNORECASE)
+_LEADS_OUT = re.compile(r"\[([^\]]+)\]\((?:\.\./)+([^)]+)\)")
 # What the bundle is for; the Hub has no task of its own for registration.
 _PIPELINE = "image-to-image"
 _TAGS = ("monai", "medical", "image-registration", "3d")
@@ -26,7 +27,12 @@ def model_card(bundle: Path, metadata: Mapping[str, Any]) -> str:
     own, text = _split(_text(bundle))
     front = {**front_matter(bundle.resolve().name, metadata), **own}
     head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
-    return f"---\n{head}---\n{text}"
+    return f"---\n{head}---\n{_LEADS_OUT.sub(_named, text)}"
+
+
+def _named(link: re.Match[str]) -> str:
+    """Return a link out of the bundle, which would lead nowhere on the Hub, as words."""
+    return f"{link[1]} ({link[2]} of the zoo)"
 
 
 def front_matter(name: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +80,10 @@ def _licence(licence: str) -> dict[str, str]:
 def _text(bundle: Path) -> str:
     for path in (bundle / "docs" / "README.md", bundle / "README.md"):
         if path.is_file():
-            return path.read_text(encoding="utf-8")
+            try:
+                return path.read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise UserError(f"{path} is not UTF-8; save it so") from error
     raise UserError(f"{bundle} has no model card: write docs/README.md")
 
 

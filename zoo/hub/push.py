@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from zoo.hub.places import at_home, packaged_bundles
 from zoo.hub.remote import hub_client
 from zoo.hub.safety import check_bundle
 from zoo.hub.weights import read_header
+from zoo.planning.documents import read_object
 
 _LATEST = "latest_version"  # what MONAI's download takes when it is given no version
 _GOES = re.compile(
@@ -59,7 +59,7 @@ def plan_push(bundle: str) -> PushPlan:
     findings = [f for f in check_bundle(folder) if f.file in files]
     if findings:
         raise UserError(f"{folder} is not safe to publish: {findings[0]}")
-    metadata = json.loads(files["configs/metadata.json"].read_text(encoding="utf-8"))
+    metadata = read_object(files["configs/metadata.json"])
     version = str(metadata.get("version", ""))
     if not _VERSION.fullmatch(version):
         raise UserError(f"{folder}/configs/metadata.json: version {version!r} is not like 1.2.3")
@@ -79,6 +79,10 @@ def push(
     unless given; a tag that is there already moves only when it is given. `latest_version` moves
     along.
     """
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id):  # else the Hub would add the owner
+        raise UserError(f"{repo_id!r} is no repo; give OWNER/NAME")
+    if tag is not None and not re.fullmatch(r"[\w.-]+", tag):
+        raise UserError(f"--tag {tag!r} is no tag; give such as {plan.version}")
     with hub_client(f"cannot push to {repo_id}") as api:
         api.create_repo(repo_id, private=private or None, exist_ok=True)
         tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(repo_id).tags}

@@ -76,7 +76,9 @@ def _reason(error: BaseException) -> str | None:
             return text
     if isinstance(error, errors.HfHubHTTPError):
         status = error.response.status_code
-        return f"{status}: {_STATUS.get(status, 'the Hub failed; try again later')}"
+        said = error.server_message if status < 500 else None
+        known = _STATUS.get(status) or said or "the Hub failed; try again later"
+        return f"{status}: {known}"
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "no space left on the disk; free some, or set HF_HOME to another"
     if any(kind.__module__.startswith("httpx") for kind in type(error).__mro__):
