@@ -179,3 +179,29 @@ def test_what_is_no_image_is_refused_with_what_is(image, says):
 def test_importing_the_zoo_is_quick_and_leaves_torch_alone():
     code = "import sys, zoo; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+SQUARE = np.zeros((4, 5, 6), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        ((np.full((3, 3, 3), 2**63 + 5, np.uint64), np.eye(4)), "at most 9223372036854775807"),
+        ((np.zeros((0, 4, 4)), np.eye(4)), "at least two voxels an axis"),
+        ((np.zeros((64, 64, 1)), np.eye(4)), "at least two voxels an axis"),
+        ((SQUARE, "x"), "cannot be read"),
+        ((SQUARE, np.zeros((4, 4))), "can be inverted"),
+        (sitk.Image((4, 4), sitk.sitkVectorFloat32, 3), "3 axes and one number"),
+    ],
+)
+def test_an_image_in_memory_that_is_no_volume_is_refused_in_words(image, says):
+    with pytest.raises(UserError, match=says):
+        as_volume(image, "fixed")
+
+
+@pytest.mark.parametrize("change", [lambda t: t.requires_grad_(), lambda t: t.bfloat16()])
+def test_any_tensor_will_do(change):
+    found = as_volume((change(torch.ones(3, 4, 5)), np.diag([1e-5, 1e-5, 1e-5, 1])))
+    assert found.data.dtype == torch.float32
+    assert found.grid.spacing == pytest.approx((1e-5,) * 3)

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from zoo.geometry import (
+    Grid,
     Transform,
     folding_percent,
     invert,
@@ -80,3 +81,31 @@ def test_the_reported_residual_is_the_distance_by_which_points_miss():
     missed = transform.map_points(inverse.transform.map_points(points)) - points
     assert 0.1 < missed.norm(dim=1).max() <= inverse.max_mm + 1e-3
     assert folding_percent(jacobian_determinant(transform)) > 1
+
+
+@pytest.fixture
+def pushed():
+    """Return a map that pushes 5 mm along x, and the grid of 8^3 that it lies on."""
+    fixed = Grid.from_spacing((8, 8, 8))
+    field = torch.zeros(3, 8, 8, 8)
+    field[0] = 5
+    return Transform(torch.eye(4), field, fixed)
+
+
+def test_the_figures_of_an_inverse_are_those_of_the_map_itself(pushed):
+    found = invert(pushed, Grid.from_spacing((24, 8, 8)))
+    voxels = torch.cartesian_prod(*[torch.arange(n, dtype=torch.float64) for n in (24, 8, 8)])
+    back = found.transform.map_points(voxels)
+    there = ((back > -0.5) & (back < 7.5)).all(dim=1)
+    missed = (pushed.map_points(back[there]) - voxels[there]).norm(dim=1)
+    assert there.sum() == 8 * 8 * 8
+    assert found.mean_mm == pytest.approx(float(missed.mean()), abs=1e-6)
+    assert found.max_mm == pytest.approx(float(missed.max()), abs=1e-6)
+
+
+def test_points_beyond_the_field_come_back_by_the_affine_part_alone(pushed):
+    points = torch.tensor([[20.0, 3.0, 3.0], [11.0, 3.0, 3.0]])
+    back, missed = map_points_back(pushed, points)
+    wanted = torch.tensor([[20.0, 3.0, 3.0], [6.0, 3.0, 3.0]], dtype=torch.float64)
+    torch.testing.assert_close(back, wanted, atol=1e-5, rtol=0)
+    assert missed < 1e-4

@@ -4,7 +4,7 @@ import SimpleITK as sitk
 import torch
 from grid_cases import simple_itk_image
 
-from zoo.geometry import Grid, Transform
+from zoo.geometry import Grid, Transform, warp
 from zoo.workflow.phantom import SmoothMap, placed_grid, true_transform
 
 LPS = torch.tensor([-1.0, -1.0, 1.0], dtype=torch.float64)
@@ -133,3 +133,29 @@ def test_the_true_transform_of_a_phantom_is_its_smooth_map():
 def test_rejects_a_field_that_does_not_fit_its_grid(field, grid):
     with pytest.raises(ValueError, match="field"):
         Transform(torch.eye(4), field, grid)
+
+
+def test_a_field_after_an_affine_is_carried_back_through_it_exactly():
+    grid = placed_grid((9, 8, 7), (1.0, 2.0, 1.5), "LPS", 15)
+    affine, dense = Transform(some_affine()), some_transform(grid)
+    both = affine.then(dense)
+    there = grid.to_world(torch.rand(200, 3, dtype=torch.float64) * torch.tensor([8.0, 7.0, 6.0]))
+    points = Transform(torch.linalg.inv(some_affine())).map_points(there)
+    expected = dense.map_points(affine.map_points(points))
+    torch.testing.assert_close(both.map_points(points), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("shift", [-0.5, 0.5, 0.4])
+def test_the_edge_of_the_field_of_view_belongs_to_the_voxels_as_in_itk(shift):
+    grid = Grid.from_spacing((6, 5, 4))
+    data = torch.rand(6, 5, 4) + 1
+    affine = torch.eye(4, dtype=torch.float64)
+    affine[0, 3] = shift
+    itk = sitk.TranslationTransform(3, (-shift, 0.0, 0.0))
+    image = sitk.GetImageFromArray(data.permute(2, 1, 0).numpy())
+    image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    for way, code in (("linear", sitk.sitkLinear), ("nearest", sitk.sitkNearestNeighbor)):
+        moved = sitk.Resample(image, image, itk, code, -9.0)
+        wanted = torch.from_numpy(sitk.GetArrayFromImage(moved).T.copy())
+        found = warp(data[None], grid, grid, Transform(affine), interpolation=way, fill=-9)[0]
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)

@@ -138,3 +138,22 @@ def test_a_file_made_for_its_owner_alone_gets_the_usual_permissions(tmp_path):
         os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))
     assert (tmp_path / "own").stat().st_mode == plain.stat().st_mode
     assert {path.name for path in tmp_path.iterdir()} == {"plain", "own"}
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".nii.gz", "x" * 249 + ".json"])
+def test_a_long_name_is_written_or_refused_in_words(tmp_path, name):
+    if len(name) > 255:
+        with pytest.raises(UserError, match="too long"):
+            write_text(tmp_path / name, "x")
+    else:
+        write_text(tmp_path / name, "x")
+        assert (tmp_path / name).read_text() == "x"
+    assert len(list(tmp_path.iterdir())) == (len(name) <= 255)
+
+
+def test_links_that_lead_nowhere_are_refused_in_words(tmp_path):
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone" / "x")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    for name in ("dangling", "circle"):
+        with pytest.raises(UserError, match="cannot write"):
+            write_text(tmp_path / name, "x")

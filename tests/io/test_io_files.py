@@ -33,3 +33,10 @@ def test_a_link_to_nowhere_is_missing(tmp_path):
     (tmp_path / "a").symlink_to(tmp_path / "b")
     with pytest.raises(UserError, match="there is no file"):
         existing_file(tmp_path / "a")
+
+
+def test_a_name_too_long_and_a_circle_of_links_are_told_in_words(tmp_path):
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    for name in ("x" * 300, "circle"):
+        with pytest.raises(UserError, match=r"cannot read|there is no file"):
+            existing_file(tmp_path / name)

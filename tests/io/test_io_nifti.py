@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 from zoo import UserError
 from zoo.geometry import Grid
 from zoo.io.nifti import nifti_array, nifti_grid, open_nifti, write_nifti
+from zoo.io.volume import read_volume
 
 FLIP = np.array([-1.0, -1.0, 1.0])
 
@@ -142,3 +143,28 @@ def test_a_sheared_grid_is_not_written(tmp_path):
 def test_other_suffixes_are_not_written(tmp_path):
     with pytest.raises(UserError, match=r"end in \.nii or \.nii\.gz"):
         write_nifti(tmp_path / "a.img", volume(), Grid.from_spacing((7, 6, 5)))
+
+
+def test_a_qform_with_nan_is_no_agreement(tmp_path):
+    image = nib.Nifti1Image(volume(), np.diag([2.0, 2.0, 2.0, 1.0]))
+    image.header["sform_code"], image.header["qform_code"] = 2, 1
+    image.header["quatern_b"] = image.header["qoffset_x"] = np.nan
+    image.to_filename(tmp_path / "a.nii")
+    with pytest.raises(UserError, match="qform"):
+        read_volume(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("dtype", ["<i4", "<f8"])
+def test_scaling_keeps_the_digits_of_wide_types(tmp_path, dtype):
+    header = nib.Nifti1Header()
+    header.set_data_dtype(dtype)
+    header["scl_slope"], header["scl_inter"] = 1, -(2**24)
+    image = nib.Nifti1Image(np.zeros((3, 3, 3), dtype), np.eye(4), header)
+    image.to_filename(tmp_path / "a.nii")
+    raw = bytearray((tmp_path / "a.nii").read_bytes())
+    raw[352:] = np.full(27, 2**24 + 1, dtype).tobytes()
+    raw[112:120] = np.array([1, -(2**24)], "<f4").tobytes()
+    (tmp_path / "a.nii").write_bytes(raw)
+    wanted = np.asanyarray(nib.load(tmp_path / "a.nii").dataobj)
+    assert wanted.max() == 1
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii").data.numpy(), wanted)

@@ -44,3 +44,11 @@ def test_autocast_does_not_lower_the_precision(image):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = gaussian(image, 5)
     assert torch.equal(inside, gaussian(image, 5))
+
+
+@pytest.mark.parametrize("sigma", [0.3, 1.0, 1.25, 2.0, 3.7])
+def test_a_gaussian_of_any_width_has_an_odd_number_of_taps(sigma):
+    taps = gaussian_taps(sigma)
+    assert len(taps) % 2 == 1
+    assert float(taps.sum()) == pytest.approx(1)
+    assert gaussian_taps(2.0).shape == (9,)

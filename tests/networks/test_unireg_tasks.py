@@ -3,9 +3,17 @@
 import pytest
 import torch
 
+from zoo.errors import UserError
 from zoo.losses import BoxLNCC
 from zoo.networks.conditions import REGION, TYPE
-from zoo.networks.unireg_tasks import COARSEST, CT_WINDOW, MR_PERCENTILES, TASKS, coarser
+from zoo.networks.unireg_tasks import (
+    COARSEST,
+    CT_WINDOW,
+    MR_PERCENTILES,
+    TASKS,
+    check_body,
+    coarser,
+)
 
 
 def test_there_is_a_task_for_every_region_and_both_types():
@@ -43,3 +51,14 @@ def test_a_coarser_lattice_still_divides_and_keeps_the_ratio():
     assert coarser(16, (56, 64, 64)) == 16  # two voxels at the coarsest level are the least
     for task in TASKS.values():
         assert all(coarser(n, (56, 64, 64)) % COARSEST == 0 for n in task.size)
+
+
+@pytest.mark.parametrize("body", [(80, 1, 999), (80, 96), (0, 0, 0)])
+def test_a_lattice_of_another_shape_is_refused(body):
+    with pytest.raises(UserError, match="80, 96, 96"):
+        check_body(body)
+
+
+@pytest.mark.parametrize("body", [(160, 192, 192), (80, 96, 96), (56, 64, 64), (40, 48, 48)])
+def test_a_scaled_lattice_is_taken(body):
+    assert check_body(body) == body

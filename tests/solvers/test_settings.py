@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from zoo.errors import UserError
 from zoo.solvers.mcbo import MCBO
 from zoo.solvers.settings import ACCURATE, CONVEXADAM, PAPER, for_shape
 
@@ -50,3 +51,26 @@ def test_any_large_grid_will_do(shape):
     found = MCBO(changes={"large": 1, "adam_bendings": [0.0, 0.0]})(image)
     assert found.shape == (1, 3, *shape)
     assert found.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"adam_iterations": 20},
+        {"adam_features": [0, 1]},
+        {"mind_radius": "a"},
+        {"levels": [], "reach": []},
+        {"outside": "mirror"},
+        {"average": 1},
+        {"weights": "all"},
+    ],
+)
+def test_a_mistyped_setting_is_refused_with_an_example(changes):
+    name = next(iter(changes))
+    with pytest.raises(UserError, match=f"the setting {name} is .+; give such as"):
+        MCBO(changes=changes)
+
+
+def test_an_unknown_setting_is_refused_with_the_known_ones():
+    with pytest.raises(UserError, match="adam_strides"):
+        MCBO(changes={"adam_stride": [4, 2]})

@@ -6,6 +6,7 @@ from PIL import Image
 from scipy.stats import wilcoxon
 
 from zoo import UserError
+from zoo.io.atomic import write_json
 from zoo.workflow.compare import Run, compare_runs, draw_comparison, ranking, read_run
 
 
@@ -114,3 +115,17 @@ def test_runs_are_read_from_an_evaluation_and_from_results(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no figures"):
         read_run(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ({"cases": [{"name": "a", "figures": {}}, {"name": "a", "figures": {}}]}, "called a"),
+        ({"cases": [1, 2]}, "holds no figures"),
+        ({"cases": [{"name": "a"}]}, "holds no figures"),
+    ],
+)
+def test_a_file_that_holds_no_run_is_refused_in_words(tmp_path, written, words):
+    write_json(tmp_path / "figures.json", written)
+    with pytest.raises(UserError, match=words):
+        read_run(tmp_path)

@@ -77,7 +77,10 @@ def test_a_table_names_pairs_relative_to_itself(tmp_path):
     [
         ("fixed,movin\na,b\n", "columns fixed, movin"),
         ("fixed,moving\na.nii.gz,b.nii.gz\n", "no column field"),
-        ("fixed,moving\na.nii.gz,\n", "no moving image"),
+        ("fixed,moving\na.nii.gz,\n", "line 2: no moving image"),
+        ("fixed,moving\n", "holds no pairs"),
+        ("fixed,moving\na.nii,b.nii,c.nii\n", "line 2: more cells"),
+        ("fixed,moving,points_space\na.nii,b.nii,mm\n", "line 2: the points_space 'mm'"),
     ],
 )
 def test_a_bad_table_is_told(tmp_path, text, words):
@@ -154,3 +157,21 @@ def test_folders_without_results_or_maps_are_told(tmp_path):
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(UserError, match="not JSON"):
         evaluation.cases_of_run(tmp_path)
+
+
+def test_pairs_that_are_called_alike_get_names_of_their_own(tmp_path):
+    rows = "".join(f"s{k}/t1.nii.gz,s{k}/t2.nii.gz,f{k}.nii.gz\n" for k in (1, 2))
+    cases = evaluation.cases_of_table(table_of(tmp_path, f"fixed,moving,field\n{rows}"))
+    assert [case.name for case in cases] == ["t1_t2", "t1_t2-2"]
+
+
+def test_several_moving_images_of_a_row_are_relative_to_the_table_too(tmp_path):
+    text = 'fixed,moving,field\na.nii,"b.nii, c.nii",f.nii.gz\n'
+    (case,) = evaluation.cases_of_table(table_of(tmp_path, text))
+    assert case.files.moving == (tmp_path / "b.nii", tmp_path / "c.nii")
+
+
+def test_a_table_that_is_not_utf8_is_told(tmp_path):
+    (tmp_path / "pairs.csv").write_bytes("fixed,moving\nGröße.nii,b.nii\n".encode("latin-1"))
+    with pytest.raises(UserError, match="UTF-8"):
+        evaluation.cases_of_table(tmp_path / "pairs.csv")

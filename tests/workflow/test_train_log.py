@@ -8,6 +8,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from zoo import UserError
 from zoo.hub.weights import load_weights
 from zoo.workflow.train_log import TrainingLog, best_row, means_of, read_rows
 
@@ -118,3 +119,13 @@ def test_tensorboard_is_shown_the_same_where_it_is_installed(tmp_path, monkeypat
     assert ("figures/dice_after", 0.5, 2) in shown
     assert shown[-1] == "closed"
     assert len(shown) == 1 + 4 + 1 + 1
+
+
+def test_a_figure_without_a_better_way_is_refused(tmp_path):
+    with pytest.raises(UserError, match="dice_after"):
+        train(tmp_path, [Found(dice_after=0.5)], figure="deformation_mm_mean")
+
+
+def test_a_figure_that_the_data_lack_stops_at_the_first_validation(tmp_path):
+    with pytest.raises(UserError, match=r"no tre_mm_after; there are dice_after"):
+        train(tmp_path, [Found(dice_after=0.5)], figure="tre_mm_after")

@@ -150,3 +150,17 @@ def test_scratch_leaves_the_network_as_it_is_made():
 def test_an_unknown_precision_is_refused():
     with pytest.raises(UserError, match="float32 or bfloat16"):
         TrainingInferer("float16")
+
+
+def test_of_accumulated_gradients_the_sum_is_held():
+    """Four equal gradients of norm 10: clipped one by one, the last would weigh most."""
+    network = nn.Linear(2, 1, bias=False)
+    nn.init.zeros_(network.weight)
+    engine = Engine()
+    engine.network, engine.optimizer = network, torch.optim.SGD(network.parameters(), lr=1.0)
+    engine.add_event_handler = lambda *_, **__: None
+    StepHandler(clip=1.0).attach(engine)
+    for seen in ([10.0, 0.0], [0.0, 10.0]):
+        network(torch.tensor([seen])).sum().backward()
+    engine.optimizer.step()
+    torch.testing.assert_close(network.weight.detach(), -torch.ones(1, 2) / 2**0.5)

@@ -102,22 +102,23 @@ def cases_of_table(table: Path, folder: Path | None = None) -> list[Case]:
     disp_FIXED_MOVING.nii.gz or .npz in `folder`.
     """
     allowed = {"field", *(f.name for f in fields(PairFiles))}
-    with existing_file(table).open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
+    try:
+        text = existing_file(table).read_text(encoding="utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
         names = [name.strip() for name in reader.fieldnames or []]
-        if not {"fixed", "moving"} <= set(names) or not set(names) <= allowed:
-            raise UserError(
-                f"{table} has the columns {', '.join(names)}; fixed and moving are needed, allowed "
-                f"besides are {', '.join(sorted(allowed - {'fixed', 'moving'}))}"
-            )
-        reader.fieldnames = names
-        try:
-            rows = [
-                (reader.line_num, {k: v.strip() for k, v in row.items() if k and v})
-                for row in reader
-            ]
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{table} is not a table in UTF-8 ({error}); save it again") from error
+        found = [(reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{table} is not a table in UTF-8 ({error}); save it again") from error
+    if not {"fixed", "moving"} <= set(names) or not set(names) <= allowed:
+        raise UserError(
+            f"{table} has the columns {', '.join(names)}; fixed and moving are needed, allowed "
+            f"besides are {', '.join(sorted(allowed - {'fixed', 'moving'}))}"
+        )
+    rows: list[tuple[int, dict[str, str]]] = []
+    for line, row in found:
+        if None in row:
+            raise UserError(f"{table}, line {line}: more cells than columns; quote what has commas")
+        rows.append((line, {k.strip(): v.strip() for k, v in row.items() if v and v.strip()}))
     if not rows:
         raise UserError(f"{table} holds no pairs; give fixed and moving a row")
     cases = [_case_of_row(row, f"{table}, line {line}", table, folder) for line, row in rows]
