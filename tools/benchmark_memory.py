@@ -62,11 +62,11 @@ REFINEMENTS = {
 SMALL = cubes(65, 81, 97)
 """For the weights of a network with all their gradients, which take long."""
 CASES: dict[str, Case] = {
-    f"mcbo mode={mode}": Case("mcbo", ("--set", f"mode={mode}"), sizes, (192, 192, 192))
-    for mode, sizes in (
-        ("accurate", cubes(64, 96, 128)),
-        ("paper", cubes(48, 64, 80)),
-        ("convexadam", cubes(64, 96, 128)),
+    f"mcbo mode={mode}": Case("mcbo", ("--set", f"mode={mode}"), sizes, (full, full, full))
+    for mode, sizes, full in (
+        ("accurate", cubes(64, 96, 128, 192), 256),  # large grids are refined otherwise
+        ("paper", cubes(48, 64, 80), 192),
+        ("convexadam", cubes(64, 96, 128), 192),
     )
 }
 CASES |= {

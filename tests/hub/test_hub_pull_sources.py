@@ -22,9 +22,10 @@ from zoo.hub.pull import pull
 from zoo.hub.weights import find_weights, load_weights, sha256_of
 from zoo.networks.unireg import UniReg
 
-WEIGHTS = save({"a": np.arange(1000, dtype=np.float32)})
-OTHER = save({"a": np.zeros(1000, dtype=np.float32)})
-NAME = "unigradicon:official"
+SHAPES = {name: tuple(v.shape) for name, v in UniReg().state_dict().items()}
+WEIGHTS = save({name: np.ones(shape, np.float32) for name, shape in SHAPES.items()})
+OTHER = save({name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()})
+NAME = "unireg:official"
 
 
 @pytest.fixture
@@ -58,58 +59,58 @@ def placed(home):
 
 def test_upstream_is_the_default_until_the_weights_are_published(home, upstream, capsys):
     upstream(sha256(WEIGHTS))
-    entry = pull("unigradicon")
+    entry = pull("unireg")
     assert entry.checked == "the catalogue"
     assert entry.source == "upstream"
     assert "unverified" not in capsys.readouterr().out
-    assert find_weights("unigradicon").path.read_bytes() == WEIGHTS
-    assert placed(home) == [find_weights("unigradicon").path]  # the download is not kept twice
+    assert find_weights("unireg").path.read_bytes() == WEIGHTS
+    assert placed(home) == [find_weights("unireg").path]  # the download is not kept twice
 
 
 def test_a_wrong_sha256_in_the_catalogue_refuses_the_file(home, upstream):
     upstream("0" * 64)
     with pytest.raises(UserError, match="is refused: by the catalogue its sha256 is 0000"):
-        pull("unigradicon")
+        pull("unireg")
     assert placed(home) == []
     assert not lock_path().exists()
 
 
 def test_an_unverified_file_is_noted_and_must_come_again_the_same(home, hub, upstream, capsys):
     upstream(None)
-    entry = pull("unigradicon")
+    entry = pull("unireg")
     assert f"{NAME} is unverified" in capsys.readouterr().out
     assert entry.checked == "nothing yet"
     assert read_lock().pins == {entry.origin: sha256(WEIGHTS)}
     asked = len(hub.requests)
-    assert pull("unigradicon") == entry
+    assert pull("unireg") == entry
     assert len(hub.requests) == asked
-    find_weights("unigradicon").path.unlink()
+    find_weights("unireg").path.unlink()
     hub.files["w.safetensors"] = OTHER
     with pytest.raises(UserError, match="by an earlier pull its sha256 is"):
-        pull("unigradicon")
+        pull("unireg")
     assert placed(home) == []
     hub.files["w.safetensors"] = WEIGHTS
-    assert pull("unigradicon").checked == "an earlier pull"
+    assert pull("unireg").checked == "an earlier pull"
 
 
 def test_an_address_and_a_file_are_sources_too(home, address, tmp_path):
-    assert pull("unigradicon", address).source == "url"
+    assert pull("unireg", address).source == "url"
     own = tmp_path / "own.safetensors"
     own.write_bytes(OTHER)
-    entry = pull("unigradicon", str(own))
+    entry = pull("unireg", str(own))
     assert (entry.source, entry.sha256) == ("file", sha256(OTHER))
     assert own.read_bytes() == OTHER
-    assert find_weights("unigradicon").path.read_bytes() == OTHER
+    assert find_weights("unireg").path.read_bytes() == OTHER
 
 
 def test_a_truncated_file_is_refused_and_the_earlier_weights_stay(home, address, tmp_path):
-    pull("unigradicon", address)
+    pull("unireg", address)
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(WEIGHTS[:-1])
     with pytest.raises(UserError, match="is truncated"):
-        pull("unigradicon", str(bad))
+        pull("unireg", str(bad))
     assert bad.exists()  # the user's own file is the user's
-    assert sha256_of(find_weights("unigradicon").path) == sha256(WEIGHTS)
+    assert sha256_of(find_weights("unireg").path) == sha256(WEIGHTS)
 
 
 @pytest.mark.parametrize(
@@ -176,14 +177,25 @@ def test_a_checkpoint_of_another_network_is_refused(home, tmp_path):
     assert placed(home) == []
 
 
+def test_weights_of_another_network_or_other_ones_than_the_catalogues_are_refused(home, tmp_path):
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(WEIGHTS)
+    with pytest.raises(UserError, match=r"as weights of unigradicon:official .* of its tensors"):
+        pull("unigradicon", str(own))
+    with pytest.raises(UserError, match="by the catalogue its sha256 is"):
+        pull("unireg:compact", str(own))
+    assert placed(home) == []
+    assert not lock_path().exists()
+
+
 def test_a_full_disk_while_placing_leaves_nothing(home, tmp_path):
     """On a file system of one MiB, where the machine lets us make one."""
     own = tmp_path / "own.safetensors"
-    own.write_bytes(save({"a": np.zeros(500_000, np.float32)}))
+    own.write_bytes(WEIGHTS)
     home.mkdir()
     script = (
         f"mount -t tmpfs -o size=1m none {home} &&"
-        f"{sys.executable} -m zoo pull unigradicon --source {own}; echo code $?;"
+        f"{sys.executable} -m zoo pull unireg --source {own}; echo code $?;"
         f"find {home} -type f -size +0"
     )
     done = subprocess.run(

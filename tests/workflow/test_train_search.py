@@ -98,7 +98,7 @@ def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been(images, tmp_pat
 
 def test_a_search_on_other_data_is_not_continued(images, tmp_path):
     search(images, tmp_path, max_epochs=2, refine=0, signature={"content": "a"}).run()
-    with pytest.raises(UserError, match="other data"):
+    with pytest.raises(UserError, match="its content is 'a', this one's 'b'"):
         search(images, tmp_path, max_epochs=2, refine=0, signature={"content": "b"}).run()
 
 

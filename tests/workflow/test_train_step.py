@@ -158,8 +158,7 @@ def test_of_accumulated_gradients_the_sum_is_held():
     nn.init.zeros_(network.weight)
     engine = Engine()
     engine.network, engine.optimizer = network, torch.optim.SGD(network.parameters(), lr=1.0)
-    engine.add_event_handler = lambda *_, **__: None
-    StepHandler(clip=1.0).attach(engine)
+    StepHandler(clip=1.0).watch(engine)
     for seen in ([10.0, 0.0], [0.0, 10.0]):
         network(torch.tensor([seen])).sum().backward()
     engine.optimizer.step()

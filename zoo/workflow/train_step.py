@@ -13,6 +13,7 @@ from monai.inferers import Inferer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.hooks import RemovableHandle
 
 from zoo.errors import UserError
 from zoo.hub.weights import find_weights
@@ -113,14 +114,23 @@ class StepHandler:
         self.seed = seed
         self.schedule = schedule
         self.clip = clip
+        self.hook: RemovableHandle | None = None
 
     def attach(self, engine: Engine) -> None:
         """Act on the steps of a trainer."""
         engine.add_event_handler(Events.ITERATION_STARTED, self.seed_step)
         engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self.guard)
-        # Not after each backward pass: with accumulation the sum of several is what counts.
-        engine.optimizer.register_step_pre_hook(lambda *_: self.hold(engine))  # type: ignore[attr-defined]
+        engine.add_event_handler(Events.STARTED, self.watch)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.follow)
+
+    def watch(self, engine: Engine) -> None:
+        """Hold the gradient before each step: with accumulation the sum of several is what counts.
+
+        Not in `attach`: the trainer has no optimizer yet.
+        """
+        if self.hook is not None:
+            self.hook.remove()
+        self.hook = engine.optimizer.register_step_pre_hook(lambda *_: self.hold(engine))  # type: ignore[attr-defined]
 
     def seed_step(self, engine: Engine) -> None:
         """Make the random numbers those of this step."""
