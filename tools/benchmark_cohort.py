@@ -128,9 +128,7 @@ def start(plan: Path, run: Path, *words: str, in_turn: bool = False) -> subproce
     """Start `regzoo run`."""
     program = ["-c", IN_TURN] if in_turn else ["-m", "zoo"]
     command = [sys.executable, *program, "run", str(plan), "--out", str(run), *words]
-    return subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=run.with_suffix(".log").open("wb")
-    )
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -232,7 +230,8 @@ def _until_working(run: Path, process: subprocess.Popen[bytes], before: int) -> 
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:
-    assert process.wait() == 0, process.args
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors.decode()
 
 
 def main() -> None:

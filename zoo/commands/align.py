@@ -32,12 +32,16 @@ def align(
     """
     from zoo.geometry import Transform
     from zoo.geometry import warp as warp_volume
+    from zoo.io.atomic import check_place
     from zoo.io.transforms import write_transform
     from zoo.io.volume import read_volume, write_volume
     from zoo.solvers.affine import affine_start
     from zoo.workflow.device import use_threads
 
     use_threads(threads)
+    for place in (out, warped):
+        if place is not None:
+            check_place(place)
     a, b = read_volume(fixed), read_volume(moving)
     found = affine_start(a.data.float(), a.grid, b.data.float(), b.grid, affine)
     transform = Transform(found.matrix)

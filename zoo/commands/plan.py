@@ -52,13 +52,14 @@ def plan(
 
     from zoo.errors import UserError
     from zoo.hub.weights import models_here, models_to_choose
-    from zoo.io.atomic import write_json
+    from zoo.io.atomic import check_place, write_json
     from zoo.planning.documents import read_object
     from zoo.planning.facts import Wishes
     from zoo.planning.fingerprint import read_fingerprint, take_fingerprint
     from zoo.planning.memory import parse_memory
     from zoo.planning.plan import difference, make_plan, override, read_plan
     from zoo.planning.plan import explain as explained
+    from zoo.planning.rules import check_wishes
     from zoo.workflow.bundle import bundle_folder, config_keys, parse_settings
 
     if diff:
@@ -70,6 +71,8 @@ def plan(
         raise UserError(f"plan cannot take {second!r}; two plans are compared with --diff")
     if out is None and not explain:
         raise UserError("say where the plan goes with --out FILE, or only look with --explain")
+    if out is not None:
+        check_place(out)
     keys: set[str] = set()
     if Path(source).is_file() and source.endswith(".json"):
         keys = set(read_object(source))
@@ -86,6 +89,7 @@ def plan(
         available=choice,
         widths=here,
     )
+    check_wishes(wishes)
     if "plan" in keys:
         if wishes != Wishes(settings=settings, available=choice, widths=here):
             raise UserError(f"{source} is a plan: change it with --set, or plan the dataset again")

@@ -88,6 +88,11 @@ def _usual_mode(path: Path) -> int:
     return mode
 
 
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Refuse a place that `atomic_path` would refuse, before the work that is to be written."""
+    _checked(Path(path))
+
+
 def _checked(path: Path) -> Path:
     """Return where `path` leads; refuse a folder, and a place that is not there or not a folder.
 

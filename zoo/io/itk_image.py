@@ -86,7 +86,8 @@ def _open(path: Path) -> tuple[Any, Grid, str]:
         )
     stored = _TYPES.get(_sitk(path).GetPixelIDValueAsString(reader.GetPixelIDValue()), "")
     if not stored:
-        raise UserError(f"{path} holds no {', '.join(_TYPES.values())}: save it as one of these")
+        kind = _sitk(path).GetPixelIDValueAsString(reader.GetPixelIDValue())
+        raise UserError(f"{path} holds {kind}; save it as one of {', '.join(_TYPES.values())}")
     spacing, direction = np.array(reader.GetSpacing()), np.array(reader.GetDirection())
     if not (np.isfinite(spacing).all() and (spacing > 0).all()):
         raise UserError(f"{path} has the spacing {spacing.tolist()}; each must be above 0 mm")

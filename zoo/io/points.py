@@ -36,7 +36,10 @@ def read_points(path: AnyPath, space: Space, grid: Grid | None = None) -> Tensor
         raise UserError(f"{file} is not text; points are a CSV with x, y, z a row") from error
     lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1)]
     lines = [(number, line) for number, line in lines if line.strip() and line.strip()[0] != "#"]
-    rows = [(number, next(csv.reader([line]))) for number, line in lines]
+    try:
+        rows = [(number, next(csv.reader([line]))) for number, line in lines]
+    except csv.Error as error:
+        raise UserError(f"{file} is not a CSV of points ({error})") from error
     columns: tuple[int, ...] | None = None
     if rows and not any(_is_number(cell) for cell in rows[0][1]):
         columns = _named_columns([cell.strip().lower() for cell in rows[0][1]])

@@ -94,6 +94,9 @@ def _table(given: Path) -> Dataset:
         )
     for row in rows[1:]:
         cells = [cell.strip() for cell in row]
+        if len(cells) > len(names):
+            what = f"the row {', '.join(cells)[:80]} has more cells than there are columns"
+            listing.add(Problem("cells", file.name, what, "put a name that has commas in quotes"))
         entry = {n: c for n, c in zip(names, cells, strict=False) if c}
         spaces.add(entry.pop("points_space", "ras"))
         split = entry.pop("split", "val")

@@ -57,11 +57,20 @@ def ask(facts: Facts, wishes: Wishes) -> str | None:
     )
 
 
+def check_wishes(wishes: Wishes) -> None:
+    """Refuse words that nobody knows, before any image is looked at."""
+    if wishes.model is not None and wishes.model not in models():
+        raise UserError(f"--model {wishes.model!r} is not known; use {', '.join(models())}")
+    if wishes.anatomy is not None:
+        anatomies.checked(wishes.anatomy)
+    for slot, word in wishes.modality.items():
+        modalities.checked(word, f"--modality.{slot}")
+
+
 def choose_model(facts: Facts, preset: Preset, wishes: Wishes) -> Choice:
     """Choose the first model of the preset that can run here and whose conditions are known."""
     if wishes.model is not None:
-        if wishes.model not in models():
-            raise UserError(f"--model {wishes.model!r} is not known; use {', '.join(models())}")
+        check_wishes(wishes)
         return Choice(wishes.model, "model.user", f"asked for with --model {wishes.model}")
     passed = []
     if unknown := _unknown(facts):
