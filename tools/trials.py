@@ -39,6 +39,7 @@ class Trial:
     size: int = 64
     without: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    moving: str = "t2"
 
 
 TRIALS = (
@@ -53,7 +54,12 @@ TRIALS = (
     Trial("160^3, all the memory there is", size=160),
     Trial("160^3, 4 GiB of address space", ("prlimit", f"--as={4 * GIB}"), size=160),
     Trial("160^3, --memory 2GB", size=160, words=("--memory", "2GB")),
-    Trial("compact weights, no network", ("unshare", "--net"), words=("--model", "unigradicon")),
+    Trial(
+        "compact weights, no network",
+        ("unshare", "--net"),
+        words=("--model", "unigradicon"),
+        moving="t1",
+    ),
 )
 
 
@@ -65,22 +71,29 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         for trial in TRIALS:
             folder = Path(scratch) / trial.folder
-            files = write_pair(folder / str(trial.size), trial.size)
+            files = write_pair(folder / f"{trial.size}{trial.moving}", trial)
             row = run(trial, files, folder / "result")
             good &= row[0] in ("registered", "could not be set up")
             print(f"| {trial.name} | {' | '.join(row)} |", flush=True)
     return 0 if good else 1
 
 
-def write_pair(folder: Path, size: int) -> dict[str, Path]:
-    """Write a T1 to T2 phantom with labels, on unequal, tilted grids."""
+def write_pair(folder: Path, trial: Trial) -> dict[str, Path]:
+    """Write the trial's phantom, T1 fixed, with labels, on tilted grids of other axes."""
     files = {name: folder / f"{name}.nii.gz" for name in ("fixed", "moving")}
     files |= {f"{name}_labels": folder / f"{name}_labels.nii.gz" for name in ("fixed", "moving")}
     if folder.exists():
         return files
     folder.mkdir(parents=True)
-    spacing = (160 / size,) * 3
-    pair = make_pair(7, shape=(size,) * 3, spacing=spacing, axes="LPS", contrasts=("t1", "t2"))
+    pair = make_pair(
+        7,
+        shape=(trial.size,) * 3,
+        spacing=(160 / trial.size,) * 3,
+        axes="LPS",
+        moving_axes="RAS",
+        tilt_degrees=8,
+        contrasts=("t1", trial.moving),
+    )
     for side in ("fixed", "moving"):
         grid = getattr(pair, f"{side}_grid")
         write_volume(files[side], getattr(pair, side), grid, torch.int16)
