@@ -177,8 +177,13 @@ def test_a_push_that_is_refused_says_why_and_tags_nothing(hub_here, bundle, faul
         push(plan_push(str(bundle)), REPO)
     published = hub_here.repos.get(REPO)
     assert published is None or (len(published.commits) == 1 and published.tags == {})
-    with pytest.raises(UserError, match="cannot push to not a repo id: Repo id must"):
-        push(plan_push(str(bundle)), "not a repo id")
+
+
+@pytest.mark.parametrize("repo", ["tiny", "not a repo id", "me/tiny/more"])
+def test_a_repo_without_its_owner_is_refused_before_anything_is_made(hub_here, bundle, repo):
+    with pytest.raises(UserError, match="give OWNER/NAME"):
+        push(plan_push(str(bundle)), repo)
+    assert not hub_here.repos
 
 
 def test_a_bundle_that_is_not_whole_or_not_safe_is_not_published(bundle):

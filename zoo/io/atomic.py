@@ -102,6 +102,8 @@ def _checked(path: Path) -> Path:
         if path.is_dir():
             raise UserError(f"cannot write {path}: it is a folder; give the name of a file")
         target = path.resolve()
+        if target.is_symlink():  # links in a circle, as Python 3.13 leaves them
+            raise UserError(f"cannot write {path}: its links lead in a circle; write elsewhere")
         for folder in (path.parent, target.parent):
             if folder.exists() and not folder.is_dir():
                 raise UserError(f"cannot write {path}: {folder} is a file; give a folder instead")
