@@ -16,7 +16,7 @@ from zoo.io.volume import write_volume
 from zoo.workflow.phantom import make_pair
 
 ROOT = Path(__file__).resolve().parents[2]
-BLOCK = re.compile(r"(<!-- not run: .+ -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(r"(<!-- not run: [^\n]+ -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
 
 
 def blocks(page):
@@ -44,6 +44,11 @@ def test_every_block_of_the_page_runs(page, tmp_path):
             env={"PATH": path, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         assert done.returncode == 0, f"{code}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+
+
+def test_the_readme_has_blocks_that_run_and_blocks_that_do_not():
+    page = ROOT / "README.md"
+    assert 5 <= len(blocks(page)) < len(BLOCK.findall(page.read_text()))
 
 
 def test_links_between_pages_lead_somewhere():
