@@ -20,6 +20,7 @@ from zoo.hub.catalogue import Upstream, find_variant
 from zoo.hub.lock import lock_path, read_lock
 from zoo.hub.pull import pull
 from zoo.hub.weights import find_weights, load_weights, sha256_of
+from zoo.io.atomic import atomic_path
 from zoo.networks.unireg import UniReg
 
 SHAPES = {name: tuple(v.shape) for name, v in UniReg().state_dict().items()}
@@ -65,6 +66,16 @@ def test_upstream_is_the_default_until_the_weights_are_published(home, upstream,
     assert "unverified" not in capsys.readouterr().out
     assert find_weights("unireg").path.read_bytes() == WEIGHTS
     assert placed(home) == [find_weights("unireg").path]  # the download is not kept twice
+
+
+def test_what_a_killed_pull_left_goes_with_the_next_one(home, address):
+    folder = home / "regzoo" / "weights" / "unireg" / "official"
+    folder.mkdir(parents=True)
+    with atomic_path(folder / "model.safetensors") as temporary:
+        temporary.touch()
+    temporary.write_bytes(b"half")
+    pull("unireg", address)
+    assert placed(home) == [folder / "model.safetensors"]
 
 
 def test_a_wrong_sha256_in_the_catalogue_refuses_the_file(home, upstream):

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from zoo import UserError
-from zoo.io.atomic import atomic_path, write_json, write_text
+from zoo.io.atomic import LEFTOVERS, atomic_path, write_json, write_text
 
 
 def test_success_replaces_the_file_and_leaves_nothing_else(tmp_path):
@@ -157,3 +157,12 @@ def test_links_that_lead_nowhere_are_refused_in_words(tmp_path):
     for name in ("dangling", "circle"):
         with pytest.raises(UserError, match="cannot write"):
             write_text(tmp_path / name, "x")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "x" * 249 + ".json"])
+def test_a_file_that_a_kill_leaves_is_found_by_the_pattern_and_keeps_its_suffix(tmp_path, name):
+    with atomic_path(tmp_path / name) as temporary:
+        temporary.touch()
+        assert list(tmp_path.glob(LEFTOVERS)) == [temporary]
+        assert temporary.suffix == (tmp_path / name).suffix
+    assert not list(tmp_path.glob(LEFTOVERS))

@@ -22,7 +22,7 @@ from zoo.hub.lock import Installed, exclusive, lock_path, read_lock, record
 from zoo.hub.places import at_home, own_home, weights_folder
 from zoo.hub.remote import check_repo_path, hub_client
 from zoo.hub.weights import read_header, sha256_of
-from zoo.io.atomic import atomic_path
+from zoo.io.atomic import LEFTOVERS, atomic_path
 
 _UNVERIFIED = "nothing yet"
 
@@ -215,7 +215,7 @@ def _place(fetched: _Fetched, model: Model, variant: Variant) -> Path:
     """Put weights that did not come from the Hub in the zoo's own folder, as safetensors."""
     target = weights_folder(model.name, variant.name) / "model.safetensors"
     target.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in target.parent.glob(".*.tmp.*"):  # of a pull that was killed
+    for leftover in target.parent.glob(LEFTOVERS):  # of a pull that was killed
         leftover.unlink(missing_ok=True)
     try:
         if fetched.path.suffix == ".safetensors":

@@ -24,6 +24,9 @@ _MENDABLE = {
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
 
+LEFTOVERS = ".*.tmp.*"
+"""The pattern of temporary files: what a killed process leaves."""
+
 _KEPT = 200  # characters of a name that its temporary file ends with
 
 
@@ -37,7 +40,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = _checked(Path(path))
     # Not longer than the name itself may be: what the writers choose by is its end.
-    temporary = target.with_name(f".{secrets.token_hex(4)}.tmp{target.name[-_KEPT:]}")
+    temporary = target.with_name(f".{secrets.token_hex(4)}.tmp.{target.name[-_KEPT:]}")
     try:
         mode = _usual_mode(temporary)
         yield temporary
