@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -15,9 +16,10 @@ from monai.data import MetaTensor
 
 import zoo
 from zoo import UserError
-from zoo.geometry import warp
+from zoo.geometry import Transform, warp
 from zoo.io.images import as_volume
 from zoo.io.lps import grid_to_itk
+from zoo.io.transforms import write_transform
 from zoo.io.volume import Volume, write_volume
 from zoo.workflow.phantom import make_pair
 
@@ -144,6 +146,25 @@ def test_without_a_folder_nothing_stays_but_what_is_saved(pair, tmp_path):
     assert not folder.exists()
     assert (tmp_path / "kept" / "transform.nii.gz").read_bytes() == written
     assert (tmp_path / "kept" / "result.json").exists()
+
+
+@pytest.mark.parametrize("as_name", [str, Path])
+def test_a_transform_of_ones_own_may_come_first(pair, from_files, tmp_path, monkeypatch, as_name):
+    far = torch.eye(4, dtype=torch.float64)
+    far[:3, 3] = torch.tensor([90.0, -70.0, 40.0])
+    monkeypatch.chdir(tmp_path)
+    write_transform("own.mat", Transform(far), None)
+    found = zoo.register(
+        as_pair(pair.fixed, pair.fixed_grid),
+        as_pair(pair.moving, pair.moving_grid.moved(far)),
+        model="mcbo",
+        settings={"affine": as_name("own.mat")},
+    )
+    points = pair.fixed_points
+    torch.testing.assert_close(
+        found.map_points(points) - far[:3, 3], from_files.map_points(points), atol=0.02, rtol=0
+    )
+    assert found.result["affine_start"]["reason"] == f"read from {tmp_path / 'own.mat'}"
 
 
 def test_with_a_folder_it_is_used(pair, tmp_path):

@@ -1,11 +1,12 @@
 import shutil
 
 import pytest
+import torch
 from io_cases import AFFINE, GRIDS, farthest, inner_points, smooth_transform
 
 from zoo import UserError
 from zoo.geometry import Transform
-from zoo.io.transforms import detect_format, read_transform, write_transform
+from zoo.io.transforms import detect_format, read_affine, read_transform, write_transform
 
 FIXED = GRIDS["oblique RAS"]
 MOVING = GRIDS["permuted PIR"]
@@ -32,6 +33,19 @@ def test_the_format_is_told_from_the_content(tmp_path, name, given, expected):
     if not name.startswith("a.nii"):  # NIfTI readers go by .gz
         shutil.move(tmp_path / name, tmp_path / "noname")
         assert detect_format(tmp_path / "noname") == expected
+
+
+@pytest.mark.parametrize(("name", "given"), [case[:2] for case in DENSE])
+def test_a_deformation_is_no_affine(tmp_path, name, given):
+    write_transform(tmp_path / name, smooth_transform(FIXED), FIXED, given, moving=MOVING)
+    with pytest.raises(UserError, match="holds a deformation"):
+        read_affine(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.tfm", "a.mat", "a.h5"])
+def test_an_affine_is_read_as_its_matrix(tmp_path, name):
+    write_transform(tmp_path / name, Transform(AFFINE), None)
+    assert torch.allclose(read_affine(tmp_path / name), torch.as_tensor(AFFINE).double(), atol=1e-5)
 
 
 @pytest.mark.parametrize("first", DENSE + AFFINES)

@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 from zoo.errors import UserError
+from zoo.geometry import Transform
+from zoo.io.transforms import write_transform
 from zoo.io.volume import Volume
 from zoo.networks.unireg import Level
 from zoo.solvers.affine import affine_start
@@ -120,6 +122,37 @@ def test_an_affine_start_comes_after_the_displacement():
         dim=1
     ).max() < 1
     assert found.notes["affine_start"]["kind"] != "none"
+
+
+@pytest.mark.parametrize("name", ["own.mat", "own.tfm", "own.h5"])
+@pytest.mark.parametrize("axes", ["RAS", "LPI", "PIR"])
+def test_an_affine_start_of_ones_own_is_read_from_its_file_and_obeyed(tmp_path, name, axes):
+    made = make_pair(2, shape=(36, 40, 32), axes=axes, spacing=(2, 2.5, 2))
+    own = torch.eye(4, dtype=torch.float64)
+    own[:3, :3] += 0.1 * torch.tensor([[0.0, 2, 0], [-2, 0, 0], [1, 0, 6]])
+    own[:3, 3] = torch.tensor([25.0, -14.0, 8.0])
+    write_transform(tmp_path / name, Transform(own), None)
+    inferer = PairInferer(IsotropicFrame(), affine=str(tmp_path / name), bar=False)
+    found = inferer(world_volumes(made), ShiftAlong(0, 0.0))
+    points = made.fixed_points
+    expected = points @ own[:3, :3].T + own[:3, 3]
+    assert (found.transform.map_points(points) - expected).norm(dim=1).max() < 1e-3
+    start = found.notes["affine_start"]
+    assert start["kind"] == "given"
+    assert name in start["reason"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [("rigd", "no file and none of auto, none, com"), ("field.nii.gz", "holds a deformation")],
+)
+def test_an_affine_start_that_is_none_is_refused(tmp_path, monkeypatch, wrong, said):
+    monkeypatch.chdir(tmp_path)
+    grid = phantom().fixed_grid
+    field = Transform(torch.eye(4), torch.ones(3, *grid.shape), grid)
+    write_transform("field.nii.gz", field, grid)
+    with pytest.raises(UserError, match=said):
+        PairInferer(NativeFrame(), affine=wrong)
 
 
 def test_the_inverse_of_a_solver_is_computed_when_asked_for():

@@ -23,7 +23,7 @@ def register(
     plan: str | None = None,
     memory: str | None = None,
     accept_guess: bool = True,
-    affine: Literal["auto", "none", "com", "rigid", "affine"] | None = None,
+    affine: str | None = None,
     fixed_labels: str | None = None,
     moving_labels: str | None = None,
     fixed_mask: str | None = None,
@@ -50,6 +50,7 @@ def register(
     Examples:
         regzoo register fixed.nii.gz moving.nii.gz --out result
         regzoo register ct.nii.gz mr.nii.gz --out result --modality.1 mr --anatomy abdomen
+        regzoo register ct.nii.gz mr.nii.gz --out result --affine 0GenericAffine.mat
         regzoo register us.nii.gz t1.nii.gz,t2.nii.gz --out result --set mode=paper
 
     Args:
@@ -71,7 +72,8 @@ def register(
         memory: the most memory the run may take, such as 8GB.
         accept_guess: go on with the model that suits any pair where something is not known;
             --accept-guess=false stops and says what to add.
-        affine: what comes before the deformation: auto (if needed), none, com, rigid or affine.
+        affine: what comes before the deformation: auto (if needed), none, com, rigid or affine;
+            or the file of an affine transform of your own (.tfm, .mat, .h5), from any program.
         fixed_labels: label map on the fixed image, for Dice.
         moving_labels: label map on the moving image; warped as well.
         fixed_mask: where the fixed image counts (not 0); needs --moving-mask.

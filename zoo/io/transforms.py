@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
+from torch import Tensor
+
 from zoo.errors import UserError
 from zoo.geometry import Grid, Transform
 from zoo.io.files import AnyPath, existing_file, head
@@ -73,6 +75,16 @@ def read_transform(
             "give its fixed and its moving image as well"
         )
     return read_learn2reg(path, fixed, moving)
+
+
+def read_affine(path: AnyPath) -> Tensor:
+    """Read a transform that is affine alone: 4x4 float64, RAS+ mm, fixed -> moving."""
+    if detect_format(path) == "learn2reg" or (found := read_transform(path)).field is not None:
+        raise UserError(
+            f"{path} holds a deformation; allowed here is an affine transform alone, such as "
+            "`regzoo align` writes (.tfm, .mat or .h5)"
+        )
+    return found.affine
 
 
 def write_transform(

@@ -23,7 +23,7 @@ from zoo.geometry.grid import Grid
 from zoo.solvers.moments import find_body
 from zoo.solvers.overlay import Overlay
 
-Kind = Literal["none", "com", "rigid", "affine"]
+Kind = Literal["none", "com", "rigid", "affine", "given"]
 
 LEVELS = ((24, 5_000), (48, 15_000), (80, 30_000))  # voxels across the field of view, points
 TURN = 0.5  # rad, between the rotations that are tried
@@ -35,7 +35,7 @@ STRETCH_LIMIT = 1.5  # an affine map that stretches or shrinks more is refused
 
 @dataclass(frozen=True)
 class AffineStart:
-    """An affine map and why it was chosen.
+    """An affine map and why it was chosen; of the kind "given" it was not searched.
 
     `matrix` is 4x4 float64, RAS+ mm, fixed world point -> moving world point. `similarity`
     (normalised mutual information, 1 to 2) and `overlap` (0 to 1) are (before, after); `shift` is
@@ -62,11 +62,21 @@ def affine_start(
     `kind` is the largest family of maps to try; "auto" is "affine" unless the images are aligned
     already. A map that fits worse than a smaller family's is not returned.
     """
-    if kind not in (allowed := ("auto", *get_args(Kind))):
+    if kind not in (allowed := ("auto", *get_args(Kind)[:-1])):
         raise UserError(f"affine start {kind!r} is not known; choose one of {', '.join(allowed)}")
     with _one_thread():
         levels = look(fixed, fixed_grid, moving, moving_grid)
         return choose(levels[-1], search(levels, "affine" if kind == "auto" else kind), kind)
+
+
+def given_start(
+    fixed: Tensor, fixed_grid: Grid, moving: Tensor, moving_grid: Grid, matrix: Tensor
+) -> AffineStart:
+    """Return a map that somebody made (`matrix`, 4x4, RAS+ mm), with its figures."""
+    with _one_thread():
+        finest = look(fixed, fixed_grid, moving, moving_grid)[-1]
+        found: dict[Kind, Tensor] = {"none": torch.eye(4, dtype=torch.float64), "given": matrix}
+        return choose(finest, found, "given")
 
 
 def look(fixed: Tensor, fixed_grid: Grid, moving: Tensor, moving_grid: Grid) -> list[Overlay]:
@@ -118,14 +128,17 @@ def rigid_starts(overlay: Overlay) -> list[Tensor]:
 
 
 def choose(overlay: Overlay, found: dict[Kind, Tensor], kind: str) -> AffineStart:
-    """Return the map that fits best among those found, and why; "com" and "none" are obeyed."""
+    """Return the map that fits best among those found, and why.
+
+    "com", "none" and "given" are obeyed.
+    """
     quality = {name: float(overlay.quality(matrix)) for name, matrix in found.items()}
     stretch = {name: _stretch(matrix) for name, matrix in found.items()}
     best = max((name for name in found if stretch[name] <= STRETCH_LIMIT), key=quality.__getitem__)
     gain = quality[best] - quality["none"]
     needed = max(LEAST_GAIN, NEEDED_GAIN * quality["none"])
     reason = f"gains {gain:.3f} of mutual information on {quality['none']:.3f}"
-    if kind in ("com", "none"):
+    if kind in ("com", "none", "given"):
         best, reason = cast(Kind, kind), "asked for"
     elif best == "none":
         reason = "no map that was tried fits better than the images as they are"

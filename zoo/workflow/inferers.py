@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
 
 import torch
 from monai.inferers import Inferer
@@ -12,10 +13,11 @@ from torch import Tensor, nn
 
 from zoo.errors import UserError
 from zoo.geometry import Grid, Transform, invert, warp
+from zoo.io.transforms import read_affine
 from zoo.io.volume import Volume
 from zoo.networks import UniReg
 from zoo.networks.maps import on_lattice
-from zoo.solvers.affine import AffineStart, affine_start
+from zoo.solvers.affine import AffineStart, affine_start, given_start
 from zoo.solvers.instance import Pair as InstancePair
 from zoo.solvers.instance_field import refine_field
 from zoo.solvers.instance_weights import refine_weights
@@ -43,7 +45,8 @@ class PairInferer(Inferer):
     """Registers a pair with a network that maps [1, M + 1, X, Y, Z] to a displacement in voxels.
 
     `intensity` maps an image [X, Y, Z] float32 to what the network was made for; one for all, or
-    one each for the fixed and the moving images. `frame` brings them onto one lattice. `inverse`
+    one each for the fixed and the moving images. `frame` brings them onto one lattice. `affine` is
+    the largest family of maps to look for before the network, or the file of such a map. `inverse`
     asks for the map moving -> fixed as well.
     """
 
@@ -53,7 +56,7 @@ class PairInferer(Inferer):
         *,
         intensity: Intensity | None = None,
         moving_intensity: Intensity | None = None,
-        affine: Affine = "auto",
+        affine: Affine | str = "auto",
         inverse: bool = False,
         device: torch.device | str = "cpu",
         bar: bool = True,
@@ -63,6 +66,7 @@ class PairInferer(Inferer):
         self.fixed_intensity = intensity
         self.moving_intensity = moving_intensity or intensity
         self.affine = affine
+        self.given = None if affine in get_args(Affine) else _given(affine)
         self.inverse = inverse
         self.device = torch.device(device)
         self.bar = bar
@@ -117,9 +121,11 @@ class PairInferer(Inferer):
         if self.affine == "none":
             return None
         first = pair.moving[0]
-        fixed, moving = pair.fixed.data.float(), first.data.float()
+        images = pair.fixed.data.float(), pair.fixed.grid, first.data.float(), first.grid
+        if self.given is not None:
+            return replace(given_start(*images, self.given), reason=f"read from {self.affine}")
         with torch.enable_grad():  # an evaluator runs without gradients; the search needs them
-            return affine_start(fixed, pair.fixed.grid, moving, first.grid, self.affine)
+            return affine_start(*images, cast(Affine, self.affine))
 
     def _image(self, volume: Volume, intensity: Intensity | None) -> Image:
         data = volume.data.to(self.device, torch.float32)
@@ -327,6 +333,14 @@ def labels_on(work: Work, pair: Pair) -> Tensor:
     )
     found = [warp(v.data[None], v.grid, work.grid, t, interpolation="nearest") for v, t in both]
     return torch.cat([labels.float() for labels in found])[None].to(work.image.device)
+
+
+def _given(affine: str) -> Tensor:
+    """Return the affine map of a file, 4x4; a name that is neither a kind nor a file is refused."""
+    if not Path(affine).exists():
+        kinds = ", ".join(get_args(Affine))
+        raise UserError(f"--affine {affine!r} is no file and none of {kinds}")
+    return read_affine(affine)
 
 
 def _described(start: AffineStart | None) -> dict[str, Any]:

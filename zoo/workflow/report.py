@@ -187,6 +187,7 @@ def affine_start_words(result: Mapping[str, Any]) -> str:
         "com": "The centres of mass were laid on each other first",
         "rigid": "A rigid start (shift and rotation) came first",
         "affine": "An affine start (shift, rotation, scale and shear) came first",
+        "given": "An affine transform that was given came first",
     }
     words = kinds.get(start.get("kind"), f"Affine start: {start.get('kind')}")
     if start.get("reason"):

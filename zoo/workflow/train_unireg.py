@@ -11,7 +11,7 @@ from zoo.errors import UserError
 from zoo.networks import UniReg
 from zoo.networks.unireg_tasks import TASKS
 from zoo.workflow.frames import AnatomicalFrame
-from zoo.workflow.inferers import Affine, UniRegInferer
+from zoo.workflow.inferers import UniRegInferer
 from zoo.workflow.intensity import UniRegIntensity
 from zoo.workflow.objectives import UniRegObjective
 from zoo.workflow.train_source import Draw, TrainingSource
@@ -27,7 +27,7 @@ def task_source(
     window: Sequence[int] | None = None,
     smoothness: float | None = None,
     weight: float | None = None,
-    affine: Affine | None = None,
+    affine: str | None = None,
     crop: bool = False,
     fixed_modality: str | None = None,
     moving_modality: str | None = None,
