@@ -66,6 +66,32 @@ def test_contrasts_of_a_subject_share_one_geometry_but_not_their_intensities():
         assert float(rest.var() / image.var()) < 0.5
 
 
+def test_a_layered_body_has_fluid_outside_that_some_contrasts_do_not_show():
+    dark = bright = 0
+    for seed in range(12):
+        pair = draw_pair(seed, SHAPE, contrasts=3, region="brain", clean=True, layered=True)
+        body = pair.moving_labels > 0
+        around = torch.nn.functional.max_pool3d((~body)[None].float(), 3, 1, 1)[0] > 0
+        edge = pair.moving_labels[body & around]
+        fluid = int(pair.moving_labels.max())
+        assert (edge >= fluid - 1).float().mean() > 0.8  # fluid, or the rind where there is none
+        level = torch.stack([image[pair.moving_labels == fluid].mean() for image in pair.moving])
+        dark += int((level < 0.25).sum())
+        bright += int((level > 0.4).sum())
+    assert dark > 5
+    assert bright > 5
+
+
+def test_layers_change_nothing_of_the_deformation_or_of_other_subjects():
+    plain, layered = (draw_pair(8, SHAPE, region="brain", layered=k) for k in (False, True))
+    assert not torch.equal(plain.moving_labels, layered.moving_labels)
+    index = identity_index(SHAPE) + layered.truth[None]
+    seen = ((index >= 0) & (index <= torch.tensor(SHAPE).view(1, 3, 1, 1, 1) - 1)).all(1)[0]
+    carried = sample_nearest(layered.moving_labels[None, None], index)[0, 0]
+    assert (carried == layered.fixed_labels)[seen].float().mean() > 0.999
+    assert folded_share(layered.truth[None]) == 0
+
+
 def test_a_clean_pair_differs_in_nothing_but_place():
     clean, noisy = (draw_pair(4, SHAPE, contrasts=2, clean=c) for c in (True, False))
     assert torch.equal(clean.truth, noisy.truth)

@@ -26,7 +26,7 @@ LEAST_CLEAN, LEAST_ALIKE = 0.2, 0.3
 HALVED = 0.5
 LEAST_LEFT = 0.3
 """Voxels that are added to what a crop is off by when its error is taken as a share of that."""
-OUTSIDE = 0.2
+OUTSIDE = 0.5
 """What a voxel of air counts beside one of the body where the map is to go on smoothly."""
 GAIN = 8.0
 MATCHED = 2

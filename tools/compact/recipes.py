@@ -13,9 +13,9 @@ class Stage:
     on a grid of `size`. Of the network the first `parts` train: levels of UniReg, U-Nets of
     GradICON, where one part is a matcher of crops that all four start from. `sigma` is the window
     of GradICON's local correlation, in voxels. A `relative` matcher also learns from subjects seen
-    at half their resolution, and from errors as shares of what each crop is off by. For UniReg
-    `tasks` names the regions, and `conditioned` says whether the flow heads are written by the
-    conditions.
+    at half their resolution, and from errors as shares of what each crop is off by. `layered` is
+    the share of subjects that are built like a brain. For UniReg `tasks` names the regions, and
+    `conditioned` says whether the flow heads are written by the conditions.
     """
 
     steps: int
@@ -26,6 +26,7 @@ class Stage:
     batch: int = 1
     sigma: int = 0
     relative: bool = False
+    layered: float = 0.0
     tasks: tuple[str, ...] = ()
     conditioned: bool = True
 
@@ -51,8 +52,10 @@ class Recipe:
     truth: float = 0.3
 
 
-def _matcher(*steps: int, relative: tuple[int, ...] = ()) -> tuple[Stage, ...]:
-    """Return the stages of a matcher of crops, at last the relative ones.
+def _matcher(
+    *steps: int, relative: tuple[int, ...] = (), layered: tuple[int, ...] = ()
+) -> tuple[Stage, ...]:
+    """Return the stages of a matcher of crops, then the relative ones, then those with brains.
 
     The rate is raised again at each.
     """
@@ -60,6 +63,7 @@ def _matcher(*steps: int, relative: tuple[int, ...] = ()) -> tuple[Stage, ...]:
     return (
         *(replace(first, steps=n) for n in steps),
         *(replace(first, steps=n, relative=True) for n in relative),
+        *(replace(first, steps=n, relative=True, layered=0.4) for n in layered),
     )
 
 
@@ -78,15 +82,19 @@ def _unireg(tasks: tuple[str, ...], steps: tuple[int, ...]) -> tuple[Stage, ...]
     """Return UniReg's stages: one head for all pairs on brains, then heads by condition.
 
     The finest level, which costs as much as all others, joins at last. Once through, the rate is
-    raised again and the same done over.
+    raised again and the same done over, the second time with half of the brains in layers.
     """
     brain = ("brain",)
+    coarse = Stage(0, _BODY, 3e-4, 2e-3, parts=3, batch=2, tasks=tasks)
+    whole = Stage(0, _BODY, 1e-4, 1e-3, parts=4, batch=2, tasks=tasks)
     return (
         Stage(steps[0], _BODY, 3e-4, 2e-3, parts=3, batch=2, tasks=brain, conditioned=False),
-        Stage(steps[1], _BODY, 3e-4, 2e-3, parts=3, batch=2, tasks=tasks),
-        Stage(steps[2], _BODY, 1e-4, 1e-3, parts=4, batch=2, tasks=tasks),
-        Stage(steps[3], _BODY, 3e-4, 2e-3, parts=3, batch=2, tasks=tasks),
-        Stage(steps[4], _BODY, 1e-4, 1e-3, parts=4, batch=2, tasks=tasks),
+        replace(coarse, steps=steps[1]),
+        replace(whole, steps=steps[2]),
+        replace(coarse, steps=steps[3]),
+        replace(whole, steps=steps[4]),
+        replace(coarse, steps=steps[5], layered=0.5),
+        replace(whole, steps=steps[6], layered=0.5),
     )
 
 
@@ -96,9 +104,11 @@ def _ablation(tasks: tuple[str, ...], steps: int) -> tuple[Stage, ...]:
 
 
 RECIPES: dict[str, Recipe] = {
-    "unigradicon": Recipe("unigradicon", 1, _GRID, _matcher(3500, 2500, relative=(3000, 3000))),
+    "unigradicon": Recipe(
+        "unigradicon", 1, _GRID, _matcher(3500, 2500, relative=(3000, 3000), layered=(3000,))
+    ),
     "multigradicon": Recipe(
-        "multigradicon", 2, _GRID, _matcher(3500, 2500, relative=(3000, 3000)), 3
+        "multigradicon", 2, _GRID, _matcher(3500, 2500, relative=(3000, 3000), layered=(5000,)), 3
     ),
     "multigradicon-plain": Recipe(
         "multigradicon", 2, _GRID, (*_matcher(3500), *_together(300)), 3, squared=True
@@ -112,7 +122,7 @@ RECIPES: dict[str, Recipe] = {
         squared=True,
         randomised=True,
     ),
-    "unireg": Recipe("unireg", 3, _BODY, _unireg(_REGIONS, (300, 2500, 300, 2000, 200))),
+    "unireg": Recipe("unireg", 3, _BODY, _unireg(_REGIONS, (300, 2500, 300, 2000, 200, 4000, 500))),
     "unireg-two": Recipe("unireg", 3, _SMALL, _ablation(("abdomen", "brain"), 3000)),
     "unireg-abdomen": Recipe("unireg", 3, _SMALL, _ablation(("abdomen",), 3000)),
     "unireg-brain": Recipe("unireg", 3, _SMALL, _ablation(("brain",), 3000)),

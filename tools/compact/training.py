@@ -216,15 +216,23 @@ class GradICONTraining(Training):
 
     def draw(self, seed: int, stage: Stage) -> SyntheticPair:
         """Return the pair of a seed. Of subjects for crops every second one is twice as large."""
-        size, clean = stage.size, False
+        size, clean, layered = stage.size, False, False
         if stage.parts == 1 and seed < FIRST_OF_VALIDATION:
             number = seed - self.recipe.seed * SEEDS
             random = torch.Generator().manual_seed(seed)
             share = easy_share((number - KEPT) / self.recipe.stages[0].steps, LEAST_CLEAN)
             clean = float(torch.rand(1, generator=random)) < share
+            layered = float(torch.rand(1, generator=random)) < stage.layered
             size = size if number % 2 else (2 * size[0], 2 * size[1], 2 * size[2])
-        contrasts = self.recipe.contrasts
-        return draw_pair(seed, size, contrasts=contrasts, clean=clean, device=self.device)
+        return draw_pair(
+            seed,
+            size,
+            contrasts=self.recipe.contrasts,
+            region="brain" if layered else None,
+            clean=clean,
+            layered=layered,
+            device=self.device,
+        )
 
     def enter(self, stage: Stage) -> None:
         """Begin with the first U-Net's filters and scales, or with what it has learnt."""
@@ -343,7 +351,17 @@ class UniRegTraining(Training):
         rounds = [name for name in stage.tasks for _ in range(TASKS[name].sampling)]
         task = TASKS[rounds[seed // stage.batch % len(rounds)]]
         shape = [coarser(n, stage.size) for n in task.size]
-        return draw_pair(seed, shape, region=task.region, pairing=task.type, device=self.device)
+        random = torch.Generator().manual_seed(seed)
+        share = stage.layered if task.region == "brain" else 0.0
+        layered = float(torch.rand(1, generator=random)) < share
+        return draw_pair(
+            seed,
+            shape,
+            region=task.region,
+            pairing=task.type,
+            layered=layered,
+            device=self.device,
+        )
 
     def enter(self, stage: Stage) -> None:
         """Do nothing: there is no batch norm to settle."""

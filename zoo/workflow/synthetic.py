@@ -24,7 +24,7 @@ from zoo.losses.filters import gaussian_taps, separable_filter
 Pairing = Literal["inter", "intra"]
 PAIRINGS: tuple[Pairing, ...] = ("inter", "intra")
 
-AIR, FAT, SOFT, LUNG, BONE, GAS, VESSEL = range(7)
+AIR, FAT, SOFT, LUNG, BONE, GAS, VESSEL, FLUID, GREY, WHITE = range(10)
 HOUNSFIELD: Mapping[int, tuple[float, float]] = {
     AIR: (-1000, 10),
     FAT: (-100, 25),
@@ -33,6 +33,9 @@ HOUNSFIELD: Mapping[int, tuple[float, float]] = {
     BONE: (550, 250),
     GAS: (-950, 40),
     VESSEL: (180, 90),
+    FLUID: (8, 5),
+    GREY: (39, 4),
+    WHITE: (29, 4),
 }
 """Mean and spread from structure to structure of each tissue's Hounsfield units."""
 
@@ -110,11 +113,14 @@ def draw_pair(
     region: str | None = None,
     pairing: Pairing | None = None,
     clean: bool = False,
+    layered: bool = False,
     device: torch.device | str = "cpu",
 ) -> SyntheticPair:
     """Draw a pair of a region and a pairing, each drawn too unless given.
 
-    A `clean` pair has no noise and no bias field: its images differ in nothing but place.
+    A `clean` pair has no noise and no bias field: its images differ in nothing but place. The body
+    of a `layered` one is built like a brain: fluid around it and in its folds, which one contrast
+    shows bright and the next nearly as dark as air, a rind below, and structures in the core.
     """
     random = Random(seed, device)
     region = random.choice(sorted(REGIONS)) if region is None else region
@@ -127,7 +133,7 @@ def draw_pair(
 
     pad = [math.ceil(n * MARGIN) for n in shape]
     wide = [n + 2 * p for n, p in zip(shape, pad, strict=True)]
-    labels, tissues = _draw_labels(random, recipe, wide)
+    labels, tissues = _draw_labels(random, recipe, wide, layered)
     is_ct = random.uniform(0, 1) < recipe.ct
     anatomy = _render(random, labels, tissues, contrasts, is_ct)
 
@@ -200,7 +206,9 @@ def _spline_basis(n: int, size: float, device: torch.device) -> Tensor:
     return torch.where(t < 1, near, far)
 
 
-def _draw_labels(random: Random, region: Region, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _draw_labels(
+    random: Random, region: Region, shape: Sequence[int], layered: bool
+) -> tuple[Tensor, Tensor]:
     """Return structures [X, Y, Z] uint8 (0 outside the body) and each structure's tissue [L]."""
     view = min(shape) / (1 + 2 * MARGIN)
     kinds = [kind for kind, count in region.tissues.items() for _ in range(count)]
@@ -218,6 +226,8 @@ def _draw_labels(random: Random, region: Region, shape: Sequence[int]) -> tuple[
     tissues = torch.tensor(kinds, device=random.device)
 
     depth = _depth(random, region, grid, shape)
+    if layered:
+        return _in_layers(random, labels, depth, view)
     sheet = random.smooth(1, shape, random.uniform(0.05, 0.09) * view)[0]
     within = depth < random.uniform(0.15, 0.6) if random.uniform(0, 1) < 0.7 else depth > 0.2
     reach = region.folds * random.uniform(0.5, 1.5)
@@ -229,6 +239,25 @@ def _draw_labels(random: Random, region: Region, shape: Sequence[int]) -> tuple[
     labels[depth < 0] = 0
     air = torch.tensor([AIR], device=random.device)
     return labels, torch.cat([air, tissues, torch.tensor(extra, device=random.device)])
+
+
+def _in_layers(random: Random, core: Tensor, depth: Tensor, view: float) -> tuple[Tensor, Tensor]:
+    """Return `_draw_labels` of a body in layers around the structures [X, Y, Z] of its core."""
+    count = int(core.max())
+    sheet = random.smooth(1, core.shape, random.uniform(0.05, 0.12) * view)[0].abs()
+    sheet = torch.where(depth < random.uniform(0.3, 0.8), sheet, torch.inf)  # how far folds reach
+    rim, fold = random.uniform(0, 0.1), random.uniform(0.03, 0.3)
+    below, beside = random.uniform(0.05, 0.2), random.uniform(0.15, 0.5)
+    labels = core.clone()
+    labels[(depth < rim + below) | (sheet < fold + beside)] = count + 1
+    labels[(depth < rim) | (sheet < fold)] = count + 2
+    labels[depth < 0] = 0
+    kinds = random.rand(count)
+    tissues = torch.full((count + 3,), WHITE, device=random.device)
+    tissues[1:-2][kinds < 0.4] = GREY
+    tissues[1:-2][kinds < 0.15] = FLUID
+    tissues[0], tissues[-2], tissues[-1] = AIR, GREY, FLUID
+    return labels, tissues
 
 
 def _centred(shape: Sequence[int], device: torch.device) -> list[Tensor]:
@@ -266,10 +295,23 @@ def _render(random: Random, labels: Tensor, tissues: Tensor, contrasts: int, is_
             values, texture = random.rand(len(tissues)), 0.06
             dark = (tissues == AIR) | (tissues == GAS) | (tissues == LUNG)
             values = torch.where(dark, 0.05 * values, 0.1 + 0.9 * values)
+            if bool((tissues == FLUID).any()):
+                values = _alike_in_a_layer(random, values, tissues)
         image = values[flat] + texture * fine[m % 2] * (flat > 0)
         out.append(image)
     taps = gaussian_taps(random.uniform(0.4, 0.9), 5)
     return separable_filter(torch.stack(out)[None], [taps] * 3, "replicate")[0]
+
+
+def _alike_in_a_layer(random: Random, values: Tensor, tissues: Tensor) -> Tensor:
+    """Return the MR values [L] of structures that take most of theirs from their tissue."""
+    own = random.uniform(0, 0.3)
+    for kind in (FLUID, GREY, WHITE):
+        layer = 0.15 + 0.85 * random.uniform(0, 1)
+        if kind == FLUID and random.uniform(0, 1) < 0.5:
+            layer = 0.1 * random.uniform(0, 1)
+        values = torch.where(tissues == kind, (1 - own) * layer + own * values, values)
+    return values
 
 
 def _scan(random: Random, image: Tensor, is_ct: bool) -> Tensor:
