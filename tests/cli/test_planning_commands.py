@@ -75,6 +75,77 @@ def test_init_writes_once(tmp_path, capsys):
     assert "there already" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("names", "flags", "said"),
+    [
+        (("one_T1w", "two_T2w", "three_CT"), (), "several modalities: ct (three_CT.nii.gz), mr"),
+        (
+            ("sub-1_T1w", "sub-1_T2w", "sub-1_US"),
+            (),
+            "several modalities: mr (sub-1_T2w.nii.gz), us",
+        ),
+        (
+            ("sub-1_T1w", "sub-1_T2w"),
+            ("--modality.5", "ct"),
+            "there is no slot 5 here, only 0 and 1",
+        ),
+    ],
+)
+def test_init_never_declares_what_is_not_so(tmp_path, names, flags, said, capsys):
+    for name in names:
+        nifti(tmp_path / f"{name}.nii.gz")
+    code = run("init", tmp_path, *flags)
+    error = capsys.readouterr().err
+    assert code == 2, error
+    assert said in error
+    assert not (tmp_path / "dataset.json").exists()
+
+
+def test_one_modality_in_several_sequences_is_one_slot(tmp_path):
+    for name in ("sub-1_T1w", "sub-1_T2w", "sub-1_FLAIR"):
+        nifti(tmp_path / f"{name}.nii.gz")
+    assert run("init", tmp_path) == 0
+
+
+@pytest.mark.parametrize("lost", ["choices", "model", "beliefs", "cautions", "name"])
+def test_a_plan_that_lost_a_part_is_refused_in_one_line(data, tmp_path, lost, capsys):
+    path = tmp_path / "plan.json"
+    assert run("plan", data, "-o", path) == 0
+    plan = json.loads(path.read_text())
+    del plan["plan"][lost]
+    path.write_text(json.dumps(plan))
+    capsys.readouterr()
+    for words in ((path, "--explain"), (path, "--set", "affine=none", "-o", tmp_path / "new.json")):
+        assert run("plan", *words) == 2
+        error = capsys.readouterr().err
+        assert "is no plan of this version" in error
+        assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("lost", ["pairs", "anatomy", "pairing", "alignment", "content"])
+def test_a_fingerprint_that_lost_a_part_is_no_traceback(data, tmp_path, lost, capsys):
+    path = tmp_path / "fingerprint.json"
+    assert run("fingerprint", data, "-o", path) == 0
+    document = json.loads(path.read_text())
+    del document[lost]
+    path.write_text(json.dumps(document))
+    capsys.readouterr()
+    assert run("plan", path, "--explain") in (0, 2)
+    assert capsys.readouterr().err.count("\n") <= 1
+
+
+@pytest.mark.parametrize(
+    "change", ["pairs=[]", "dataset_dir=elsewhere", "size={_target_: os.abort}"]
+)
+def test_a_changed_plan_can_be_read_again(data, tmp_path, change, capsys):
+    first, second = tmp_path / "one.json", tmp_path / "two.json"
+    assert run("plan", data, "-o", first) == 0
+    key = change.partition("=")[0]
+    assert run("plan", first, "--set", change, "-o", second) == 2
+    assert f"--set {key}" in capsys.readouterr().err
+    assert not second.exists()
+
+
 def test_from_dataset_to_fingerprint_to_plan_to_another_plan(data, tmp_path, capsys):
     fingerprint, first, second = (tmp_path / f"{n}.json" for n in ("f", "one", "two"))
     assert run("fingerprint", data, "-o", fingerprint) == 0

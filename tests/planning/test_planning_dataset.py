@@ -144,6 +144,14 @@ def test_an_unknown_split_is_refused_and_an_empty_one_names_the_others(folder):
         read_dataset(folder).pairs("test")
 
 
+def test_a_list_under_an_unknown_name_is_told(tmp_path):
+    pair = {"fixed": "a.nii.gz", "moving": "b.nii.gz"}
+    document = {"registration_val": [pair], "pairs": [pair], "evaluation_methods": [{"name": "x"}]}
+    (tmp_path / "dataset.json").write_text(json.dumps(document))
+    told = [p for p in read_dataset(tmp_path).problems if p.id == "list-unknown"]
+    assert [p.what for p in told] == ["the list 'pairs' names images, and is not read"]
+
+
 def test_a_folder_without_a_list_points_to_init(tmp_path):
     with pytest.raises(UserError, match="regzoo init"):
         read_dataset(tmp_path)

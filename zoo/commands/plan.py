@@ -48,12 +48,13 @@ def plan(
         explain: print every value with its rule and reason.
         diff: print what two plans differ in.
     """
+    from contextlib import nullcontext
     from pathlib import Path
 
     from zoo.errors import UserError
     from zoo.hub.weights import models_here, models_to_choose
     from zoo.io.atomic import check_place, write_json
-    from zoo.planning.documents import read_object
+    from zoo.planning.documents import complete, read_object
     from zoo.planning.facts import Wishes
     from zoo.planning.fingerprint import read_fingerprint, take_fingerprint
     from zoo.planning.memory import parse_memory
@@ -65,7 +66,8 @@ def plan(
     if diff:
         if second is None:
             raise UserError("--diff needs two plans: regzoo plan --diff A.json B.json")
-        print(difference(read_plan(source), read_plan(second)))
+        with complete(f"{source} or {second}"):
+            print(difference(read_plan(source), read_plan(second)))
         return
     if second is not None:
         raise UserError(f"plan cannot take {second!r}; two plans are compared with --diff")
@@ -95,15 +97,17 @@ def plan(
             raise UserError(f"{source} is a plan: change it with --set, or plan the dataset again")
         made = read_plan(source)
     elif "channels" in keys:
-        made = make_plan(read_fingerprint(source), wishes)
+        with complete(source):
+            made = make_plan(read_fingerprint(source), wishes)
     else:
         from zoo.planning.reading import read_dataset
 
         made = make_plan(take_fingerprint(read_dataset(source)).document, wishes)
-    if settings:
-        made = override(made, name, settings, config_keys(bundle_folder(made["plan"]["model"])))
-    if explain:
-        print(explained(made))
+    with complete(source) if keys else nullcontext():
+        if settings:
+            made = override(made, name, settings, config_keys(bundle_folder(made["plan"]["model"])))
+        if explain:
+            print(explained(made))
     if out is not None:
         write_json(out, made)
         told = made["plan"]

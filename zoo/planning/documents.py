@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from zoo.errors import UserError
@@ -31,6 +33,18 @@ def read_object(path: AnyPath) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{file} holds {type(value).__name__}, not an object; begin it with {{")
     return value
+
+
+@contextmanager
+def complete(path: AnyPath) -> Iterator[None]:
+    """Say of a file that was changed by hand what is missing in it, whoever looks for it."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise UserError(
+            f"{path} is incomplete, or was changed by hand ({type(error).__name__}: {error}); "
+            "make it again"
+        ) from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

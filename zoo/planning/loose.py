@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -64,6 +64,12 @@ def describe_folder(
     if not within:
         pairs = list(pairwise(images))
     wanted = {"0": pairs[0][0], "1": pairs[0][1]} if within else {"0": pairs[0][0]}
+    for slot in sorted(set(modality or {}) - set(wanted)):
+        raise UserError(
+            f"--modality.{slot}: there is no slot {slot} here, only {' and '.join(wanted)}"
+        )
+    for slot, side in zip(wanted, zip(*pairs, strict=True), strict=False):
+        _check_one_kind(slot, side if within else images)
     words = {k: _modality(folder, k, image, modality or {}) for k, image in wanted.items()}
     return {
         "name": name or folder.resolve().name,
@@ -74,6 +80,17 @@ def describe_folder(
         "numRegistration_val": len(pairs),
         "registration_val": [_entry(*pair) for pair in pairs],
     }
+
+
+def _check_one_kind(slot: str, images: Sequence[_Found]) -> None:
+    """Refuse images of several modalities in one slot: a dataset declares one for each slot."""
+    kinds = {found: image.name for image in images if (found := canonical(image.kind))}
+    if len(kinds) > 1:
+        seen = ", ".join(f"{kind} ({name})" for kind, name in sorted(kinds.items()))
+        raise UserError(
+            f"slot {slot} would hold images of several modalities: {seen}; put those that belong "
+            "together in a folder each, or write the dataset.json by hand"
+        )
 
 
 def _entry(fixed: _Found, moving: _Found) -> dict[str, str]:

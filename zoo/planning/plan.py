@@ -17,6 +17,9 @@ from zoo.planning.rules import ask, cautions, choose_model, preset_of, settings
 
 Plan = dict[str, Any]
 SCHEMA = 1
+_TOLD = {
+    "name": str, "model": str, "preset": str, "beliefs": dict, "choices": dict, "cautions": list,
+}  # fmt: skip
 _OF_DATASET = ("dataset_dir", "split", "pairs")
 
 
@@ -54,7 +57,7 @@ def make_plan(fingerprint: Mapping[str, Any], wishes: Wishes | None = None) -> P
 def override(plan: Plan, name: str, changes: Mapping[str, Any], known: Sequence[str]) -> Plan:
     """Return a plan of another name that inherits from `plan` and differs in `changes`."""
     for key in changes:
-        if key not in known or key in ("plan", "facts"):
+        if key not in known or key in ("plan", "facts", "dataset_dir", "pairs"):
             close = get_close_matches(key, known, n=1)
             hint = f" (did you mean {close[0]}?)" if close else ""
             raise UserError(f"--set {key}: {plan['plan']['model']} has no such setting{hint}")
@@ -67,14 +70,17 @@ def override(plan: Plan, name: str, changes: Mapping[str, Any], known: Sequence[
     }
     told = told | {"name": name, "inherits": told["name"], "choices": choices}
     facts = {"plan": plan["facts"]["plan"] | {"name": name}}
-    return _inert(plan | dict(changes) | {"facts": facts, "plan": told})
+    made = _inert(plan | dict(changes) | {"facts": facts, "plan": told})
+    if not _plain(dict(changes)):
+        raise UserError(f"--set {', '.join(changes)}: a name in it begins with _, + or ~; none may")
+    return made
 
 
 def read_plan(path: AnyPath) -> Plan:
     """Read a plan that was written before."""
     plan = read_object(path)
     told = plan.get("plan")
-    if not isinstance(told, dict) or told.get("schema") != SCHEMA or "choices" not in told:
+    if not isinstance(told, dict) or told.get("schema") != SCHEMA or not _whole(told):
         raise UserError(f"{path} is no plan of this version; make it with regzoo plan")
     settings = for_a_pair(plan)
     pairs = plan.get("pairs")
@@ -150,6 +156,11 @@ def _beliefs(facts: Facts) -> dict[str, Any]:
         f"modality.{facts.slots[0]} (fixed)": facts.fixed,
         f"modality.{facts.slots[1]} (moving)": facts.moving,
     }
+
+
+def _whole(told: Mapping[str, Any]) -> bool:
+    """Say whether what a plan tells of itself has what its readers need."""
+    return all(isinstance(told.get(name), kind) for name, kind in _TOLD.items())
 
 
 def _plain(value: Any) -> bool:

@@ -12,7 +12,7 @@ from zoo.io.files import AnyPath, existing_file
 from zoo.planning.dataset import SIDES, SPLITS, Dataset, Pairing, Split
 from zoo.planning.documents import MOST_BYTES, read_object
 from zoo.planning.listing import Listing
-from zoo.planning.problems import Problem
+from zoo.planning.problems import Problem, warning
 
 
 def read_dataset(path: AnyPath) -> Dataset:
@@ -48,6 +48,10 @@ def _document(file: Path) -> Dataset:
         if isinstance(entries, list) and split is not None:
             listing.entries(key, entries, split)
             counts[key] = len(entries)
+        elif isinstance(entries, list) and any(map(_names_images, entries)):
+            what = f"the list {key[:40]!r} names images, and is not read"
+            fix = "call it training, registration_val or registration_test"
+            listing.add(warning("list-unknown", file.name, what, fix))
     if not counts:
         raise UserError(
             f"{file} lists no images: it needs training, or registration_val, with "
@@ -129,6 +133,10 @@ def _pairing(listing: Listing, document: Mapping[str, Any]) -> Pairing | None:
         what = f"pairing is {str(value)[:40]!r}"
         listing.add(Problem("pairing", listing.file.name, what, "use intra or inter"))
     return "intra" if document.get("pairings") == "paired" else None
+
+
+def _names_images(entry: Any) -> bool:
+    return isinstance(entry, dict) and not {"image", *SIDES}.isdisjoint(entry)
 
 
 def _split_of(key: str) -> Split | None:
