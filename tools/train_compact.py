@@ -39,7 +39,12 @@ def main() -> None:
     arguments = parser.parse_args()
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
-    training = new_training(RECIPES[arguments.recipe], arguments.device)
+    recipe = RECIPES[arguments.recipe]
+    training = new_training(recipe, arguments.device)
+    if recipe.after and not arguments.start:
+        parser.error(
+            f"{arguments.recipe} goes on from {recipe.after}: add --start STATE of its run"
+        )
     if (out / "state.pt").exists():
         training.load(_read(out / "state.pt", arguments.device))
     elif arguments.start:

@@ -1,9 +1,11 @@
 """Weights on their way into a network."""
 
+import pytest
 import torch
 from safetensors.torch import save_file
 
 from zoo.networks import GradICON, UniReg
+from zoo.workflow.train_state import write_weights
 from zoo.workflow.weights import load_into
 
 
@@ -20,6 +22,13 @@ def test_weights_of_no_grid_leave_the_network_to_see_a_pair_as_it_comes(tmp_path
     path = tmp_path / "w.safetensors"
     save_file(UniReg().state_dict(), path)
     assert load_into(UniReg(), "unireg", str(path)).size is None
+
+
+@pytest.mark.parametrize("recolour", [False, True])
+def test_whether_the_moving_image_is_recoloured_comes_with_the_weights(tmp_path, recolour):
+    write_weights(tmp_path / "w.safetensors", GradICON(width=2, recolour=recolour), {})
+    network = load_into(GradICON(width=2), "multigradicon", str(tmp_path / "w.safetensors"))
+    assert network.recolour is recolour
 
 
 def test_the_packaged_compact_weights_of_unireg_find_a_shift():

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.geometry.sampling import identity_index, sample
+from zoo.networks.recolour import recoloured
 from zoo.networks.unet import UNet
 from zoo.workflow.synthetic import SyntheticPair
 
@@ -55,11 +56,14 @@ def draw_crops(
     alike: float,
     random: torch.Generator,
     halved: float = 0.0,
+    *,
+    recolour: bool = False,
 ) -> Crops:
     """Return crops of recent subjects, turned at random; a share `alike` shows one contrast.
 
     Of the crops of subjects that are twice as large a share `halved` is all of the subject,
     averaged down: what the U-Nets of the coarse lattices see, small displacements of smooth images.
+    With `recolour` a subject's moving image is seen in the contrast of the fixed one.
     """
     crops: list[tuple[Tensor, Tensor, Tensor]] = []
     while len(crops) < count:
@@ -74,7 +78,10 @@ def draw_crops(
             second = first
         if float((pair.fixed_labels[box] > 0).float().mean()) < LEAST_BODY:
             continue
-        seen = pair.fixed[first][box][None], pair.moving[second][box][None]
+        a, b = pair.fixed[first], pair.moving[second]
+        if recolour:
+            b = recoloured(b[None, None], a[None, None])[0, 0]
+        seen = a[box][None], b[box][None]
         fixed, moving, truth = (
             F.avg_pool3d(values, ratio) for values in (*seen, pair.truth[(slice(None), *box)])
         )

@@ -38,7 +38,9 @@ class Recipe:
     It will see pairs on a grid of `size`, for UniReg the body's lattice, foot to head first.
     `contrasts` a subject, of which each image draws its own; with `randomised` so do the images
     that the loss is taken of. `squared` makes the correlation blind to the sign of the contrast.
-    `truth` weighs the mean error of the displacement, which is known, against the correlation.
+    With `recolour` the network sees the moving image in the contrast of the fixed one. `after`
+    names the recipe whose network training goes on from. `truth` weighs the mean error of the
+    displacement, which is known, against the correlation.
     """
 
     model: str
@@ -48,23 +50,28 @@ class Recipe:
     contrasts: int = 1
     squared: bool = False
     randomised: bool = False
+    recolour: bool = False
+    after: str = ""
     regularity: float = 1.5
     truth: float = 0.3
 
 
 def _matcher(
-    *steps: int, relative: tuple[int, ...] = (), layered: tuple[int, ...] = ()
+    *steps: int, relative: tuple[int, ...] = (), layered: int = 0, last: int = 0
 ) -> tuple[Stage, ...]:
-    """Return the stages of a matcher of crops, then the relative ones, then those with brains.
+    """Return the stages of a matcher of crops: plain, relative, with brains in layers, slow.
 
-    The rate is raised again at each.
+    The rate is raised again at each but the last, which takes it down to a hundredth.
     """
     first = Stage(0, (32, 32, 32), 3e-4, 1e-2, parts=1, batch=8)
-    return (
+    brains = replace(first, relative=True, layered=0.4)
+    stages = (
         *(replace(first, steps=n) for n in steps),
         *(replace(first, steps=n, relative=True) for n in relative),
-        *(replace(first, steps=n, relative=True, layered=0.4) for n in layered),
+        replace(brains, steps=layered),
+        replace(brains, steps=last, rate=3e-5, matrix_rate=1e-3),
     )
+    return tuple(stage for stage in stages if stage.steps)
 
 
 def _together(steps: int) -> tuple[Stage, ...]:
@@ -105,10 +112,19 @@ def _ablation(tasks: tuple[str, ...], steps: int) -> tuple[Stage, ...]:
 
 RECIPES: dict[str, Recipe] = {
     "unigradicon": Recipe(
-        "unigradicon", 1, _GRID, _matcher(3500, 2500, relative=(3000, 3000), layered=(3000,))
+        "unigradicon",
+        1,
+        _GRID,
+        _matcher(3500, 2500, relative=(3000, 3000), layered=3000, last=1500),
     ),
     "multigradicon": Recipe(
-        "multigradicon", 2, _GRID, _matcher(3500, 2500, relative=(3000, 3000), layered=(5000,)), 3
+        "multigradicon",
+        2,
+        _GRID,
+        _matcher(layered=5000, last=1500),
+        contrasts=3,
+        recolour=True,
+        after="unigradicon",
     ),
     "multigradicon-plain": Recipe(
         "multigradicon", 2, _GRID, (*_matcher(3500), *_together(300)), 3, squared=True

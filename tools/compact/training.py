@@ -31,6 +31,7 @@ from compact.recipes import Recipe, Stage
 from zoo.geometry.sampling import identity_index, sample
 from zoo.losses import LNCC, SquaredLNCC, folded_share
 from zoo.networks import GradICON, UniReg
+from zoo.networks.recolour import recoloured
 from zoo.networks.unet import UNet
 from zoo.networks.unireg_tasks import TASKS, Task, coarser
 from zoo.workflow.objectives import GradICONObjective, UniRegObjective
@@ -187,7 +188,7 @@ class GradICONTraining(Training):
 
     def __init__(self, recipe: Recipe, device: str = "cpu") -> None:
         super().__init__(recipe, device)
-        self.network = GradICON(width=WIDTH).to(device).eval()
+        self.network = GradICON(width=WIDTH, recolour=recipe.recolour).to(device).eval()
         self.subjects: deque[SyntheticPair] = deque(maxlen=KEPT)
 
     def losses(self, stage: Stage) -> dict[str, Tensor]:
@@ -211,6 +212,7 @@ class GradICONTraining(Training):
         """Return the displacement found for a pair in its first contrast."""
         moving, fixed = pair.moving[None, :1], pair.fixed[None, :1]
         if stage.parts == 1:
+            moving = recoloured(moving, fixed) if self.recipe.recolour else moving
             return matched(self._unets()[0], moving, fixed, MATCHED)[-1]
         return self._objective(stage).displacement(moving, fixed)
 
@@ -220,7 +222,8 @@ class GradICONTraining(Training):
         if stage.parts == 1 and seed < FIRST_OF_VALIDATION:
             number = seed - self.recipe.seed * SEEDS
             random = torch.Generator().manual_seed(seed)
-            share = easy_share((number - KEPT) / self.recipe.stages[0].steps, LEAST_CLEAN)
+            gone = (number - KEPT) / self.recipe.stages[0].steps
+            share = easy_share(self._progress(gone), LEAST_CLEAN)
             clean = float(torch.rand(1, generator=random)) < share
             layered = float(torch.rand(1, generator=random)) < stage.layered
             size = size if number % 2 else (2 * size[0], 2 * size[1], 2 * size[2])
@@ -269,8 +272,9 @@ class GradICONTraining(Training):
         return network.state_dict()
 
     def metadata(self) -> dict[str, str]:
-        """Return the width, and the grid that the weights are made for."""
-        return {"width": str(WIDTH), "size": str(list(self.recipe.size))}
+        """Return the width, the grid that the weights are made for, and how they see a pair."""
+        facts = {"width": str(WIDTH), "size": str(list(self.recipe.size))}
+        return {**facts, "recolour": "true"} if self.recipe.recolour else facts
 
     def _images(self, pair: SyntheticPair) -> dict[str, Tensor]:
         """Return the images [X, Y, Z] that the network sees and, randomised, those of the loss."""
@@ -292,11 +296,23 @@ class GradICONTraining(Training):
         while len(self.subjects) < KEPT:
             self.subjects.append(self.next_pair(stage))
         self.subjects.append(self.next_pair(stage))
-        alike = easy_share(self.stage + self.step / stage.steps, LEAST_ALIKE)
+        alike = easy_share(self._progress(self.stage + self.step / stage.steps), LEAST_ALIKE)
         halved = HALVED if stage.relative else 0.0
-        crops = draw_crops(self.subjects, stage.size[0], stage.batch, alike, self.random, halved)
+        crops = draw_crops(
+            self.subjects,
+            stage.size[0],
+            stage.batch,
+            alike,
+            self.random,
+            halved,
+            recolour=self.recipe.recolour,
+        )
         times = 1 if self.step % 3 else MATCHED
         return matching_losses(self._unets()[0], crops, times, relative=stage.relative)
+
+    def _progress(self, rounds: float) -> float:
+        """Return how far training is, in first stages; what goes on has the easy part behind."""
+        return 1.0 if self.recipe.after else rounds
 
     def _share_out(self, network: GradICON) -> None:
         """Give all U-Nets what the first has learnt, in the unit cubes of the lattice of each."""

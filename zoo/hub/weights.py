@@ -36,7 +36,7 @@ class WeightsFile:
     """A safetensors file for a model; `variant` is official, compact or own.
 
     `width` is the network's, if known; `size` the grid that the weights see every pair on, if they
-    were made for one.
+    were made for one; with `recolour` they see the moving image in the fixed one's contrast.
     """
 
     path: Path
@@ -44,6 +44,7 @@ class WeightsFile:
     sha256: str
     width: int | None
     size: tuple[int, int, int] | None = None
+    recolour: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,10 @@ class Header:
         """The grid that the weights see every pair on, if the metadata names one."""
         found = re.fullmatch(r"\[(\d{1,3}), (\d{1,3}), (\d{1,3})\]", self.metadata.get("size", ""))
         return None if found is None else (int(found[1]), int(found[2]), int(found[3]))
+
+    def recolour(self) -> bool:
+        """Whether the weights see the moving image in the contrast of the fixed one."""
+        return self.metadata.get("recolour") == "true"
 
 
 def find_weights(
@@ -215,7 +220,7 @@ def _find_variant(model: Model, variant: str, folders: list[Path]) -> WeightsFil
     known = installed is not None and str(path) == installed.path
     sha256 = installed.sha256 if installed is not None and known else sha256_of(path)
     header = read_header(path)
-    return WeightsFile(path, variant, sha256, header.width(), header.size())
+    return WeightsFile(path, variant, sha256, header.width(), header.size(), header.recolour())
 
 
 def _own_file(model: Model, path: Path) -> WeightsFile:
@@ -230,7 +235,8 @@ def _own_file(model: Model, path: Path) -> WeightsFile:
     if not path.is_file():
         raise UserError(f"there is no weights file {path}")
     header = read_header(path)
-    return WeightsFile(path, "own", sha256_of(path), header.width(), header.size())
+    sha256 = sha256_of(path)
+    return WeightsFile(path, "own", sha256, header.width(), header.size(), header.recolour())
 
 
 def _how_to_get(model: Model, wanted: str | None) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from zoo.errors import UserError
 from zoo.networks.maps import Composition, DisplacementMap, Map, displacement_in_voxels, warp
+from zoo.networks.recolour import recoloured
 from zoo.networks.unet import Precision, UNet
 
 SMALLEST = 65
@@ -67,7 +68,8 @@ class GradICON(nn.Module):
 
     `size` is the grid that the weights were trained on, when they see every pair on that grid: a
     finer pair is averaged down to it, and the map found is asked on the pair's own grid. None: the
-    network sees a pair as it comes.
+    network sees a pair as it comes. With `recolour` it sees the moving image in the contrast of the
+    fixed one, which compact weights for two modalities were trained on.
     """
 
     def __init__(
@@ -75,8 +77,10 @@ class GradICON(nn.Module):
         width: int = 16,
         precision: Precision = "float32",
         size: Sequence[int] | None = None,
+        recolour: bool = False,
     ) -> None:
         super().__init__()
+        self.recolour = recolour
         self.size = None if size is None else (size[0], size[1], size[2])
         if self.size is not None:
             _check_size(self.size)
@@ -109,9 +113,13 @@ class GradICON(nn.Module):
                 f"{tuple(moving.shape)} and {tuple(fixed.shape)}"
             )
         _check_size(fixed.shape[2:])
+        return _two_step(self.netPhi, self.netPsi, *self.seen(moving, fixed))
+
+    def seen(self, moving: Tensor, fixed: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the U-Nets see of two images [B, 1, X, Y, Z]."""
         if self.size is not None and self.size != tuple(fixed.shape[2:]):
             moving, fixed = (F.adaptive_avg_pool3d(image, self.size) for image in (moving, fixed))
-        return _two_step(self.netPhi, self.netPsi, moving, fixed)
+        return (recoloured(moving, fixed) if self.recolour else moving), fixed
 
 
 def _check_size(shape: Sequence[int]) -> None:

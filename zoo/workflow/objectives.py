@@ -134,6 +134,7 @@ class GradICONObjective(nn.Module):
         if self.steps == ALL_STEPS:
             return self.network.map(moving, fixed)
         coarse = self.network.netPhi
+        moving, fixed = self.network.seen(moving, fixed)
         found: Map = (
             coarse(moving, fixed) if self.steps == 3 else coarse.netPhi.net(moving, fixed)  # type: ignore[operator]
         )

@@ -135,9 +135,12 @@ def _put_together(value: Any, file: Any) -> Any:
 
 
 def write_weights(path: Path, network: torch.nn.Module, metadata: Mapping[str, str]) -> None:
-    """Write a network's state dict as safetensors, atomically; with the grid it sees, if one."""
-    size = getattr(network, "size", None)
-    facts = {"format": "pt", **metadata, **({} if size is None else {"size": str(list(size))})}
+    """Write a network's state dict as safetensors, atomically; with how it sees a pair."""
+    facts = {"format": "pt", **metadata}
+    if (size := getattr(network, "size", None)) is not None:
+        facts["size"] = str(list(size))
+    if getattr(network, "recolour", False):
+        facts["recolour"] = "true"
     tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:

@@ -31,7 +31,7 @@ def load_into(
     Weights in the folder `bundle` come first: a downloaded bundle brings its own.
     Without weights there is an error that says how to get them: a network is never run untrained.
     The grid that the weights see every pair on, if they were made for one, becomes the network's
-    `size`: it belongs to the weights, not to the config.
+    `size`, and so does `recolour`: they belong to the weights, not to the config.
     """
     found = find_weights(model, wanted, bundle)
     try:
@@ -41,6 +41,8 @@ def load_into(
         raise UserError(f"{found.path} does not fit the network of {model}: {reason}") from None
     if found.size is not None:
         network.size = found.size  # type: ignore[assignment]
+    if found.recolour:
+        network.recolour = True  # type: ignore[assignment]
     return network.eval()
 
 

@@ -1,0 +1,96 @@
+"""Recolouring: an image takes another's contrast where both show one anatomy."""
+
+import numpy as np
+import pytest
+import torch
+
+from zoo.networks import GradICON
+from zoo.networks.recolour import BINS, curve, recoloured
+from zoo.workflow.synthetic import draw_pair
+
+
+@pytest.fixture(scope="module")
+def brain():
+    """Return two contrasts [1, 1, 40, 44, 36] of one synthetic anatomy in one place."""
+    pair = draw_pair(3, (40, 44, 36), contrasts=2, region="brain", clean=True, layered=True)
+    return pair.moving[:1, None], pair.moving[1:, None]
+
+
+def likeness(one, other):
+    return float(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1])
+
+
+def test_the_new_values_are_those_of_sorting_and_ranking():
+    """Values so far apart that no bin blurs into the next; numpy's sort as the other way."""
+    random = np.random.default_rng(0)
+    levels = np.array([0, 15, 30, 47, 63])
+    moving = random.choice(levels, 4000, p=[0.4, 0.1, 0.2, 0.2, 0.1])
+    shown = {0: 0.05, 15: 0.9, 30: 0.3, 47: 0.6, 63: 0.1}
+    fixed = np.array([shown[v] for v in moving]) + random.normal(0, 0.02, 4000)
+
+    means = {v: fixed[moving == v].mean() for v in levels}
+    below, expected = 0, {}
+    for v in sorted(levels, key=means.__getitem__):
+        count = (moving == v).sum()
+        expected[v] = np.quantile(fixed, (below + count / 2) / 4000)
+        below += count
+
+    new = curve(torch.tensor(moving / 63.0).float(), torch.tensor(fixed).float())
+    assert len(new) == BINS
+    for v in levels:
+        assert float(new[v]) == pytest.approx(expected[v], abs=2e-3)
+
+
+@pytest.mark.parametrize("change", [lambda x: 1 - x, lambda x: x**2, lambda x: (2 * x - 1).abs()])
+def test_another_contrast_becomes_the_fixed_ones(brain, change):
+    moving, _ = brain
+    fixed = change(moving)
+    assert likeness(recoloured(moving, fixed), fixed) > 0.99
+
+
+def test_two_contrasts_of_one_anatomy_become_alike(brain):
+    moving, fixed = brain
+    before, after = likeness(moving, fixed), likeness(recoloured(moving, fixed), fixed)
+    assert after > max(0.8, before)
+
+
+def test_an_image_in_its_own_contrast_stays_nearly_as_it_is(brain):
+    for image in brain:
+        shifted = image.roll(2, dims=3)
+        assert (recoloured(shifted, image) - shifted).abs().mean() < 0.02
+
+
+def test_axes_and_scale_do_not_matter_and_a_batch_is_taken_one_by_one(brain):
+    one, two = brain
+    turned = recoloured(one.permute(0, 1, 4, 2, 3).flip(2), two.permute(0, 1, 4, 2, 3).flip(2))
+    straight = recoloured(one, two)
+    torch.testing.assert_close(turned, straight.permute(0, 1, 4, 2, 3).flip(2), atol=0.02, rtol=0)
+    both = recoloured(torch.cat([one, two]), torch.cat([two, one]))
+    assert torch.equal(both[:1], straight)
+    assert torch.equal(both[1:], recoloured(two, one))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
+def test_images_that_show_nothing_give_no_nan(value):
+    flat, image = torch.full((1, 1, 8, 8, 8), value), torch.rand(1, 1, 8, 8, 8)
+    for out in (recoloured(flat, image), recoloured(image, flat)):
+        assert torch.isfinite(out).all()
+        assert 0 <= float(out.min()) <= float(out.max()) <= 1
+
+
+def test_a_network_that_recolours_finds_what_it_finds_in_one_contrast(brain):
+    torch.manual_seed(0)
+    plain = GradICON(width=2, size=(66, 66, 66)).eval()
+    for weight in plain.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    recolouring = GradICON(width=2, size=(66, 66, 66), recolour=True).eval()
+    recolouring.load_state_dict(plain.state_dict())
+    moving, _ = brain
+    moving = torch.nn.functional.interpolate(moving, size=(72, 70, 68))
+    inverted = 1 - moving.roll(1, dims=2)
+    seen_moving, seen_fixed = recolouring.seen(moving, inverted)
+    with torch.no_grad():
+        expected = plain.map(seen_moving, seen_fixed).on_grid((72, 70, 68))
+        found = recolouring.map(moving, inverted).on_grid((72, 70, 68))
+    assert torch.equal(found, expected)
+    assert likeness(seen_moving, seen_fixed) > 0.7 > 0 > likeness(moving, inverted)
