@@ -167,6 +167,19 @@ def test_a_transform_of_ones_own_may_come_first(pair, from_files, tmp_path, monk
     assert found.result["affine_start"]["reason"] == f"read from {tmp_path / 'own.mat'}"
 
 
+def test_a_comma_in_a_path_is_a_letter_like_any_other(pair, from_files, tmp_path):
+    place = tmp_path / "Doe, Jane"
+    place.mkdir()
+    write_volume(place / "fixed, T1.nii.gz", pair.fixed, pair.fixed_grid)
+    write_volume(place / "moving, T1.nii.gz", pair.moving, pair.moving_grid)
+    found = zoo.register(
+        place / "fixed, T1.nii.gz", [place / "moving, T1.nii.gz"], out=place / "out, 1", **QUICK
+    )
+    assert (place / "out, 1" / "transform.nii.gz").exists()
+    points = pair.fixed_points
+    assert torch.equal(found.map_points(points), from_files.map_points(points))
+
+
 def test_with_a_folder_it_is_used(pair, tmp_path):
     found = zoo.register(
         as_pair(pair.fixed, pair.fixed_grid),

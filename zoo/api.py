@@ -144,10 +144,10 @@ def register(
 
         request = Request(
             fixed=_path(fixed, Path(scratch), "fixed"),
-            moving=",".join(
+            moving=[
                 _path(image, Path(scratch), name)
                 for image, name in zip(several, names, strict=True)
-            ),
+            ],
             out=str(folder),
             model=model,
             weights=None if weights is None else fspath(weights),

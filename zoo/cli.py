@@ -59,6 +59,7 @@ def run(words: list[str]) -> int:
             print(f"regzoo {__version__}")
             return 0
         command = find(words[0])
+        _check_text(words)
         if {"-h", "--help"} & set(words[1:]):
             print(help_text(command))
             return 0
@@ -77,6 +78,13 @@ def run(words: list[str]) -> int:
             raise
         print(f"regzoo: {error.filename}: {error.strerror}; check the path", file=sys.stderr)
         return USAGE
+
+
+def _check_text(words: list[str]) -> None:
+    """Refuse a name in bytes that are no text: a result that quotes it could not be written."""
+    for word in words:
+        if re.search("[\ud800-\udfff]", word):
+            raise UserError(f"{word!r} is not UTF-8; rename the file, or call it by a link")
 
 
 def names() -> list[str]:

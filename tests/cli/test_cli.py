@@ -108,6 +108,15 @@ def test_misuse_is_said_in_one_line(words, said):
         bound(*words)
 
 
+def test_a_name_that_is_no_text_is_said_in_one_line(tmp_path, capsys):
+    name = str(tmp_path / "a\udcff.nii.gz")
+    assert cli.run(["register", name, name, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "is not UTF-8; rename the file" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_runs_before_every_flag_is_checked(tmp_path, capsys):
     out = tmp_path / "out.nii.gz"
     code = cli.run(["convert", "a.h5", str(out), "--too", "itk-nifti"])

@@ -99,6 +99,7 @@ def _paths(bad):
         "absolute path": ("path-absolute", str(outside)),
         "path with ..": ("path-parent", "../outside.nii.gz"),
         "path with NUL": ("path-control", "imagesTr/a\0b.nii.gz"),
+        "path in bytes that are no text": ("path-encoding", "imagesTr/a\udcff.nii.gz"),
         "path with a line break": ("path-control", "imagesTr/a\nb.nii.gz"),
         "backslash": ("path-backslash", "imagesTr\\a.nii.gz"),
         "drive": ("path-drive", "C:/data/a.nii.gz"),

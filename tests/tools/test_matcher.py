@@ -54,6 +54,19 @@ def test_crops_show_one_contrast_or_two_as_asked(subjects):
     assert 2 <= unlike(0.0) <= 10
 
 
+def test_recoloured_crops_of_two_contrasts_are_alike_where_the_truth_says(subjects):
+    def likeness(recolour):
+        random = torch.Generator().manual_seed(0)
+        drawn = draw_crops(subjects, SIZE, 12, 0.0, random, recolour=recolour)
+        index = identity_index((SIZE,) * 3) + drawn.truth
+        images = torch.cat([sample(drawn.moving, index), drawn.fixed], dim=1).flatten(2)
+        return [float(torch.corrcoef(pair)[0, 1]) for pair in images]
+
+    as_seen, recoloured = likeness(False), likeness(True)
+    assert min(recoloured) > max(0.5, min(as_seen) + 0.1)
+    assert sum(recoloured) > sum(as_seen)
+
+
 @pytest.mark.parametrize(
     ("progress", "share"), [(0, 1), (0.1, 1), (0.25, 0.6), (0.4, 0.2), (1, 0.2)]
 )

@@ -104,6 +104,14 @@ def test_stopping_when_told_leaves_a_state_to_go_on_from(tmp_path):
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 1
 
 
+def test_a_recipe_that_goes_on_from_another_asks_for_its_state(tmp_path, monkeypatch, capsys):
+    words = ["train_compact.py", "multigradicon", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit):
+        train_compact.main()
+    assert "goes on from unigradicon: add --start" in capsys.readouterr().err
+
+
 def test_tasks_come_as_often_as_their_sampling_weights_say():
     training = new_training(RECIPES["unireg"])
     stage = replace(RECIPES["unireg"].stages[1], size=(16, 16, 16))

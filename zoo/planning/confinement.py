@@ -20,6 +20,8 @@ def name_problem(text: object) -> Problem | None:
     if not isinstance(text, str) or not text.strip():
         kind = "nothing" if text in ("", None) else type(text).__name__
         return bad("path-missing", f"a file is named by {kind}", "name it by its path as text")
+    if re.search("[\ud800-\udfff]", text):
+        return bad("path-encoding", "the name is not UTF-8", "rename the file")
     if len(text) > MOST_CHARACTERS or any(len(part.encode()) > 255 for part in text.split("/")):
         return bad("path-long", f"the name has {len(text)} characters", "shorten it")
     if any(ord(c) < 32 or ord(c) == 127 for c in text):

@@ -131,17 +131,20 @@ def user_errors() -> Iterator[None]:
         raise cause from error
 
 
-def absolute(files: Mapping[str, str | None]) -> dict[str, Any]:
-    """Return paths as absolute ones, several behind commas as a list; None stays None.
+def absolute(files: Mapping[str, str | Sequence[str] | None]) -> dict[str, Any]:
+    """Return paths as absolute ones, without those that are None.
 
-    A config evaluates what begins with $, @ or %, and a file may be called so.
+    The moving images may be several: a list, or one text with commas. A config evaluates what
+    begins with $, @ or %, and a file may be called so.
     """
     out: dict[str, Any] = {}
-    for name, text in files.items():
-        if text is None:
+    for name, given in files.items():
+        if given is None:
             continue
-        parts = [text] if Path(text).exists() else text.split(",")
-        paths = [str(Path(part.strip()).absolute()) for part in parts]
+        parts = [given] if isinstance(given, str) else list(given)
+        if name == "moving" and isinstance(given, str) and not Path(given).exists():
+            parts = [part.strip() for part in given.split(",")]
+        paths = [str(Path(part).absolute()) for part in parts]
         out[name] = paths if len(paths) > 1 else paths[0]
     return out
 

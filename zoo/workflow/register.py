@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -23,14 +23,14 @@ from zoo.workflow.pairs import pair_files
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for a pair; paths are texts, several moving images have commas between.
+    """What is asked for a pair; several moving images are a list, or a text with commas between.
 
     `settings` go over what the plan chose, `outputs` say what is written; None leaves a setting as
     it is.
     """
 
     fixed: str
-    moving: str
+    moving: str | Sequence[str]
     out: str
     model: str = "auto"
     bundle: str | None = None
@@ -113,7 +113,7 @@ def _placed(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, "affine": str(place.absolute() if place.exists() else place)}
 
 
-def _files(request: Request) -> dict[str, str | None]:
+def _files(request: Request) -> dict[str, str | Sequence[str] | None]:
     names = ("labels", "mask", "points")
     beside = [f"{side}_{name}" for name in names for side in ("fixed", "moving")]
     files = {name: getattr(request, name) for name in ("fixed", "moving", *beside)}

@@ -136,7 +136,8 @@ class RegistrationSaver:
 def forget(folder: Path) -> None:
     """Remove what an earlier registration wrote into a folder: it would pass for this one's."""
     if (folder / "result.json").is_file():
-        for name in WRITTEN:
+        more = [path.name for path in folder.glob("warped_[0-9]*.nii.gz")]
+        for name in (*WRITTEN, *more):
             (folder / name).unlink(missing_ok=True)
 
 
