@@ -207,6 +207,19 @@ def cropped_work(frame, fixed, moving):
     return frame(Image(images[0], fixed), [Image(images[1], moving)], pair, None)
 
 
+def test_an_averaging_frame_loses_nothing_of_what_lies_between_its_voxels():
+    """Stripes one voxel wide: picked voxels show one of them, an average shows their mean."""
+    grid = Grid((64, 48, 50), torch.eye(4, dtype=torch.float64))
+    stripes = torch.zeros(grid.shape)
+    stripes[::2] = 1.0
+    image = Image(stripes, grid)
+    pair = Pair("p", Volume(stripes, grid, "a"), (Volume(stripes, grid, "b"),))
+    picked = ResizedFrame((16, 16, 17))
+    seen = picked.on((16, 16, 17))(image, [image], pair, None)
+    assert (seen.image - 0.5).abs().max() < 1e-6
+    assert seen.grid.same_as(picked(image, [image], pair, None).grid)
+
+
 @pytest.mark.parametrize("name", GRIDS)
 @pytest.mark.parametrize("make", [ResizedFrame, AnatomicalFrame])
 def test_a_map_of_the_shared_part_is_defined_on_the_whole_fixed_grid_without_a_jump(name, make):

@@ -87,6 +87,54 @@ def test_gradicon_networks_see_the_axes_of_itk():
     )  # both passes shift alike
 
 
+class OnItsOwnLattice(nn.Module):
+    """A network with a lattice of its own that shifts by a tenth of the view along an axis."""
+
+    def __init__(self, axis, size=(8, 10, 9)):
+        super().__init__()
+        self.axis, self.size, self.images = axis, size, []
+
+    def forward(self, image, shape):
+        self.images.append(image)
+        field = torch.zeros(len(image), 3, *shape)
+        field[:, self.axis] = 0.1 * shape[self.axis]
+        return field
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("axes", ["LPS", "SAR", "PIR"])
+def test_a_network_with_a_lattice_of_its_own_sees_the_files_voxels_there(axes, axis):
+    made = phantom(axes)
+    pair, shape, network = world_volumes(made), (22, 18, 20), OnItsOwnLattice(axis)
+    inferer = GradICONInferer(ResizedFrame(shape), affine="none", bar=False, inverse=True)
+    found = inferer(pair, network)
+    step = 0.1 * shape[2 - axis] * made.fixed_grid.resize(shape).linear[:, 2 - axis]
+    centre = made.fixed_grid.centre[None]
+    assert torch.allclose(found.transform.map_points(centre) - centre, step)
+
+    forward, reverse = network.images
+    assert torch.equal(reverse, forward.flip(1))
+    assert forward.shape == (1, 2, *network.size)
+    lattice = made.fixed_grid.resize(network.size[::-1])
+    x, y, z = (torch.arange(n).double() for n in lattice.shape)
+    expected = (
+        lattice.to_world(torch.cartesian_prod(x, y, z)) @ torch.tensor([1.0, 20, 400]).double()
+    )
+    expected = expected.view(lattice.shape).permute(2, 1, 0)
+    inner = (slice(2, -2),) * 3
+    torch.testing.assert_close(forward[0, 1].double()[inner], expected[inner], atol=1.0, rtol=1e-3)
+
+
+def test_refined_by_its_weights_or_masked_it_sees_the_working_grid(tmp_path):
+    network = OnItsOwnLattice(0)
+    frame = ResizedFrame((22, 18, 20))
+    assert GradICONInferer(frame).size(network) == (9, 10, 8)
+    assert GradICONInferer(frame, refine=5).size(network) == (9, 10, 8)
+    assert GradICONInferer(frame, refine=5, refine_mode="weights").size(network) is None
+    assert GradICONInferer(frame, masking="both").size(network) is None
+    assert GradICONInferer(frame).size(ShiftAlong(0)) is None
+
+
 @pytest.mark.parametrize("axes", ["LPS", "SAR", "PIR"])
 def test_unireg_sees_head_to_foot_first_whatever_the_axes(axes):
     made = make_pair(1, shape=(20, 24, 16), spacing=(2, 1.5, 3), axes=axes)

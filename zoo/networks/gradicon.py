@@ -94,12 +94,14 @@ class GradICON(nn.Module):
         self.netPhi = TwoStep(Downsample(quarter_and_half), step())
         self.netPsi = step()
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, shape: Sequence[int] | None = None) -> Tensor:
         """Return the displacement [B, 3, X, Y, Z] in voxels of `image` [B, 2, X, Y, Z].
 
-        Channel 0 is the moving image, channel 1 the fixed one: fixed(i) ~ moving(i + d(i)).
+        Channel 0 is the moving image, channel 1 the fixed one: fixed(i) ~ moving(i + d(i)). With
+        `shape` the displacement is on such a lattice of the same field of view, in its voxels.
         """
-        return displacement_in_voxels(self.map(image[:, :1], image[:, 1:]).on_grid(image.shape[2:]))
+        found = self.map(image[:, :1], image[:, 1:])
+        return displacement_in_voxels(found.on_grid(image.shape[2:] if shape is None else shape))
 
     def both_directions(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return forward(image), and the same for the swapped pair: moving(i) ~ fixed(i + d(i))."""

@@ -41,6 +41,8 @@ class Work:
     several moving images share one. `whole` are the fixed and the moving grid where the lattice is
     only a part of them: a displacement found there is carried on to them from its border.
     `labels` [1, 2, X, Y, Z] are those of the moving and of the fixed image, where they are needed.
+    `seen` is what the network sees where it has a grid of its own: the same images and field of
+    view as `image`, from the files' voxels in one step.
     """
 
     image: Tensor
@@ -49,6 +51,7 @@ class Work:
     masks: Tensor | None = None
     whole: tuple[Grid, Grid] | None = None
     labels: Tensor | None = None
+    seen: Tensor | None = None
 
     def transform(self, displacement: Tensor) -> Transform:
         """Turn a displacement [1, 3, X, Y, Z] in voxels into the map fixed -> moving."""
@@ -114,12 +117,18 @@ class ResizedFrame:
 
     Without a start the moving image is only brought to the fixed image's axis order, and the ratio
     of the fields of view is part of the map. With a start it is first read on the fixed grid; with
-    `crop` both are, on the part of it that both fields of view hold.
+    `crop` both are, on the part of it that both fields of view hold. With `average` blocks of an
+    image that is at least twice as fine are averaged first, where uniGradICON picks voxels.
     """
 
-    def __init__(self, shape: Sequence[int], *, crop: bool = False) -> None:
+    def __init__(self, shape: Sequence[int], *, crop: bool = False, average: bool = False) -> None:
         self.shape = tuple(int(n) for n in shape)
         self.crop = crop
+        self.average = average
+
+    def on(self, shape: Sequence[int]) -> ResizedFrame:
+        """Return the frame of the same fields of view on another lattice, averaging."""
+        return ResizedFrame(shape, crop=self.crop, average=True)
 
     def __call__(
         self, fixed: Image, moving: Sequence[Image], pair: Pair, start: Tensor | None
@@ -129,9 +138,9 @@ class ResizedFrame:
             start = torch.eye(4, dtype=torch.float64) if start is None else start
             part = shared_part(fixed.grid, moving[0].grid, start)
             native = _in_world(part, fixed, moving, pair, start)
-            return _resized(native, self.shape, (fixed.grid, moving[0].grid))
+            return self._resized(native, (fixed.grid, moving[0].grid))
         if start is not None:
-            return _resized(_in_world(fixed.grid, fixed, moving, pair, start), self.shape)
+            return self._resized(_in_world(fixed.grid, fixed, moving, pair, start))
         grid = fixed.grid.resize(self.shape)
         if len(moving) != 1:
             raise UserError(
@@ -140,13 +149,25 @@ class ResizedFrame:
             )
         data, place = match_axes(moving[0].data, moving[0].grid, fixed.grid)
         affine = place.resize(self.shape).affine @ grid.inverse
-        image = torch.stack([resize(d[None, None], self.shape)[0, 0] for d in (data, fixed.data)])
+        image = torch.stack([self._resize(d[None, None])[0, 0] for d in (data, fixed.data)])
         masks = None
         if pair.fixed_mask is not None and pair.moving_mask is not None:
             other = match_axes(pair.moving_mask.data, pair.moving_mask.grid, fixed.grid)[0]
             pieces = [_resize_masks(_binary(m), self.shape) for m in (other, pair.fixed_mask.data)]
             masks = torch.cat([p for p in pieces if p is not None], dim=1).to(image.device)
         return Work(image[None], grid, affine, masks)
+
+    def _resized(self, work: Work, whole: tuple[Grid, Grid] | None = None) -> Work:
+        """Resize what was read on a grid of the fixed world."""
+        image, masks = self._resize(work.image), _resize_masks(work.masks, self.shape)
+        return Work(image, work.grid.resize(self.shape), work.affine, masks, whole)
+
+    def _resize(self, image: Tensor) -> Tensor:
+        if self.average:
+            pairs = zip(image.shape[2:], self.shape, strict=True)
+            x, y, z = (n // max(1, n // new) for n, new in pairs)
+            image = F.adaptive_avg_pool3d(image, (x, y, z))
+        return resize(image, self.shape)
 
 
 class AnatomicalFrame:
@@ -205,12 +226,6 @@ def carried_on(transform: Transform, grid: Grid) -> Transform:
         index = affine_index(matrix, (stop - start, *grid.shape[1:]), start=start)
         field[:, start:stop] = sample(transform.field[None], index.to(field))[0]
     return Transform(transform.affine, field, grid)
-
-
-def _resized(work: Work, shape: Sequence[int], whole: tuple[Grid, Grid] | None = None) -> Work:
-    """Resize what was read on a grid of the fixed world."""
-    image, masks = resize(work.image, shape), _resize_masks(work.masks, shape)
-    return Work(image, work.grid.resize(shape), work.affine, masks, whole)
 
 
 def _resize_masks(masks: Tensor | None, shape: Sequence[int]) -> Tensor | None:

@@ -22,7 +22,7 @@ from zoo.solvers.instance import Pair as InstancePair
 from zoo.solvers.instance_field import refine_field
 from zoo.solvers.instance_weights import refine_weights
 from zoo.solvers.mcbo import MCBO
-from zoo.workflow.frames import Frame, Image, Work
+from zoo.workflow.frames import Frame, Image, ResizedFrame, Work
 from zoo.workflow.intensity import looks_like_hounsfield
 from zoo.workflow.pairs import Pair
 from zoo.workflow.registration import Registration
@@ -30,6 +30,7 @@ from zoo.workflow.stages import Progress, Stages
 
 Intensity = Callable[[Tensor], Tensor]
 Affine = Literal["auto", "none", "com", "rigid", "affine"]
+Size = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class PairInferer(Inferer):
         with stages("affine start", 15):
             start = self.start(pair)
         with stages("preparation", 5):
-            work = self.prepare(pair, start)
+            work = self.prepare(pair, start, self.size(network))
         with stages("deformation", 65), torch.no_grad():
             found = self.register(work, network, stages.progress(20, 65))
         inverse = found.inverse
@@ -105,12 +106,19 @@ class PairInferer(Inferer):
         """Return the transform, and its inverse when the network gives one of its own."""
         return Found(work.transform(network(work.image)))
 
-    def prepare(self, pair: Pair, start: AffineStart | None) -> Work:
-        """Return what the network sees of a pair."""
+    def size(self, network: nn.Module) -> Size | None:
+        """Return the lattice on which a network sees every pair, in the frame's order of axes."""
+        return None
+
+    def prepare(self, pair: Pair, start: AffineStart | None, size: Size | None = None) -> Work:
+        """Return what the network sees of a pair, on a lattice of its own if `size` is given."""
         fixed = self._image(pair.fixed, self.fixed_intensity)
         moving = [self._image(volume, self.moving_intensity) for volume in pair.moving]
         matrix = None if start is None or start.kind == "none" else start.matrix
-        return self.frame(fixed, moving, pair, matrix)
+        work = self.frame(fixed, moving, pair, matrix)
+        if size is None or not isinstance(self.frame, ResizedFrame) or size == self.frame.shape:
+            return work
+        return replace(work, seen=self.frame.on(size)(fixed, moving, pair, matrix).image)
 
     def order(self, grid: Grid) -> Order:
         """Return the order of axes that the network was trained on: its axis k is `order[k]`."""
@@ -187,9 +195,9 @@ class RefiningInferer(PairInferer):
         self.options |= refinement or {}
         self.masking = masking
 
-    def prepare(self, pair: Pair, start: AffineStart | None) -> Work:
+    def prepare(self, pair: Pair, start: AffineStart | None, size: Size | None = None) -> Work:
         """Return what the network sees of a pair, and the labels that the refinement compares."""
-        work = super().prepare(pair, start)
+        work = super().prepare(pair, start, size)
         if self.masking != "loss":
             if work.masks is None:
                 raise UserError(f"masking {self.masking} needs --fixed-mask and --moving-mask")
@@ -206,10 +214,12 @@ class RefiningInferer(PairInferer):
             work = replace(work, labels=labels_on(work, pair))
         return work
 
-    def predict(self, network: nn.Module, image: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the displacement of `image`, and of the swapped pair if it is needed."""
+    def predict(self, network: nn.Module, work: Work, order: Order) -> tuple[Tensor, Tensor | None]:
+        """Return the displacement on the working grid, and that of the swapped pair if needed."""
+        image = reordered(work.image if work.seen is None else work.seen, order)
+        shape = () if work.seen is None else ([work.image.shape[2 + axis] for axis in order],)
         needed = self.inverse or self.refine
-        return network(image), network(image.flip(1)) if needed else None
+        return network(image, *shape), network(image.flip(1), *shape) if needed else None
 
     def refined(
         self, displacement: Tensor, reverse: Tensor | None, pair: InstancePair, progress: Progress
@@ -247,13 +257,19 @@ class GradICONInferer(RefiningInferer):
         """Return the order of ITK's arrays."""
         return ITK_ORDER
 
+    def size(self, network: nn.Module) -> Size | None:
+        """Return the lattice of weights that have one, where nothing else looks at their images."""
+        own: Size | None = getattr(network, "size", None)
+        by_weights = bool(self.refine) and self.refine_mode == "weights"
+        return None if own is None or by_weights or self.masking != "loss" else own[::-1]
+
     def register(self, work: Work, network: nn.Module, progress: Progress) -> Found:
         """Return the transform, and the one of the reverse pass when it is asked for."""
         pair = instance_pair(work, ITK_ORDER)
         if self.refine and self.refine_mode == "weights":
             adapted = refine_weights(network, pair, progress=progress, **self.options)
             return self.found(work, adapted.displacement, adapted.reverse, ITK_ORDER)
-        fields = self.predict(network, reordered(work.image, ITK_ORDER))
+        fields = self.predict(network, work, ITK_ORDER)
         if self.refine:
             fields = self.refined(*fields, pair, progress)
         return self.found(work, *fields, ITK_ORDER)
