@@ -23,7 +23,7 @@ KEPT = 64
 """So many subjects are seen again, in other crops: drawing one costs as much as a step."""
 LEAST_BODY = 0.2
 EASY_UNTIL, HARD_FROM = 0.1, 0.4
-LEAST_CLEAN, LEAST_ALIKE = 0.2, 0.3
+LEAST_CLEAN = 0.2
 HALVED = 0.5
 LEAST_LEFT = 0.3
 """Voxels that are added to what a crop is off by when its error is taken as a share of that."""

@@ -36,11 +36,11 @@ class Recipe:
     """How one model is trained, from `seed` on.
 
     It will see pairs on a grid of `size`, for UniReg the body's lattice, foot to head first.
-    `contrasts` a subject, of which each image draws its own; with `randomised` so do the images
-    that the loss is taken of. `squared` makes the correlation blind to the sign of the contrast.
-    With `recolour` the network sees the moving image in the contrast of the fixed one. `after`
-    names the recipe whose network training goes on from. `truth` weighs the mean error of the
-    displacement, which is known, against the correlation.
+    `contrasts` a subject, of which each image draws its own, but for a share of at least `alike` of
+    the crops; with `randomised` so do the images that the loss is taken of. `squared` makes the
+    correlation blind to the sign of the contrast. With `recolour` the network sees the moving image
+    in the contrast of the fixed one. `after` names the recipe whose network training goes on from.
+    `truth` weighs the mean error of the displacement, which is known, against the correlation.
     """
 
     model: str
@@ -48,6 +48,7 @@ class Recipe:
     size: tuple[int, int, int]
     stages: tuple[Stage, ...]
     contrasts: int = 1
+    alike: float = 0.3
     squared: bool = False
     randomised: bool = False
     recolour: bool = False
@@ -121,8 +122,9 @@ RECIPES: dict[str, Recipe] = {
         "multigradicon",
         2,
         _GRID,
-        _matcher(layered=5000, last=1500),
+        _matcher(layered=3500, last=1200),
         contrasts=3,
+        alike=0.7,
         recolour=True,
         after="unigradicon",
     ),

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from compact.matcher import (
     HALVED,
     KEPT,
-    LEAST_ALIKE,
     LEAST_CLEAN,
     MATCHED,
     draw_crops,
@@ -296,7 +295,7 @@ class GradICONTraining(Training):
         while len(self.subjects) < KEPT:
             self.subjects.append(self.next_pair(stage))
         self.subjects.append(self.next_pair(stage))
-        alike = easy_share(self._progress(self.stage + self.step / stage.steps), LEAST_ALIKE)
+        alike = easy_share(self._progress(self.stage + self.step / stage.steps), self.recipe.alike)
         halved = HALVED if stage.relative else 0.0
         crops = draw_crops(
             self.subjects,

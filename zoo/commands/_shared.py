@@ -12,8 +12,6 @@ from zoo.errors import UserError
 if TYPE_CHECKING:
     from zoo.geometry import Grid, Transform
 
-SPACES = ("ras", "lps", "voxel")
-
 
 def grid_of(image: str | None) -> Grid | None:
     """Return the grid of an image file, from its header; None for no file."""

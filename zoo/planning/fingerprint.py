@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +31,6 @@ from zoo.planning.voxels import Voxels, decode
 
 SCHEMA = 1
 ALIGNED_PAIRS = 20
-Confidence = Literal["declared", "certain", "likely", "unknown"]
 
 
 @dataclass(frozen=True)

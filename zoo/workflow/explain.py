@@ -33,7 +33,7 @@ def parse_condition(text: str) -> tuple[str, str]:
 def register_under(
     workflow: ConfigWorkflow, conditions: Sequence[tuple[str, str]]
 ) -> dict[str, Registration]:
-    """Register a bundle's pair under each condition, with one network and one affine start."""
+    """Register a bundle's pair under each condition, with one network."""
     network: nn.Module = workflow.network_def
     inferer: PairInferer = workflow.inferer
     pair: Pair = workflow.dataset[0]

@@ -112,6 +112,7 @@ def write_fitted_bundle(
             "seed": search.seed,
             "refined": search.refine,
             "mode": best.mode,
+            "validation_pairs": min(search.most_pairs, len(pairs)),
             **best.changes,
         },
         "steps": len(search.trials),
@@ -221,7 +222,8 @@ def model_card(title: str, facts: Mapping[str, Any]) -> str:
         "",
         "## Figures",
         "",
-        f"Means over the validation pairs; what had the best {_words(facts['figure'])} was kept.",
+        f"Means over {recipe.get('validation_pairs', 'the')} validation pairs; what had the best "
+        f"{_words(facts['figure'])} was kept.",
         "",
         "| figure | images as given | before training | after |",
         "|---|---|---|---|",
