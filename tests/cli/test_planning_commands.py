@@ -11,6 +11,8 @@ from safetensors.torch import save_file
 
 from zoo import cli
 from zoo.errors import UserError
+from zoo.geometry import Transform
+from zoo.io.transforms import write_transform
 from zoo.networks import GradICON, UniReg
 from zoo.workflow.bundle import bundle_folder, run_bundle
 
@@ -144,6 +146,13 @@ def test_a_changed_plan_can_be_read_again(data, tmp_path, change, capsys):
     assert run("plan", first, "--set", change, "-o", second) == 2
     assert f"--set {key}" in capsys.readouterr().err
     assert not second.exists()
+
+
+def test_a_plan_names_an_affine_file_from_any_folder(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_transform("own.tfm", Transform(torch.eye(4)), None)
+    assert run("plan", data, "--set", "affine=own.tfm", "-o", "plan.json") == 0
+    assert json.loads(Path("plan.json").read_text())["affine"] == str(tmp_path / "own.tfm")
 
 
 def test_from_dataset_to_fingerprint_to_plan_to_another_plan(data, tmp_path, capsys):

@@ -1,3 +1,5 @@
+import struct
+
 import ants
 import numpy as np
 import pytest
@@ -8,6 +10,19 @@ from io_cases import AFFINE, GRIDS, farthest, inner_points, smooth_transform
 from zoo import UserError
 from zoo.geometry import Transform
 from zoo.io.itk_tfm import is_mat, read_mat, read_tfm, write_mat, write_tfm
+from zoo.io.transforms import read_transform
+
+
+def test_a_mat_file_in_single_precision_is_read(tmp_path):
+    """As `antsRegistration --float 1` writes: columns of MATLAB type 10."""
+    numbers = {"AffineTransform_float_3_3": [1, 0, 0, 0, 1, 0, 0, 0, 1, 4, -5, 6], "fixed": [0] * 3}
+    content = b""
+    for name, values in numbers.items():
+        content += struct.pack("<5i", 10, len(values), 1, 0, len(name) + 1) + name.encode() + b"\0"
+        content += np.array(values, "<f4").tobytes()
+    path = tmp_path / "0GenericAffine.mat"
+    path.write_bytes(content)
+    assert read_transform(path).affine[:3, 3].tolist() == [-4, 5, 6]
 
 
 @pytest.mark.parametrize(

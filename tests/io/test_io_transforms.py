@@ -42,6 +42,14 @@ def test_a_deformation_is_no_affine(tmp_path, name, given):
         read_affine(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["flirt.mat", "flirt.txt"])
+def test_a_matrix_of_fsl_is_told_from_a_transform(tmp_path, name):
+    rows = "1 0 0 2.5  \n0 1 0 -3  \n0 0 1 4  \n0 0 0 1  \n"
+    (tmp_path / name).write_text(rows)
+    with pytest.raises(UserError, match=r"as FSL writes.*c3d_affine_tool"):
+        read_affine(tmp_path / name)
+
+
 @pytest.mark.parametrize("name", ["a.tfm", "a.mat", "a.h5"])
 def test_an_affine_is_read_as_its_matrix(tmp_path, name):
     write_transform(tmp_path / name, Transform(AFFINE), None)

@@ -336,13 +336,13 @@ def test_weights_made_for_one_size_see_every_pair_at_that_size(compact):
         found = sized(image)
         seen = compact(small)
     assert found.shape[2:] == image.shape[2:]
-    # At the eight corners both grids have a voxel: the same displacement in unit cubes.
-    last, last_small = (torch.tensor(x.shape[2:]).view(1, 3, 1, 1, 1) - 1 for x in (found, seen))
+    # The outermost voxels of both grids hold the same corners of one view: the same share of it.
+    view, view_small = (torch.tensor(x.shape[2:]).view(1, 3, 1, 1, 1) for x in (found, seen))
     corners = [(i, j, k) for i in (0, -1) for j in (0, -1) for k in (0, -1)]
     for i, j, k in corners:
         torch.testing.assert_close(
-            (found / last)[:, :, i, j, k],
-            (seen / last_small)[:, :, i, j, k],
+            (found / view)[:, :, i, j, k],
+            (seen / view_small)[:, :, i, j, k],
             atol=1e-5,
             rtol=1e-4,
         )

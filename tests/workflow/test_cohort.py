@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
@@ -18,7 +19,9 @@ from benchmark_cohort import write_dataset, write_plan
 from report_cases import needs_chromium, phantom_registration, screenshot
 
 from zoo import UserError
+from zoo.geometry import Transform
 from zoo.io.atomic import put_folder, write_json
+from zoo.io.transforms import write_transform
 from zoo.planning.plan import for_a_pair, read_plan
 from zoo.workflow import cohort as cohorts
 from zoo.workflow import cohort_run, cohort_summary, cohort_worker
@@ -115,6 +118,16 @@ def test_a_changed_plan_or_other_weights_make_another_digest(cohort):
     told = plan["plan"] | {"content": "another", "cautions": ["a word"]}
     same = plan | {"dataset_dir": "elsewhere", "split": "test", "plan": told}
     assert digest_of_settings(same, {}) == digest
+
+
+def test_another_affine_transform_under_the_same_name_makes_another_digest(cohort, tmp_path):
+    def digest(shift, name):
+        matrix = torch.eye(4)
+        matrix[0, 3] = shift
+        write_transform(tmp_path / name, Transform(matrix), None)
+        return digest_of_settings(cohort.plan | {"affine": str(tmp_path / name)}, {})
+
+    assert digest(1, "own.tfm") == digest(1, "moved.tfm") != digest(2, "own.tfm")
 
 
 def test_a_plan_for_one_pair_and_another_runs_folder_are_refused(study, cohort, tmp_path):

@@ -15,6 +15,14 @@ GOOD = {
 }
 
 
+@pytest.mark.parametrize(("after", "count"), [(1.1, 1), (1.3, 0)])
+def test_a_given_start_that_makes_the_images_less_alike_is_doubted(after, count):
+    start = {"kind": "given", "similarity": [1.2, after]}
+    found = doubts({"figures": GOOD, "affine_start": start})
+    assert sum("may be the inverse" in sentence for sentence in found) == count
+    assert not doubts({"figures": GOOD, "affine_start": start | {"kind": "affine"}})
+
+
 def test_a_good_registration_raises_no_doubt():
     assert doubts({"figures": GOOD, "search_limit_mm": 30.0}) == []
 

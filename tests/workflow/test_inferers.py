@@ -192,7 +192,7 @@ def test_an_affine_start_of_ones_own_is_read_from_its_file_and_obeyed(tmp_path, 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
-    [("rigd", "no file and none of auto, none, com"), ("field.nii.gz", "holds a deformation")],
+    [("rigd", "is no file and none of auto"), ("field.nii.gz", "holds a deformation")],
 )
 def test_an_affine_start_that_is_none_is_refused(tmp_path, monkeypatch, wrong, said):
     monkeypatch.chdir(tmp_path)

@@ -4,9 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from train_cases import write_images
 
 from zoo.errors import UserError
+from zoo.geometry import Transform
+from zoo.io.transforms import write_transform
 from zoo.workflow.bundle import bundle_folder, run_bundle
 from zoo.workflow.fitted import fitted, settings_of
 from zoo.workflow.frames import IsotropicFrame
@@ -103,10 +106,12 @@ def test_a_search_on_other_data_is_not_continued(images, tmp_path):
 
 
 def test_the_bundle_fits_settings_and_leaves_a_preset_and_a_bundle(images, tmp_path):
+    own = tmp_path / "own.tfm"
+    write_transform(own, Transform(torch.eye(4)), None)
     settings = {
         "dataset_dir": str(images),
         "output_dir": str(tmp_path / "out"),
-        "affine": "none",
+        "affine": str(own),
         "epochs": 3,
         "refine": 0,
         "bar": False,
@@ -115,6 +120,7 @@ def test_the_bundle_fits_settings_and_leaves_a_preset_and_a_bundle(images, tmp_p
     run_bundle(bundle_folder("mcbo"), settings, ["train.yaml"])
     preset = fitted(tmp_path / "out/preset.json")
     inference = json.loads((tmp_path / "out/configs/inference.json").read_text())
+    assert inference["affine"] == "auto"  # a file of this computer is no default for others
     assert inference["mode"] == preset["mode"]
     assert inference["solver_settings"] == preset["changes"]
     trained = json.loads((tmp_path / "out/configs/metadata.json").read_text())["trained"]

@@ -90,7 +90,7 @@ def _unireg(tasks: tuple[str, ...], steps: tuple[int, ...]) -> tuple[Stage, ...]
     """Return UniReg's stages: one head for all pairs on brains, then heads by condition.
 
     The finest level, which costs as much as all others, joins at last. Once through, the rate is
-    raised again and the same done over, the second time with half of the brains in layers.
+    raised again and the same done over, from the third time on with half of the brains in layers.
     """
     brain = ("brain",)
     coarse = Stage(0, _BODY, 3e-4, 2e-3, parts=3, batch=2, tasks=tasks)
@@ -103,6 +103,8 @@ def _unireg(tasks: tuple[str, ...], steps: tuple[int, ...]) -> tuple[Stage, ...]
         replace(whole, steps=steps[4]),
         replace(coarse, steps=steps[5], layered=0.5),
         replace(whole, steps=steps[6], layered=0.5),
+        replace(coarse, steps=steps[7], layered=0.5),
+        replace(whole, steps=steps[8], layered=0.5),
     )
 
 
@@ -140,7 +142,9 @@ RECIPES: dict[str, Recipe] = {
         squared=True,
         randomised=True,
     ),
-    "unireg": Recipe("unireg", 3, _BODY, _unireg(_REGIONS, (300, 2500, 300, 2000, 200, 4000, 500))),
+    "unireg": Recipe(
+        "unireg", 3, _BODY, _unireg(_REGIONS, (300, 2500, 300, 2000, 200, 4000, 500, 2500, 400))
+    ),
     "unireg-two": Recipe("unireg", 3, _SMALL, _ablation(("abdomen", "brain"), 3000)),
     "unireg-abdomen": Recipe("unireg", 3, _SMALL, _ablation(("abdomen",), 3000)),
     "unireg-brain": Recipe("unireg", 3, _SMALL, _ablation(("brain",), 3000)),

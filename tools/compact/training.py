@@ -220,7 +220,7 @@ class GradICONTraining(Training):
         size, clean, layered = stage.size, False, False
         if stage.parts == 1 and seed < FIRST_OF_VALIDATION:
             number = seed - self.recipe.seed * SEEDS
-            random = torch.Generator().manual_seed(seed)
+            random = _apart(seed)
             gone = (number - KEPT) / self.recipe.stages[0].steps
             share = easy_share(self._progress(gone), LEAST_CLEAN)
             clean = float(torch.rand(1, generator=random)) < share
@@ -327,6 +327,11 @@ class GradICONTraining(Training):
         return _unets(self.network)
 
 
+def _apart(seed: int) -> torch.Generator:
+    """Return random numbers of a seed that are not those that its subject is drawn from."""
+    return torch.Generator().manual_seed(seed ^ 0x5EED5EED)
+
+
 def _unets(network: GradICON) -> list[UNet]:
     """Return the four U-Nets in the order in which they act."""
     return [module for module in network.modules() if isinstance(module, UNet)]
@@ -366,7 +371,7 @@ class UniRegTraining(Training):
         rounds = [name for name in stage.tasks for _ in range(TASKS[name].sampling)]
         task = TASKS[rounds[seed // stage.batch % len(rounds)]]
         shape = [coarser(n, stage.size) for n in task.size]
-        random = torch.Generator().manual_seed(seed)
+        random = _apart(seed)
         share = stage.layered if task.region == "brain" else 0.0
         layered = float(torch.rand(1, generator=random)) < share
         return draw_pair(

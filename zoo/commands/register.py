@@ -73,7 +73,8 @@ def register(
         accept_guess: go on with the model that suits any pair where something is not known;
             --accept-guess=false stops and says what to add.
         affine: what comes before the deformation: auto (if needed), none, com, rigid or affine;
-            or the file of an affine transform of your own (.tfm, .mat, .h5), from any program.
+            or the file of an affine transform of ITK (of ANTs, SimpleITK, Slicer, regzoo align),
+            fixed to moving points: .mat, .tfm, .txt or .h5.
         fixed_labels: label map on the fixed image, for Dice.
         moving_labels: label map on the moving image; warped as well.
         fixed_mask: where the fixed image counts (not 0); needs --moving-mask.

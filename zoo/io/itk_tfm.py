@@ -14,6 +14,7 @@ from zoo.io.files import AnyPath, broken, existing_file, head
 from zoo.io.itk_parts import AFFINE, COMPOSITE, Part, affine_part, kind_of, transform_of
 
 _FIRST = "#Insight Transform File V1.0"
+_NUMBERS = {0: "<f8", 10: "<f4"}  # by the type of a MATLAB 4 column
 _MATLAB = "<5i"  # type, rows, columns, complex or not, length of the name with its final zero
 
 
@@ -71,7 +72,8 @@ def write_tfm(path: AnyPath, transform: Transform) -> None:
 def is_mat(path: Path) -> bool:
     """Say whether the file begins as a MATLAB 4 column named after an ITK transform."""
     start = head(path, 96)
-    return start[:4] == bytes(4) and b"Transform" in start[20:] and b"_3_3\0" in start[20:]
+    codes = [struct.pack("<i", code) for code in _NUMBERS]
+    return start[:4] in codes and b"Transform" in start[20:] and b"_3_3\0" in start[20:]
 
 
 def read_mat(path: AnyPath) -> Transform:
@@ -119,7 +121,7 @@ def _columns(path: Path, content: bytes) -> dict[str, np.ndarray]:
     while content:
         try:
             code, rows, wide, _, length = struct.unpack_from(_MATLAB, content)
-            dtype = {0: "<f8", 10: "<f4"}[code]
+            dtype = _NUMBERS[code]
             name = content[20 : 20 + length].rstrip(b"\0").decode("ascii")
             columns[name] = np.frombuffer(content, dtype, rows * wide, 20 + length).astype(float)
         except (struct.error, KeyError, ValueError, UnicodeDecodeError) as error:

@@ -50,10 +50,25 @@ def detect_format(path: AnyPath) -> Format:
                 "(X, Y, Z, 1, 3), or the file where a volume is asked for"
             )
         return "learn2reg" if len(shape) == 4 and shape[3] == 3 else "itk-nifti"
+    if _is_text_matrix(file):
+        raise UserError(
+            f"{file} is a matrix as text, as FSL writes, which says nothing of its images; make it "
+            "ITK's: c3d_affine_tool -ref FIXED -src MOVING FILE -fsl2ras -oitk OUT.txt"
+        )
     raise UserError(
         f"{file} is no transform that is known (it begins with {head(file, 12)!r}); allowed are "
         f"{', '.join(get_args(Format))}"
     )
+
+
+def _is_text_matrix(file: Path) -> bool:
+    """Say whether a file holds four rows of four numbers and nothing else."""
+    try:
+        lines = head(file, 1000).decode("ascii").splitlines()
+        rows = [[float(word) for word in line.split()] for line in lines if line.strip()]
+    except ValueError:
+        return False
+    return [len(row) for row in rows] == [4] * 4
 
 
 def read_transform(

@@ -14,7 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import UserError
-from zoo.networks.maps import Composition, DisplacementMap, Map, displacement_in_voxels, warp
+from zoo.networks.maps import (
+    Composition,
+    DisplacementMap,
+    Map,
+    displacement_in_voxels,
+    on_lattice,
+    warp,
+)
 from zoo.networks.recolour import recoloured
 from zoo.networks.unet import Precision, UNet
 
@@ -100,8 +107,10 @@ class GradICON(nn.Module):
         Channel 0 is the moving image, channel 1 the fixed one: fixed(i) ~ moving(i + d(i)). With
         `shape` the displacement is on such a lattice of the same field of view, in its voxels.
         """
-        found = self.map(image[:, :1], image[:, 1:])
-        return displacement_in_voxels(found.on_grid(image.shape[2:] if shape is None else shape))
+        shape = tuple(image.shape[2:] if shape is None else shape)
+        lattice = shape if self.size is None else self.size
+        found = self.map(image[:, :1], image[:, 1:]).on_grid(lattice)
+        return on_lattice(displacement_in_voxels(found), shape)
 
     def both_directions(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return forward(image), and the same for the swapped pair: moving(i) ~ fixed(i + d(i))."""

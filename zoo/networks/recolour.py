@@ -25,7 +25,9 @@ def recoloured(moving: Tensor, fixed: Tensor) -> Tensor:
     one that there is, and little changes.
     """
     pairs = zip(moving, fixed, strict=True)
-    return torch.stack([_mapped(a, curve(a.cpu(), b.cpu()).to(a)) for a, b in pairs])
+    return torch.stack(
+        [_mapped(a, curve(a.cpu().float(), b.cpu().float()).to(a)) for a, b in pairs]
+    )
 
 
 def curve(moving: Tensor, fixed: Tensor) -> Tensor:
@@ -40,8 +42,8 @@ def curve(moving: Tensor, fixed: Tensor) -> Tensor:
     order = (_blurred(total) / _blurred(count).clamp_min(1e-6)).argsort(stable=True)
     rank = torch.empty_like(count)
     rank[order] = (count[order].cumsum(0) - count[order] / 2) / count.sum()
-    sample = values[:: max(values.numel() // MOST_SAMPLES, 1)]
-    return torch.quantile(sample, rank.clamp(0, 1).to(sample))
+    step = values.numel() // MOST_SAMPLES | 1  # odd, so that it does not fall in with the rows
+    return torch.quantile(values[::step], rank.clamp(0, 1).to(values))
 
 
 def _mapped(image: Tensor, new: Tensor) -> Tensor:

@@ -57,7 +57,9 @@ def make_plan(fingerprint: Mapping[str, Any], wishes: Wishes | None = None) -> P
 def override(plan: Plan, name: str, changes: Mapping[str, Any], known: Sequence[str]) -> Plan:
     """Return a plan of another name that inherits from `plan` and differs in `changes`."""
     for key in changes:
-        if key not in known or key in ("plan", "facts", "dataset_dir", "pairs"):
+        if key in ("dataset_dir", "pairs"):
+            raise UserError(f"--set {key}: a plan is of its dataset; plan the other one")
+        if key not in known or key in ("plan", "facts"):
             close = get_close_matches(key, known, n=1)
             hint = f" (did you mean {close[0]}?)" if close else ""
             raise UserError(f"--set {key}: {plan['plan']['model']} has no such setting{hint}")

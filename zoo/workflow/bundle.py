@@ -153,6 +153,8 @@ def parse_settings(pairs: Sequence[str], known: Sequence[str]) -> dict[str, Any]
     """Turn KEY=VALUE texts into settings of a bundle; a value is read as YAML reads it."""
     import yaml
 
+    from zoo.workflow.starts import placed
+
     out: dict[str, Any] = {}
     for pair in pairs:
         key, sign, value = pair.partition("=")
@@ -168,7 +170,7 @@ def parse_settings(pairs: Sequence[str], known: Sequence[str]) -> dict[str, Any]
             raise UserError(
                 f"--set {pair!r}: a value cannot be an expression; write it in a config"
             )
-    return out
+    return placed(out)
 
 
 def _is_expression(value: Any) -> bool:

@@ -97,6 +97,8 @@ def jobs_of(plan: Plan, folder: Path) -> tuple[Job, ...]:
 def digest_of_settings(plan: Plan, facts: Mapping[str, Any]) -> str:
     """Return the digest of what all pairs of a run have in common, wherever the files lie."""
     settings = {k: v for k, v in for_a_pair(plan).items() if k != "plan"}
+    if Path(str(settings.get("affine"))).is_file():
+        settings["affine"] = sha256_of(Path(settings["affine"]))
     weights = facts.get("weights")
     weights = weights() if callable(weights) else weights
     told = {

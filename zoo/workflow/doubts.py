@@ -17,7 +17,7 @@ def doubts(result: Mapping[str, Any]) -> list[str]:
     out = [_folding(figures), _similarity(figures), _overlap(figures)]
     out += [_worse(figures, "dice", "the overlap of the labels (Dice) fell", -1)]
     out += [_worse(figures, "tre_mm", "the landmark error grew (mm)", +1)]
-    out += [_limit(figures, result.get("search_limit_mm")), _mirrored(result)]
+    out += [_limit(figures, result.get("search_limit_mm")), _mirrored(result), _given(result)]
     return [sentence for sentence in out if sentence]
 
 
@@ -65,6 +65,17 @@ def _limit(figures: Mapping[str, Any], limit: float | None) -> str:
     return (
         f"The displacements reach {longest:.1f} mm, near the {limit:.1f} mm this model can search: "
         "the true ones may be larger. Try another affine start, or a model with a longer reach."
+    )
+
+
+def _given(result: Mapping[str, Any]) -> str:
+    start = result.get("affine_start", {})
+    if start.get("kind") != "given" or start["similarity"][1] >= start["similarity"][0]:
+        return ""
+    before, after = start["similarity"]
+    return (
+        f"The affine transform that was given makes the images less alike ({before:.3f} -> "
+        f"{after:.3f}): it may be the inverse, or that of other images."
     )
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 import torch
 from monai.inferers import Inferer
@@ -13,7 +12,6 @@ from torch import Tensor, nn
 
 from zoo.errors import UserError
 from zoo.geometry import Grid, Transform, invert, warp
-from zoo.io.transforms import read_affine
 from zoo.io.volume import Volume
 from zoo.networks import UniReg
 from zoo.networks.maps import on_lattice
@@ -27,9 +25,9 @@ from zoo.workflow.intensity import looks_like_hounsfield
 from zoo.workflow.pairs import Pair
 from zoo.workflow.registration import Registration
 from zoo.workflow.stages import Progress, Stages
+from zoo.workflow.starts import Affine, given_affine
 
 Intensity = Callable[[Tensor], Tensor]
-Affine = Literal["auto", "none", "com", "rigid", "affine"]
 Size = tuple[int, int, int]
 
 
@@ -67,7 +65,7 @@ class PairInferer(Inferer):
         self.fixed_intensity = intensity
         self.moving_intensity = moving_intensity or intensity
         self.affine = affine
-        self.given = None if affine in get_args(Affine) else _given(affine)
+        self.given = given_affine(affine)
         self.inverse = inverse
         self.device = torch.device(device)
         self.bar = bar
@@ -116,9 +114,10 @@ class PairInferer(Inferer):
         moving = [self._image(volume, self.moving_intensity) for volume in pair.moving]
         matrix = None if start is None or start.kind == "none" else start.matrix
         work = self.frame(fixed, moving, pair, matrix)
-        if size is None or not isinstance(self.frame, ResizedFrame) or size == self.frame.shape:
+        if size is None or not isinstance(self.frame, ResizedFrame):
             return work
-        return replace(work, seen=self.frame.on(size)(fixed, moving, pair, matrix).image)
+        images = replace(pair, fixed_mask=None, moving_mask=None)
+        return replace(work, seen=self.frame.on(size)(fixed, moving, images, matrix).image)
 
     def order(self, grid: Grid) -> Order:
         """Return the order of axes that the network was trained on: its axis k is `order[k]`."""
@@ -349,14 +348,6 @@ def labels_on(work: Work, pair: Pair) -> Tensor:
     )
     found = [warp(v.data[None], v.grid, work.grid, t, interpolation="nearest") for v, t in both]
     return torch.cat([labels.float() for labels in found])[None].to(work.image.device)
-
-
-def _given(affine: str) -> Tensor:
-    """Return the affine map of a file, 4x4; a name that is neither a kind nor a file is refused."""
-    if not Path(affine).exists():
-        kinds = ", ".join(get_args(Affine))
-        raise UserError(f"--affine {affine!r} is no file and none of {kinds}")
-    return read_affine(affine)
 
 
 def _described(start: AffineStart | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from zoo.errors import UserError
 from zoo.hub.weights import find_weights, models_here, models_to_choose
@@ -17,8 +17,8 @@ from zoo.planning.memory import parse_memory
 from zoo.planning.plan import for_a_pair, make_plan, read_plan
 from zoo.workflow.bundle import absolute, bundle_folder, run_bundle
 from zoo.workflow.device import choose_device, use_threads
-from zoo.workflow.inferers import Affine
 from zoo.workflow.pairs import pair_files
+from zoo.workflow.starts import placed
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def register_files(
     `say` is told in a line each what the plan chose and warns of.
     """
     use_threads(threads)
-    request = replace(request, settings=_placed(request.settings))
+    request = replace(request, settings=placed(request.settings))
     if request.bundle is not None:
         if request.anatomy or request.pairing or request.modality or request.plan or request.memory:
             raise UserError("nothing is planned for --bundle; give its settings with --set")
@@ -102,15 +102,6 @@ def summary(out: str | Path) -> str:
     ]
     lines.append(f"{seconds:.1f} s, {result['peak_memory_mib']} MiB; written to {out}")
     return "\n".join(lines)
-
-
-def _placed(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings with an affine transform's file by its absolute path."""
-    affine = settings.get("affine")
-    if affine is None or affine in get_args(Affine):
-        return dict(settings)
-    place = Path(str(affine))
-    return {**settings, "affine": str(place.absolute() if place.exists() else place)}
 
 
 def _files(request: Request) -> dict[str, str | Sequence[str] | None]:

@@ -19,6 +19,7 @@ from zoo.workflow.fitted import write_fitted
 from zoo.workflow.metrics import PREFERRED
 from zoo.workflow.pairs import Pair
 from zoo.workflow.report import MAP_WORDS, WORDS
+from zoo.workflow.starts import KINDS
 from zoo.workflow.train_log import BEST, CURVE, FIGURES, LOSSES, best_row, read_rows
 from zoo.workflow.train_processes import rank
 from zoo.workflow.train_search import SettingsSearch
@@ -137,6 +138,8 @@ def lay_out(
         write_text(folder / name, (source / name).read_text(encoding="utf-8"))
     inference = json.loads((source / "configs" / "inference.json").read_text(encoding="utf-8"))
     known = {name: value for name, value in settings.items() if name in inference}
+    if known.get("affine") not in KINDS:  # a file of this computer is no default for others
+        known.pop("affine", None)
     metadata = json.loads((source / "configs" / "metadata.json").read_text(encoding="utf-8"))
     metadata |= {
         "name": f"{metadata['name']}, trained further",
