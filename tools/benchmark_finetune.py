@@ -42,15 +42,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     if arguments.kind == "phantoms":
-        told = ("--modality.0", "t1", "--modality.1", "t2")
-        run("phantoms", arguments.out, phantoms(arguments.out), told, CONTRAST, arguments.threads)
+        run("phantoms", arguments.out, phantoms(arguments.out), CONTRAST, arguments.threads)
         return
     if arguments.data is None:
         parser.error("brains are read from --data FOLDER")
-    told = ("--modality.0", "mr", "--modality.1", "mr")
     for left_out in SUBJECTS:
         pairs = brains(arguments.data.absolute() / "brain_malf_oasis", left_out)
-        run(f"without-{left_out}", arguments.out, pairs, told, BRAINS, arguments.threads)
+        run(f"without-{left_out}", arguments.out, pairs, BRAINS, arguments.threads)
 
 
 def brains(folder: Path, left_out: str) -> Rows:
@@ -75,9 +73,7 @@ def phantoms(folder: Path) -> Rows:
         yield *paths, "train" if seed < TRAINED else "val"  # type: ignore[misc]
 
 
-def run(
-    name: str, out: Path, rows: Rows, told: tuple[str, ...], recipe: tuple[str, ...], threads: int
-) -> None:
+def run(name: str, out: Path, rows: Rows, recipe: tuple[str, ...], threads: int) -> None:
     """Plan, train and print the figures."""
     study = out / name
     study.mkdir(parents=True, exist_ok=True)
@@ -88,7 +84,7 @@ def run(
         for *paths, split in rows:
             writer.writerow([*(linked(study, path) for path in paths), split])
     plan, model = study / "plan.json", study / "model"
-    known = ("--model", "unireg", "--anatomy", "brain", "--pairing", "inter", *told)
+    known = ("--model", "unireg", "--anatomy", "brain", "--pairing", "inter", "--modality.0", "mr")
     require(cli.run(["plan", str(study), "-o", str(plan), *known]))
     started = time.monotonic()
     more = ("--from", "compact", "--device", "cpu", "--threads", str(threads), *recipe)

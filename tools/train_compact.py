@@ -48,7 +48,7 @@ def main() -> None:
     if (out / "state.pt").exists():
         training.load(_read(out / "state.pt", arguments.device))
     elif arguments.start:
-        training.network.load_state_dict(_read(arguments.start, arguments.device)["network"])
+        training.start_from(_read(arguments.start, arguments.device)["network"])
     end = time.monotonic() + 60 * arguments.minutes
     train(training, out, until=lambda: time.monotonic() > end)
 

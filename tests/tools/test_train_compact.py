@@ -112,6 +112,25 @@ def test_a_recipe_that_goes_on_from_another_asks_for_its_state(tmp_path, monkeyp
     assert "goes on from unigradicon: add --start" in capsys.readouterr().err
 
 
+def test_what_goes_on_from_another_network_ships_the_mean_of_both():
+    recipe = replace(TINY["gradicon"], stages=TINY["gradicon"].stages[:1])
+    first = new_training(replace(recipe, after=""))
+    list(first.run())
+    origin = {name: value.clone() for name, value in first.network.state_dict().items()}
+
+    training = new_training(recipe)
+    training.start_from(origin)
+    list(training.run())
+    again = new_training(recipe)
+    again.load(training.state())
+    name = "netPhi.netPhi.net.netPhi.net.net.downConvs.1.weight"
+    learnt = training.network.state_dict()[name]
+    assert not torch.equal(learnt, origin[name])
+    for shipped in (training.weights(), again.weights()):
+        torch.testing.assert_close(shipped[name], (learnt + origin[name]) / 2)
+        assert shipped["netPsi.net.lastConv.weight"].any()  # all four U-Nets are shared out
+
+
 def test_tasks_come_as_often_as_their_sampling_weights_say():
     training = new_training(RECIPES["unireg"])
     stage = replace(RECIPES["unireg"].stages[1], size=(16, 16, 16))

@@ -39,7 +39,8 @@ class Recipe:
     `contrasts` a subject, of which each image draws its own, but for a share of at least `alike` of
     the crops; with `randomised` so do the images that the loss is taken of. `squared` makes the
     correlation blind to the sign of the contrast. With `recolour` the network sees the moving image
-    in the contrast of the fixed one. `after` names the recipe whose network training goes on from.
+    in the contrast of the fixed one. `after` names the recipe whose network training goes on from:
+    what ships is the mean of the weights before and after.
     `truth` weighs the mean error of the displacement, which is known, against the correlation.
     """
 

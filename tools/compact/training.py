@@ -61,6 +61,12 @@ class Training(ABC):
         self.seconds = 0.0
         self.random = torch.Generator().manual_seed(recipe.seed)
         self.optimiser: torch.optim.Optimizer | None = None
+        self.origin: dict[str, Tensor] | None = None
+
+    def start_from(self, network: dict[str, Tensor]) -> None:
+        """Begin with the network of another training, which is kept for `weights`."""
+        self.network.load_state_dict(network)
+        self.origin = network
 
     @abstractmethod
     def losses(self, stage: Stage) -> dict[str, Tensor]:
@@ -84,7 +90,20 @@ class Training(ABC):
 
     def weights(self) -> dict[str, Tensor]:
         """Return the weights that ship."""
-        return self.network.state_dict()
+        return self._between(self.network.state_dict())
+
+    def _between(self, learnt: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the mean of the weights that a recipe went on from and of what it learnt since.
+
+        The mean keeps what the first task had learnt and takes most of the second.
+        """
+        if self.origin is None or not self.recipe.after:
+            return learnt
+        first = self.origin
+        return {
+            name: (value + first[name].to(value)) / 2 if value.is_floating_point() else value
+            for name, value in learnt.items()
+        }
 
     @abstractmethod
     def metadata(self) -> dict[str, str]:
@@ -138,6 +157,7 @@ class Training(ABC):
             "drawn": self.drawn,
             "seconds": self.seconds,
             "random": self.random.get_state(),
+            "origin": self.origin,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -146,6 +166,7 @@ class Training(ABC):
         self.stage, self.step = state["stage"], state["step"]
         self.drawn, self.seconds = state["drawn"], state["seconds"]
         self.random.set_state(state["random"].cpu())
+        self.origin = state.get("origin")
         if state["optimiser"] is not None:
             stage = self.recipe.stages[self.stage]
             self.optimiser = self._optimiser(stage)
@@ -266,6 +287,7 @@ class GradICONTraining(Training):
     def weights(self) -> dict[str, Tensor]:
         """Return the weights; while the first U-Net learns alone, the others are as it is."""
         network = deepcopy(self.network)
+        network.load_state_dict(self._between(self.network.state_dict()))
         if not _unets(network)[1].lastConv.weight.any():
             self._share_out(network)
         return network.state_dict()
