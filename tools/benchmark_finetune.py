@@ -38,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("kind", choices=("brains", "phantoms"))
     parser.add_argument("--data", type=Path, help="the folder that holds brain_malf_oasis")
+    parser.add_argument("--left-out", choices=SUBJECTS, action="append", help="default all")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -46,7 +47,7 @@ def main() -> None:
         return
     if arguments.data is None:
         parser.error("brains are read from --data FOLDER")
-    for left_out in SUBJECTS:
+    for left_out in arguments.left_out or SUBJECTS:
         pairs = brains(arguments.data.absolute() / "brain_malf_oasis", left_out)
         run(f"without-{left_out}", arguments.out, pairs, BRAINS, arguments.threads)
 
