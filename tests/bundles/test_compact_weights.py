@@ -52,6 +52,28 @@ def test_a_prediction_fits_a_phantom_better_without_folding(files, model, tmp_pa
     assert json.loads((tmp_path / "result.json").read_text())["weights"]["variant"] == "compact"
 
 
+def test_multigradicon_fits_two_contrasts_better_than_unigradicon_and_than_nothing(tmp_path):
+    pair = make_pair(11, contrasts=("t1", "t2"), shape=(80, 84, 76), spacing=(2.4, 2.4, 2.6))
+    for name in NAMES:
+        write_volume(tmp_path / f"{name}.nii.gz", getattr(pair, name), pair.fixed_grid)
+    figures = {
+        model: zoo.register(
+            tmp_path / "fixed.nii.gz",
+            tmp_path / "moving.nii.gz",
+            fixed_labels=tmp_path / "fixed_labels.nii.gz",
+            moving_labels=tmp_path / "moving_labels.nii.gz",
+            model=model,
+            weights="compact",
+            modality=("t1", "t2"),
+            settings={"affine": "none", "refine": 0},
+        ).figures
+        for model in ("unigradicon", "multigradicon")
+    }
+    multi = figures["multigradicon"]
+    assert multi["dice_after"] > multi["dice_before"] + 0.05
+    assert multi["dice_after"] > figures["unigradicon"]["dice_after"] + 0.05
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_they_are_small_half_precision_and_say_what_they_are(model):
     path = bundle_folder(model) / "models" / "model_compact.safetensors"
