@@ -41,7 +41,7 @@ def test_the_new_values_are_those_of_sorting_and_ranking():
         assert float(new[v]) == pytest.approx(expected[v], abs=2e-3)
 
 
-@pytest.mark.parametrize("change", [lambda x: 1 - x, lambda x: x**2, lambda x: (2 * x - 1).abs()])
+@pytest.mark.parametrize("change", [lambda x: 1 - x, lambda x: (2 * x - 1).abs()])
 def test_another_contrast_becomes_the_fixed_ones(brain, change):
     moving, _ = brain
     fixed = change(moving)
@@ -54,10 +54,10 @@ def test_two_contrasts_of_one_anatomy_become_alike(brain):
     assert after > max(0.8, before)
 
 
-def test_an_image_in_its_own_contrast_stays_nearly_as_it_is(brain):
+def test_an_image_in_its_own_contrast_stays_as_it_is(brain):
     for image in brain:
         shifted = image.roll(2, dims=3)
-        assert (recoloured(shifted, image) - shifted).abs().mean() < 0.02
+        torch.testing.assert_close(recoloured(shifted, image), shifted)
 
 
 def test_axes_and_scale_do_not_matter_and_a_batch_is_taken_one_by_one(brain):

@@ -14,6 +14,9 @@ from torch import Tensor
 BINS = 64
 SMOOTH, REACH = 1.5, 6  # bins
 MOST_SAMPLES = 100_000
+AIR = 3  # bins of next to nothing, whose rank is the first in nearly all contrasts
+ONE_CONTRAST = 0.98
+"""Correlation of the old and the new ranks above which two images show one contrast."""
 
 
 @torch.no_grad()
@@ -22,7 +25,7 @@ def recoloured(moving: Tensor, fixed: Tensor) -> Tensor:
 
     The values of the moving image are put in the order of what the fixed one shows at the same
     places on average, and then take its histogram. Of two images of one contrast that order is the
-    one that there is, and little changes.
+    one that there is: then the moving image stays as it is.
     """
     pairs = zip(moving, fixed, strict=True)
     return torch.stack(
@@ -40,10 +43,26 @@ def curve(moving: Tensor, fixed: Tensor) -> Tensor:
     count = _spread(low, share, torch.ones_like(values))
     total = _spread(low, share, values)
     order = (_blurred(total) / _blurred(count).clamp_min(1e-6)).argsort(stable=True)
-    rank = torch.empty_like(count)
-    rank[order] = (count[order].cumsum(0) - count[order] / 2) / count.sum()
+    rank = _ranks(count, order)
+    if _correlation(_ranks(count, torch.arange(BINS)), rank, count) > ONE_CONTRAST:
+        return torch.linspace(0, 1, BINS)
     step = values.numel() // MOST_SAMPLES | 1  # odd, so that it does not fall in with the rows
     return torch.quantile(values[::step], rank.clamp(0, 1).to(values))
+
+
+def _ranks(count: Tensor, order: Tensor) -> Tensor:
+    """Return the share of the voxels that come before the middle of each bin, in an order."""
+    rank = torch.empty_like(count)
+    rank[order] = (count[order].cumsum(0) - count[order] / 2) / count.sum()
+    return rank
+
+
+def _correlation(one: Tensor, two: Tensor, weight: Tensor) -> float:
+    """Return the correlation over the bins above air, weighted; 1 where nothing differs."""
+    one, two, weight = one[AIR:], two[AIR:], weight[AIR:] / weight[AIR:].sum().clamp_min(1e-9)
+    a, b = one - (weight * one).sum(), two - (weight * two).sum()
+    spread = float(((weight * a**2).sum() * (weight * b**2).sum()).sqrt())
+    return float((weight * a * b).sum()) / spread if spread > 1e-12 else 1.0
 
 
 def _mapped(image: Tensor, new: Tensor) -> Tensor:
