@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from grid_cases import GRIDS
+from support.grid_cases import GRIDS
 
-from zoo.workflow.phantom import placed_grid
+from zoo.synthesis.phantom import placed_grid
 
 
 @pytest.fixture(autouse=True)

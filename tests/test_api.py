@@ -21,7 +21,7 @@ from zoo.io.images import as_volume
 from zoo.io.lps import grid_to_itk
 from zoo.io.transforms import write_transform
 from zoo.io.volume import Volume, write_volume
-from zoo.workflow.phantom import make_pair
+from zoo.synthesis.phantom import make_pair
 
 QUICK = {"model": "mcbo", "settings": {"affine": "none"}}
 

@@ -26,13 +26,13 @@ from bench.pairs import BenchPair, data_pairs
 from benchmark import missing, read_runs
 
 from zoo.errors import UserError
+from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.io.atomic import write_json
 from zoo.io.transforms import read_transform
 from zoo.io.volume import read_volume
-from zoo.planning.facts import Wishes
+from zoo.planning.evidence import Wishes
 from zoo.planning.fingerprint import pair_fingerprint
 from zoo.planning.plan import Plan, make_plan, override
-from zoo.workflow.bundle import bundle_folder, config_keys
 
 ROOT = Path(__file__).resolve().parents[1]
 PLANNED = "planned"

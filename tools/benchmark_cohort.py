@@ -25,15 +25,16 @@ from pathlib import Path
 import psutil
 import torch
 
+from zoo.datasets.reading import read_dataset
+from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.io.atomic import write_json
 from zoo.io.points import write_points
 from zoo.io.volume import write_volume
 from zoo.planning.fingerprint import take_fingerprint
 from zoo.planning.plan import make_plan, override
-from zoo.planning.reading import read_dataset
 from zoo.planning.rules import Wishes
-from zoo.workflow.bundle import bundle_folder, config_keys, parse_settings
-from zoo.workflow.phantom import make_pair
+from zoo.runtime.bundle import parse_settings
+from zoo.synthesis.phantom import make_pair
 
 IN_TURN = """
 import sys
@@ -41,7 +42,7 @@ from concurrent.futures import Future
 from contextlib import nullcontext
 
 import zoo.cli
-from zoo.workflow import cohort_worker
+from zoo.cohorts import worker as cohort_worker
 
 
 class InTurn(nullcontext):

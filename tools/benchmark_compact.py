@@ -18,8 +18,8 @@ from compact.recipes import RECIPES
 from compact.training import GradICONTraining, Training, new_training
 from torch import Tensor
 
-from zoo.workflow.objectives import GradICONObjective
-from zoo.workflow.synthetic import draw_pair
+from zoo.synthesis.subjects import draw_pair
+from zoo.training.objectives import GradICONObjective
 
 FIRST = 2 * 10**9
 SUBJECTS = 16

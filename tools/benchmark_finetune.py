@@ -19,7 +19,7 @@ from pathlib import Path
 
 from zoo import cli
 from zoo.io.volume import write_volume
-from zoo.workflow.phantom import make_pair
+from zoo.synthesis.phantom import make_pair
 
 SUBJECTS = ("1000", "1001", "1003")
 PHANTOMS, TRAINED = 10, 6

@@ -6,7 +6,7 @@
 One direction: the network and its map on the full grid. Every variant runs in a process of its own,
 in turns, so that a busy machine treats all alike; the best wall time of all rounds counts. Peak
 memory is the process's largest resident size, with interpreter, libraries and weights. Ours keeps
-freed memory (zoo.networks.memory); --keep-memory has upstream's process do the same.
+freed memory (zoo.runtime.memory); --keep-memory has upstream's process do the same.
 """
 
 import argparse
@@ -119,7 +119,7 @@ def upstream(state, image, name):
 def ours(state, image, name):
     """Return a function that gives our displacement, voxels."""
     from zoo.networks import GradICON
-    from zoo.networks.memory import keep_freed_memory
+    from zoo.runtime.memory import keep_freed_memory
 
     keep_freed_memory()
     network = GradICON(precision=name).eval()

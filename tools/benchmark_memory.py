@@ -98,7 +98,7 @@ def write_phantom(shape: Shape, fixed: Path, moving: Path) -> None:
     import torch
 
     from zoo.io.volume import write_volume
-    from zoo.workflow.phantom import make_pair
+    from zoo.synthesis.phantom import make_pair
 
     fixed.parent.mkdir()
     spacing = tuple(240 / n for n in shape)

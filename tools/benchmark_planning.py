@@ -55,9 +55,9 @@ def write_many(root: Path, count: int, shape: tuple[int, int, int]) -> None:
 
 def headers(count: int = 4000) -> None:
     """Time the reading of a dataset and of all its headers."""
-    from zoo.planning.headers import look_at
-    from zoo.planning.reading import read_dataset
-    from zoo.planning.survey import volumes
+    from zoo.datasets.headers import look_at
+    from zoo.datasets.reading import read_dataset
+    from zoo.datasets.scan import volumes
 
     with tempfile.TemporaryDirectory() as folder:
         write_many(Path(folder) / "d", count, (20, 22, 24))
@@ -105,11 +105,11 @@ def fuzz(count: int = 10_000) -> None:
 
 def plans(folder: Path) -> None:
     """Say for every pair of a folder with dataset.json files below it what is planned, and why."""
-    from zoo.planning.facts import Wishes
+    from zoo.datasets.reading import read_dataset
+    from zoo.planning.evidence import Wishes
     from zoo.planning.fingerprint import take_fingerprint
     from zoo.planning.plan import explain, make_plan
     from zoo.planning.presets import models
-    from zoo.planning.reading import read_dataset
 
     for path in sorted(folder.rglob("dataset.json")):
         document = take_fingerprint(read_dataset(path)).document

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import torch
 
+from zoo.datasets.pairs import load_pair
+from zoo.evaluation.cases import case_of_result
+from zoo.hub.bundles import bundle_names
 from zoo.hub.weights import models_to_choose
 from zoo.io.points import write_points
 from zoo.io.transforms import read_transform
 from zoo.io.volume import write_volume
-from zoo.workflow.bundle import bundle_names
-from zoo.workflow.evaluation import case_of_result
-from zoo.workflow.pairs import load_pair
-from zoo.workflow.phantom import make_pair
-from zoo.workflow.pictures import draw_panels
-from zoo.workflow.registration import Registration
-from zoo.workflow.report import DEMO_KEYS, DemoRow, demo_cells, write_demo_report
+from zoo.registration.result import Registration
+from zoo.reporting.panels import draw_panels
+from zoo.reporting.report import DEMO_KEYS, DemoRow, demo_cells, write_demo_report
+from zoo.synthesis.phantom import make_pair
 
 SHOWN = ("Overlay", "Label outlines", "Deformation")
 

@@ -96,7 +96,7 @@ def export(training: Training, path: Path) -> None:
         "model": training.recipe.model,
         "variant": "compact",
         "licence": "Apache-2.0",
-        "data": "synthetic subjects only (zoo.workflow.synthetic)",
+        "data": "synthetic subjects only (zoo.synthesis.subjects)",
         "recipe": json.dumps(asdict(training.recipe)),
         "subjects": str(training.drawn),
         "stage": _place(training),

@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from zoo.io.volume import write_volume
-from zoo.workflow.phantom import make_pair
+from zoo.synthesis.phantom import make_pair
 
 ROOT = Path(__file__).resolve().parents[1]
 READ_ONLY = f'mount --bind "{ROOT}" "{ROOT}" && mount -o remount,ro,bind "{ROOT}" && exec "$@"'

@@ -25,7 +25,7 @@ from zoo.geometry import warp as warp_image
 from zoo.io.images import as_volume
 from zoo.io.transforms import read_transform
 from zoo.io.volume import Volume, read_volume, write_volume
-from zoo.workflow.register import Request, register_files
+from zoo.pipelines.register import Request, register_files
 
 
 @dataclass(frozen=True)

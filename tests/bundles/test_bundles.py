@@ -11,10 +11,10 @@ import torch
 from monai.bundle import ConfigWorkflow, verify_metadata, verify_net_in_out
 
 from zoo import __version__, cli
+from zoo.hub.bundles import bundle_folder, bundle_names
 from zoo.io.transforms import read_transform
 from zoo.io.volume import write_volume
-from zoo.workflow.bundle import bundle_folder, bundle_names
-from zoo.workflow.phantom import make_pair
+from zoo.synthesis.phantom import make_pair
 
 SCHEMA = json.loads((Path(__file__).parent / "bundle_schema.json").read_text())
 

@@ -6,15 +6,15 @@ import json
 
 import pytest
 import torch
-from grid_cases import GRIDS
 from safetensors.torch import load_file
+from support.grid_cases import GRIDS
 
 import zoo
+from zoo.hub.bundles import bundle_folder
 from zoo.hub.catalogue import find_model
 from zoo.hub.weights import read_header
 from zoo.io.volume import write_volume
-from zoo.workflow.bundle import bundle_folder
-from zoo.workflow.phantom import make_pair
+from zoo.synthesis.phantom import make_pair
 
 MODELS = ("unigradicon", "multigradicon", "unireg")
 NAMES = ("fixed", "moving", "fixed_labels", "moving_labels")

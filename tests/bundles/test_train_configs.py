@@ -8,15 +8,16 @@ import sys
 
 import pytest
 from monai.bundle import ConfigWorkflow
-from train_cases import SMALL, train_config, write_images
+from support.train_cases import SMALL, train_config, write_images
 
 from zoo.errors import UserError
+from zoo.hub.bundles import bundle_folder
 from zoo.hub.safety import check_bundle
 from zoo.hub.weights import read_header
 from zoo.planning.plan import make_plan
 from zoo.planning.rules import Wishes
-from zoo.workflow.bundle import bundle_folder, run_bundle
-from zoo.workflow.train_log import read_rows
+from zoo.runtime.bundle import run_bundle
+from zoo.training.log import read_rows
 
 LEARNED = ["unigradicon", "multigradicon", "unireg"]
 ALL = [*LEARNED, "mcbo"]
@@ -109,8 +110,8 @@ def test_gradicon_trains_by_monai_bundle_run_with_a_plan_from_any_folder_and_res
 
 
 def fingerprint(images):
+    from zoo.datasets.reading import read_dataset
     from zoo.planning.fingerprint import take_fingerprint
-    from zoo.planning.reading import read_dataset
 
     return take_fingerprint(read_dataset(images)).document
 
@@ -134,7 +135,7 @@ def test_unireg_trains_in_two_stages_and_its_tasks_take_turns(images, tmp_path):
     first = tmp_path / "one/models/model.safetensors"
     sources = [
         {
-            "_target_": "zoo.workflow.train_unireg.task_source",
+            "_target_": "zoo.training.unireg.task_source",
             "folder": str(images),
             "region": region,
             "size": [16, 24, 16],

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from zoo.io.volume import write_volume
-from zoo.workflow.phantom import make_pair
+from zoo.synthesis.phantom import make_pair
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"(<!-- not run: [^\n]+ -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hub_cases import finish
-from loopback import LoopbackHub
+from support.hub_cases import finish
+from support.loopback import LoopbackHub
 
 
 @dataclass

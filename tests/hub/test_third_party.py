@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from zoo.hub.push import plan_push, push
 from zoo.io.volume import write_volume
 from zoo.networks import UniReg
-from zoo.workflow.phantom import make_pair
+from zoo.synthesis.phantom import make_pair
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,9 +7,14 @@ import torch
 import torch.nn.functional as F
 
 from zoo import UserError
+from zoo.geometry.displacement_maps import (
+    Composition,
+    DisplacementMap,
+    displacement_in_voxels,
+    unit_grid,
+)
 from zoo.networks import GradICON
 from zoo.networks.gradicon import Downsample, FunctionFromVectorField, TwoStep
-from zoo.networks.maps import Composition, DisplacementMap, displacement_in_voxels, unit_grid
 from zoo.networks.unet import UNet, halved
 
 SHAPE = (65, 71, 67)

@@ -6,7 +6,7 @@ import torch
 
 from zoo.networks import GradICON
 from zoo.networks.recolour import BINS, curve, recoloured
-from zoo.workflow.synthetic import draw_pair
+from zoo.synthesis.subjects import draw_pair
 
 
 @pytest.fixture(scope="module")

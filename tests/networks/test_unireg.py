@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from zoo import UserError
+from zoo.geometry.displacement_maps import on_lattice
 from zoo.networks import unireg
-from zoo.networks.maps import on_lattice
 from zoo.networks.unireg import UniReg
 
 TYPE_IDS = {"inter": 0, "intra": 1}

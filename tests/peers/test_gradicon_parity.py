@@ -5,13 +5,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from zoo.datasets.pairs import PairFiles, load_pair
 from zoo.geometry import Grid
+from zoo.geometry.displacement_maps import unit_grid
 from zoo.io.volume import read_volume
 from zoo.networks import GradICON
-from zoo.networks.maps import unit_grid
-from zoo.workflow.frames import Image, ResizedFrame, resize
-from zoo.workflow.intensity import GradICONIntensity
-from zoo.workflow.pairs import PairFiles, load_pair
+from zoo.registration.intensity import GradICONIntensity
+from zoo.registration.working_grid import Image, ResizedFrame, resize
 
 unigradicon = pytest.importorskip("unigradicon", exc_type=ImportError)
 itk = pytest.importorskip("itk", exc_type=ImportError)

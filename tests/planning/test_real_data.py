@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from bundle_runs import run_by_monai
-from planning_data import write_document
 from safetensors.torch import save_file
+from support.bundle_runs import run_by_monai
+from support.planning_data import write_document
 
+from zoo.datasets.reading import read_dataset
 from zoo.networks import GradICON, UniReg
-from zoo.planning.facts import Wishes
+from zoo.planning.evidence import Wishes
 from zoo.planning.fingerprint import take_fingerprint
 from zoo.planning.plan import make_plan
-from zoo.planning.reading import read_dataset
 
 DATA = Path(os.environ.get("REGZOO_DATA", "/nowhere"))
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="REGZOO_DATA names no folder")

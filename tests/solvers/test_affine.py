@@ -5,10 +5,10 @@ import torch
 
 from zoo.errors import UserError
 from zoo.geometry.grid import Grid
+from zoo.measures.body import find_body
 from zoo.solvers.affine import STRETCH_LIMIT, affine_start, choose
-from zoo.solvers.moments import find_body
 from zoo.solvers.overlay import Overlay
-from zoo.workflow.phantom import placed_grid
+from zoo.synthesis.phantom import placed_grid
 
 SIZE = torch.tensor([62.0, 78.0, 58.0], dtype=torch.float64)  # half-widths of the body, mm
 

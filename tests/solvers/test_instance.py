@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from zoo import UserError
+from zoo.geometry.displacement_maps import on_lattice
 from zoo.geometry.sampling import identity_index, sample
 from zoo.losses import LNCC, NCC, folded_share
 from zoo.losses.filters import gaussian
 from zoo.networks import GradICON
-from zoo.networks.maps import on_lattice
 from zoo.solvers.instance import Misfit, Pair, Step, settled
 from zoo.solvers.instance_field import refine_field
 from zoo.solvers.instance_weights import refine_weights

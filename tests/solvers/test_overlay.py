@@ -5,7 +5,7 @@ from scipy.interpolate import BSpline
 from scipy.stats import entropy
 
 from zoo.geometry.grid import Grid
-from zoo.solvers.moments import find_body
+from zoo.measures.body import find_body
 from zoo.solvers.overlay import (
     BINS,
     Overlay,
@@ -14,7 +14,7 @@ from zoo.solvers.overlay import (
     joint_histogram,
     spread_points,
 )
-from zoo.workflow.phantom import make_pair
+from zoo.synthesis.phantom import make_pair
 
 
 @pytest.fixture(scope="module")

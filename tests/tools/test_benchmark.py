@@ -1,13 +1,9 @@
 import json
-import sys
 from pathlib import Path
 
+import benchmark
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-
-import benchmark
 from bench import table
 from bench.figures import figures, mean_dice
 from bench.pairs import BenchPair, data_pairs, phantom_pairs, true_field

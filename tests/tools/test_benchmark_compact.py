@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
-
-import pytest
-import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import benchmark_compact
+import pytest
+import torch
 from compact.recipes import RECIPES
 from compact.training import new_training
 
-from zoo.workflow.synthetic import draw_pair
+from zoo.synthesis.subjects import draw_pair
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +24,7 @@ def test_a_network_that_finds_nothing_leaves_all_and_one_that_is_told_leaves_non
     assert benchmark_compact.contrasts(training) == {"one contrast": 1.0, "two": 1.0}
     size = (benchmark_compact.SIZE,) * 3
     truth = draw_pair(benchmark_compact.FIRST, size, contrasts=3).truth[None]
-    told = "zoo.workflow.objectives.GradICONObjective.displacement"
+    told = "zoo.training.objectives.GradICONObjective.displacement"
     monkeypatch.setattr(told, lambda *_: truth)
     assert benchmark_compact.contrasts(training) == {"one contrast": 0.0, "two": 0.0}
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-
 from compact.matcher import draw_crops, easy_share, matched, matching_losses, show_slopes
 
 from zoo.geometry.sampling import identity_index, sample
 from zoo.networks.unet import UNet
-from zoo.workflow.synthetic import draw_pair
+from zoo.synthesis.subjects import draw_pair
 
 SIZE = 32
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 import csv
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-
 import train_compact
 from compact.recipes import RECIPES, Stage
 from compact.training import new_training

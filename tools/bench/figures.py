@@ -9,7 +9,7 @@ from bench.pairs import BenchPair, true_field
 from zoo.geometry import Transform, warp
 from zoo.geometry.jacobian import folding_percent, jacobian_determinant, sd_log_jacobian
 from zoo.io.volume import read_volume
-from zoo.solvers.moments import find_body
+from zoo.measures.body import find_body
 
 SMALLEST = 200  # voxels a label must exceed in both images to count
 

@@ -21,14 +21,14 @@ from torch import Tensor
 
 import zoo
 from bench.pairs import BenchPair, one_grid
+from zoo.datasets.pairs import Pair
 from zoo.geometry import Transform, warp
 from zoo.io.transforms import read_transform, write_transform
 from zoo.io.volume import Volume, read_volume
+from zoo.registration.working_grid import Image, IsotropicFrame, NativeFrame
 from zoo.solvers.affine import affine_start
 from zoo.solvers.mcbo import MCBO
 from zoo.solvers.settings import Mode
-from zoo.workflow.frames import Image, IsotropicFrame, NativeFrame
-from zoo.workflow.pairs import Pair
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from zoo.io.volume import read_volume, write_volume
-from zoo.workflow.phantom import make_pair
+from zoo.synthesis.phantom import make_pair
 
 
 @dataclass(frozen=True)

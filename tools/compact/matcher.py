@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from zoo.geometry.sampling import identity_index, sample
 from zoo.networks.recolour import recoloured
 from zoo.networks.unet import UNet
-from zoo.workflow.synthetic import SyntheticPair
+from zoo.synthesis.subjects import SyntheticPair
 
 KEPT = 64
 """So many subjects are seen again, in other crops: drawing one costs as much as a step."""

@@ -33,8 +33,8 @@ from zoo.networks import GradICON, UniReg
 from zoo.networks.recolour import recoloured
 from zoo.networks.unet import UNet
 from zoo.networks.unireg_tasks import TASKS, Task, coarser
-from zoo.workflow.objectives import GradICONObjective, UniRegObjective
-from zoo.workflow.synthetic import SyntheticPair, draw_pair
+from zoo.synthesis.subjects import SyntheticPair, draw_pair
+from zoo.training.objectives import GradICONObjective, UniRegObjective
 
 WIDTH = 8
 SEEDS = 10_000_000

@@ -35,8 +35,8 @@ def align(
     from zoo.io.atomic import check_place
     from zoo.io.transforms import write_transform
     from zoo.io.volume import read_volume, write_volume
+    from zoo.runtime.device import use_threads
     from zoo.solvers.affine import affine_start
-    from zoo.workflow.device import use_threads
 
     use_threads(threads)
     for place in (out, warped):

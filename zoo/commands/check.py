@@ -32,12 +32,12 @@ def check(
     from pathlib import Path
 
     from zoo.commands._shared import progress_bar
+    from zoo.datasets.archives import archive_problems, is_archive
+    from zoo.datasets.checks import all_problems
+    from zoo.datasets.header_repair import mend
+    from zoo.datasets.reading import read_dataset
+    from zoo.datasets.scan import survey
     from zoo.io.atomic import write_json
-    from zoo.planning.archives import archive_problems, is_archive
-    from zoo.planning.checks import all_problems
-    from zoo.planning.mend import mend
-    from zoo.planning.reading import read_dataset
-    from zoo.planning.survey import survey
 
     if is_archive(Path(dataset)):
         problems, seen = archive_problems(Path(dataset)), "1 archive"

@@ -23,8 +23,8 @@ def compare(run_a: str, run_b: str, *others: str, out: str | None = None) -> Non
     """
     from pathlib import Path
 
+    from zoo.evaluation.comparison import compare_runs, draw_comparison, read_run
     from zoo.io.atomic import write_json
-    from zoo.workflow.compare import compare_runs, draw_comparison, read_run
 
     read = [read_run(Path(run)) for run in (run_a, run_b, *others)]
     result = compare_runs(read)
@@ -39,7 +39,7 @@ def compare(run_a: str, run_b: str, *others: str, out: str | None = None) -> Non
 
 def table(result: dict[str, Any]) -> str:
     """Return a comparison as lines of text."""
-    from zoo.workflow.compare import BETTER
+    from zoo.evaluation.figures import BETTER
 
     names = list(result["summary"])
     shown = [f for f in BETTER if all(f in result["summary"][n] for n in names)]

@@ -56,8 +56,9 @@ def evaluate(
     """
     from pathlib import Path
 
+    from zoo.datasets.pairs import pair_files
     from zoo.errors import UserError
-    from zoo.workflow.evaluation import (
+    from zoo.evaluation.cases import (
         Case,
         cases_of_dataset,
         cases_of_run,
@@ -66,8 +67,7 @@ def evaluate(
         evaluation,
         write_evaluation,
     )
-    from zoo.workflow.pairs import pair_files
-    from zoo.workflow.submission import write_submission
+    from zoo.evaluation.submission import write_submission
 
     if sum(given is not None for given in (folder or pairs, field)) != 1:
         raise UserError("give a folder, or --field with --fixed and --moving; see --help")

@@ -37,21 +37,16 @@ def explain(
     from pathlib import Path
 
     from zoo.errors import UserError
-    from zoo.workflow.bundle import (
-        absolute,
-        bundle_folder,
-        config_keys,
-        open_bundle,
-        parse_settings,
-    )
-    from zoo.workflow.device import choose_device, use_threads
-    from zoo.workflow.explain import (
+    from zoo.hub.bundles import bundle_folder, config_keys
+    from zoo.pipelines.conditions import (
         compare_conditions,
         parse_condition,
         register_under,
         save_conditions,
     )
-    from zoo.workflow.weights import load_into
+    from zoo.registration.weights import load_into
+    from zoo.runtime.bundle import absolute, open_bundle, parse_settings
+    from zoo.runtime.device import choose_device, use_threads
 
     conditions = [parse_condition(text) for text in condition or []]
     if len(conditions) < 2:

@@ -42,12 +42,13 @@ def finetune(
     """
     from pathlib import Path
 
+    from zoo.datasets.scan import check_content
     from zoo.errors import UserError
-    from zoo.planning.fingerprint import check_content
+    from zoo.hub.bundles import bundle_folder, config_keys
     from zoo.planning.plan import read_plan
-    from zoo.workflow.bundle import bundle_folder, config_keys, parse_settings, run_bundle
-    from zoo.workflow.device import choose_device, use_threads
-    from zoo.workflow.train_bundle import require_own, summary
+    from zoo.runtime.bundle import parse_settings, run_bundle
+    from zoo.runtime.device import choose_device, use_threads
+    from zoo.training.export import require_own, summary
 
     use_threads(threads)
     planned = read_plan(plan)
@@ -78,7 +79,7 @@ def finetune(
 
 def _start(weights: str | None) -> dict[str, Any]:
     """Return the setting that says where training starts."""
-    from zoo.workflow.bundle import absolute
+    from zoo.runtime.bundle import absolute
 
     if weights is None:
         return {}

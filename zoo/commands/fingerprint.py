@@ -20,9 +20,9 @@ def fingerprint(
         workers: how many files to decode at once; by default what memory and cores allow.
     """
     from zoo.commands._shared import progress_bar
+    from zoo.datasets.reading import read_dataset
     from zoo.io.atomic import check_place, write_json
     from zoo.planning.fingerprint import take_fingerprint
-    from zoo.planning.reading import read_dataset
 
     check_place(out)
     with progress_bar("decoding") as progress:

@@ -31,10 +31,10 @@ def init(
     """
     from pathlib import Path
 
+    from zoo.datasets.discovery import describe_folder
     from zoo.errors import UserError
     from zoo.io.atomic import write_json
     from zoo.planning.anatomy import checked
-    from zoo.planning.loose import describe_folder
 
     target = Path(folder) / "dataset.json"
     if target.exists():

@@ -52,16 +52,17 @@ def plan(
     from pathlib import Path
 
     from zoo.errors import UserError
+    from zoo.hub.bundles import bundle_folder, config_keys
     from zoo.hub.weights import models_here, models_to_choose
     from zoo.io.atomic import check_place, write_json
-    from zoo.planning.documents import complete, read_object
-    from zoo.planning.facts import Wishes
+    from zoo.io.json_documents import complete, read_object
+    from zoo.planning.evidence import Wishes
     from zoo.planning.fingerprint import read_fingerprint, take_fingerprint
     from zoo.planning.memory import parse_memory
     from zoo.planning.plan import difference, make_plan, override, read_plan
     from zoo.planning.plan import explain as explained
     from zoo.planning.rules import check_wishes
-    from zoo.workflow.bundle import bundle_folder, config_keys, parse_settings
+    from zoo.runtime.bundle import parse_settings
 
     if diff:
         if second is None:
@@ -100,7 +101,7 @@ def plan(
         with complete(source):
             made = make_plan(read_fingerprint(source), wishes)
     else:
-        from zoo.planning.reading import read_dataset
+        from zoo.datasets.reading import read_dataset
 
         made = make_plan(take_fingerprint(read_dataset(source)).document, wishes)
     with complete(source) if keys else nullcontext():

@@ -91,8 +91,8 @@ def register(
         trust: run a bundle of your own although the check of its configs found something.
         set: a setting of the bundle, KEY=VALUE; may be given several times.
     """
-    from zoo.workflow.bundle import parse_settings
-    from zoo.workflow.register import Request, register_files, summary
+    from zoo.pipelines.register import Request, register_files, summary
+    from zoo.runtime.bundle import parse_settings
 
     settings = parse_settings(set_ or [], ["affine"])
     request = Request(

@@ -37,8 +37,8 @@ def run(
     import sys
     from pathlib import Path
 
-    from zoo.errors import UserError
-    from zoo.workflow.cohort import (
+    from zoo.cohorts.disk_space import require_space
+    from zoo.cohorts.jobs import (
         Cohort,
         begin,
         digest_of_settings,
@@ -46,7 +46,7 @@ def run(
         pending_jobs,
         plan_of_run,
     )
-    from zoo.workflow.cohort_run import (
+    from zoo.cohorts.runner import (
         device_of,
         local_world,
         run_here,
@@ -54,11 +54,11 @@ def run(
         share_of_environment,
         threads_of,
     )
-    from zoo.workflow.cohort_space import require_space
-    from zoo.workflow.cohort_summary import words, write_summary
-    from zoo.workflow.cohort_worker import Share, open_workflow, saver_of
-    from zoo.workflow.device import use_threads
-    from zoo.workflow.stopping import Stop
+    from zoo.cohorts.summary import words, write_summary
+    from zoo.cohorts.worker import Share, open_workflow, saver_of
+    from zoo.errors import UserError
+    from zoo.runtime.device import use_threads
+    from zoo.runtime.signals import Stop
 
     ranks = share_of_environment()
     if workers < 1:

@@ -16,7 +16,7 @@ from typing import Any
 # Packages whose own public classes may be components; in the first ones also functions.
 WITH_FUNCTIONS = ("zoo.geometry", "zoo.networks", "zoo.losses", "zoo.solvers")
 NAMESPACES = (
-    *WITH_FUNCTIONS, "zoo.workflow",
+    *WITH_FUNCTIONS, "zoo.datasets", "zoo.registration", "zoo.handlers", "zoo.training",
     "monai.engines", "monai.handlers", "monai.inferers", "monai.losses", "monai.metrics",
     "monai.networks.blocks", "monai.networks.layers", "monai.networks.nets", "monai.optimizers",
     "monai.transforms", "ignite.metrics", "torch.nn", "torch.optim",
@@ -25,15 +25,19 @@ NAMESPACES = (
 # Single components and functions besides them. Those of the zoo that write give their files names
 # of their own, none of which anything runs or reads as settings of its own.
 SINGLE = (
-    *(f"zoo.workflow.{name}" for name in (
-        "fitted.fitted", "pairs.only_item", "saver.prepare_pair", "train_bundle.write_bundle",
-        "train_bundle.write_fitted_bundle", "train_data.collate", "train_processes.join",
-        "train_processes.leave", "train_processes.own_device", "train_processes.processes",
-        "train_processes.rank", "train_processes.together", "train_step.cosine",
-        "train_step.prepare_training", "train_step.start_facts", "train_step.start_from",
-        "train_step.total_loss", "train_unireg.task_source", "train_unireg.unireg_objective",
-        "unireg.lattice", "unireg.require_conditions", "weights.load_into",
-        "weights.weights_facts", "weights.weights_width",
+    *(f"zoo.{name}" for name in (
+        "datasets.pairs.only_item", "handlers.saver.prepare_pair",
+        "registration.mcbo_presets.fitted", "registration.unireg.lattice",
+        "registration.unireg.require_conditions", "registration.weights.load_into",
+        "registration.weights.weights_facts", "registration.weights.weights_width",
+        "training.checkpoint.Checkpoint", "training.dataset.collate", "training.distributed.join",
+        "training.distributed.leave", "training.distributed.own_device",
+        "training.distributed.processes", "training.distributed.rank",
+        "training.distributed.together", "training.export.write_bundle",
+        "training.export.write_fitted_bundle", "training.step.cosine",
+        "training.step.prepare_training", "training.step.start_facts",
+        "training.step.start_from", "training.step.total_loss", "training.unireg.task_source",
+        "training.unireg.unireg_objective",
     )),
     "zoo.hub.weights.find_weights", "zoo.hub.weights.load_weights",
     "monai.data.ArrayDataset", "monai.data.CacheDataset", "monai.data.DataLoader",
@@ -57,12 +61,6 @@ REFUSED = (
     "ResNetFeatures", "TextEncoder", "TorchIO", "TorchVision", "Transchex", "TrtHandler",
     "WriteFileMapping", "ZarrAvg",
 )  # fmt: skip
-# Modules of the namespaces that run other configs: what they are given would not be checked.
-REFUSED_MODULES = tuple(
-    f"zoo.workflow.{name}"
-    for name in ("bundle", "cohort_run", "cohort_worker", "explain", "register")
-)
-
 # Components with an argument that names a class, which they import; NAMED_CLASSES guards it.
 IMPORTING = {"LoadImage", "LoadImaged", "SaveImage", "SaveImaged", "PatchInferer"}
 NAMED_CLASSES = {
@@ -166,12 +164,7 @@ def _is_allowed(found: Any) -> bool:
     if not (inspect.isclass(found) or (plain and inspect.isfunction(found))):
         return False
     at_home = any(f"{module}.".startswith(f"{space}.") for space in NAMESPACES)
-    return (
-        at_home
-        and module not in REFUSED_MODULES
-        and "." not in name
-        and not name.startswith(REFUSED)
-    )
+    return at_home and "." not in name and not name.startswith(REFUSED)
 
 
 @cache

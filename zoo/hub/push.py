@@ -14,7 +14,7 @@ from zoo.hub.places import at_home, packaged_bundles
 from zoo.hub.remote import hub_client
 from zoo.hub.safety import check_bundle
 from zoo.hub.weights import read_header
-from zoo.planning.documents import read_object
+from zoo.io.json_documents import read_object
 
 _LATEST = "latest_version"  # what MONAI's download takes when it is given no version
 _GOES = re.compile(

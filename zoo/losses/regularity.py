@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from zoo.networks.maps import DisplacementMap, last_index, unit_grid
+from zoo.geometry.displacement_maps import DisplacementMap, last_index, unit_grid
 
 Points = Callable[[Tensor], Tensor]
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import UserError
-from zoo.networks.maps import (
+from zoo.geometry.displacement_maps import (
     Composition,
     DisplacementMap,
     Map,

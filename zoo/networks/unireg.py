@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import UserError
+from zoo.geometry.displacement_maps import on_lattice
 from zoo.geometry.sampling import identity_index, sample
 from zoo.networks.conditions import REGION, TYPE, ConditionLike
-from zoo.networks.maps import on_lattice
 from zoo.networks.unireg_tasks import COARSEST, check_body, coarser
 
 Variant = Literal["rpn", "iirpn"]

@@ -15,7 +15,7 @@ from zoo.io.labels import read_labels
 from zoo.io.points import read_points
 from zoo.io.volume import read_volume
 from zoo.losses.filters import gaussian
-from zoo.solvers.moments import Body, find_body
+from zoo.measures.body import Body, find_body
 
 BODY_VOXELS = 300_000
 TRUSTED = 0.12

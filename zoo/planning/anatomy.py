@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from zoo.datasets.dataset import Dataset
 from zoo.errors import UserError
-from zoo.planning.dataset import Dataset
 
 WORDS: Mapping[str, tuple[str, ...]] = {
     "brain": ("brain", "oasis", "lumir", "ixi", "hcp", "brats", "cortex", "hippocampus", "adni"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo.errors import UserError
 from zoo.planning import memory
-from zoo.planning.facts import Choice, Facts, Wishes
+from zoo.planning.evidence import Choice, Facts, Wishes
 from zoo.planning.memory import IMAGES, MemoryModel, find_memory_model, memory_case
 
 MCBO_MOST_VOXELS = 320**3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,21 +12,20 @@ from typing import Any
 import numpy as np
 
 from zoo import __version__
+from zoo.datasets.checks import all_problems
+from zoo.datasets.dataset import Dataset
+from zoo.datasets.headers import Header, look_at
+from zoo.datasets.landmarks import coordinates, outside, to_index
+from zoo.datasets.modality import HOUNSFIELD, Values, canonical, evidence, is_hounsfield
+from zoo.datasets.names import case_of
+from zoo.datasets.problems import Problem
+from zoo.datasets.scan import Progress, Survey, content, spread, survey
+from zoo.datasets.voxels import Voxels, decode
 from zoo.errors import UserError
 from zoo.io.files import AnyPath
+from zoo.io.json_documents import read_object
 from zoo.planning.alignment import Alignment, measure
 from zoo.planning.anatomy import Belief, believed_anatomy
-from zoo.planning.checks import all_problems
-from zoo.planning.dataset import Dataset
-from zoo.planning.documents import read_object
-from zoo.planning.headers import Header, look_at
-from zoo.planning.modality import HOUNSFIELD, Values, canonical, evidence, is_hounsfield
-from zoo.planning.names import case_of
-from zoo.planning.points import coordinates, outside, to_index
-from zoo.planning.problems import Problem
-from zoo.planning.reading import read_dataset
-from zoo.planning.survey import Progress, Survey, spread, survey, volumes
-from zoo.planning.voxels import Voxels, decode
 
 SCHEMA = 1
 ALIGNED_PAIRS = 20
@@ -82,29 +80,6 @@ def read_fingerprint(path: AnyPath) -> dict[str, Any]:
             "regzoo fingerprint"
         )
     return document
-
-
-def content(dataset: Dataset, headers: dict[str, Header] | None = None) -> str:
-    """Return a digest of names, sizes, times and headers of all files of a dataset."""
-    if headers is None:
-        looked = ((name, look_at(dataset.root, name)[0]) for name in volumes(dataset))
-        headers = {name: header for name, header in looked if header is not None}
-    digest = hashlib.sha256(dataset.file.read_bytes())
-    for name in sorted(dataset.files):
-        if name in headers:
-            digest.update(headers[name].digest.encode())
-        else:
-            state = (dataset.root / name).stat()
-            digest.update(f"{name} {state.st_size} {state.st_mtime_ns}".encode())
-    return digest.hexdigest()
-
-
-def check_content(folder: AnyPath, wanted: str) -> None:
-    """Refuse a dataset that is no longer the one a plan was made for."""
-    if content(read_dataset(folder)) != wanted:
-        raise UserError(
-            f"{folder} has changed since its plan was made; plan again with regzoo plan {folder}"
-        )
 
 
 def pair_fingerprint(

@@ -11,8 +11,8 @@ from typing import Any
 from zoo import __version__
 from zoo.errors import UserError
 from zoo.io.files import AnyPath
-from zoo.planning.documents import read_object
-from zoo.planning.facts import Choice, Facts, Wishes, gather
+from zoo.io.json_documents import read_object
+from zoo.planning.evidence import Choice, Facts, Wishes, gather
 from zoo.planning.rules import ask, cautions, choose_model, preset_of, settings
 
 Plan = dict[str, Any]
@@ -144,7 +144,7 @@ def _pairs_of(folder: str, content: str, facts: Facts) -> Plan:
 
 def _pairs(content: str) -> Plan:
     return {
-        "_target_": "zoo.workflow.pairs.DatasetPairs",
+        "_target_": "zoo.datasets.pairs.DatasetPairs",
         "folder": "@dataset_dir",
         "split": "@split",
         "content": content,

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from zoo.planning.modality import MODALITIES
+from zoo.datasets.modality import MODALITIES
 
 ANY = "any"
 

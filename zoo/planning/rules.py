@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from zoo.datasets import modality as modalities
+from zoo.datasets.modality import HOUNSFIELD
 from zoo.errors import UserError
 from zoo.planning import anatomy as anatomies
-from zoo.planning import modality as modalities
 from zoo.planning.alignment import TRUSTED
 from zoo.planning.budget import within_memory
-from zoo.planning.facts import NEEDS_NO_WEIGHTS, Choice, Facts, Wishes
-from zoo.planning.modality import HOUNSFIELD
+from zoo.planning.evidence import NEEDS_NO_WEIGHTS, Choice, Facts, Wishes
 from zoo.planning.presets import Preset, find_preset, modality_pair, model_settings, models
 
 GRADICON = ("unigradicon", "multigradicon")

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.geometry.grid import Grid
-from zoo.solvers.moments import find_body
+from zoo.measures.body import find_body
 from zoo.solvers.overlay import Overlay
 
 Kind = Literal["none", "com", "rigid", "affine", "given"]

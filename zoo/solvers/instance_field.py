@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.errors import UserError
+from zoo.geometry.displacement_maps import on_lattice
 from zoo.losses import (
     MINDSSC,
     Similarity,
@@ -26,7 +27,6 @@ from zoo.losses import (
     similarity_named,
 )
 from zoo.losses.filters import gaussian_taps, separable_filter
-from zoo.networks.maps import on_lattice
 from zoo.solvers.instance import Misfit, Pair, Progress, Refined, Step, checked, settled
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from zoo.geometry.displacement_maps import Map, displacement_in_voxels
 from zoo.losses import (
     Similarity,
     consistency_points,
@@ -20,7 +21,6 @@ from zoo.losses import (
     gradicon,
     similarity_named,
 )
-from zoo.networks.maps import Map, displacement_in_voxels
 from zoo.solvers.instance import (
     Misfit,
     Pair,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zoo.geometry.grid import Grid
 from zoo.geometry.sampling import sample
-from zoo.solvers.moments import Body
+from zoo.measures.body import Body
 
 BINS = 32  # of the joint histogram, a side
 TAPS = 4  # a value touches as many bins: cubic B-spline

@@ -1,0 +1,122 @@
+"""`regzoo finetune` makes a bundle of its own that `regzoo register` takes."""
+
+import json
+import shutil
+
+import pytest
+from support.train_cases import write_images
+
+from zoo import cli
+from zoo.training.log import read_rows
+
+TINY = ["--set", "size=[16,24,16]", "--set", "affine=none", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A folder with a dataset and a plan of it for each model."""
+    root = tmp_path_factory.mktemp("study ünder test")
+    write_images(root / "data", shape=(20, 24, 18), paired=True)
+    for model in ("unireg", "mcbo"):
+        words = ["plan", str(root / "data"), "-o", str(root / f"{model}.json"), "--model", model]
+        assert cli.run([*words, "--anatomy", "abdomen", "--pairing", "inter"]) == 0
+    return root
+
+
+def steps(folder):
+    return [row["step"] for row in read_rows(folder / "train" / "losses.csv")]
+
+
+def test_a_model_learns_and_the_new_bundle_registers(study, tmp_path, capsys):
+    out = tmp_path / "my model"
+    words = ["finetune", str(study / "unireg.json"), "--from", "scratch", "--out", str(out), *TINY]
+    assert cli.run([*words, "--steps", "2"]) == 0
+    assert cli.run([*words, "--steps", "3"]) == 0
+    said = capsys.readouterr().out
+    assert "dice_after" in said
+    assert f"regzoo register --bundle {out}" in said
+    assert steps(out) == [1, 2, 3]
+
+    card = (out / "docs" / "README.md").read_text()
+    plan = json.loads((study / "unireg.json").read_text())
+    assert plan["plan"]["content"] in card
+    assert "- steps: 3" in card
+    before = read_rows(out / "train" / "figures.csv")[0]["dice_after"]
+    assert f"| {before:.4g} |" in card
+
+    images = study / "data" / "imagesTr"
+    pair = [str(images / f"Ph_000{k}_0000.nii.gz") for k in (2, 3)]
+    words = ["register", *pair, "--out", str(tmp_path / "r"), "--bundle", str(out), *TINY[4:6]]
+    assert cli.run([*words, "--report=false"]) == 0
+    result = json.loads((tmp_path / "r" / "result.json").read_text())
+    assert result["weights"]["path"] == str(out / "models" / "model.safetensors")
+    assert result["settings"]["region"] == "abdomen"
+    assert result["settings"]["size"] == [16, 24, 16]
+    assert cli.run(["check-bundle", str(out)]) == 0
+
+
+def refused(capsys, *words):
+    assert cli.run(["finetune", *map(str, words)]) == 2
+    return capsys.readouterr().err
+
+
+def test_a_stale_plan_is_refused_before_anything_is_written(study, tmp_path, capsys):
+    shutil.copytree(study / "data", tmp_path / "data")
+    plan = json.loads((study / "unireg.json").read_text())
+    plan["dataset_dir"] = str(tmp_path / "data")
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    (tmp_path / "data/imagesTr/Ph_0002_0000.nii.gz").write_bytes(b"other")
+    error = refused(capsys, tmp_path / "plan.json", "--out", tmp_path / "out")
+    assert "changed since its plan" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_plan_for_one_pair_is_refused(study, tmp_path, capsys):
+    plan = json.loads((study / "unireg.json").read_text())
+    for key in ("dataset_dir", "split", "pairs"):
+        del plan[key]
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    assert "training needs a dataset" in refused(capsys, tmp_path / "plan.json")
+
+
+def test_a_folder_with_a_bundle_of_another_kind_is_left_alone(study, tmp_path, capsys):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "metadata.json").write_text("{}")
+    error = refused(capsys, study / "unireg.json", "--out", tmp_path)
+    assert "not made by training" in error
+    assert (tmp_path / "configs" / "metadata.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--steps", "5", "--epochs", "2"], "not both"),
+        (["--steps", "0"], "must be 1 or more"),
+        (["--set", "learning_rat=1"], "did you mean learning_rate"),
+        (["--from", "scratch", "--set", "stage=3"], "stages 1 and 2"),
+    ],
+)
+def test_flags_that_make_no_sense_are_told(study, tmp_path, capsys, words, said):
+    error = refused(capsys, study / "unireg.json", "--out", tmp_path / "out", *words)
+    assert said in error
+
+
+def test_mcbo_has_no_weights_to_start_from(study, capsys):
+    assert "has no weights" in refused(capsys, study / "mcbo.json", "--from", "compact")
+
+
+def test_mcbo_is_fitted_and_a_plan_names_the_preset(study, tmp_path, capsys):
+    out = tmp_path / "fitted"
+    words = ["finetune", str(study / "mcbo.json"), "--steps", "3", "--out", str(out)]
+    more = ["--set", "refine=0", "--set", "affine=none", "--device", "cpu"]
+    assert cli.run([*words, *more]) == 0
+    plan = str(tmp_path / "plan.json")
+    named = ["--set", f"preset={out / 'preset.json'}", "--set", "affine=none"]
+    assert cli.run(["plan", str(study / "mcbo.json"), *named, "-o", plan]) == 0
+    images = study / "data" / "imagesTr"
+    pair = [str(images / f"Ph_000{k}_0000.nii.gz") for k in (2, 3)]
+    for name, by in (("a", ["--plan", plan]), ("b", ["--bundle", str(out)])):
+        words = ["register", *pair, "--out", str(tmp_path / name), *by, "--device", "cpu"]
+        assert cli.run([*words, "--report=false"]) == 0
+    one, two = (json.loads((tmp_path / k / "result.json").read_text()) for k in "ab")
+    assert one["figures"] == two["figures"]

@@ -1,0 +1,179 @@
+"""`regzoo run`: several processes, killed, stopped and resumed, give what one process gives."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from benchmark_cohort import family, finished, outputs, start, write_dataset, write_plan
+from filelock import FileLock
+
+from zoo.cli import run
+
+PAIRS = 6
+NAMES = [f"Phantom_{k:04d}_0000_Phantom_{k:04d}_0001" for k in range(1, PAIRS + 1)]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A dataset with its plan, and what one process makes of it."""
+    folder = tmp_path_factory.mktemp("study")
+    write_dataset(folder / "data", PAIRS, 24)
+    write_plan(folder / "plan.json", folder / "data", affine="none", report=False)
+    assert run(["run", str(folder / "plan.json"), "--out", str(folder / "whole")]) == 0
+    return folder
+
+
+def until(ready, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not ready():
+        assert process.poll() is None, process.stderr.read().decode()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_every_pair_has_its_folder_and_all_a_summary(study):
+    told = json.loads((study / "whole" / "summary.json").read_text())
+    assert [case["name"] for case in told["cases"]] == NAMES
+    assert told["finished"] == told["pairs"] == PAIRS
+    for name in NAMES:
+        result = json.loads((study / "whole" / name / "result.json").read_text())
+        assert result["figures"]["dice_after"] > result["figures"]["dice_before"]
+        assert {p.name for p in (study / "whole" / name).iterdir()} == {
+            "result.json", "thumbnail.jpg", "transform.nii.gz", "warped.nii.gz",
+            "warped_labels.nii.gz",
+        }  # fmt: skip
+    assert (study / "whole" / "report.html").read_text().count("<img") == PAIRS
+
+
+def test_a_pair_of_a_run_is_what_register_makes_of_it(study, tmp_path):
+    data = study / "data"
+    words = [str(data / "imagesTr" / f"Phantom_0002_000{k}.nii.gz") for k in (0, 1)]
+    words += ["--plan", str(study / "plan.json"), "--out", str(tmp_path)]
+    assert run(["register", *words]) == 0
+    for name in ("transform.nii.gz", "warped.nii.gz"):
+        one = (tmp_path / name).read_bytes()
+        assert one == (study / "whole" / NAMES[1] / name).read_bytes()
+
+
+def test_what_a_killed_worker_had_is_done_by_the_others(study, tmp_path):
+    folder = tmp_path / "run"
+    process = start(study / "plan.json", folder, "--workers", "2")
+    until(lambda: len(finished(folder)) >= 1, process)
+    worker = family(process)[-1]
+    assert "spawn_main" in " ".join(worker.cmdline())
+    worker.kill()
+    before = finished(folder)
+    _, errors = process.communicate()
+    lines = errors.decode().splitlines()
+    assert process.returncode == 0, lines
+    assert sorted(line.split()[1].rstrip(":") for line in lines if "]" in line) == NAMES
+    assert any("1 of 2 processes were killed" in line for line in lines)
+    assert before.items() <= finished(folder).items()
+    assert outputs(folder) == outputs(study / "whole")
+
+
+def test_killed_then_stopped_then_finished_by_two_ranks(study, tmp_path):
+    folder = tmp_path / "run"
+    process = start(study / "plan.json", folder)
+    until(lambda: len(finished(folder)) >= 1, process)
+    process.kill()
+    process.wait()
+    killed = finished(folder)
+    assert not (folder / "summary.json").exists()
+
+    process = start(study / "plan.json", folder)
+    until(lambda: len(finished(folder)) > len(killed), process)
+    process.terminate()
+    _, errors = process.communicate()
+    stopped = finished(folder)
+    assert process.returncode == 143
+    assert "the same command goes on" in errors.decode()
+    told = json.loads((folder / "summary.json").read_text())
+    assert told["finished"] == len(stopped) == PAIRS - len(told["missing"])
+    assert killed.items() <= stopped.items()
+    assert sorted(p.name for p in folder.glob("Phantom*")) == sorted(stopped)
+
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "zoo"]
+    words += ["run", str(study / "plan.json"), "--out", str(folder), "--threads", "1"]
+    subprocess.run([sys.executable, *words], check=True, capture_output=True, timeout=240)
+    assert stopped.items() <= finished(folder).items()
+    assert outputs(folder) == outputs(study / "whole")
+
+
+def test_what_changed_is_done_again_and_a_failing_pair_stops_nothing(study, tmp_path, capsys):
+    shutil.copytree(study / "data", tmp_path / "data")
+    shutil.copytree(study / "whole", tmp_path / "plan-val", ignore=shutil.ignore_patterns(".c*"))
+    (tmp_path / "plan-val" / "plan.json").unlink()
+    before = finished(tmp_path / "plan-val")
+    image = tmp_path / "data" / "imagesTr" / "Phantom_0002_0000.nii.gz"
+    whole = image.read_bytes()
+    for content, code in ((whole[:2000], 1), (whole, 0)):
+        image.write_bytes(content)
+        write_plan(tmp_path / "plan.json", tmp_path / "data", affine="none", report=False)
+        assert run(["run", str(tmp_path / "plan.json")]) == code
+        after = finished(tmp_path / "plan-val")
+        changed = [name for name in NAMES if after.get(name) != before[name]]
+        assert changed == [NAMES[1]]
+        told = json.loads((tmp_path / "plan-val" / "summary.json").read_text())
+        assert [row["name"] for row in told["failed"]] == changed * code
+        assert (f"failed: {NAMES[1]}" in capsys.readouterr().out) == bool(code)
+    assert "truncated or damaged" not in str(told)
+    for name in ("transform.nii.gz", "warped.nii.gz"):
+        again = (tmp_path / "plan-val" / NAMES[1] / name).read_bytes()
+        assert again == (study / "whole" / NAMES[1] / name).read_bytes()
+
+
+def test_workers_end_when_the_one_who_started_them_is_killed(study, tmp_path):
+    folder = tmp_path / "run"
+    process = start(study / "plan.json", folder, "--workers", "2")
+    until(lambda: len(family(process)) >= 4, process)
+    workers = family(process)[1:]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for worker in workers:
+        worker.wait(60)
+    for lock in (folder / ".cohort").glob("locks/*.lock"):
+        FileLock(lock, timeout=0).acquire().lock.release()
+
+
+def test_a_run_is_evaluated_and_compared(study, tmp_path, capsys):
+    folder = tmp_path / "copy"
+    shutil.copytree(study / "whole", folder)
+    assert run(["evaluate", str(folder)]) == 0
+    by_run = json.loads((folder / "figures.json").read_text())
+    out = tmp_path / "fields.json"
+    words = ["--dataset", str(study / "data" / "dataset.json"), "--out", str(out)]
+    assert run(["evaluate", str(folder), *words]) == 0
+    assert json.loads(out.read_text())["summary"] == by_run["summary"]
+    capsys.readouterr()
+    assert run(["compare", str(folder), str(study / "whole")]) == 0
+    assert f"{PAIRS} pairs in common" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--split", "vall"], "use one of train, val, test, all"),
+        (["--split", "test"], "no pairs in the split 'test'; there are val"),
+        (["--workers", "0"], "--workers 0 must be 1 or more"),
+        (["--device", "gpu"], "use cpu, cuda"),
+        (["--wrokers", "2"], "did you mean --workers"),
+    ],
+)
+def test_what_does_not_fit_is_told_and_nothing_begun(study, tmp_path, capsys, words, says):
+    assert run(["run", str(study / "plan.json"), "--out", str(tmp_path / "run"), *words]) == 2
+    assert says in capsys.readouterr().err
+    assert not list(tmp_path.glob("run/Phantom*"))
+
+
+def test_workers_and_ranks_do_not_mix(study, monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert run(["run", str(study / "plan.json"), "--workers", "2"]) == 2
+    assert "under torchrun" in capsys.readouterr().err
+    assert os.environ["RANK"] == "0"

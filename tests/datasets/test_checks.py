@@ -1,0 +1,156 @@
+import io
+import re
+import tarfile
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from support.bad_inputs import make
+from support.planning_data import nifti, write_document, write_learn2reg
+
+from zoo.datasets.archives import archive_problems
+from zoo.datasets.checks import all_problems
+from zoo.datasets.reading import read_dataset
+from zoo.datasets.scan import survey
+
+
+def problems_of(folder, **more):
+    return all_problems(survey(read_dataset(folder), **more))
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    root = tmp_path_factory.mktemp("bad ünput")
+    return make(root), problems_of(root / "data")
+
+
+with TemporaryDirectory() as _folder:
+    NAMES = [case.name for case in make(Path(_folder))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_bad_input_of_one_dataset_is_found_in_one_run(found, name):
+    expected, problems = found
+    case = next(case for case in expected if case.name == name)
+    there = [p for p in problems if p.file == case.file and p.id in case.id.split("|")]
+    assert there, [str(p) for p in problems if p.file == case.file]
+    assert there[0].fix
+    assert there[0].what
+
+
+def test_the_list_is_long_and_good_images_of_it_are_not_blamed(found):
+    expected, problems = found
+    assert len({case.name for case in expected}) >= 60
+    assert [str(p) for p in problems if p.file.endswith("_0001.nii.gz")] == []
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "LAS", "LPI", "ASR", "PIL", "SLA", "IRP"])
+def test_clean_phantoms_of_any_orientation_raise_no_alarm(tmp_path, axes):
+    write_learn2reg(
+        tmp_path,
+        axes=axes,
+        tilt_degrees=17 if axes[0] in "LS" else 0,
+        moving_axes="SAR",
+        moving_shape=(26, 30, 33),
+        spacing=(2.0, 1.5, 3.1),
+        moving_spacing=(2.5, 2.5, 2.5),
+    )
+    found = [p for p in problems_of(tmp_path, everything=True) if p.id != "case-in-two-splits"]
+    assert [str(p) for p in found] == []
+
+
+def test_a_fourth_axis_of_one_is_no_problem(tmp_path):
+    data = np.random.default_rng(0).integers(0, 99, (24, 22, 20, 1)).astype(np.int16)
+    for case in (1, 2):
+        nifti(tmp_path / "imagesTr" / f"A_{case:04d}_0000.nii.gz", data + case)
+    write_document(tmp_path, {"training": [f"imagesTr/A_{k:04d}_0000.nii.gz" for k in (1, 2)]})
+    assert problems_of(tmp_path) == []
+
+
+def test_other_processes_find_what_this_one_finds(found, tmp_path):
+    write_learn2reg(tmp_path, shape=(20, 22, 18))
+    (tmp_path / "labelsTr" / "Ph_0001_0000.nii.gz").write_bytes(b"\x1f\x8bnothing")
+    dataset = read_dataset(tmp_path)
+    one, two = (survey(dataset, workers=n) for n in (1, 2))
+    assert one.voxels == two.voxels
+    assert [p.id for p in one.problems] == ["truncated"]
+
+
+def test_a_truncated_file_is_found_although_only_a_sample_is_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.datasets.scan.SAMPLE", 2)
+    names = [f"imagesTr/A_{k:04d}_0000.nii.gz" for k in range(6)]
+    for k, name in enumerate(names):
+        data = np.random.default_rng(k).integers(0, 99, (24, 22, 20)).astype(np.int16)
+        nifti(tmp_path / name, data)
+    cut = (tmp_path / names[4]).read_bytes()
+    (tmp_path / names[4]).write_bytes(cut[:-200])
+    write_document(tmp_path, {"training": names})
+    looked = survey(read_dataset(tmp_path))
+    assert sorted(looked.voxels) == [names[0], names[3], names[4]]
+    assert [(p.id, p.file) for p in all_problems(looked)] == [("truncated", names[4])]
+
+
+def _zip(path, name, mode=0o100644, size=3):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        info = zipfile.ZipInfo("x")
+        info.filename, info.external_attr = name, mode << 16
+        info.compress_type = zipfile.ZIP_DEFLATED
+        archive.writestr(info, b"0" * size)
+
+
+def _tar(path, name, kind=tarfile.REGTYPE):
+    with tarfile.open(path, "w:gz") as archive:
+        info = tarfile.TarInfo(name)
+        info.type, info.linkname = kind, "/etc/passwd"
+        info.size = 3 if kind == tarfile.REGTYPE else 0
+        archive.addfile(info, io.BytesIO(b"abc"))
+
+
+@pytest.mark.parametrize(
+    ("id", "write"),
+    [
+        (None, lambda path: _zip(path, "imagesTr/a.nii.gz")),
+        ("archive-path-parent", lambda path: _zip(path, "../a.nii.gz")),
+        ("archive-path-absolute", lambda path: _zip(path, "/a.nii.gz")),
+        ("archive-path-backslash", lambda path: _zip(path, "a\\..\\b")),
+        ("archive-link", lambda path: _zip(path, "a.nii.gz", mode=0o120777)),
+        ("archive-broken", lambda path: path.write_bytes(b"PK nothing")),
+    ],
+)
+def test_a_zip_is_looked_through_without_unpacking(tmp_path, id, write):
+    write(tmp_path / "data.zip")
+    found = archive_problems(tmp_path / "data.zip")
+    assert {problem.id for problem in found} == ({id} if id else set())
+    assert [path.name for path in tmp_path.iterdir()] == ["data.zip"]
+
+
+@pytest.mark.parametrize(
+    ("id", "write"),
+    [
+        (None, lambda path: _tar(path, "imagesTr/a.nii.gz")),
+        ("archive-path-parent", lambda path: _tar(path, "a/../../b.nii.gz")),
+        ("archive-link", lambda path: _tar(path, "a.nii.gz", tarfile.SYMTYPE)),
+        ("archive-link", lambda path: _tar(path, "a.nii.gz", tarfile.LNKTYPE)),
+        ("archive-link", lambda path: _tar(path, "a.nii.gz", tarfile.FIFOTYPE)),
+        ("archive-broken", lambda path: path.write_bytes(b"\x1f\x8bnothing")),
+    ],
+)
+def test_a_tar_is_looked_through_without_unpacking(tmp_path, id, write):
+    write(tmp_path / "data.tar.gz")
+    found = archive_problems(tmp_path / "data.tar.gz")
+    assert {problem.id for problem in found} == ({id} if id else set())
+
+
+def test_a_bomb_is_told_by_its_sizes(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.datasets.archives.LARGEST_UNASKED", 1 << 16)
+    _zip(tmp_path / "data.zip", "a.nii.gz", size=1 << 22)
+    assert [p.id for p in archive_problems(tmp_path / "data.zip")] == ["archive-bomb"]
+
+
+def test_problems_name_a_file_and_a_remedy_in_words(found):
+    for problem in found[1]:
+        assert re.fullmatch(r"[a-z0-9-]+", problem.id)
+        assert len(problem.what) > 5
+        assert len(problem.fix) > 5

@@ -1,0 +1,55 @@
+import pytest
+
+from zoo.evaluation.quality import doubts
+
+GOOD = {
+    "folding_percent": 0.0,
+    "similarity_before": 0.3,
+    "similarity_after": 0.5,
+    "overlap_percent_after": 99.0,
+    "dice_before": 0.6,
+    "dice_after": 0.8,
+    "tre_mm_before": 5.0,
+    "tre_mm_after": 1.0,
+    "deformation_mm_p99": 10.0,
+}
+
+
+@pytest.mark.parametrize(("after", "count"), [(1.1, 1), (1.3, 0)])
+def test_a_given_start_that_makes_the_images_less_alike_is_doubted(after, count):
+    start = {"kind": "given", "similarity": [1.2, after]}
+    found = doubts({"figures": GOOD, "affine_start": start})
+    assert sum("may be the inverse" in sentence for sentence in found) == count
+    assert not doubts({"figures": GOOD, "affine_start": start | {"kind": "affine"}})
+
+
+def test_a_good_registration_raises_no_doubt():
+    assert doubts({"figures": GOOD, "search_limit_mm": 30.0}) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"folding_percent": 2.5}, "folds in 2.5 %"),
+        ({"similarity_after": 0.2}, "less alike"),
+        ({"overlap_percent_after": 40.0}, "Only 40 %"),
+        ({"dice_after": 0.5}, "Dice"),
+        ({"tre_mm_after": 7.0}, "landmark error grew"),
+        ({"deformation_mm_p99": 28.5}, "near the 30.0 mm"),
+    ],
+)
+def test_what_looks_wrong_is_said_in_words(change, words):
+    (sentence,) = doubts({"figures": GOOD | change, "search_limit_mm": 30.0})
+    assert words in sentence
+
+
+@pytest.mark.parametrize(("scale", "words"), [(-1.0, "mirrors"), (4.0, "changes volumes 4 fold")])
+def test_an_affine_start_that_mirrors_or_blows_up_is_told(scale, words):
+    matrix = [[scale, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    (sentence,) = doubts({"figures": GOOD, "affine_start": {"matrix_ras": matrix}})
+    assert words in sentence
+
+
+def test_missing_figures_raise_no_doubt():
+    assert doubts({"figures": {}}) == []
+    assert doubts({"figures": {"similarity_before": None, "similarity_after": None}}) == []

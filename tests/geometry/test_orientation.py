@@ -1,0 +1,44 @@
+import itertools
+
+import nibabel
+import pytest
+import torch
+
+from zoo.geometry import Grid, match_axes
+from zoo.synthesis.phantom import placed_grid
+
+AXES = [
+    "".join(letters)
+    for order in itertools.permutations(("RL", "AP", "SI"))
+    for letters in itertools.product(*order)
+]
+
+
+@pytest.mark.parametrize("axes", AXES)
+def test_every_voxel_keeps_its_place_in_the_world(axes):
+    target = placed_grid((9, 8, 7), (1, 1, 1), "LPS", 15)
+    grid = placed_grid((5, 6, 4), (1.5, 1.0, 3.0), axes, 15)
+    data = torch.rand(2, *grid.shape)
+    moved, place = match_axes(data, grid, target)
+    assert place.axis_codes == target.axis_codes
+    index = torch.cartesian_prod(*[torch.arange(n) for n in place.shape])
+    old = grid.to_index(place.to_world(index.double())).round().long()
+    assert torch.equal(moved.flatten(1), data[(slice(None), *old.T)])
+
+
+@pytest.mark.parametrize("axes", AXES)
+def test_agrees_with_nibabels_canonical_form(axes):
+    grid = placed_grid((5, 6, 4), (1.5, 1.0, 3.0), axes, 10)
+    data = torch.rand(grid.shape)
+    image = nibabel.Nifti1Image(data.numpy(), grid.affine.numpy())
+    expected = nibabel.as_closest_canonical(image)
+    moved, place = match_axes(data, grid, Grid.from_spacing((3, 3, 3)))
+    assert torch.equal(moved, torch.tensor(expected.get_fdata().copy(), dtype=torch.float32))
+    assert torch.allclose(place.affine, torch.from_numpy(expected.affine))
+
+
+def test_a_volume_in_order_is_left_as_it_is(grid):
+    data = torch.rand(grid.shape)
+    moved, place = match_axes(data, grid, grid)
+    assert moved.data_ptr() == data.data_ptr()
+    assert place.same_as(grid)

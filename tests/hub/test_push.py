@@ -1,0 +1,204 @@
+"""Publishing a bundle: what goes, the card, the tags; and the way back through MONAI itself."""
+
+from __future__ import annotations
+
+import json
+
+import monai.bundle
+import nibabel as nib
+import numpy as np
+import pytest
+import yaml
+from support.hub_cases import finish
+from support.loopback import Fault
+from support.tiny_bundle import make_bundle, make_pair
+
+from zoo.commands.check_bundle import check_bundle as check_command
+from zoo.commands.push import push as push_command
+from zoo.errors import UserError
+from zoo.hub.push import plan_push, push
+from zoo.hub.safety import check_bundle
+
+REPO = "me/tiny"
+# What somebody without the zoo's commands does, in a process of its own: the pair is in argv[2].
+THEIRS = """
+import sys, monai.bundle, torch
+from safetensors.torch import load_file
+place, pair, out = sys.argv[1:]
+monai.bundle.download(name="tiny", source="huggingface_hub", repo="me/tiny", version="0.1.0",
+                      bundle_dir=place, progress=False)
+network = monai.bundle.load(name="tiny", bundle_dir=place, workflow_type="inference",
+                            model_file="models/model.safetensors", device="cpu")
+saved = load_file(place + "/tiny/models/model.safetensors")
+assert all(torch.equal(saved[k], v) for k, v in network.state_dict().items())
+monai.bundle.run(config_file=place + "/tiny/configs/inference.json", bundle_root=place + "/tiny",
+                 dataset_dir=pair, output_dir=out)
+"""
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return make_bundle(tmp_path / "tiny")
+
+
+def set_version(bundle, version):
+    path = bundle / "configs" / "metadata.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": version}))
+
+
+def field_of(folder):
+    return nib.load(next(folder.glob("*field.nii"))).get_fdata()
+
+
+def test_the_full_circle_gives_the_same_files_and_the_same_field(hub_here, user, bundle, tmp_path):
+    pair, place = make_pair(tmp_path / "pair"), tmp_path / "got"
+    push(plan_push(str(bundle)), REPO, private=True)
+    assert hub_here.repos[REPO].private
+    words = (str(place), str(pair), str(tmp_path / "theirs"))
+    code, _, err = finish(user.python("-c", THEIRS, *words))
+    assert code == 0, err
+    sent = ("LICENSE", "configs/inference.json", "configs/metadata.json", "docs/README.md")
+    for name in (*sent, "models/model.safetensors"):
+        assert (place / "tiny" / name).read_bytes() == (bundle / name).read_bytes()
+    monai.bundle.run(
+        config_file=str(bundle / "configs" / "inference.json"),
+        bundle_root=str(bundle),
+        dataset_dir=str(pair),
+        output_dir=str(tmp_path / "ours"),
+    )
+    ours, theirs = field_of(tmp_path / "ours"), field_of(tmp_path / "theirs")
+    assert np.ptp(ours) > 0
+    np.testing.assert_array_equal(ours, theirs)
+    assert check_bundle(place / "tiny") == []  # with what the Hub's client left beside it
+
+
+def test_a_bundle_of_the_hub_is_checked_without_running_it(hub_here, bundle, capsys):
+    push(plan_push(str(bundle)), REPO)
+    assert check_command(REPO, revision="0.1.0") == 0
+    hostile = {"configs/inference.json": b'{"x": "$open(1)"}', "scripts/__init__.py": b""}
+    hub_here.add("me/hostile", hostile)
+    assert check_command("me/hostile") == 1
+    out = capsys.readouterr().out
+    assert "scripts/__init__.py: code" in out
+    assert "me/hostile: 2 finding(s)" in out
+    with pytest.raises(UserError, match="no such repo"):
+        check_command("me/nothing")
+    with pytest.raises(UserError, match="neither a folder nor OWNER/NAME"):
+        check_command("nothing")
+
+
+def test_only_what_belongs_to_a_bundle_goes(hub_here, bundle):
+    plan = plan_push(str(bundle))
+    assert plan.left_out == {
+        "eval/patient.nii": "outputs",
+        "models/model.pt": "weights are published as safetensors only",
+        "patients.csv": "not part of a bundle",
+    }
+    push(plan, REPO)
+    names = set(hub_here.repos[REPO].commits[hub_here.repos[REPO].head])
+    assert names == {
+        ".gitattributes", "LICENSE", "README.md", "configs/inference.json",
+        "configs/metadata.json", "docs/README.md", "models/model.safetensors",
+    }  # fmt: skip
+
+
+def test_a_dry_run_lists_what_would_go_and_sends_nothing(hub_here, bundle, capsys):
+    push_command(str(bundle), REPO, dry_run=True)
+    out = capsys.readouterr().out
+    assert "would send models/model.safetensors" in out
+    assert "leaves out eval/patient.nii: outputs" in out
+    assert "library_name: monai" in out
+    assert hub_here.requests == []
+
+
+def test_the_card_says_what_the_hub_should_know(bundle):
+    card = plan_push(str(bundle)).card
+    _, head, text = card.split("---\n", 2)
+    assert text == "# Tiny\n\nA test.\n"
+    front = yaml.safe_load(head)
+    assert front["license"] == "apache-2.0"
+    assert front["library_name"] == "monai"
+    assert front["pipeline_tag"] == "image-to-image"
+    assert front["metrics"] == ["tre"]
+    wanted = {"monai", "medical", "image-registration", "ct", "mr", "upper-leg", "arxiv:2403.05780"}
+    assert wanted <= set(front["tags"])
+
+
+def test_a_new_version_moves_latest_version_and_leaves_the_old_tag(hub_here, bundle):
+    first = push(plan_push(str(bundle)), REPO)
+    (bundle / "docs" / "README.md").write_text("# Better\n")
+    with pytest.raises(UserError, match=r"has version 0.1.0 already: raise the version"):
+        push(plan_push(str(bundle)), REPO)
+    assert hub_here.repos[REPO].head == first
+    set_version(bundle, "0.2.0")
+    (bundle / "docs" / "README.md").rename(bundle / "README.md")
+    second = push(plan_push(str(bundle)), REPO)
+    published = hub_here.repos[REPO]
+    assert published.tags == {"0.1.0": first, "0.2.0": second, "latest_version": second}
+    assert "docs/README.md" not in published.commits[second]  # what went away goes away there
+
+
+def test_a_tag_that_is_given_moves_and_an_unchanged_bundle_makes_no_commit(hub_here, bundle):
+    said = []
+    push(plan_push(str(bundle)), REPO)
+    commits = len(hub_here.repos[REPO].commits)
+    push(plan_push(str(bundle)), REPO, tag="0.1.0", say=said.append)
+    assert len(hub_here.repos[REPO].commits) == commits
+    assert said == []
+    (bundle / "LICENSE").write_text("MIT\n")
+    commit = push(plan_push(str(bundle)), REPO, tag="0.1.0", say=said.append)
+    assert said[0].startswith("tag 0.1.0 moves from")
+    assert set(hub_here.repos[REPO].tags.values()) == {commit}
+
+
+def test_monai_without_a_version_gets_the_newest(hub_here, bundle, tmp_path):
+    push(plan_push(str(bundle)), REPO)
+    set_version(bundle, "0.0.9")  # lower, but pushed later
+    push(plan_push(str(bundle)), REPO)
+    monai.bundle.download(
+        name="tiny", source="huggingface_hub", repo=REPO, bundle_dir=str(tmp_path / "got")
+    )
+    metadata = (tmp_path / "got" / "tiny" / "configs" / "metadata.json").read_text()
+    assert json.loads(metadata)["version"] == "0.0.9"
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault("/api/repos/create", status=403, method="POST"), "403: your token may not do this"),
+        (Fault("/api/repos/create", status=401, method="POST"), "401: the Hub does not know you"),
+        (Fault("/lfs/", status=403, method="PUT"), "403: your token may not do this"),
+        (Fault("/commit/", status=500, method="POST"), "500: the Hub failed"),
+    ],
+)
+def test_a_push_that_is_refused_says_why_and_tags_nothing(hub_here, bundle, fault, words):
+    hub_here.faults = [fault]
+    with pytest.raises(UserError, match=f"cannot push to me/tiny: {words}"):
+        push(plan_push(str(bundle)), REPO)
+    published = hub_here.repos.get(REPO)
+    assert published is None or (len(published.commits) == 1 and published.tags == {})
+
+
+@pytest.mark.parametrize("repo", ["tiny", "not a repo id", "me/tiny/more"])
+def test_a_repo_without_its_owner_is_refused_before_anything_is_made(hub_here, bundle, repo):
+    with pytest.raises(UserError, match="give OWNER/NAME"):
+        push(plan_push(str(bundle)), repo)
+    assert not hub_here.repos
+
+
+def test_a_bundle_that_is_not_whole_or_not_safe_is_not_published(bundle):
+    for name, problem in (("LICENSE", "lacks LICENSE"), ("docs/README.md", "no model card")):
+        kept = (bundle / name).read_text()
+        (bundle / name).unlink()
+        with pytest.raises(UserError, match=problem):
+            plan_push(str(bundle))
+        (bundle / name).write_text(kept)
+    (bundle / "configs" / "train.json").write_text('{"x": "$open(1)"}')
+    with pytest.raises(UserError, match=r"not safe to publish: configs/train.json: x: the name op"):
+        plan_push(str(bundle))
+    (bundle / "configs" / "train.json").unlink()
+    (bundle / "models" / "half.safetensors").write_bytes(b"\xff" * 100)
+    with pytest.raises(UserError, match="truncated or not a safetensors"):
+        plan_push(str(bundle))
+    with pytest.raises(UserError, match="is no bundle"):
+        plan_push(str(bundle / "docs"))

@@ -1,0 +1,127 @@
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import map_coordinates, zoom
+from support.io_cases import GRIDS, farthest, inner_points, smooth_transform
+
+from zoo import UserError
+from zoo.geometry import Grid, Transform, warp
+from zoo.io.learn2reg import read_learn2reg, write_learn2reg
+from zoo.io.transforms import read_transform
+
+FIXED = GRIDS["oblique anisotropic LAS"]
+MOVING = Grid((22, 19, 16), GRIDS["slightly oblique LPS"].affine)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".npz"])
+def test_what_is_written_is_read_again(tmp_path, suffix):
+    transform = smooth_transform(FIXED)
+    path = tmp_path / f"disp_a_b{suffix}"
+    write_learn2reg(path, transform, FIXED, MOVING)
+    again = read_transform(path, FIXED, MOVING)
+    points = inner_points(FIXED, margin=0)
+    assert farthest(again.map_points(points), transform.map_points(points)) < 1e-3
+
+
+def test_the_field_warps_as_the_challenge_does(tmp_path):
+    transform = smooth_transform(FIXED)
+    write_learn2reg(tmp_path / "disp.nii.gz", transform, FIXED, MOVING)
+    disp = np.asarray(nib.load(tmp_path / "disp.nii.gz").dataobj)
+    assert disp.shape == (*FIXED.shape, 3)
+    assert disp.dtype == np.float32
+    moving = np.random.default_rng(0).normal(size=MOVING.shape)
+    index = np.stack(np.meshgrid(*map(np.arange, FIXED.shape), indexing="ij")) + np.moveaxis(
+        disp, -1, 0
+    )
+    theirs = map_coordinates(moving, index, order=1)
+    ours = warp(torch.from_numpy(moving)[None], MOVING, FIXED, transform)[0].numpy()
+    last = np.array(MOVING.shape).reshape(3, 1, 1, 1) - 1
+    within = ((index > 0) & (index < last)).all(0)
+    assert within.mean() > 0.3
+    np.testing.assert_allclose(ours[within], theirs[within], atol=1e-3)
+
+
+def test_a_zero_field_is_the_same_voxel_of_the_other_image(tmp_path):
+    np.savez(tmp_path / "a.npz", np.zeros((*FIXED.shape, 3), np.float32))
+    transform = read_learn2reg(tmp_path / "a.npz", FIXED, MOVING)
+    index = torch.tensor([[0.0, 0, 0], [3, 2, 1], [-5, 30, 2]])
+    assert farthest(transform.map_points(FIXED.to_world(index)), MOVING.to_world(index)) < 1e-9
+
+
+def test_older_archives_hold_components_first_in_half_precision(tmp_path):
+    field = np.random.default_rng(0).normal(size=(3, *FIXED.shape)).astype(np.float16)
+    np.savez(tmp_path / "old.npz", field)
+    np.savez(tmp_path / "new.npz", disp=np.moveaxis(field.astype(np.float32), 0, -1))
+    old, new = (read_learn2reg(tmp_path / f"{k}.npz", FIXED, MOVING) for k in ("old", "new"))
+    assert torch.equal(old.field, new.field)
+
+
+def test_oldest_archives_hold_half_the_size(tmp_path):
+    fixed = Grid.from_spacing((8, 10, 12))
+    half = np.random.default_rng(0).normal(size=(3, 4, 5, 6)).astype(np.float16)
+    np.savez(tmp_path / "a.npz", half)
+    whole = np.array([zoom(half[k].astype(np.float32), 2, order=2) for k in range(3)])
+    transform = read_learn2reg(tmp_path / "a.npz", fixed, fixed)
+    np.testing.assert_allclose(transform.field.numpy(), whole, atol=1e-6)
+
+
+class Trap:
+    """Would write a file if it were ever unpacked."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_python_objects_are_never_unpacked(tmp_path):
+    np.savez(tmp_path / "a.npz", np.array([Trap(tmp_path / "sprung")], dtype=object))
+    with pytest.raises(UserError, match="Python objects"):
+        read_learn2reg(tmp_path / "a.npz", FIXED, MOVING)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"arr_0": np.zeros((3, 4, 5, 6))}, "has the shape"),
+        ({"arr_0": np.zeros(())}, "has the shape"),
+        ({"a": np.zeros(3), "b": np.zeros(3)}, "a, b; one array"),
+        ({}, "nothing; one array"),
+        ({"arr_0": np.zeros((3, *FIXED.shape), int)}, "int64; a field holds"),
+        ({"arr_0": np.full((3, *FIXED.shape), np.nan)}, "NaN or Inf"),
+    ],
+)
+def test_unfit_archives_are_refused(tmp_path, arrays, says):
+    np.savez(tmp_path / "a.npz", **arrays)
+    if not arrays:
+        assert (tmp_path / "a.npz").stat().st_size == 22
+    with pytest.raises(UserError, match=says):
+        read_learn2reg(tmp_path / "a.npz", FIXED, MOVING)
+
+
+@pytest.mark.parametrize("keep", [0.2, 0.6, 0.95])
+def test_a_truncated_archive_is_refused(tmp_path, keep):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, np.random.default_rng(0).normal(size=(3, *FIXED.shape)))
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
+    with pytest.raises(UserError, match="truncated or damaged"):
+        read_transform(path, FIXED, MOVING)
+
+
+def test_a_damaged_archive_is_refused(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, np.random.default_rng(0).normal(size=(3, *FIXED.shape)))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(bytes(content))
+    with pytest.raises(UserError, match="truncated or damaged"):
+        read_transform(path, FIXED, MOVING)
+
+
+def test_a_wrong_fixed_image_is_noticed(tmp_path):
+    write_learn2reg(tmp_path / "a.nii.gz", Transform.identity(), FIXED, MOVING)
+    with pytest.raises(UserError, match="give the fixed image of this field"):
+        read_learn2reg(tmp_path / "a.nii.gz", MOVING, FIXED)

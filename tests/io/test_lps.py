@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from support.io_cases import AFFINE, GRIDS
+
+from zoo.io.lps import flip_field, flip_map, flip_points, grid_from_itk, grid_to_itk
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+def test_grids_go_to_itk_and_back(grid):
+    origin, spacing, direction = grid_to_itk(grid)
+    image = sitk.Image(grid.shape, sitk.sitkUInt8)
+    image.SetOrigin(origin.tolist())
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection(direction.ravel().tolist())
+    x, y, z = image.TransformIndexToPhysicalPoint((3, 2, 1))
+    np.testing.assert_allclose(grid.to_world(torch.tensor([[3, 2, 1]]))[0], [-x, -y, z], atol=1e-9)
+    assert grid_from_itk(grid.shape, origin, spacing, direction).same_as(grid, 1e-9)
+
+
+def test_maps_points_and_fields_flip_alike():
+    points = torch.tensor([[1.0, 2, 3], [-4, 5, 6]], dtype=torch.float64)
+    mapped = points @ AFFINE[:3, :3].T + AFFINE[:3, 3]
+    other = flip_map(AFFINE)
+    theirs = flip_points(points) @ other[:3, :3].T + other[:3, 3]
+    torch.testing.assert_close(flip_points(theirs), mapped)
+    field = points.T.reshape(3, 2, 1, 1)
+    torch.testing.assert_close(flip_field(field).reshape(3, 2).T, flip_points(points))

@@ -1,0 +1,106 @@
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from support.io_cases import GRIDS
+
+from zoo import UserError
+from zoo.geometry import Grid
+from zoo.io.volume import read_header, read_volume, write_volume
+
+GRID = Grid.from_spacing((7, 6, 5), (1, 2, 3))
+NUMBERS = torch.arange(210).reshape(7, 6, 5)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".mha", ".nrrd"])
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+def test_what_is_written_is_read_again_in_its_place(tmp_path, grid, suffix):
+    path = tmp_path / f"a{suffix}"
+    data = torch.randint(-500, 2000, grid.shape, dtype=torch.int16)
+    write_volume(path, data, grid)
+    volume = read_volume(path)
+    assert torch.equal(volume.data, data)
+    assert volume.data.dtype == torch.int16
+    assert volume.grid.same_as(grid, 1e-3)
+    assert volume.path == path
+    header = read_header(path)
+    assert (header.dtype, header.grid.shape) == ("int16", grid.shape)
+    assert header.grid.same_as(grid, 1e-3)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha", ".mhd", ".nrrd", ".nii"])
+def test_volumes_of_simpleitk_lie_where_it_says(tmp_path, suffix):
+    image = sitk.GetImageFromArray(np.random.default_rng(0).normal(size=(6, 7, 8)))
+    turn = sitk.Euler3DTransform((0, 0, 0), 0.1, -0.2, 0.3)
+    image.SetDirection(turn.GetMatrix())
+    image.SetSpacing((1.2, 0.9, 2.5))
+    image.SetOrigin((-40, 22, 13))
+    sitk.WriteImage(image, str(tmp_path / f"a{suffix}"))
+    volume = read_volume(tmp_path / f"a{suffix}")
+    voxel = (5, 3, 2)
+    x, y, z = image.TransformIndexToPhysicalPoint(voxel)
+    ours = volume.grid.to_world(torch.tensor([voxel]))[0]
+    torch.testing.assert_close(ours, torch.tensor([-x, -y, z]).double(), atol=1e-4, rtol=0)
+    assert float(volume.data[voxel]) == image.GetPixel(voxel)
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        (torch.bool, "uint8"),
+        (torch.uint8, "uint8"),
+        (torch.int16, "int16"),
+        (torch.int32, "int32"),
+        (torch.int64, "int64"),
+        (torch.float16, "float32"),
+        (torch.bfloat16, "float32"),
+        (torch.float32, "float32"),
+        (torch.float64, "float64"),
+    ],
+)
+def test_every_type_of_torch_has_a_place(tmp_path, given, stored):
+    data = (NUMBERS % 2).to(given)
+    write_volume(tmp_path / "a.nii.gz", data, GRID)
+    assert read_header(tmp_path / "a.nii.gz").dtype == stored
+    assert torch.equal(read_volume(tmp_path / "a.nii.gz").data.double(), data.double())
+
+
+def test_floats_are_rounded_and_clipped_to_integers(tmp_path):
+    data = torch.tensor([-40000.0, -1.6, 0.4, 40000.0]).repeat(2, 2, 1)
+    grid = Grid.from_spacing((2, 2, 4))
+    write_volume(tmp_path / "a.nii", data, grid, dtype=torch.int16)
+    assert read_volume(tmp_path / "a.nii").data[0, 0].tolist() == [-32768, -2, 0, 32767]
+
+
+def test_integers_that_do_not_fit_are_an_error(tmp_path):
+    with pytest.raises(ValueError, match="do not fit"):
+        write_volume(tmp_path / "a.nii", NUMBERS + 100, GRID, dtype=torch.uint8)
+    write_volume(tmp_path / "a.nii", NUMBERS, GRID, dtype=torch.uint8)
+    assert read_header(tmp_path / "a.nii").dtype == "uint8"
+
+
+def test_views_and_gradients_do_not_matter(tmp_path):
+    data = torch.rand(5, 6, 7, requires_grad=True).permute(2, 1, 0)
+    write_volume(tmp_path / "a.nii", data, GRID)
+    assert torch.equal(read_volume(tmp_path / "a.nii").data, data.detach())
+
+
+@pytest.mark.parametrize("shape", [(7, 6, 5, 1), (7, 6, 5, 1, 1)])
+def test_trailing_axes_of_one_are_dropped(tmp_path, shape):
+    image = nib.Nifti1Image(NUMBERS.numpy().astype(np.int16).reshape(shape), np.eye(4))
+    image.set_sform(np.eye(4), 1)
+    nib.save(image, tmp_path / "a.nii.gz")
+    assert torch.equal(read_volume(tmp_path / "a.nii.gz").data, NUMBERS.to(torch.int16))
+    assert read_header(tmp_path / "a.nii.gz").grid.shape == (7, 6, 5)
+
+
+def test_data_must_fit_the_grid(tmp_path):
+    with pytest.raises(ValueError, match="do not fit a grid"):
+        write_volume(tmp_path / "a.nii", NUMBERS[1:], GRID)
+
+
+def test_an_unknown_suffix_is_refused_with_those_allowed(tmp_path):
+    with pytest.raises(UserError, match=r"\.nii\.gz, \.nii, \.mha or \.nrrd"):
+        write_volume(tmp_path / "a.tiff", NUMBERS, GRID)
+    assert not list(tmp_path.iterdir())

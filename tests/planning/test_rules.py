@@ -1,0 +1,262 @@
+"""The tables of the rules, held against what the papers of the models say of their training."""
+
+import copy
+
+import pytest
+from support.planning_facts import ALIGNED, ALL, channel, fingerprint
+
+from zoo.errors import UserError
+from zoo.hub.bundles import bundle_folder, bundle_names, config_keys
+from zoo.networks.unireg_tasks import TASKS
+from zoo.planning.evidence import Wishes
+from zoo.planning.plan import difference, explain, make_plan, override
+from zoo.planning.presets import find_preset, modality_pair, model_settings, presets
+
+
+def planned(*facts, **wishes):
+    return make_plan(fingerprint(*facts), Wishes(available=ALL, **wishes))
+
+
+@pytest.mark.parametrize(
+    ("facts", "model", "changes"),
+    [
+        (("lung", "ct", "ct", "intra"), "unigradicon", {"similarity": "lncc", "refine": 50}),
+        (("knee", "mr", "mr", "inter"), "unigradicon", {"fixed_modality": "mr"}),
+        (("brain", "mr", "mr", "inter"), "unigradicon", {"similarity": "lncc"}),
+        (("abdomen", "ct", "ct", "intra"), "unigradicon", {"fixed_modality": "ct"}),
+        (("abdomen", "mr", "ct", "intra"), "multigradicon", {"similarity": "lncc2"}),
+        (("lung", "ct", "cbct", "intra"), "multigradicon", {"moving_modality": "cbct"}),
+        (("abdomen", "ct", "ct", "inter"), "unireg", {"region": "abdomen", "type": "inter"}),
+        (("lung", "ct", "ct", "inter"), "unireg", {"region": "chest", "type": "inter"}),
+        (("head-neck", "ct", "ct", "inter"), "unireg", {"region": "head", "type": "inter"}),
+        (("liver", "ct", "ct", "intra"), "unireg", {"region": "liver", "type": "intra"}),
+        (("heart", "mr", "mr", "intra"), "unireg", {"region": "cardiac", "type": "intra"}),
+        (("prostate", "mr", "us", "intra"), "mcbo", {"mode": "accurate"}),
+        (("brain", "us", "mr", "intra"), "mcbo", {}),
+        (("prostate", "mr", "mr", "intra"), "mcbo", {}),
+        (("brain", "pet", "mr", "intra"), "mcbo", {}),
+    ],
+)
+def test_the_model_is_the_one_the_table_says(facts, model, changes):
+    plan = planned(*facts)
+    assert plan["plan"]["model"] == model
+    assert {key: plan[key] for key in changes} == changes
+
+
+def test_unireg_is_only_preset_for_tasks_it_was_trained_on():
+    for preset in presets().values():
+        if preset.unireg:
+            assert TASKS[preset.unireg["region"]].type == preset.unireg["type"]
+            assert "unireg" in preset.trained
+
+
+def test_every_preset_ends_with_the_model_that_needs_no_weights():
+    assert all(preset.models[-1] == "mcbo" for preset in presets().values())
+    assert all(set(preset.models) <= set(bundle_names()) for preset in presets().values())
+
+
+@pytest.mark.parametrize("model", ["mcbo", "unigradicon", "multigradicon", "unireg"])
+def test_every_planned_key_is_a_setting_of_its_bundle(model):
+    plan = planned("abdomen", "ct", "ct", "inter", model=model)
+    keys = set(plan) - {"plan"}
+    assert keys <= set(config_keys(bundle_folder(model))) | {"split"}
+    assert set(model_settings(model)) <= keys
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        (("brain", "mr-mr", "intra"), "brain/mr-mr/any"),
+        (("brain", "mr-mr'", None), "brain/mr-mr'/any"),
+        (("prostate", "mr-us", "intra"), "any/mr-us/any"),
+        (("lung", "ct-ct", None), "any/any/any"),
+        ((None, None, None), "any/any/any"),
+    ],
+)
+def test_the_most_exact_preset_counts(key, found):
+    assert find_preset(*key).key == found
+
+
+def test_which_image_is_fixed_does_not_matter_to_the_preset():
+    assert modality_pair("mr", "ct", contrasts=False) == "ct-mr"
+    assert modality_pair("ct", "mr", contrasts=True) == "ct-mr"
+    assert modality_pair("mr", "mr", contrasts=True) == "mr-mr'"
+    assert modality_pair("mr", None, contrasts=False) is None
+
+
+def test_unireg_is_left_out_while_its_conditions_are_only_likely():
+    facts = fingerprint("abdomen", "ct", "ct", "inter")
+    facts["pairing"]["confidence"] = "likely"
+    plan = make_plan(facts, Wishes(available=ALL))
+    assert plan["plan"]["model"] == "unigradicon"
+    assert "--pairing inter" in plan["plan"]["choices"]["model"]["because"]
+    assert make_plan(facts, Wishes(available=ALL, pairing="inter"))["plan"]["model"] == "unireg"
+
+
+def test_without_weights_the_next_model_is_taken_and_the_reason_says_what_to_pull():
+    plan = make_plan(fingerprint("lung", "ct", "ct", "intra"), Wishes(available=("mcbo",)))
+    because = plan["plan"]["choices"]["model"]["because"]
+    assert plan["plan"]["model"] == "mcbo"
+    assert "regzoo pull unigradicon" in because
+
+
+def test_what_is_needed_and_unknown_is_asked_once_with_the_line_to_add():
+    facts = fingerprint(None, None, None, "intra")
+    with pytest.raises(UserError, match=r"--modality\.0 mr --modality\.1 mr .*--accept-guess"):
+        make_plan(facts, Wishes(available=ALL))
+    with pytest.raises(UserError, match="--anatomy brain"):
+        make_plan(facts, Wishes(available=ALL, modality={"0": "ct", "1": "ct"}))
+    guessed = make_plan(facts, Wishes(available=ALL, accept_guess=True))
+    assert guessed["plan"]["model"] == "mcbo"
+
+
+def test_the_users_word_stands_above_the_dataset():
+    facts = fingerprint("brain", "mr", "ct", "intra")
+    facts["channels"]["0"] = channel("mr", hounsfield=True)
+    plan = make_plan(facts, Wishes(available=ALL, modality={"0": "CT"}, anatomy="chest"))
+    assert plan["plan"]["preset"] == "lung/ct-ct/intra"
+    beliefs = plan["plan"]["beliefs"]
+    assert beliefs["modality.0 (fixed)"]["source"] == "user"
+    assert beliefs["anatomy"]["value"] == "lung"
+
+
+def test_two_declared_contrasts_are_two_whatever_the_values_say():
+    facts = fingerprint("brain", "mr", "mr", "intra")
+    for slot, word in (("0", "T1"), ("1", "T2w")):
+        facts["channels"][slot]["modality"]["declared"] = word
+    assert make_plan(facts, Wishes(available=ALL))["plan"]["model"] == "multigradicon"
+    facts["channels"]["1"]["modality"]["declared"] = "T1w"
+    facts["alignment"] = ALIGNED | {"sign": -0.9}
+    plan = make_plan(facts, Wishes(available=ALL))
+    assert plan["plan"]["model"] == "unigradicon"
+    assert any("disagree in sign" in text for text in plan["plan"]["cautions"])
+
+
+def test_undeclared_contrasts_are_told_apart_only_where_the_images_are_aligned():
+    facts = fingerprint("brain", "mr", "mr", "intra", sign=-0.9)
+    assert make_plan(facts, Wishes(available=ALL))["plan"]["model"] == "multigradicon"
+    facts["alignment"]["lncc2"] = 0.05
+    assert make_plan(facts, Wishes(available=ALL))["plan"]["model"] == "unigradicon"
+
+
+@pytest.mark.parametrize(
+    ("change", "rule", "value"),
+    [
+        ({}, "affine.aligned", "none"),
+        ({"smallest_overlap": 0.6}, "affine.overlap", "auto"),
+        ({"largest_centres_mm": 11.0}, "affine.centres", "auto"),
+        ({"lncc2": 0.1}, "affine.floor", "auto"),
+        ({"lncc2": None}, "affine.unmeasured", "auto"),
+        ({"measured": 0}, "affine.unmeasured", "auto"),
+    ],
+)
+def test_an_affine_start_comes_before_a_network_where_images_lie_apart(change, rule, value):
+    plan = make_plan(fingerprint("lung", "ct", "ct", "intra", **change), Wishes(available=ALL))
+    assert plan["plan"]["choices"]["affine"]["rule"] == rule
+    assert plan["affine"] == value
+
+
+@pytest.mark.parametrize("model", ["unigradicon", "multigradicon", "unireg"])
+@pytest.mark.parametrize(
+    ("change", "rule", "value"),
+    [
+        ({"smallest_overlap": 0.7}, "crop.whole", False),
+        ({"smallest_overlap": 0.69}, "crop.overlap", True),
+        ({"measured": 0, "smallest_overlap": None}, "crop.unmeasured", False),
+    ],
+)
+def test_a_network_sees_the_shared_part_where_little_is_shared(model, change, rule, value):
+    facts = fingerprint("abdomen", "ct", "ct", "inter", **change)
+    plan = make_plan(facts, Wishes(available=ALL, model=model))
+    assert plan["plan"]["choices"]["crop"]["rule"] == rule
+    assert plan["crop"] is value
+
+
+def test_ct_that_is_not_in_hounsfield_units_is_never_clipped_as_if_it_were():
+    facts = fingerprint("lung", "ct", "ct", "intra")
+    facts["channels"]["1"] = channel("ct", hounsfield=False)
+    with pytest.raises(UserError, match="--set moving_modality=mr"):
+        make_plan(facts, Wishes(available=ALL))
+    settings = {"moving_modality": "mr"}
+    plan = make_plan(facts, Wishes(available=ALL, settings=settings))
+    plan = override(plan, "custom", settings, config_keys(bundle_folder("unigradicon")))
+    assert (plan["fixed_modality"], plan["moving_modality"]) == ("ct", "mr")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda f: f["pairs"].update(largest_field_ratio=1.6), "factor of 1.6"),
+        (lambda f: f["channels"]["0"].update(largest_anisotropy=4.0), "4 times as long"),
+        (lambda f: f["channels"]["1"]["field_mm"].update(p100=[500.0] * 3), "2.9 mm wide"),
+        (lambda f: f["pairs"].update(masks_on_both=3), "masks on both"),
+        (lambda f: f["channels"]["0"]["modality"].update(conflict=True, declared="CT"), "declared"),
+    ],
+)
+def test_what_a_user_should_know_is_said(change, said):
+    facts = fingerprint("lung", "ct", "ct", "intra")
+    assert make_plan(facts, Wishes(available=ALL))["plan"]["cautions"] == []
+    change(facts)
+    (text,) = make_plan(facts, Wishes(available=ALL))["plan"]["cautions"]
+    assert said in text
+
+
+def test_a_model_outside_its_training_is_called_experimental():
+    plan = planned("prostate", "mr", "mr", "intra", model="unigradicon")
+    assert plan["plan"]["cautions"][0].startswith("experimental")
+
+
+@pytest.mark.parametrize("by_points", [True, False])
+def test_a_displacement_beyond_the_search_is_said_and_proved_experimental(by_points):
+    figures = {"largest_displacement_mm": 30.0, "by_points": by_points}
+    facts = fingerprint("prostate", "mr", "us", "intra", **figures)
+    (text,) = make_plan(facts, Wishes(available=ALL))["plan"]["cautions"]
+    assert "30 mm" in text
+    assert text.startswith("experimental") is by_points
+
+
+def test_changes_make_a_new_plan_that_inherits():
+    plan = planned("lung", "ct", "ct", "intra")
+    before = copy.deepcopy(plan)
+    keys = config_keys(bundle_folder("unigradicon"))
+    changed = override(plan, "refined", {"refine": 20}, keys)
+    assert plan == before
+    assert changed["refine"] == 20
+    assert changed["plan"]["inherits"] == "default"
+    assert changed["plan"]["choices"]["refine"]["rule"] == "user"
+    assert difference(plan, changed).startswith("refine: 50 -> 20")
+    assert "inherits from default" in explain(changed)
+    with pytest.raises(UserError, match="did you mean refine"):
+        override(plan, "x", {"refin": 50}, keys)
+    with pytest.raises(UserError, match="choose another"):
+        override(plan, "default", {"refine": 50}, keys)
+
+
+def test_the_explanation_names_every_value_with_rule_and_reason():
+    plan = planned("lung", "ct", "ct", "intra")
+    text = explain(plan)
+    for name, choice in plan["plan"]["choices"].items():
+        line = next(row for row in text.splitlines() if row.split()[0] == name)
+        assert f"[{choice['rule']}] {choice['because']}" in line
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"model": "voxelmorph"},
+        {"anatomy": "elbow"},
+        {"modality": {"0": "xray"}},
+        {"modality": {"7": "ct"}},
+    ],
+)
+def test_words_that_are_not_known_are_refused(wishes):
+    with pytest.raises(UserError, match=r"not known|no such slot"):
+        planned("lung", "ct", "ct", "intra", **wishes)
+
+
+def test_errors_in_the_data_are_told_with_the_plan():
+    facts = fingerprint("brain", "mr", "mr", "inter")
+    broken = {"id": "truncated", "file": "a.nii.gz", "what": "is truncated", "level": "error"}
+    facts["problems"] = [broken, {**broken, "id": "slope", "level": "warning"}]
+    (text,) = make_plan(facts, Wishes(available=("mcbo",)))["plan"]["cautions"]
+    assert text.startswith("1 errors in the data, the first: a.nii.gz is truncated")

@@ -1,0 +1,1 @@
+"""Cohorts: many pairs registered by one or several processes."""

@@ -1,0 +1,1 @@
+"""Datasets of image pairs: description, discovery, checks, header repair, modality evidence."""

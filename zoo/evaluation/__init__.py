@@ -1,0 +1,1 @@
+"""Evaluation of registrations: metrics, Learn2Reg figures, quality warnings, comparison."""

@@ -1,0 +1,1 @@
+"""Ignite handlers that bundle configs name: saving registrations, metrics of a run."""

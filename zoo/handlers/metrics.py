@@ -1,0 +1,91 @@
+"""Figures of a whole dataset: an ignite metric for the evaluator, and a writer of the summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+from ignite.metrics import Metric
+from ignite.metrics.metric import reinit__is_reduced
+
+from zoo.errors import UserError
+from zoo.evaluation.cases import evaluation, write_evaluation
+from zoo.evaluation.figures import PREFERRED
+from zoo.evaluation.learn2reg import learn2reg_figures
+from zoo.registration.result import Registration
+
+
+class MeanFigure(Metric):
+    """The mean of one figure over the pairs of a run.
+
+    `figure` is a name such as dice_after; None takes the first of `PREFERRED` that the first pair
+    has. A pair without it is left out.
+    """
+
+    def __init__(self, figure: str | None = None) -> None:
+        self.wanted = figure
+        super().__init__(output_transform=lambda output: output["pred"])
+
+    @reinit__is_reduced
+    def reset(self) -> None:
+        """Forget all pairs."""
+        self.figure = self.wanted
+        self.values: list[float] = []
+
+    @reinit__is_reduced
+    def update(self, output: Registration) -> None:
+        """Take one registration."""
+        figures = output.measured.figures
+        if self.figure is None:
+            self.figure = next((n for n in PREFERRED if figures.get(n) is not None), None)
+        if self.figure is not None and self.figure not in figures:
+            raise UserError(
+                f"there is no figure {self.figure!r} of {output.pair.name}; there are "
+                f"{', '.join(figures)}"
+            )
+        value = figures.get(self.figure or "")
+        if value is not None:
+            self.values.append(value)
+
+    def compute(self) -> float:
+        """Return the mean; NaN if no pair has the figure."""
+        return sum(self.values) / len(self.values) if self.values else float("nan")
+
+
+class SummaryWriter:
+    """An ignite handler that writes evaluation.json and evaluation.csv when a run ends.
+
+    They hold the figures of every pair, as `regzoo evaluate` gives them, and their summary.
+    """
+
+    def __init__(self, output_dir: str | Path) -> None:
+        self.output_dir = Path(output_dir)
+        self.rows: list[dict[str, Any]] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Collect from every iteration of `engine`, write when it completes."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def start(self, _engine: Engine) -> None:
+        """Forget an earlier run."""
+        self.rows = []
+
+    def collect(self, engine: Engine) -> None:
+        """Keep the figures of the registration that the engine has just made."""
+        found: Registration = engine.state.output["pred"]  # type: ignore[index]
+        measured = found.measured
+        self.rows.append(
+            {
+                "name": found.pair.name,
+                "seconds": sum(found.seconds.values()),
+                "figures": measured.figures | learn2reg_figures(found.pair, found.transform),
+                "labels": measured.labels,
+            }
+        )
+
+    def write(self, _engine: Engine) -> None:
+        """Write both files."""
+        write_evaluation(self.output_dir / "evaluation.json", evaluation(self.rows))

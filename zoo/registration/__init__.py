@@ -1,0 +1,1 @@
+"""Registration of one pair: intensities, initial alignment, working grid, inferers, result."""

@@ -1,0 +1,1 @@
+"""Reports of registrations: slices, panels, HTML pages."""

@@ -1,0 +1,1 @@
+"""Running bundles: opening a workflow, devices, threads, memory, signals."""

@@ -1,0 +1,1 @@
+"""Synthetic data: phantoms and synthetic subjects with known deformations."""

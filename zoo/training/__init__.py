@@ -1,0 +1,1 @@
+"""Training: sources, dataset, augmentation, objectives, step, checkpoint, log, export."""

@@ -1,1 +1,0 @@
-"""What bundle configs name: pairs, preprocessing, inferers, savers, figures, reports."""
