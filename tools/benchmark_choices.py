@@ -30,7 +30,7 @@ from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.io.atomic import write_json
 from zoo.io.transforms import read_transform
 from zoo.io.volume import read_volume
-from zoo.planning.evidence import Wishes
+from zoo.planning.evidence import UserOptions
 from zoo.planning.fingerprint import pair_fingerprint
 from zoo.planning.plan import Plan, make_plan, override
 
@@ -59,7 +59,7 @@ def plan_of(
     name: str, pair: BenchPair, settings: Mapping[str, Any], weights: Mapping[str, Path]
 ) -> Plan:
     """Plan a pair from what is said of it, freely or as a configuration has it."""
-    wishes = Wishes(
+    wishes = UserOptions(
         anatomy=pair.anatomy,
         modality=dict(zip("01", pair.modality, strict=True)),
         pairing=pair.pairing,

@@ -113,13 +113,13 @@ def ours(options, moving, fixed):
 
     from zoo.losses import LNCC, folded_share
     from zoo.networks import GradICON
-    from zoo.solvers.instance import Misfit, Pair
+    from zoo.solvers.instance import ImagePair, Misfit
     from zoo.solvers.instance_field import refine_field
     from zoo.solvers.instance_weights import refine_weights
 
     network = GradICON().eval()
     network.load_state_dict(torch.load(options.state, weights_only=True))
-    pair = Pair(moving, fixed)
+    pair = ImagePair(moving, fixed)
     ticks = []
     common = {
         "similarity": options.similarity,

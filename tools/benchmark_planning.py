@@ -57,14 +57,14 @@ def headers(count: int = 4000) -> None:
     """Time the reading of a dataset and of all its headers."""
     from zoo.datasets.headers import look_at
     from zoo.datasets.reading import read_dataset
-    from zoo.datasets.scan import volumes
+    from zoo.datasets.scan import volume_names
 
     with tempfile.TemporaryDirectory() as folder:
         write_many(Path(folder) / "d", count, (20, 22, 24))
         began, cpu = time.perf_counter(), time.process_time()
         dataset = read_dataset(Path(folder) / "d")
         middle = time.perf_counter()
-        found = [look_at(dataset.root, name) for name in volumes(dataset)]
+        found = [look_at(dataset.root, name) for name in volume_names(dataset)]
         end = time.perf_counter()
         assert len(found) == count
         assert not any(problems for _, problems in found)
@@ -106,14 +106,14 @@ def fuzz(count: int = 10_000) -> None:
 def plans(folder: Path) -> None:
     """Say for every pair of a folder with dataset.json files below it what is planned, and why."""
     from zoo.datasets.reading import read_dataset
-    from zoo.planning.evidence import Wishes
+    from zoo.planning.evidence import UserOptions
     from zoo.planning.fingerprint import take_fingerprint
     from zoo.planning.plan import explain, make_plan
     from zoo.planning.presets import models
 
     for path in sorted(folder.rglob("dataset.json")):
         document = take_fingerprint(read_dataset(path)).document
-        plan = make_plan(document, Wishes(accept_guess=True, available=tuple(models())))
+        plan = make_plan(document, UserOptions(accept_guess=True, available=tuple(models())))
         print(f"{path.parent.name}\n{explain(plan)}\n")
 
 

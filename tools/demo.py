@@ -17,7 +17,7 @@ from zoo.hub.weights import models_to_choose
 from zoo.io.points import write_points
 from zoo.io.transforms import read_transform
 from zoo.io.volume import write_volume
-from zoo.registration.result import Registration
+from zoo.registration.result import RegisteredPair
 from zoo.reporting.panels import draw_panels
 from zoo.reporting.report import DEMO_KEYS, DemoRow, demo_cells, write_demo_report
 from zoo.synthesis.phantom import make_pair
@@ -69,7 +69,7 @@ def run_model(name: str, files: dict[str, Path], folder: Path) -> DemoRow:
     if done.returncode:
         return DemoRow(name, (done.stderr.strip() or "failed").splitlines()[-1])
     case = case_of_result(folder)
-    registration = Registration(load_pair(case.files), read_transform(case.field))
+    registration = RegisteredPair(load_pair(case.files), read_transform(case.field))
     panels = [panel for panel in draw_panels(registration) if panel.title in SHOWN]
     return DemoRow(name, result=json.loads((folder / "result.json").read_text()), panels=panels)
 

@@ -12,7 +12,7 @@ from support.grid_cases import GRIDS
 import zoo
 from zoo.hub.bundles import bundle_folder
 from zoo.hub.catalogue import find_model
-from zoo.hub.weights import read_header
+from zoo.hub.weights import read_weights_header
 from zoo.io.volume import write_volume
 from zoo.synthesis.phantom import make_pair
 
@@ -78,7 +78,7 @@ def test_multigradicon_fits_two_contrasts_better_than_unigradicon_and_than_nothi
 def test_they_are_small_half_precision_and_say_what_they_are(model):
     path = bundle_folder(model) / "models" / "model_compact.safetensors"
     assert path.stat().st_size < 10e6
-    header = read_header(path)
+    header = read_weights_header(path)
     assert header.metadata["data"].startswith("synthetic subjects only")
     assert header.size() is not None
     assert find_model(model).variants["compact"].size == path.stat().st_size

@@ -13,7 +13,7 @@ from support.train_cases import SMALL, train_config, write_images
 from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder
 from zoo.hub.safety import check_bundle
-from zoo.hub.weights import read_header
+from zoo.hub.weights import read_weights_header
 from zoo.planning.plan import make_plan
 from zoo.planning.rules import Wishes
 from zoo.runtime.bundle import run_bundle
@@ -106,7 +106,7 @@ def test_gradicon_trains_by_monai_bundle_run_with_a_plan_from_any_folder_and_res
     metadata = json.loads((tmp_path / "one/configs/metadata.json").read_text())["trained"]
     assert metadata["data"]["content"] == made["plan"]["content"]
     assert metadata["steps"] == 2
-    assert read_header(tmp_path / "one/models/model.safetensors").width() == 2
+    assert read_weights_header(tmp_path / "one/models/model.safetensors").width() == 2
 
 
 def fingerprint(images):

@@ -13,11 +13,11 @@ from support.planning_data import nifti, write_document, write_learn2reg
 from zoo.datasets.archives import archive_problems
 from zoo.datasets.checks import all_problems
 from zoo.datasets.reading import read_dataset
-from zoo.datasets.scan import survey
+from zoo.datasets.scan import scan_dataset
 
 
 def problems_of(folder, **more):
-    return all_problems(survey(read_dataset(folder), **more))
+    return all_problems(scan_dataset(read_dataset(folder), **more))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_other_processes_find_what_this_one_finds(found, tmp_path):
     write_learn2reg(tmp_path, shape=(20, 22, 18))
     (tmp_path / "labelsTr" / "Ph_0001_0000.nii.gz").write_bytes(b"\x1f\x8bnothing")
     dataset = read_dataset(tmp_path)
-    one, two = (survey(dataset, workers=n) for n in (1, 2))
+    one, two = (scan_dataset(dataset, workers=n) for n in (1, 2))
     assert one.voxels == two.voxels
     assert [p.id for p in one.problems] == ["truncated"]
 
@@ -87,7 +87,7 @@ def test_a_truncated_file_is_found_although_only_a_sample_is_decoded(tmp_path, m
     cut = (tmp_path / names[4]).read_bytes()
     (tmp_path / names[4]).write_bytes(cut[:-200])
     write_document(tmp_path, {"training": names})
-    looked = survey(read_dataset(tmp_path))
+    looked = scan_dataset(read_dataset(tmp_path))
     assert sorted(looked.voxels) == [names[0], names[3], names[4]]
     assert [(p.id, p.file) for p in all_problems(looked)] == [("truncated", names[4])]
 

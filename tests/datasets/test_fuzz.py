@@ -14,7 +14,7 @@ from support.planning_data import nifti
 from zoo.datasets.checks import all_problems
 from zoo.datasets.headers import look_at
 from zoo.datasets.reading import read_dataset
-from zoo.datasets.scan import survey
+from zoo.datasets.scan import scan_dataset
 from zoo.errors import UserError
 
 SECONDS = 5
@@ -64,7 +64,7 @@ def read_in_time(folder, opened):
     try:
         dataset = read_dataset(folder)
         assert all("outside" not in name for name in dataset.files)
-        problems = all_problems(survey(dataset))
+        problems = all_problems(scan_dataset(dataset))
         assert all(str(problem) for problem in problems)
     except UserError:
         pass

@@ -10,9 +10,9 @@ from support.planning_data import nifti, write_document
 
 from zoo.datasets.checks import all_problems
 from zoo.datasets.discovery import describe_folder
-from zoo.datasets.header_repair import mend
+from zoo.datasets.header_repair import repair_headers
 from zoo.datasets.reading import read_dataset
-from zoo.datasets.scan import survey
+from zoo.datasets.scan import scan_dataset
 from zoo.errors import UserError
 
 BROKEN = {
@@ -25,7 +25,7 @@ BROKEN = {
 
 def checked(folder):
     dataset = read_dataset(folder)
-    return dataset, all_problems(survey(dataset))
+    return dataset, all_problems(scan_dataset(dataset))
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -41,7 +41,7 @@ def test_a_header_is_mended_in_a_copy_and_nowhere_else(tmp_path, name):
     write_document(data, {"training": names})
     dataset, problems = checked(data)
     assert problems
-    assert mend(dataset, problems, tmp_path / "mended") == [names[0]]
+    assert repair_headers(dataset, problems, tmp_path / "mended") == [names[0]]
     assert (data / names[0]).read_bytes() == before
     copy = nib.load(tmp_path / "mended" / names[0])
     assert np.allclose(copy.affine, affine)
@@ -59,7 +59,7 @@ def test_what_is_in_doubt_is_not_mended(tmp_path):
     write_document(tmp_path / "data", {"training": names})
     dataset, problems = checked(tmp_path / "data")
     assert {"forms-differ", "forms-missing"} <= {p.id for p in problems}
-    assert mend(dataset, problems, tmp_path / "mended") == []
+    assert repair_headers(dataset, problems, tmp_path / "mended") == []
     assert not (tmp_path / "mended").exists()
 
 
@@ -67,7 +67,7 @@ def test_the_dataset_itself_is_no_place_for_copies(tmp_path):
     nifti(tmp_path / "a.nii.gz")
     write_document(tmp_path, {"training": ["a.nii.gz"]})
     with pytest.raises(UserError, match="folder for the copies"):
-        mend(read_dataset(tmp_path), [], tmp_path)
+        repair_headers(read_dataset(tmp_path), [], tmp_path)
 
 
 def write(root, *names):
@@ -133,5 +133,5 @@ def test_a_compressed_copy_stays_compressed(tmp_path):
     _set_header(tmp_path / "data" / "a.nii.gz", {"xyzt_units": 1})
     write_document(tmp_path / "data", {"training": ["a.nii.gz", "b.nii.gz"]})
     dataset, problems = checked(tmp_path / "data")
-    mend(dataset, problems, tmp_path / "out")
+    repair_headers(dataset, problems, tmp_path / "out")
     assert gzip.decompress((tmp_path / "out" / "a.nii.gz").read_bytes())

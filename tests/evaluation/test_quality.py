@@ -1,6 +1,6 @@
 import pytest
 
-from zoo.evaluation.quality import doubts
+from zoo.evaluation.quality import quality_warnings
 
 GOOD = {
     "folding_percent": 0.0,
@@ -18,13 +18,13 @@ GOOD = {
 @pytest.mark.parametrize(("after", "count"), [(1.1, 1), (1.3, 0)])
 def test_a_given_start_that_makes_the_images_less_alike_is_doubted(after, count):
     start = {"kind": "given", "similarity": [1.2, after]}
-    found = doubts({"figures": GOOD, "affine_start": start})
+    found = quality_warnings({"figures": GOOD, "affine_start": start})
     assert sum("may be the inverse" in sentence for sentence in found) == count
-    assert not doubts({"figures": GOOD, "affine_start": start | {"kind": "affine"}})
+    assert not quality_warnings({"figures": GOOD, "affine_start": start | {"kind": "affine"}})
 
 
 def test_a_good_registration_raises_no_doubt():
-    assert doubts({"figures": GOOD, "search_limit_mm": 30.0}) == []
+    assert quality_warnings({"figures": GOOD, "search_limit_mm": 30.0}) == []
 
 
 @pytest.mark.parametrize(
@@ -39,17 +39,19 @@ def test_a_good_registration_raises_no_doubt():
     ],
 )
 def test_what_looks_wrong_is_said_in_words(change, words):
-    (sentence,) = doubts({"figures": GOOD | change, "search_limit_mm": 30.0})
+    (sentence,) = quality_warnings({"figures": GOOD | change, "search_limit_mm": 30.0})
     assert words in sentence
 
 
 @pytest.mark.parametrize(("scale", "words"), [(-1.0, "mirrors"), (4.0, "changes volumes 4 fold")])
 def test_an_affine_start_that_mirrors_or_blows_up_is_told(scale, words):
     matrix = [[scale, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
-    (sentence,) = doubts({"figures": GOOD, "affine_start": {"matrix_ras": matrix}})
+    (sentence,) = quality_warnings({"figures": GOOD, "affine_start": {"matrix_ras": matrix}})
     assert words in sentence
 
 
 def test_missing_figures_raise_no_doubt():
-    assert doubts({"figures": {}}) == []
-    assert doubts({"figures": {"similarity_before": None, "similarity_after": None}}) == []
+    assert quality_warnings({"figures": {}}) == []
+    assert (
+        quality_warnings({"figures": {"similarity_before": None, "similarity_after": None}}) == []
+    )

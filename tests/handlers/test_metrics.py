@@ -9,9 +9,9 @@ from ignite.engine import Engine
 from zoo.datasets.pairs import DatasetPairs, Pair, PairDataset
 from zoo.errors import UserError
 from zoo.geometry import Transform
-from zoo.handlers.metrics import MeanFigure, SummaryWriter
+from zoo.handlers.metrics import EvaluationWriter, MeanFigure
 from zoo.io.volume import Volume
-from zoo.registration.result import Registration
+from zoo.registration.result import RegisteredPair
 from zoo.synthesis.phantom import make_pair
 
 
@@ -30,7 +30,7 @@ def registration(seed, *, labels=True, points=True, truth=True):
         fixed_points=made.fixed_points if points else None,
         moving_points=made.moving_points if points else None,
     )
-    return Registration(pair, made.truth if truth else Transform.identity())
+    return RegisteredPair(pair, made.truth if truth else Transform.identity())
 
 
 def run(registrations, *handlers, **metrics):
@@ -81,7 +81,7 @@ def test_a_run_in_which_no_pair_has_it_has_no_mean():
 
 
 def test_a_second_run_starts_afresh(tmp_path):
-    metric, writer = MeanFigure("tre_mm_after"), SummaryWriter(tmp_path)
+    metric, writer = MeanFigure("tre_mm_after"), EvaluationWriter(tmp_path)
     for _ in range(2):
         run([registration(1)], writer, value=metric)
     assert (
@@ -91,7 +91,7 @@ def test_a_second_run_starts_afresh(tmp_path):
 
 def test_the_summary_holds_every_pair(tmp_path):
     torch.manual_seed(0)
-    run([registration(1), registration(2)], SummaryWriter(tmp_path))
+    run([registration(1), registration(2)], EvaluationWriter(tmp_path))
     rows = list(csv.DictReader((tmp_path / "evaluation.csv").open()))
     assert [row["name"] for row in rows] == ["pair 1", "pair 2"]
     document = json.loads((tmp_path / "evaluation.json").read_text())

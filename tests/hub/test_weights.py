@@ -12,7 +12,7 @@ from safetensors.torch import save, save_file
 
 from zoo.errors import UserError
 from zoo.hub import weights as module
-from zoo.hub.weights import find_weights, load_weights, read_header
+from zoo.hub.weights import find_weights, load_weights, read_weights_header
 
 TENSORS = {
     "netPsi.net.downConvs.0.weight": torch.randn(4, 2, 3, 3, 3),
@@ -46,7 +46,7 @@ def test_loading_gives_the_tensors_with_halves_as_float32(path):
 
 
 def test_the_header_is_read_as_the_safetensors_library_reads_it(path):
-    header = read_header(path)
+    header = read_weights_header(path)
     with safe_open(path, "pt") as file:
         assert set(header.shapes) == set(file.keys())
         assert all(list(header.shapes[k]) == file.get_slice(k).get_shape() for k in file.keys())  # noqa: SIM118
@@ -66,7 +66,7 @@ def test_whatever_passes_the_check_the_library_can_read(tmp_path):
             data[rng.randrange(8 + length)] = rng.choice(b'0123456789{}[]",:abF' + bytes([255]))
         path.write_bytes(data)
         try:
-            read_header(path)
+            read_weights_header(path)
         except UserError:
             continue
         passed += 1

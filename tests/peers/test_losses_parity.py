@@ -8,7 +8,7 @@ from zoo.losses import LNCC, MINDSSC, NCC, GradICONLoss, SquaredLNCC
 from zoo.losses.filters import gaussian
 from zoo.losses.mind import mind_ssc
 from zoo.networks import GradICON
-from zoo.solvers.instance import Misfit, Pair
+from zoo.solvers.instance import ImagePair, Misfit
 from zoo.solvers.instance_weights import refine_weights
 
 icon = pytest.importorskip("icon_registration", exc_type=ImportError)
@@ -121,7 +121,7 @@ def test_the_whole_loss(name, masked, mass, dice):
         segmentation_B=labels(9),
     )
 
-    pair = Pair(moving, fixed, *masks, labels(8), labels(9))
+    pair = ImagePair(moving, fixed, *masks, labels(8), labels(9))
     last = torch.tensor([n - 1.0 for n in SHAPE]).view(1, 3, 1, 1, 1)
     displacement = torch.cat([forward, reverse]) * last
     misfit = Misfit(pair, MEASURES[name][0], dice_weight=dice, mass=mass)(displacement)
@@ -173,7 +173,7 @@ def test_five_steps_of_instance_optimisation():
 
     ours = refine_weights(
         network,
-        Pair(moving, fixed),
+        ImagePair(moving, fixed),
         steps=steps,
         learning_rate=rate,
         generator=torch.Generator().manual_seed(3),

@@ -8,7 +8,7 @@ from support.planning_facts import ALL, fingerprint
 
 from zoo.errors import UserError
 from zoo.planning import memory
-from zoo.planning.evidence import Wishes
+from zoo.planning.evidence import UserOptions
 from zoo.planning.memory import MemoryModel, parse_memory
 from zoo.planning.plan import make_plan
 
@@ -51,7 +51,7 @@ def weights_mode(monkeypatch):
 
 
 def planned(facts, mib, **wishes):
-    return make_plan(fingerprint(*facts), Wishes(available=ALL, memory_mib=mib, **wishes))
+    return make_plan(fingerprint(*facts), UserOptions(available=ALL, memory_mib=mib, **wishes))
 
 
 def changes(plan):
@@ -136,14 +136,14 @@ def test_beyond_what_was_measured_the_numbers_say_so(measured):
     facts = fingerprint(*PROSTATE)
     facts["channels"]["0"]["field_mm"]["p100"] = [250.0] * 3
     with pytest.raises(UserError, match=r"measured up to 9 million voxels, a line beyond"):
-        make_plan(facts, Wishes(available=ALL, memory_mib=510.0))
+        make_plan(facts, UserOptions(available=ALL, memory_mib=510.0))
 
 
 def test_images_that_are_too_large_by_themselves_are_said(measured):
     facts = fingerprint(*PROSTATE)
     facts["channels"]["1"]["largest_voxels"] = 40_000_000
     with pytest.raises(UserError, match=r"images alone need 4400 MiB \(up to 40 million voxels\)"):
-        make_plan(facts, Wishes(available=ALL, memory_mib=4000.0))
+        make_plan(facts, UserOptions(available=ALL, memory_mib=4000.0))
 
 
 def test_unireg_is_weighed_on_the_lattice_of_its_region(measured):

@@ -19,7 +19,7 @@ from support.planning_data import write_document
 
 from zoo.datasets.reading import read_dataset
 from zoo.networks import GradICON, UniReg
-from zoo.planning.evidence import Wishes
+from zoo.planning.evidence import UserOptions
 from zoo.planning.fingerprint import take_fingerprint
 from zoo.planning.plan import make_plan
 
@@ -113,7 +113,7 @@ def test_what_is_declared_and_true_is_no_conflict_and_gives_the_preset_of_the_ta
     found = take_fingerprint(make_dataset(tmp_path / "d", name, **given["said"])).document
     assert not any(c["modality"].get("conflict") for c in found["channels"].values())
     assert not [p for p in found["problems"] if p["level"] == "error"]
-    plan = make_plan(found, Wishes(available=ALL))
+    plan = make_plan(found, UserOptions(available=ALL))
     if given["found"][1] is not None:
         assert (plan["plan"]["preset"], plan["plan"]["model"]) == given["found"][1:]
 
@@ -125,7 +125,7 @@ def test_a_wrong_declaration_is_reported_wherever_it_is(name, wrong, tmp_path):
     said = DATASETS[name]["said"] | {"modality": {"0": wrong, "1": wrong}}
     found = take_fingerprint(make_dataset(tmp_path / "d", name, **said)).document
     assert all(c["modality"]["conflict"] for c in found["channels"].values())
-    plan = make_plan(found, Wishes(available=ALL, model="mcbo"))
+    plan = make_plan(found, UserOptions(available=ALL, model="mcbo"))
     told = [text for text in plan["plan"]["cautions"] if "declared" in text]
     assert len(told) == 2
 

@@ -8,13 +8,13 @@ from support.planning_facts import ALIGNED, ALL, channel, fingerprint
 from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder, bundle_names, config_keys
 from zoo.networks.unireg_tasks import TASKS
-from zoo.planning.evidence import Wishes
+from zoo.planning.evidence import UserOptions
 from zoo.planning.plan import difference, explain, make_plan, override
 from zoo.planning.presets import find_preset, modality_pair, model_settings, presets
 
 
 def planned(*facts, **wishes):
-    return make_plan(fingerprint(*facts), Wishes(available=ALL, **wishes))
+    return make_plan(fingerprint(*facts), UserOptions(available=ALL, **wishes))
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,16 @@ def test_which_image_is_fixed_does_not_matter_to_the_preset():
 def test_unireg_is_left_out_while_its_conditions_are_only_likely():
     facts = fingerprint("abdomen", "ct", "ct", "inter")
     facts["pairing"]["confidence"] = "likely"
-    plan = make_plan(facts, Wishes(available=ALL))
+    plan = make_plan(facts, UserOptions(available=ALL))
     assert plan["plan"]["model"] == "unigradicon"
     assert "--pairing inter" in plan["plan"]["choices"]["model"]["because"]
-    assert make_plan(facts, Wishes(available=ALL, pairing="inter"))["plan"]["model"] == "unireg"
+    assert (
+        make_plan(facts, UserOptions(available=ALL, pairing="inter"))["plan"]["model"] == "unireg"
+    )
 
 
 def test_without_weights_the_next_model_is_taken_and_the_reason_says_what_to_pull():
-    plan = make_plan(fingerprint("lung", "ct", "ct", "intra"), Wishes(available=("mcbo",)))
+    plan = make_plan(fingerprint("lung", "ct", "ct", "intra"), UserOptions(available=("mcbo",)))
     because = plan["plan"]["choices"]["model"]["because"]
     assert plan["plan"]["model"] == "mcbo"
     assert "regzoo pull unigradicon" in because
@@ -103,17 +105,17 @@ def test_without_weights_the_next_model_is_taken_and_the_reason_says_what_to_pul
 def test_what_is_needed_and_unknown_is_asked_once_with_the_line_to_add():
     facts = fingerprint(None, None, None, "intra")
     with pytest.raises(UserError, match=r"--modality\.0 mr --modality\.1 mr .*--accept-guess"):
-        make_plan(facts, Wishes(available=ALL))
+        make_plan(facts, UserOptions(available=ALL))
     with pytest.raises(UserError, match="--anatomy brain"):
-        make_plan(facts, Wishes(available=ALL, modality={"0": "ct", "1": "ct"}))
-    guessed = make_plan(facts, Wishes(available=ALL, accept_guess=True))
+        make_plan(facts, UserOptions(available=ALL, modality={"0": "ct", "1": "ct"}))
+    guessed = make_plan(facts, UserOptions(available=ALL, accept_guess=True))
     assert guessed["plan"]["model"] == "mcbo"
 
 
 def test_the_users_word_stands_above_the_dataset():
     facts = fingerprint("brain", "mr", "ct", "intra")
     facts["channels"]["0"] = channel("mr", hounsfield=True)
-    plan = make_plan(facts, Wishes(available=ALL, modality={"0": "CT"}, anatomy="chest"))
+    plan = make_plan(facts, UserOptions(available=ALL, modality={"0": "CT"}, anatomy="chest"))
     assert plan["plan"]["preset"] == "lung/ct-ct/intra"
     beliefs = plan["plan"]["beliefs"]
     assert beliefs["modality.0 (fixed)"]["source"] == "user"
@@ -124,19 +126,19 @@ def test_two_declared_contrasts_are_two_whatever_the_values_say():
     facts = fingerprint("brain", "mr", "mr", "intra")
     for slot, word in (("0", "T1"), ("1", "T2w")):
         facts["channels"][slot]["modality"]["declared"] = word
-    assert make_plan(facts, Wishes(available=ALL))["plan"]["model"] == "multigradicon"
+    assert make_plan(facts, UserOptions(available=ALL))["plan"]["model"] == "multigradicon"
     facts["channels"]["1"]["modality"]["declared"] = "T1w"
     facts["alignment"] = ALIGNED | {"sign": -0.9}
-    plan = make_plan(facts, Wishes(available=ALL))
+    plan = make_plan(facts, UserOptions(available=ALL))
     assert plan["plan"]["model"] == "unigradicon"
     assert any("disagree in sign" in text for text in plan["plan"]["cautions"])
 
 
 def test_undeclared_contrasts_are_told_apart_only_where_the_images_are_aligned():
     facts = fingerprint("brain", "mr", "mr", "intra", sign=-0.9)
-    assert make_plan(facts, Wishes(available=ALL))["plan"]["model"] == "multigradicon"
+    assert make_plan(facts, UserOptions(available=ALL))["plan"]["model"] == "multigradicon"
     facts["alignment"]["lncc2"] = 0.05
-    assert make_plan(facts, Wishes(available=ALL))["plan"]["model"] == "unigradicon"
+    assert make_plan(facts, UserOptions(available=ALL))["plan"]["model"] == "unigradicon"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,7 @@ def test_undeclared_contrasts_are_told_apart_only_where_the_images_are_aligned()
     ],
 )
 def test_an_affine_start_comes_before_a_network_where_images_lie_apart(change, rule, value):
-    plan = make_plan(fingerprint("lung", "ct", "ct", "intra", **change), Wishes(available=ALL))
+    plan = make_plan(fingerprint("lung", "ct", "ct", "intra", **change), UserOptions(available=ALL))
     assert plan["plan"]["choices"]["affine"]["rule"] == rule
     assert plan["affine"] == value
 
@@ -167,7 +169,7 @@ def test_an_affine_start_comes_before_a_network_where_images_lie_apart(change, r
 )
 def test_a_network_sees_the_shared_part_where_little_is_shared(model, change, rule, value):
     facts = fingerprint("abdomen", "ct", "ct", "inter", **change)
-    plan = make_plan(facts, Wishes(available=ALL, model=model))
+    plan = make_plan(facts, UserOptions(available=ALL, model=model))
     assert plan["plan"]["choices"]["crop"]["rule"] == rule
     assert plan["crop"] is value
 
@@ -176,9 +178,9 @@ def test_ct_that_is_not_in_hounsfield_units_is_never_clipped_as_if_it_were():
     facts = fingerprint("lung", "ct", "ct", "intra")
     facts["channels"]["1"] = channel("ct", hounsfield=False)
     with pytest.raises(UserError, match="--set moving_modality=mr"):
-        make_plan(facts, Wishes(available=ALL))
+        make_plan(facts, UserOptions(available=ALL))
     settings = {"moving_modality": "mr"}
-    plan = make_plan(facts, Wishes(available=ALL, settings=settings))
+    plan = make_plan(facts, UserOptions(available=ALL, settings=settings))
     plan = override(plan, "custom", settings, config_keys(bundle_folder("unigradicon")))
     assert (plan["fixed_modality"], plan["moving_modality"]) == ("ct", "mr")
 
@@ -195,9 +197,9 @@ def test_ct_that_is_not_in_hounsfield_units_is_never_clipped_as_if_it_were():
 )
 def test_what_a_user_should_know_is_said(change, said):
     facts = fingerprint("lung", "ct", "ct", "intra")
-    assert make_plan(facts, Wishes(available=ALL))["plan"]["cautions"] == []
+    assert make_plan(facts, UserOptions(available=ALL))["plan"]["cautions"] == []
     change(facts)
-    (text,) = make_plan(facts, Wishes(available=ALL))["plan"]["cautions"]
+    (text,) = make_plan(facts, UserOptions(available=ALL))["plan"]["cautions"]
     assert said in text
 
 
@@ -210,7 +212,7 @@ def test_a_model_outside_its_training_is_called_experimental():
 def test_a_displacement_beyond_the_search_is_said_and_proved_experimental(by_points):
     figures = {"largest_displacement_mm": 30.0, "by_points": by_points}
     facts = fingerprint("prostate", "mr", "us", "intra", **figures)
-    (text,) = make_plan(facts, Wishes(available=ALL))["plan"]["cautions"]
+    (text,) = make_plan(facts, UserOptions(available=ALL))["plan"]["cautions"]
     assert "30 mm" in text
     assert text.startswith("experimental") is by_points
 
@@ -258,5 +260,5 @@ def test_errors_in_the_data_are_told_with_the_plan():
     facts = fingerprint("brain", "mr", "mr", "inter")
     broken = {"id": "truncated", "file": "a.nii.gz", "what": "is truncated", "level": "error"}
     facts["problems"] = [broken, {**broken, "id": "slope", "level": "warning"}]
-    (text,) = make_plan(facts, Wishes(available=("mcbo",)))["plan"]["cautions"]
+    (text,) = make_plan(facts, UserOptions(available=("mcbo",)))["plan"]["cautions"]
     assert text.startswith("1 errors in the data, the first: a.nii.gz is truncated")

@@ -19,7 +19,7 @@ from zoo.registration.inferers import (
 )
 from zoo.registration.intensity import GradICONIntensity, UniRegIntensity
 from zoo.registration.working_grid import AnatomicalFrame, IsotropicFrame, NativeFrame, ResizedFrame
-from zoo.solvers.affine import affine_start
+from zoo.solvers.affine import align_affine
 from zoo.synthesis.phantom import make_pair
 
 
@@ -304,7 +304,7 @@ def test_labels_reach_the_refinement_on_the_grid_of_the_images(start):
     inferer = GradICONInferer(
         ResizedFrame((40, 36, 44)), affine="none", refine=1, refinement={"dice_weight": 1.0}
     )
-    matrix = None if start is None else affine_start(
+    matrix = None if start is None else align_affine(
         made.fixed, made.fixed_grid, made.moving, made.moving_grid, start
     )  # fmt: skip
     work = inferer.prepare(pair, matrix)

@@ -10,7 +10,7 @@ import torch
 from zoo.errors import UserError
 from zoo.geometry import Transform
 from zoo.io.transforms import write_transform
-from zoo.registration.initial_affine import KINDS, given_affine, placed
+from zoo.registration.initial_affine import KINDS, read_given_affine, with_absolute_paths
 
 MATRIX = torch.tensor(
     [[1.0, 0.1, 0, 5], [-0.1, 1.1, 0, -7], [0, 0.05, 0.9, 3], [0, 0, 0, 1]], dtype=torch.float64
@@ -27,26 +27,29 @@ def own(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_family_stays_as_it_is_even_beside_a_file_of_its_name(own, kind):
     Path(kind).write_text("not a transform")
-    assert placed({"affine": kind, "refine": 3}) == {"affine": kind, "refine": 3}
-    assert given_affine(kind) is None
+    assert with_absolute_paths({"affine": kind, "refine": 3}) == {"affine": kind, "refine": 3}
+    assert read_given_affine(kind) is None
 
 
 @pytest.mark.parametrize("as_name", [str, Path])
 def test_a_file_is_named_by_its_absolute_path_and_read(own, as_name):
-    assert placed({"affine": as_name("own.mat")}) == {"affine": str(own)}
-    assert torch.allclose(given_affine(as_name("own.mat")), MATRIX, atol=1e-9)
+    assert with_absolute_paths({"affine": as_name("own.mat")}) == {"affine": str(own)}
+    assert torch.allclose(read_given_affine(as_name("own.mat")), MATRIX, atol=1e-9)
 
 
 @pytest.mark.parametrize("settings", [{}, {"affine": None}])
 def test_where_nothing_is_said_nothing_is_added(settings):
-    assert placed(settings) == settings
+    assert with_absolute_paths(settings) == settings
 
 
 @pytest.mark.parametrize(
     "wrong", ["afine", "none.mat", "$print(1)", "x" * 5000, 3, True, ["own.mat"], MATRIX, ""]
 )
 def test_anything_else_is_refused_with_what_is_allowed(own, wrong):
-    for refuse in (lambda: placed({"affine": wrong}), lambda: given_affine(wrong)):
+    for refuse in (
+        lambda: with_absolute_paths({"affine": wrong}),
+        lambda: read_given_affine(wrong),
+    ):
         with pytest.raises(
             UserError, match="is no file and none of auto, none, com, rigid, affine"
         ):

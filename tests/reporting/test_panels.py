@@ -9,7 +9,7 @@ from support.report_cases import phantom_registration
 
 from zoo.geometry import Transform
 from zoo.io.volume import Volume
-from zoo.registration.result import Registration
+from zoo.registration.result import RegisteredPair
 from zoo.reporting import panels as pictures
 from zoo.reporting import slices as planes
 from zoo.synthesis.phantom import placed_grid
@@ -124,7 +124,7 @@ def test_folded_voxels_are_marked_where_they_are(name):
 def test_the_grid_bends_with_the_map_and_letters_are_drawn():
     registration = phantom_registration()
     panel = pictures.draw_panels(registration)[-1]
-    held = Registration(registration.pair, HELD)
+    held = RegisteredPair(registration.pair, HELD)
     straight = pictures.draw_panels(held)[-1]
     bent_lines, lines = panel.strips[0].pixels, straight.strips[0].pixels
     assert (bent_lines > 180).mean() > 0.05
@@ -151,7 +151,7 @@ def test_an_affine_map_and_unequal_fields_of_view_can_be_drawn():
     )
     turn = torch.eye(4, dtype=torch.float64)
     turn[:2, :2] = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
-    panels = pictures.draw_panels(Registration(registration.pair, Transform(turn)))
+    panels = pictures.draw_panels(RegisteredPair(registration.pair, Transform(turn)))
     assert all(strip.pixels.std() > 5 for panel in panels[:-1] for strip in panel.strips)
 
 

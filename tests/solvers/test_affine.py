@@ -6,7 +6,7 @@ import torch
 from zoo.errors import UserError
 from zoo.geometry.grid import Grid
 from zoo.measures.body import find_body
-from zoo.solvers.affine import STRETCH_LIMIT, affine_start, choose
+from zoo.solvers.affine import STRETCH_LIMIT, align_affine, choose
 from zoo.solvers.overlay import Overlay
 from zoo.synthesis.phantom import placed_grid
 
@@ -75,7 +75,7 @@ TARGETS = {
 
 @pytest.mark.parametrize("grid", TARGETS.values(), ids=TARGETS)
 def test_a_known_map_is_found_on_every_kind_of_grid(grid):
-    start = affine_start(draw(FIXED), FIXED, draw(grid, TRUTH), grid)
+    start = align_affine(draw(FIXED), FIXED, draw(grid, TRUTH), grid)
     assert start.kind == "affine"
     assert error(torch.eye(4), TRUTH) > 15
     assert error(start.matrix, TRUTH) < 0.4
@@ -93,7 +93,7 @@ def test_a_known_map_is_found_on_every_kind_of_grid(grid):
 )
 def test_large_maps_are_found(truth, kind):
     grid = placed((70, 76, 68), (3, 3, 3), centre=truth[:3, 3].tolist())
-    start = affine_start(draw(FIXED), FIXED, draw(grid, truth), grid, kind)
+    start = align_affine(draw(FIXED), FIXED, draw(grid, truth), grid, kind)
     assert start.kind == kind
     assert error(start.matrix, truth) < 0.4
 
@@ -105,7 +105,7 @@ def test_large_maps_are_found(truth, kind):
 )
 def test_the_contrast_does_not_matter(contrast):
     grid = TARGETS["LAS"]
-    start = affine_start(draw(FIXED), FIXED, contrast(draw(grid, TRUTH)), grid)
+    start = align_affine(draw(FIXED), FIXED, contrast(draw(grid, TRUTH)), grid)
     assert error(start.matrix, TRUTH) < 0.8
 
 
@@ -118,17 +118,17 @@ def test_half_of_the_slices_are_enough(half, cut):
     change[2, 3] = half.start
     part = Grid((*grid.shape[:2], 27), grid.affine @ change)
     if cut == "moving":
-        start = affine_start(draw(FIXED), FIXED, draw(part, truth), part, "rigid")
+        start = align_affine(draw(FIXED), FIXED, draw(part, truth), part, "rigid")
         assert error(start.matrix, truth) < 1
     else:
         back = torch.linalg.inv(truth)
-        start = affine_start(draw(part, truth), part, draw(FIXED), FIXED, "rigid")
+        start = align_affine(draw(part, truth), part, draw(FIXED), FIXED, "rigid")
         assert error(torch.linalg.inv(start.matrix), torch.linalg.inv(back)) < 1
 
 
 def test_aligned_images_are_left_alone():
     grid = placed((74, 84, 40), (2, 2, 4), "LPS", 15)
-    start = affine_start(draw(FIXED), FIXED, 1.5 - draw(grid), grid)
+    start = align_affine(draw(FIXED), FIXED, 1.5 - draw(grid), grid)
     assert (start.kind, start.shift) == ("none", 0)
     assert torch.equal(start.matrix, torch.eye(4, dtype=torch.float64))
     assert "aligned already" in start.reason
@@ -137,8 +137,8 @@ def test_aligned_images_are_left_alone():
 def test_swapping_the_images_gives_the_inverse():
     grid = TARGETS["oblique, anisotropic"]
     fixed, moving = draw(FIXED), draw(grid, TRUTH)
-    there = affine_start(fixed, FIXED, moving, grid)
-    back = affine_start(moving, grid, fixed, FIXED)
+    there = align_affine(fixed, FIXED, moving, grid)
+    back = align_affine(moving, grid, fixed, FIXED)
     assert error(back.matrix @ there.matrix, torch.eye(4)) < 0.2
 
 
@@ -149,7 +149,7 @@ def test_the_number_of_threads_does_not_matter():
     found = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        found.append(affine_start(fixed, FIXED, moving, grid, "rigid").matrix)
+        found.append(align_affine(fixed, FIXED, moving, grid, "rigid").matrix)
         assert torch.get_num_threads() == threads
     torch.set_num_threads(before)
     assert error(found[0], found[1]) < 1e-3
@@ -158,7 +158,7 @@ def test_the_number_of_threads_does_not_matter():
 def test_centre_of_mass_alone_is_a_shift():
     truth = world_map(shift=(20, -13, 31))
     grid = placed((52, 64, 50), (3, 3, 3), "LPS", centre=(20, -13, 31))
-    start = affine_start(draw(FIXED), FIXED, draw(grid, truth), grid, "com")
+    start = align_affine(draw(FIXED), FIXED, draw(grid, truth), grid, "com")
     assert start.kind == "com"
     assert torch.equal(start.matrix[:3, :3], torch.eye(3, dtype=torch.float64))
     assert error(start.matrix, truth) < 0.5
@@ -166,7 +166,7 @@ def test_centre_of_mass_alone_is_a_shift():
 
 def test_figures_tell_before_and_after():
     grid = TARGETS["large"]
-    start = affine_start(draw(FIXED), FIXED, draw(grid, TRUTH), grid)
+    start = align_affine(draw(FIXED), FIXED, draw(grid, TRUTH), grid)
     assert 1 < start.similarity[0] < start.similarity[1] < 2
     assert 0 <= start.overlap[0] <= start.overlap[1] <= 1
     assert start.shift == pytest.approx(error(torch.eye(4), TRUTH), rel=0.15)
@@ -177,7 +177,7 @@ def test_figures_tell_before_and_after():
 def test_works_where_gradients_are_switched_off():
     grid = TARGETS["LAS"]
     with torch.no_grad():
-        start = affine_start(draw(FIXED), FIXED, draw(grid, TRUTH), grid)
+        start = align_affine(draw(FIXED), FIXED, draw(grid, TRUTH), grid)
     assert error(start.matrix, TRUTH) < 0.4
 
 
@@ -186,7 +186,7 @@ def test_unrelated_images_get_no_worse(kind):
     generator = torch.Generator().manual_seed(4)
     fixed, moving = (torch.rand(24, 24, 24, generator=generator) for _ in range(2))
     grid = Grid.from_spacing((24, 24, 24), (4, 4, 4))
-    start = affine_start(fixed, grid, moving, grid, kind)
+    start = align_affine(fixed, grid, moving, grid, kind)
     assert start.similarity[1] >= start.similarity[0]
     assert start.overlap[1] >= 0.4
     if kind == "auto":
@@ -211,7 +211,7 @@ def test_a_map_that_fits_worse_or_stretches_too_far_is_never_chosen():
 
 def test_none_is_obeyed():
     grid = TARGETS["same"]
-    start = affine_start(draw(FIXED), FIXED, draw(grid, TRUTH), grid, "none")
+    start = align_affine(draw(FIXED), FIXED, draw(grid, TRUTH), grid, "none")
     assert start.kind == "none"
     assert start.similarity[0] == start.similarity[1]
 
@@ -221,10 +221,10 @@ def test_a_constant_image_is_an_error(which):
     image, constant = draw(FIXED), torch.zeros(FIXED.shape)
     images = (constant, image) if which == "fixed" else (image, constant)
     with pytest.raises(UserError, match=f"the {which} image is constant"):
-        affine_start(images[0], FIXED, images[1], FIXED)
+        align_affine(images[0], FIXED, images[1], FIXED)
 
 
 def test_an_unknown_kind_is_an_error():
     image = draw(FIXED)
     with pytest.raises(UserError, match="'similarity' is not known; choose one of auto, none"):
-        affine_start(image, FIXED, image, FIXED, "similarity")
+        align_affine(image, FIXED, image, FIXED, "similarity")

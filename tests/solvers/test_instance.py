@@ -10,7 +10,7 @@ from zoo.geometry.sampling import identity_index, sample
 from zoo.losses import LNCC, NCC, folded_share
 from zoo.losses.filters import gaussian
 from zoo.networks import GradICON
-from zoo.solvers.instance import Misfit, Pair, Step, settled
+from zoo.solvers.instance import ImagePair, Misfit, Step, settled
 from zoo.solvers.instance_field import refine_field
 from zoo.solvers.instance_weights import refine_weights
 
@@ -37,7 +37,7 @@ def known_map(amplitude=1.5):
 def phantom():
     """moving(i + d(i)) = fixed(i), and d."""
     index = identity_index(SHAPE)
-    return Pair(texture(index), texture(index + known_map())), known_map()
+    return ImagePair(texture(index), texture(index + known_map())), known_map()
 
 
 def zeros():
@@ -117,7 +117,7 @@ def test_weights_find_a_known_shift():
         return torch.exp(-(away**2).sum(1, keepdim=True) / 50)
 
     network = Balance()
-    pair = Pair(blob((18.0, 15.0, 20.0)), blob((16.0, 14.0, 23.0)))
+    pair = ImagePair(blob((18.0, 15.0, 20.0)), blob((16.0, 14.0, 23.0)))
     refined = refine_weights(network, pair, steps=60, learning_rate=0.1, generator=seeded())
     assert refined.trace[-1].loss < 0.6 * refined.trace[0].loss
     for field, sign in ((refined.displacement, 1), (refined.reverse, -1)):
@@ -172,7 +172,7 @@ def test_a_gradicon_network_is_refined_through_its_map():
             nn.init.normal_(weight, std=0.02)
     before = state_of(network)
     images = [gaussian(torch.rand(1, 1, 65, 66, 67, generator=seeded(k)), 2) for k in (1, 2)]
-    refined = refine_weights(network, Pair(*images), steps=1, learning_rate=0.0)
+    refined = refine_weights(network, ImagePair(*images), steps=1, learning_rate=0.0)
     with torch.no_grad():
         expected = network.eval()(torch.cat(images, dim=1))
     network.train()
@@ -224,8 +224,10 @@ def test_what_the_mask_leaves_out_does_not_pull(phantom):
     fixed[patch] = texture(identity_index(SHAPE) + truth + shift)[patch]
     mask = torch.ones_like(fixed)
     mask[:, :, 8:28, 4:24, 10:32] = 0
-    spoiled = refine_field(zeros(), Pair(pair.moving, fixed), generator=seeded())
-    masked = refine_field(zeros(), Pair(pair.moving, fixed, fixed_mask=mask), generator=seeded())
+    spoiled = refine_field(zeros(), ImagePair(pair.moving, fixed), generator=seeded())
+    masked = refine_field(
+        zeros(), ImagePair(pair.moving, fixed, fixed_mask=mask), generator=seeded()
+    )
     away = [(run.displacement - truth)[patch].norm(dim=1).mean() for run in (spoiled, masked)]
     assert float(away[1]) < 0.6 * float(away[0])
 
@@ -235,7 +237,7 @@ def test_labels_pull_when_the_images_say_nothing():
     moving, fixed = (torch.zeros(1, 1, 24, 24, 24, dtype=torch.long) for _ in range(2))
     moving[:, :, 6:16, 6:16, 6:16] = 3
     fixed[:, :, 9:19, 6:16, 6:16] = 3
-    pair = Pair(flat, flat, moving_labels=moving, fixed_labels=fixed)
+    pair = ImagePair(flat, flat, moving_labels=moving, fixed_labels=fixed)
     start = torch.zeros(1, 3, 24, 24, 24)
     refined = refine_field(start, pair, dice_weight=1.0, regularity=0.1)
     shift = refined.displacement[0, :, 14, 11, 11]
@@ -248,7 +250,7 @@ def test_mass_is_conserved_on_request():
     generator = seeded(3)
     image = 0.3 + 0.1 * gaussian(torch.randn(1, 1, 24, 24, 24, generator=generator), 1.5)
     squeeze = 0.1 * (identity_index((24, 24, 24)) - 11.5)
-    pair = Pair(image, image)
+    pair = ImagePair(image, image)
     plain, mass = (Misfit(pair, NCC(), both=False, mass=flag) for flag in (False, True))
     assert float(mass(torch.zeros_like(squeeze))) == pytest.approx(0, abs=1e-5)
     assert float(plain(squeeze)) > 0.1
@@ -259,7 +261,7 @@ def test_mass_is_conserved_on_request():
 def test_both_directions_are_summed(phantom):
     pair, truth = phantom
     fields = torch.cat([truth, -truth])
-    swapped = Pair(pair.fixed, pair.moving)
+    swapped = ImagePair(pair.fixed, pair.moving)
     one, other = (Misfit(p, LNCC(3), both=False) for p in (pair, swapped))
     expected = float(one(truth) + other(-truth))
     assert float(Misfit(pair, LNCC(3))(fields)) == pytest.approx(expected, rel=1e-5)
@@ -329,15 +331,15 @@ def test_images_that_cannot_be_refined_are_explained(phantom, network):
     broken = pair.fixed.clone()
     broken[0, 0, 3, 3, 3] = float("nan")
     with pytest.raises(UserError, match=r"loss is nan at step 1"):
-        refine_field(zeros(), Pair(pair.moving, broken))
+        refine_field(zeros(), ImagePair(pair.moving, broken))
     before = state_of(network)
     with pytest.raises(UserError, match=r"loss is nan at step 1"):
-        refine_weights(network, Pair(pair.moving, broken), steps=2)
+        refine_weights(network, ImagePair(pair.moving, broken), steps=2)
     assert_restored(network, before)
     with pytest.raises(UserError, match=r"the fixed mask has the shape \[1, 1, 2, 2, 2\]"):
-        Pair(pair.moving, pair.fixed, fixed_mask=torch.ones(1, 1, 2, 2, 2))
+        ImagePair(pair.moving, pair.fixed, fixed_mask=torch.ones(1, 1, 2, 2, 2))
     with pytest.raises(UserError, match=r"\[1, 1, X, Y, Z\]"):
-        Pair(pair.moving[0], pair.fixed[0])
+        ImagePair(pair.moving[0], pair.fixed[0])
     with pytest.raises(UserError, match="label maps of both"):
         refine_field(zeros(), pair, dice_weight=1.0)
     with pytest.raises(UserError, match="fields to refine"):

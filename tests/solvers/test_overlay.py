@@ -8,8 +8,8 @@ from zoo.geometry.grid import Grid
 from zoo.measures.body import find_body
 from zoo.solvers.overlay import (
     BINS,
+    ImageRegion,
     Overlay,
-    View,
     information,
     joint_histogram,
     spread_points,
@@ -105,7 +105,7 @@ def test_points_outside_the_other_image_do_not_count():
     whole = find_body(image, grid, 4, "fixed")
     half = find_body(image[:12], Grid((12, 24, 24), grid.affine), 4, "moving")
     nothing = torch.eye(4, dtype=torch.float64)
-    there, overlap = View(whole, half, 8000).compare(nothing)
-    back, _ = View(half, whole, 8000).compare(nothing)
+    there, overlap = ImageRegion(whole, half, 8000).compare(nothing)
+    back, _ = ImageRegion(half, whole, 8000).compare(nothing)
     assert float(overlap) == pytest.approx(0.5, abs=0.03)
     assert float(there) == pytest.approx(float(back), abs=0.02)

@@ -14,7 +14,7 @@ from zoo.geometry import Transform
 from zoo.io.points import write_points
 from zoo.io.transforms import write_transform
 from zoo.io.volume import Volume, write_volume
-from zoo.registration.result import Registration
+from zoo.registration.result import RegisteredPair
 from zoo.synthesis.phantom import PhantomPair, make_pair
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -40,9 +40,9 @@ def in_memory(phantom: PhantomPair, name: str = "phantom") -> Pair:
     )
 
 
-def phantom_registration(seed: int = 3, **changes: object) -> Registration:
+def phantom_registration(seed: int = 3, **changes: object) -> RegisteredPair:
     phantom = make_pair(seed, **(SMALL | changes))
-    return Registration(in_memory(phantom), phantom.truth)
+    return RegisteredPair(in_memory(phantom), phantom.truth)
 
 
 def on_disk(folder: Path, phantom: PhantomPair, transform: Transform | None = None) -> dict:

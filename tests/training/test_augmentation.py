@@ -4,11 +4,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from zoo.training.augmentation import View
+from zoo.training.augmentation import RandomView
 
 
 def draw(seed=0, shape=(9, 9, 9), noise=0.05):
-    return View.draw(np.random.default_rng(seed), shape, noise)
+    return RandomView.draw(np.random.default_rng(seed), shape, noise)
 
 
 def turned(image, view):

@@ -13,7 +13,7 @@ from zoo.geometry import Transform
 from zoo.hub.bundles import bundle_folder
 from zoo.io.transforms import write_transform
 from zoo.registration.inferers import MCBOInferer
-from zoo.registration.mcbo_presets import fitted, settings_of
+from zoo.registration.mcbo_presets import read_preset, settings_of
 from zoo.registration.working_grid import IsotropicFrame
 from zoo.runtime.bundle import run_bundle
 from zoo.training.mcbo_search import SettingsSearch, Trial, draw, figures_that_rank, order_of, vary
@@ -119,7 +119,7 @@ def test_the_bundle_fits_settings_and_leaves_a_preset_and_a_bundle(images, tmp_p
         "device": "$torch.device('cpu')",
     }
     run_bundle(bundle_folder("mcbo"), settings, ["train.yaml"])
-    preset = fitted(tmp_path / "out/preset.json")
+    preset = read_preset(tmp_path / "out/preset.json")
     inference = json.loads((tmp_path / "out/configs/inference.json").read_text())
     assert inference["affine"] == "auto"  # a file of this computer is no default for others
     assert inference["mode"] == preset["mode"]
@@ -142,8 +142,8 @@ def test_a_file_that_is_no_preset_is_refused(tmp_path, content):
     path = tmp_path / "preset.json"
     path.write_text(json.dumps(content))
     with pytest.raises(UserError):
-        fitted(path)
+        read_preset(path)
 
 
 def test_no_preset_changes_nothing():
-    assert fitted(None) == {}
+    assert read_preset(None) == {}

@@ -26,7 +26,7 @@ from zoo.geometry import Transform, warp
 from zoo.io.transforms import read_transform, write_transform
 from zoo.io.volume import Volume, read_volume
 from zoo.registration.working_grid import Image, IsotropicFrame, NativeFrame
-from zoo.solvers.affine import affine_start
+from zoo.solvers.affine import align_affine
 from zoo.solvers.mcbo import MCBO
 from zoo.solvers.settings import Mode
 
@@ -173,7 +173,7 @@ def _images(pair: BenchPair) -> tuple[Volume, Volume]:
 
 
 def _start(fixed: Volume, moving: Volume, kind: str) -> Tensor:
-    found = affine_start(fixed.data.float(), fixed.grid, moving.data.float(), moving.grid, kind)
+    found = align_affine(fixed.data.float(), fixed.grid, moving.data.float(), moving.grid, kind)
     return found.matrix
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo.cohorts.jobs import Job
 from zoo.errors import UserError
-from zoo.io.volume import Header, read_header
+from zoo.io.volume import ImageHeader, read_header
 from zoo.planning.plan import Plan
 
 VECTOR = 12  # bytes a voxel of a field
@@ -49,7 +49,7 @@ def bytes_of(job: Job, plan: Plan) -> int:
     return size + (REPORT if plan.get("report", True) else 0) + REST
 
 
-def _width(header: Header) -> int:
+def _width(header: ImageHeader) -> int:
     """Return the bytes of one voxel of an image."""
     try:
         return np.dtype(header.dtype).itemsize

@@ -147,7 +147,7 @@ def told(cohort: Cohort, pending: Pending, wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    progress = Progress(cohort, pending)
+    progress = CohortProgress(cohort, pending)
     over = threading.Event()
     thread = threading.Thread(target=progress.watch, args=(over,), daemon=True)
     thread.start()
@@ -159,7 +159,7 @@ def told(cohort: Cohort, pending: Pending, wanted: bool) -> Iterator[None]:
         progress.look()
 
 
-class Progress:
+class CohortProgress:
     """Counts the pairs that are settled, and prints a line for each with the time that is left."""
 
     def __init__(self, cohort: Cohort, pending: Pending) -> None:

@@ -14,7 +14,7 @@ from zoo.cohorts.jobs import PARTS, RESULT, Cohort, Job, failure_of, is_finished
 from zoo.cohorts.worker import THUMBNAIL
 from zoo.evaluation.cases import summary
 from zoo.evaluation.figures import BETTER, MAP_WORDS, PREFERRED, WHEN, WORDS
-from zoo.evaluation.quality import doubts
+from zoo.evaluation.quality import quality_warnings
 from zoo.io.atomic import write_json, write_text
 from zoo.reporting.report import Row, render, tiles
 
@@ -69,7 +69,7 @@ def case_of(job: Job) -> dict[str, Any]:
         "seconds": sum(result.get("seconds", {}).values()) or None,
         "figures": result.get("figures", {}),
         "labels": result.get("labels", {}),
-        "doubts": doubts(result),
+        "doubts": quality_warnings(result),
     }
 
 

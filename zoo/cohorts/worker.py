@@ -27,7 +27,7 @@ from zoo.errors import UserError
 from zoo.handlers.saver import RegistrationSaver
 from zoo.hub.bundles import bundle_folder
 from zoo.io.atomic import put_folder, write_json
-from zoo.registration.result import Registration
+from zoo.registration.result import RegisteredPair
 from zoo.reporting.panels import write_thumbnail
 from zoo.runtime.bundle import open_bundle
 from zoo.runtime.signals import Stop, Stopped
@@ -72,13 +72,13 @@ class Registrar:
         self.evaluator.remove_event_handler(self.saver, Events.ITERATION_COMPLETED)
         workflow.run()  # without pairs: what the bundle does before its evaluator runs
 
-    def __call__(self, pair: Pair) -> Registration:
+    def __call__(self, pair: Pair) -> RegisteredPair:
         """Return the registration of a pair."""
         self.evaluator.data_loader = [pair]
         self.evaluator.state.epoch_length = 1
         try:
             self.evaluator.run()
-            found: Registration = self.evaluator.state.output["pred"]
+            found: RegisteredPair = self.evaluator.state.output["pred"]
             return found
         finally:
             self.evaluator.data_loader = []
@@ -217,7 +217,7 @@ def _lock_path(job: Job, cohort: Cohort) -> Path:
 
 
 def save(
-    cohort: Cohort, loaded: Loaded, registration: Registration, saver: RegistrationSaver
+    cohort: Cohort, loaded: Loaded, registration: RegisteredPair, saver: RegistrationSaver
 ) -> None:
     """Write a registration and put its folder in place, or record why that failed."""
     try:

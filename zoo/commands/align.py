@@ -36,14 +36,14 @@ def align(
     from zoo.io.transforms import write_transform
     from zoo.io.volume import read_volume, write_volume
     from zoo.runtime.device import use_threads
-    from zoo.solvers.affine import affine_start
+    from zoo.solvers.affine import align_affine
 
     use_threads(threads)
     for place in (out, warped):
         if place is not None:
             check_place(place)
     a, b = read_volume(fixed), read_volume(moving)
-    found = affine_start(a.data.float(), a.grid, b.data.float(), b.grid, affine)
+    found = align_affine(a.data.float(), a.grid, b.data.float(), b.grid, affine)
     transform = Transform(found.matrix)
     write_transform(out, transform, None)
     if warped is not None:

@@ -34,9 +34,9 @@ def check(
     from zoo.commands._shared import progress_bar
     from zoo.datasets.archives import archive_problems, is_archive
     from zoo.datasets.checks import all_problems
-    from zoo.datasets.header_repair import mend
+    from zoo.datasets.header_repair import repair_headers
     from zoo.datasets.reading import read_dataset
-    from zoo.datasets.scan import survey
+    from zoo.datasets.scan import scan_dataset
     from zoo.io.atomic import write_json
 
     if is_archive(Path(dataset)):
@@ -44,7 +44,7 @@ def check(
     else:
         found = read_dataset(dataset)
         with progress_bar("decoding") as progress:
-            looked = survey(found, everything=verify, workers=workers, progress=progress)
+            looked = scan_dataset(found, everything=verify, workers=workers, progress=progress)
         problems = all_problems(looked)
         seen = (
             f"{len(found.named_pairs)} pairs, {len(found.files)} files, "
@@ -57,6 +57,6 @@ def check(
     if out is not None:
         write_json(out, [problem.to_json() for problem in problems])
     if fix is not None and not is_archive(Path(dataset)):
-        names = mend(found, problems, Path(fix))
+        names = repair_headers(found, problems, Path(fix))
         print(f"{len(names)} copies with mended headers written to {fix}")
     return 2 if errors else 0

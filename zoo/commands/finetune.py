@@ -48,7 +48,7 @@ def finetune(
     from zoo.planning.plan import read_plan
     from zoo.runtime.bundle import parse_settings, run_bundle
     from zoo.runtime.device import choose_device, use_threads
-    from zoo.training.export import require_own, summary
+    from zoo.training.export import require_trained_bundle, summary
 
     use_threads(threads)
     planned = read_plan(plan)
@@ -61,7 +61,7 @@ def finetune(
     check_content(planned["dataset_dir"], str(told["content"]))
     folder = bundle_folder(told["model"])
     target = Path(out or f"{told['model']}-finetuned")
-    require_own(target)
+    require_trained_bundle(target)
     keys = config_keys(folder, "train.yaml")
     if from_ is not None and "weights" not in keys:
         raise UserError(f"--from {from_}: {told['model']} has no weights to start from")

@@ -56,12 +56,12 @@ def plan(
     from zoo.hub.weights import models_here, models_to_choose
     from zoo.io.atomic import check_place, write_json
     from zoo.io.json_documents import complete, read_object
-    from zoo.planning.evidence import Wishes
+    from zoo.planning.evidence import UserOptions
     from zoo.planning.fingerprint import read_fingerprint, take_fingerprint
     from zoo.planning.memory import parse_memory
     from zoo.planning.plan import difference, make_plan, override, read_plan
     from zoo.planning.plan import explain as explained
-    from zoo.planning.rules import check_wishes
+    from zoo.planning.rules import check_options
     from zoo.runtime.bundle import parse_settings
 
     if diff:
@@ -81,7 +81,7 @@ def plan(
         keys = set(read_object(source))
     settings = parse_settings(set_ or [], ["affine"])
     here, choice = models_here(), models_to_choose()
-    wishes = Wishes(
+    wishes = UserOptions(
         anatomy=anatomy,
         modality=modality or {},
         pairing=pairing,
@@ -92,9 +92,9 @@ def plan(
         available=choice,
         widths=here,
     )
-    check_wishes(wishes)
+    check_options(wishes)
     if "plan" in keys:
-        if wishes != Wishes(settings=settings, available=choice, widths=here):
+        if wishes != UserOptions(settings=settings, available=choice, widths=here):
             raise UserError(f"{source} is a plan: change it with --set, or plan the dataset again")
         made = read_plan(source)
     elif "channels" in keys:

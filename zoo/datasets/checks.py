@@ -11,10 +11,10 @@ from zoo.datasets.landmarks import point_problems
 from zoo.datasets.modality import HOUNSFIELD, canonical, is_hounsfield, is_shifted
 from zoo.datasets.names import case_of, stem
 from zoo.datasets.problems import Problem, warning
-from zoo.datasets.scan import Survey
+from zoo.datasets.scan import DatasetScan
 
 
-def all_problems(survey: Survey) -> list[Problem]:
+def all_problems(survey: DatasetScan) -> list[Problem]:
     """Return every problem of a dataset, errors first; each once."""
     found = [*survey.dataset.problems, *survey.problems]
     for check in CHECKS:
@@ -23,7 +23,7 @@ def all_problems(survey: Survey) -> list[Problem]:
     return sorted(unique, key=lambda problem: problem.level != "error")
 
 
-def pairs_make_sense(survey: Survey) -> Iterator[Problem]:
+def pairs_make_sense(survey: DatasetScan) -> Iterator[Problem]:
     """Yield pairs that are twice there, and images paired with themselves."""
     dataset = survey.dataset
     for pair, count in Counter(dataset.pairs_listed).items():
@@ -36,7 +36,7 @@ def pairs_make_sense(survey: Survey) -> Iterator[Problem]:
             yield Problem("pair-same", pair.fixed, "the image is paired with itself", fix)
 
 
-def paired_cases_are_whole(survey: Survey) -> Iterator[Problem]:
+def paired_cases_are_whole(survey: DatasetScan) -> Iterator[Problem]:
     """Yield cases that lack a slot which most cases have."""
     cases: dict[str, set[str]] = defaultdict(set)
     for image in survey.dataset.by_image:
@@ -54,7 +54,7 @@ def _having(cases: dict[str, set[str]], slot: str) -> int:
     return sum(slot in slots for slots in cases.values())
 
 
-def names_are_unique(survey: Survey) -> Iterator[Problem]:
+def names_are_unique(survey: DatasetScan) -> Iterator[Problem]:
     """Yield images of one id in two files, and names that differ by case only."""
     ids, folded = defaultdict(set), defaultdict(set)
     for image in survey.dataset.by_image:
@@ -72,7 +72,7 @@ def names_are_unique(survey: Survey) -> Iterator[Problem]:
             yield Problem("name-case", sorted(names)[0], what, fix)
 
 
-def counts_are_right(survey: Survey) -> Iterator[Problem]:
+def counts_are_right(survey: DatasetScan) -> Iterator[Problem]:
     """Yield numbers of images or pairs that are not those of the lists."""
     for name, (declared, listed) in survey.dataset.counts.items():
         if declared != listed:
@@ -80,7 +80,7 @@ def counts_are_right(survey: Survey) -> Iterator[Problem]:
             yield Problem("count", survey.dataset.file.name, what, f"correct it to {listed}")
 
 
-def splits_are_apart(survey: Survey) -> Iterator[Problem]:
+def splits_are_apart(survey: DatasetScan) -> Iterator[Problem]:
     """Yield cases that are in training and in another split."""
     splits: dict[str, set[str]] = defaultdict(set)
     for item in survey.dataset.items:
@@ -94,7 +94,7 @@ def splits_are_apart(survey: Survey) -> Iterator[Problem]:
             yield warning("case-in-two-splits", case, what, fix)
 
 
-def annotations_fit_their_image(survey: Survey) -> Iterator[Problem]:
+def annotations_fit_their_image(survey: DatasetScan) -> Iterator[Problem]:
     """Yield label maps and masks on another grid than their image."""
     for item in survey.dataset.by_image.values():
         image = survey.headers.get(item.image)
@@ -115,7 +115,7 @@ def annotations_fit_their_image(survey: Survey) -> Iterator[Problem]:
                 yield Problem("labels-scaled", header.name, what, fix)
 
 
-def channels_are_alike(survey: Survey) -> Iterator[Problem]:
+def channels_are_alike(survey: DatasetScan) -> Iterator[Problem]:
     """Yield channels whose images are scaled differently, or of which some are in HU."""
     for slot, images in survey.dataset.slots().items():
         scales = Counter(survey.headers[i].scaling for i in images if i in survey.headers)
@@ -139,7 +139,7 @@ def channels_are_alike(survey: Survey) -> Iterator[Problem]:
             yield Problem("units-mixed", image, what, fix)
 
 
-def modality_fits_the_values(survey: Survey) -> Iterator[Problem]:
+def modality_fits_the_values(survey: DatasetScan) -> Iterator[Problem]:
     """Yield channels declared CT that are not in HU, and others that are; and unknown words."""
     for slot, images in survey.dataset.slots().items():
         word = survey.dataset.modality.get(slot)
@@ -164,7 +164,7 @@ def modality_fits_the_values(survey: Survey) -> Iterator[Problem]:
             yield warning("modality-hounsfield", images[0], what, "correct modality, or the files")
 
 
-def labels_are_declared(survey: Survey) -> Iterator[Problem]:
+def labels_are_declared(survey: DatasetScan) -> Iterator[Problem]:
     """Yield label maps with ids that the dataset does not name."""
     names = survey.dataset.label_names
     if not names:
@@ -177,7 +177,7 @@ def labels_are_declared(survey: Survey) -> Iterator[Problem]:
             yield Problem("labels-undeclared", voxels.name, what, fix)
 
 
-def masks_are_masks(survey: Survey) -> Iterator[Problem]:
+def masks_are_masks(survey: DatasetScan) -> Iterator[Problem]:
     """Yield masks that hold more than one structure."""
     for voxels in survey.voxels.values():
         if voxels.kind == "mask" and len(set(voxels.labels) - {0}) > 1:
@@ -185,12 +185,12 @@ def masks_are_masks(survey: Survey) -> Iterator[Problem]:
             yield warning("mask-labels", voxels.name, what, "save 0 and 1, or list it as labels")
 
 
-def points_make_sense(survey: Survey) -> Iterator[Problem]:
+def points_make_sense(survey: DatasetScan) -> Iterator[Problem]:
     """Yield what is wrong with key points."""
     yield from point_problems(survey)
 
 
-def contents_differ(survey: Survey) -> Iterator[Problem]:
+def contents_differ(survey: DatasetScan) -> Iterator[Problem]:
     """Yield images whose files are equal byte for byte."""
     root = survey.dataset.root
     groups: dict[tuple[int, str], list[str]] = defaultdict(list)
@@ -229,7 +229,7 @@ def _whole(path: Path) -> str:
     return digest.hexdigest()
 
 
-CHECKS: tuple[Callable[[Survey], Iterator[Problem]], ...] = (
+CHECKS: tuple[Callable[[DatasetScan], Iterator[Problem]], ...] = (
     pairs_make_sense,
     paired_cases_are_whole,
     names_are_unique,

@@ -27,7 +27,7 @@ _FOLDER = {
 
 
 @dataclass(frozen=True)
-class _Found:
+class _FoundImage:
     """An image of a folder: its case, what its name says of the modality, and its annotations."""
 
     name: str
@@ -55,7 +55,7 @@ def describe_folder(
         raise UserError(
             f"{folder} holds {len(images)} images ({', '.join(SUFFIXES)}); two make a pair"
         )
-    cases: dict[str, list[_Found]] = defaultdict(list)
+    cases: dict[str, list[_FoundImage]] = defaultdict(list)
     for image in images:
         cases[image.case].append(image)
     several = [sorted(group, key=lambda i: (i.kind, i.name)) for group in cases.values()]
@@ -82,7 +82,7 @@ def describe_folder(
     }
 
 
-def _check_one_kind(slot: str, images: Sequence[_Found]) -> None:
+def _check_one_kind(slot: str, images: Sequence[_FoundImage]) -> None:
     """Refuse images of several modalities in one slot: a dataset declares one for each slot."""
     kinds = {found: image.name for image in images if (found := canonical(image.kind))}
     if len(kinds) > 1:
@@ -93,7 +93,7 @@ def _check_one_kind(slot: str, images: Sequence[_Found]) -> None:
         )
 
 
-def _entry(fixed: _Found, moving: _Found) -> dict[str, str]:
+def _entry(fixed: _FoundImage, moving: _FoundImage) -> dict[str, str]:
     out = {"fixed": f"./{fixed.name}", "moving": f"./{moving.name}"}
     for side, image in (("fixed", fixed), ("moving", moving)):
         for kind in ("labels", "mask"):
@@ -102,7 +102,7 @@ def _entry(fixed: _Found, moving: _Found) -> dict[str, str]:
     return out
 
 
-def _modality(folder: Path, slot: str, image: _Found, said: Mapping[str, str]) -> str:
+def _modality(folder: Path, slot: str, image: _FoundImage, said: Mapping[str, str]) -> str:
     """Return a slot's modality: as said, as the name says, as the values prove; else ask."""
     if slot in said:
         checked(said[slot], f"--modality.{slot}")
@@ -118,7 +118,7 @@ def _modality(folder: Path, slot: str, image: _Found, said: Mapping[str, str]) -
     )
 
 
-def _images(folder: Path) -> list[_Found]:
+def _images(folder: Path) -> list[_FoundImage]:
     """Return the images below a folder, sorted, with the label maps and masks that go with them."""
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; give the one that holds the images")
@@ -133,7 +133,7 @@ def _images(folder: Path) -> list[_Found]:
             kind: next((beside[kind, k] for k in keys if (kind, k) in beside), None)
             for kind in ("labels", "mask")
         }
-        found.append(_Found(name, case_of(name), _kind(name), **others))
+        found.append(_FoundImage(name, case_of(name), _kind(name), **others))
     return found
 
 

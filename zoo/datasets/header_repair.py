@@ -21,7 +21,7 @@ SAFE = ("unit", "qform-broken", "spacing-not-positive")
 """What is mended: a unit that cannot be meant, and a qform or pixdim that the sform contradicts."""
 
 
-def mend(dataset: Dataset, problems: Sequence[Problem], folder: Path) -> list[str]:
+def repair_headers(dataset: Dataset, problems: Sequence[Problem], folder: Path) -> list[str]:
     """Write copies with mended headers below `folder`, under the same names; return the names."""
     if folder.resolve() == dataset.root.resolve():
         raise UserError(f"--fix {folder} is the dataset itself; give a folder for the copies")

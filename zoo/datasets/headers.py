@@ -26,7 +26,7 @@ _NEVER = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".npy", ".npz", ".joblib", 
 
 
 @dataclass(frozen=True)
-class Header:
+class HeaderFacts:
     """`affine` (4x4, rows) maps voxels to RAS+ mm; `digest` is of path, size, time and header."""
 
     name: str
@@ -65,7 +65,7 @@ class Header:
         """Where the array axes point, such as LPS."""
         return "".join(str(c) for c in nib.orientations.aff2axcodes(np.array(self.affine)))
 
-    def same_grid(self, other: Header, tolerance: float = 0.1) -> bool:
+    def same_grid(self, other: HeaderFacts, tolerance: float = 0.1) -> bool:
         """Say whether both have one shape and no corner lies more than `tolerance` mm apart."""
         if self.shape != other.shape:
             return False
@@ -75,7 +75,7 @@ class Header:
         return float(distance.max()) <= tolerance
 
 
-def look_at(root: Path, name: str) -> tuple[Header | None, list[Problem]]:
+def look_at(root: Path, name: str) -> tuple[HeaderFacts | None, list[Problem]]:
     """Return what a file's header says (None if it cannot be used) and what is wrong with it."""
     path = root / name
     if not name.lower().endswith(SUFFIXES):
@@ -94,7 +94,7 @@ def look_at(root: Path, name: str) -> tuple[Header | None, list[Problem]]:
         return None, [problem_of(error, name, str(path))]
 
 
-def _look_at_nifti(root: Path, name: str) -> tuple[Header | None, list[Problem]]:
+def _look_at_nifti(root: Path, name: str) -> tuple[HeaderFacts | None, list[Problem]]:
     path = root / name
     nifti = open_nifti(path)
     if shape_problem := _shape_problem(name, nifti.shape):
@@ -138,10 +138,10 @@ def _header(
     scaling: tuple[float, float] = (1.0, 0.0),
     description: str = "",
     suspect: bool = False,
-) -> Header:
+) -> HeaderFacts:
     state = (root / name).stat()
     text = f"{name} {state.st_size} {state.st_mtime_ns}".encode()
-    return Header(
+    return HeaderFacts(
         name=name,
         shape=shape,
         affine=tuple(tuple(row) for row in affine.tolist()),
@@ -166,7 +166,7 @@ def _shape_problem(name: str, shape: tuple[int, ...]) -> Problem | None:
     return None
 
 
-def _size_problems(header: Header) -> list[Problem]:
+def _size_problems(header: HeaderFacts) -> list[Problem]:
     """Return what no person's image has: voxels or fields of view of impossible size."""
     out = []
     spacing, extent = header.spacing, header.field_mm

@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from zoo.datasets.headers import Header
+from zoo.datasets.headers import HeaderFacts
 from zoo.datasets.problems import Problem, problem_of, warning
-from zoo.datasets.scan import Survey
+from zoo.datasets.scan import DatasetScan
 from zoo.errors import UserError
 from zoo.io.points import read_points
 
@@ -17,7 +17,7 @@ MARGIN = 0.5
 """Voxels by which a point may lie beyond the centre of an outer voxel."""
 
 
-def coordinates(survey: Survey, name: str) -> np.ndarray | UserError:
+def coordinates(survey: DatasetScan, name: str) -> np.ndarray | UserError:
     """Return the numbers of a file as they stand (n, 3), or why it cannot be read."""
     try:
         return read_points(survey.dataset.root / name, "ras").numpy()
@@ -26,7 +26,7 @@ def coordinates(survey: Survey, name: str) -> np.ndarray | UserError:
 
 
 def to_index(
-    points: np.ndarray, header: Header, space: Literal["ras", "lps", "voxel"]
+    points: np.ndarray, header: HeaderFacts, space: Literal["ras", "lps", "voxel"]
 ) -> np.ndarray:
     """Return points (n, 3) of a space as voxels of an image (n, 3)."""
     if space == "voxel":
@@ -37,13 +37,13 @@ def to_index(
     return mapped
 
 
-def outside(index: np.ndarray, header: Header) -> int:
+def outside(index: np.ndarray, header: HeaderFacts) -> int:
     """Count points (n, 3), voxels, that lie beyond an image."""
     beyond = (index < -MARGIN) | (index > np.array(header.shape) - 1 + MARGIN)
     return int(beyond.any(axis=1).sum())
 
 
-def point_problems(survey: Survey) -> Iterator[Problem]:
+def point_problems(survey: DatasetScan) -> Iterator[Problem]:
     """Yield files that cannot be read, points beyond their image, and counts that differ."""
     dataset = survey.dataset
     counts: dict[str, int] = {}
@@ -70,13 +70,13 @@ def point_problems(survey: Survey) -> Iterator[Problem]:
             yield Problem("points-count", str(names[1]), what, fix)
 
 
-def _has_header(survey: Survey, name: str) -> bool:
+def _has_header(survey: DatasetScan, name: str) -> bool:
     with (survey.dataset.root / name).open(encoding="utf-8-sig", errors="replace") as stream:
         return any(c.isalpha() for c in stream.readline(1000).replace("e", ""))
 
 
 def _place_problems(
-    survey: Survey, name: str, points: np.ndarray, header: Header
+    survey: DatasetScan, name: str, points: np.ndarray, header: HeaderFacts
 ) -> Iterator[Problem]:
     """Yield points that lie beyond their image, and say if another space would hold them."""
     space = survey.dataset.points_space

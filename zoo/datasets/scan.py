@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from zoo.datasets.dataset import Dataset
-from zoo.datasets.headers import Header, look_at
+from zoo.datasets.headers import HeaderFacts, look_at
 from zoo.datasets.problems import Problem
 from zoo.datasets.reading import read_dataset
 from zoo.datasets.voxels import Kind, Voxels, decode
@@ -25,34 +25,34 @@ SAMPLE = 200
 POOL_VOXELS = 300_000_000
 """From so many voxels on, starting other processes (seconds each) is worth it."""
 
-Progress = Callable[[int, int], None]
+FileProgress = Callable[[int, int], None]
 """Called with files done and files in all."""
 
 
 @dataclass(frozen=True)
-class Survey:
+class DatasetScan:
     """A dataset with what its files show."""
 
     dataset: Dataset
-    headers: dict[str, Header]
+    headers: dict[str, HeaderFacts]
     voxels: dict[str, Voxels]
     problems: tuple[Problem, ...]
 
 
-def survey(
+def scan_dataset(
     dataset: Dataset,
     *,
     everything: bool = False,
     workers: int | None = None,
-    progress: Progress | None = None,
-) -> Survey:
+    progress: FileProgress | None = None,
+) -> DatasetScan:
     """Look at all headers and decode a sample, or `everything`.
 
     A file is one problem at a time where it cannot be read, and never stops the others.
     """
-    headers: dict[str, Header] = {}
+    headers: dict[str, HeaderFacts] = {}
     problems: list[Problem] = []
-    for name in volumes(dataset):
+    for name in volume_names(dataset):
         header, found = look_at(dataset.root, name)
         problems += found
         if header is not None:
@@ -60,17 +60,17 @@ def survey(
     wanted = [(n, k) for n, k in chosen(dataset, headers, everything) if n in headers]
     voxels = {v.name: v for v in _decoded(dataset, headers, wanted, workers, progress)}
     problems += [problem for v in voxels.values() for problem in v.problems]
-    return Survey(dataset, headers, voxels, tuple(problems))
+    return DatasetScan(dataset, headers, voxels, tuple(problems))
 
 
-def volumes(dataset: Dataset) -> list[str]:
+def volume_names(dataset: Dataset) -> list[str]:
     """Return the names of all images, label maps and masks."""
     names = [n for i in dataset.items for n in (i.image, i.labels, i.mask) if n]
     return list(dict.fromkeys(names))
 
 
 def chosen(
-    dataset: Dataset, headers: dict[str, Header], everything: bool
+    dataset: Dataset, headers: dict[str, HeaderFacts], everything: bool
 ) -> list[tuple[str, Kind]]:
     """Return the files to decode, and as what.
 
@@ -123,10 +123,10 @@ def workers_for(largest_voxels: int) -> int:
 
 def _decoded(
     dataset: Dataset,
-    headers: dict[str, Header],
+    headers: dict[str, HeaderFacts],
     wanted: list[tuple[str, Kind]],
     workers: int | None,
-    progress: Progress | None,
+    progress: FileProgress | None,
 ) -> Iterator[Voxels]:
     root = str(dataset.root)
     sizes = [headers[name].voxels for name, _ in wanted]
@@ -151,17 +151,19 @@ def _decoded(
         ) from None
 
 
-def _counted(results: Iterable[Voxels], total: int, progress: Progress | None) -> Iterator[Voxels]:
+def _counted(
+    results: Iterable[Voxels], total: int, progress: FileProgress | None
+) -> Iterator[Voxels]:
     for done, result in enumerate(results, start=1):
         if progress is not None:
             progress(done, total)
         yield result
 
 
-def content(dataset: Dataset, headers: dict[str, Header] | None = None) -> str:
+def content(dataset: Dataset, headers: dict[str, HeaderFacts] | None = None) -> str:
     """Return a digest of names, sizes, times and headers of all files of a dataset."""
     if headers is None:
-        looked = ((name, look_at(dataset.root, name)[0]) for name in volumes(dataset))
+        looked = ((name, look_at(dataset.root, name)[0]) for name in volume_names(dataset))
         headers = {name: header for name, header in looked if header is not None}
     digest = hashlib.sha256(dataset.file.read_bytes())
     for name in sorted(dataset.files):

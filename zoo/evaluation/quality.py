@@ -11,7 +11,7 @@ SIMILARITY_LOSS = 0.01  # of what it was, and no less than .002
 NEAR_LIMIT = 0.9
 
 
-def doubts(result: Mapping[str, Any]) -> list[str]:
+def quality_warnings(result: Mapping[str, Any]) -> list[str]:
     """Return a sentence for everything in a result that asks for a second look."""
     figures: Mapping[str, Any] = result.get("figures", {})
     out = [_folding(figures), _similarity(figures), _overlap(figures)]

@@ -13,7 +13,7 @@ from zoo.errors import UserError
 from zoo.evaluation.cases import evaluation, write_evaluation
 from zoo.evaluation.figures import PREFERRED
 from zoo.evaluation.learn2reg import learn2reg_figures
-from zoo.registration.result import Registration
+from zoo.registration.result import RegisteredPair
 
 
 class MeanFigure(Metric):
@@ -34,7 +34,7 @@ class MeanFigure(Metric):
         self.values: list[float] = []
 
     @reinit__is_reduced
-    def update(self, output: Registration) -> None:
+    def update(self, output: RegisteredPair) -> None:
         """Take one registration."""
         figures = output.measured.figures
         if self.figure is None:
@@ -53,7 +53,7 @@ class MeanFigure(Metric):
         return sum(self.values) / len(self.values) if self.values else float("nan")
 
 
-class SummaryWriter:
+class EvaluationWriter:
     """An ignite handler that writes evaluation.json and evaluation.csv when a run ends.
 
     They hold the figures of every pair, as `regzoo evaluate` gives them, and their summary.
@@ -75,7 +75,7 @@ class SummaryWriter:
 
     def collect(self, engine: Engine) -> None:
         """Keep the figures of the registration that the engine has just made."""
-        found: Registration = engine.state.output["pred"]  # type: ignore[index]
+        found: RegisteredPair = engine.state.output["pred"]  # type: ignore[index]
         measured = found.measured
         self.rows.append(
             {

@@ -21,7 +21,7 @@ from zoo.geometry import warp
 from zoo.io.atomic import write_json
 from zoo.io.transforms import write_transform
 from zoo.io.volume import write_volume
-from zoo.registration.result import Registration
+from zoo.registration.result import RegisteredPair
 
 Format = Literal["nifti", "h5", "both"]
 SIDES = ("fixed", "moving")
@@ -67,11 +67,11 @@ class RegistrationSaver:
 
     def __call__(self, engine: Engine) -> None:
         """Write the registration that the engine has just made."""
-        registration: Registration = engine.state.output["pred"]  # type: ignore[index]
+        registration: RegisteredPair = engine.state.output["pred"]  # type: ignore[index]
         folder = self.output_dir
         self.save(registration, folder if self.pairs == 1 else folder / registration.pair.name)
 
-    def save(self, registration: Registration, folder: Path) -> None:
+    def save(self, registration: RegisteredPair, folder: Path) -> None:
         """Write all files of one registration into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         forget(folder)
@@ -99,7 +99,7 @@ class RegistrationSaver:
             write_report(registration, result, folder)
         write_json(folder / "result.json", result)
 
-    def _transforms(self, registration: Registration, folder: Path) -> None:
+    def _transforms(self, registration: RegisteredPair, folder: Path) -> None:
         pair, transform = registration.pair, registration.transform
         grid = pair.fixed.grid
         if self.format in ("nifti", "both"):
@@ -118,7 +118,7 @@ class RegistrationSaver:
                 folder / name, transform, grid, moving=pair.moving[0].grid, format="learn2reg"
             )
 
-    def _warped(self, registration: Registration, folder: Path) -> None:
+    def _warped(self, registration: RegisteredPair, folder: Path) -> None:
         pair, transform = registration.pair, registration.transform
         names = ["warped"] + [f"warped_{k}" for k in range(2, len(pair.moving) + 1)]
         for name, volume in zip(names, pair.moving, strict=True):

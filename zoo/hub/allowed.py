@@ -27,14 +27,14 @@ NAMESPACES = (
 SINGLE = (
     *(f"zoo.{name}" for name in (
         "datasets.pairs.only_item", "handlers.saver.prepare_pair",
-        "registration.mcbo_presets.fitted", "registration.unireg.lattice",
+        "registration.mcbo_presets.read_preset", "registration.unireg.lattice",
         "registration.unireg.require_conditions", "registration.weights.load_into",
         "registration.weights.weights_facts", "registration.weights.weights_width",
         "training.checkpoint.Checkpoint", "training.dataset.collate", "training.distributed.join",
         "training.distributed.leave", "training.distributed.own_device",
         "training.distributed.processes", "training.distributed.rank",
         "training.distributed.together", "training.export.write_bundle",
-        "training.export.write_fitted_bundle", "training.step.cosine",
+        "training.export.write_mcbo_bundle", "training.step.cosine",
         "training.step.prepare_training", "training.step.start_facts",
         "training.step.start_from", "training.step.total_loss", "training.unireg.task_source",
         "training.unireg.unireg_objective",

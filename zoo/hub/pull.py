@@ -21,7 +21,7 @@ from zoo.hub.download import check_url, download
 from zoo.hub.lock import Installed, exclusive, lock_path, read_lock, record
 from zoo.hub.places import at_home, own_home, weights_folder
 from zoo.hub.remote import check_repo_path, hub_client
-from zoo.hub.weights import read_header, sha256_of
+from zoo.hub.weights import read_weights_header, sha256_of
 from zoo.io.atomic import LEFTOVERS, atomic_path
 
 _UNVERIFIED = "nothing yet"
@@ -187,7 +187,7 @@ def _check(fetched: _Fetched) -> tuple[str, str]:
             if found != sha256:
                 raise UserError(_mismatch(fetched.origin, sha256, who, f"what came has {found}"))
         if fetched.path.suffix == ".safetensors":
-            read_header(fetched.path)
+            read_weights_header(fetched.path)
     except UserError:
         if fetched.temporary:
             _remove(fetched.path)
@@ -235,7 +235,7 @@ def _check_fit(fetched: _Fetched, model: Model, variant: Variant) -> None:
     from zoo.hub.convert import expected_shapes
 
     name, width = variant.architecture["name"], variant.architecture["width"]
-    wanted, found = expected_shapes(name, width), read_header(fetched.path).shapes
+    wanted, found = expected_shapes(name, width), read_weights_header(fetched.path).shapes
     differ = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
     what = f"{fetched.origin} is refused as weights of {model.name}:{variant.name}"
     if differ:

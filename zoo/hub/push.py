@@ -13,7 +13,7 @@ from zoo.hub.card import model_card
 from zoo.hub.places import at_home, packaged_bundles
 from zoo.hub.remote import hub_client
 from zoo.hub.safety import check_bundle
-from zoo.hub.weights import read_header
+from zoo.hub.weights import read_weights_header
 from zoo.io.json_documents import read_object
 
 _LATEST = "latest_version"  # what MONAI's download takes when it is given no version
@@ -55,7 +55,7 @@ def plan_push(bundle: str) -> PushPlan:
         raise UserError(f"{folder} is not a whole bundle: it lacks {', '.join(missing)}")
     for name in files:
         if name.startswith("models/"):
-            read_header(files[name])
+            read_weights_header(files[name])
     findings = [f for f in check_bundle(folder) if f.file in files]
     if findings:
         raise UserError(f"{folder} is not safe to publish: {findings[0]}")

@@ -28,7 +28,7 @@ from zoo.hub.expressions import (
     parse_import,
 )
 from zoo.hub.places import is_packaged
-from zoo.hub.weights import read_header
+from zoo.hub.weights import read_weights_header
 
 _CONFIGS = {".json", ".yaml", ".yml"}
 _HARMLESS = {".md", ".txt", ".png", ".jpg", ".svg", ".csv", ".nii", ".mha", ".nrrd"}
@@ -108,7 +108,7 @@ def _check_file(path: Path, name: str, configs: dict[str, Any]) -> Iterator[Find
         elif kind == ".conf":
             yield from (Finding(name, "", problem) for problem in _logging_problems(path))
         elif kind == ".safetensors":
-            read_header(path)
+            read_weights_header(path)
         elif kind in _PICKLES:
             yield Finding(
                 name, "", "may be a pickle; weights are safetensors (convert: tools/convert.py)"

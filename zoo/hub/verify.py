@@ -10,7 +10,7 @@ from zoo.errors import UserError
 from zoo.hub.catalogue import Model, load_catalogue
 from zoo.hub.lock import Installed, read_lock
 from zoo.hub.places import packaged_bundles
-from zoo.hub.weights import read_header, sha256_of
+from zoo.hub.weights import read_weights_header, sha256_of
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _check(name: str, path: Path, expected: str | None, verified: bool) -> Check
         problem = f"sha256 is {found}, should be {expected}; delete it and pull it again"
         return Check(name, path, found, verified, problem)
     try:
-        read_header(path)
+        read_weights_header(path)
     except UserError as error:
         return Check(name, path, found, verified, str(error))
     return Check(name, path, found, verified, None)

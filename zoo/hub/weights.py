@@ -48,7 +48,7 @@ class WeightsFile:
 
 
 @dataclass(frozen=True)
-class Header:
+class WeightsHeader:
     """A safetensors header: metadata and the shape of every tensor by its name."""
 
     metadata: dict[str, str]
@@ -128,12 +128,12 @@ def load_weights(path: str | Path) -> dict[str, torch.Tensor]:
     import torch
     from safetensors.torch import load_file
 
-    read_header(Path(path))
+    read_weights_header(Path(path))
     halves = (torch.float16, torch.bfloat16)
     return {k: v.float() if v.dtype in halves else v for k, v in load_file(path).items()}
 
 
-def read_header(path: Path) -> Header:
+def read_weights_header(path: Path) -> WeightsHeader:
     """The header of a safetensors file, with every claim in it held against the file's size."""
     try:
         size = path.stat().st_size
@@ -152,7 +152,7 @@ def read_header(path: Path) -> Header:
     metadata = content.pop("__metadata__", {})
     _check_extents(path, content, size - 8 - length)
     shapes = {name: tuple(entry["shape"]) for name, entry in content.items()}
-    return Header(metadata if isinstance(metadata, dict) else {}, shapes)
+    return WeightsHeader(metadata if isinstance(metadata, dict) else {}, shapes)
 
 
 def sha256_of(path: Path) -> str:
@@ -219,7 +219,7 @@ def _find_variant(model: Model, variant: str, folders: list[Path]) -> WeightsFil
         return None
     known = installed is not None and str(path) == installed.path
     sha256 = installed.sha256 if installed is not None and known else sha256_of(path)
-    header = read_header(path)
+    header = read_weights_header(path)
     return WeightsFile(path, variant, sha256, header.width(), header.size(), header.recolour())
 
 
@@ -234,7 +234,7 @@ def _own_file(model: Model, path: Path) -> WeightsFile:
         )
     if not path.is_file():
         raise UserError(f"there is no weights file {path}")
-    header = read_header(path)
+    header = read_weights_header(path)
     sha256 = sha256_of(path)
     return WeightsFile(path, "own", sha256, header.width(), header.size(), header.recolour())
 

@@ -16,7 +16,7 @@ from zoo.io.nifti import Nifti, nifti_array, nifti_grid, open_nifti, write_nifti
 
 
 @dataclass(frozen=True, eq=False)
-class Header:
+class ImageHeader:
     """What a volume's header says: its grid and the type its voxels are stored as."""
 
     path: Path
@@ -33,15 +33,15 @@ class Volume:
     path: Path
 
 
-def read_header(path: AnyPath) -> Header:
+def read_header(path: AnyPath) -> ImageHeader:
     """Look at a volume's header only; it is refused for the same reasons as by `read_volume`."""
     file = existing_file(path)
     if itk_image.is_itk_image(file):
         grid, dtype = itk_image.read_itk_header(file)
         _check_solid(file, grid.shape)
-        return Header(file, grid, dtype)
+        return ImageHeader(file, grid, dtype)
     nifti = _open_volume(file)
-    return Header(file, nifti_grid(nifti), nifti.dtype.name)
+    return ImageHeader(file, nifti_grid(nifti), nifti.dtype.name)
 
 
 def read_volume(path: AnyPath) -> Volume:

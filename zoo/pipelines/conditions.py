@@ -18,7 +18,7 @@ from zoo.io.atomic import atomic_path, write_json
 from zoo.io.transforms import write_transform
 from zoo.io.volume import write_volume
 from zoo.registration.inferers import PairInferer
-from zoo.registration.result import Registration
+from zoo.registration.result import RegisteredPair
 from zoo.reporting.panels import Panel, Pixels, contact_sheet, draw_panels, png_bytes
 
 
@@ -32,7 +32,7 @@ def parse_condition(text: str) -> tuple[str, str]:
 
 def register_under(
     workflow: ConfigWorkflow, conditions: Sequence[tuple[str, str]]
-) -> dict[str, Registration]:
+) -> dict[str, RegisteredPair]:
     """Register a bundle's pair under each condition, with one network."""
     network: nn.Module = workflow.network_def
     inferer: PairInferer = workflow.inferer
@@ -45,7 +45,7 @@ def register_under(
     return found
 
 
-def compare_conditions(found: dict[str, Registration]) -> dict[str, Any]:
+def compare_conditions(found: dict[str, RegisteredPair]) -> dict[str, Any]:
     """Return each condition's figures and kernels, and how far its field is from the first's."""
     first = next(iter(found.values()))
     grid = first.pair.fixed.grid
@@ -65,7 +65,7 @@ def compare_conditions(found: dict[str, Registration]) -> dict[str, Any]:
     return out
 
 
-def save_conditions(found: dict[str, Registration], result: dict[str, Any], folder: Path) -> None:
+def save_conditions(found: dict[str, RegisteredPair], result: dict[str, Any], folder: Path) -> None:
     """Write conditions.json, and for each condition its field, warped image and picture."""
     for name, registration in found.items():
         place = folder / name.replace(":", "_")
@@ -81,7 +81,7 @@ def save_conditions(found: dict[str, Registration], result: dict[str, Any], fold
     write_json(folder / "conditions.json", result)
 
 
-def side_by_side(found: dict[str, Registration], result: dict[str, Any]) -> Pixels:
+def side_by_side(found: dict[str, RegisteredPair], result: dict[str, Any]) -> Pixels:
     """Draw deformation grid and Jacobian of each condition under one another."""
     panels = [
         Panel(name, "", next(p.strips for p in draw_panels(r) if p.title == "Deformation"))

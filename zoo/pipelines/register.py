@@ -13,11 +13,11 @@ from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder
 from zoo.hub.weights import find_weights, models_here, models_to_choose
 from zoo.io.atomic import write_json
-from zoo.planning.evidence import NEEDS_NO_WEIGHTS, Wishes
+from zoo.planning.evidence import NEEDS_NO_WEIGHTS, UserOptions
 from zoo.planning.fingerprint import pair_fingerprint
 from zoo.planning.memory import parse_memory
 from zoo.planning.plan import for_a_pair, make_plan, read_plan
-from zoo.registration.initial_affine import placed
+from zoo.registration.initial_affine import with_absolute_paths
 from zoo.runtime.bundle import absolute, run_bundle
 from zoo.runtime.device import choose_device, use_threads
 
@@ -66,7 +66,7 @@ def register_files(
     `say` is told in a line each what the plan chose and warns of.
     """
     use_threads(threads)
-    request = replace(request, settings=placed(request.settings))
+    request = replace(request, settings=with_absolute_paths(request.settings))
     if request.bundle is not None:
         if request.anatomy or request.pairing or request.modality or request.plan or request.memory:
             raise UserError("nothing is planned for --bundle; give its settings with --set")
@@ -122,7 +122,7 @@ def _planned(request: Request) -> dict[str, Any]:
     return for_a_pair(read_plan(request.plan))
 
 
-def _known(request: Request) -> tuple[dict[str, Any], Wishes]:
+def _known(request: Request) -> tuple[dict[str, Any], UserOptions]:
     """Return the fingerprint of a pair, and what was said of it."""
     files = pair_files(request.fixed, request.moving)
     alone = {NEEDS_NO_WEIGHTS: 0}
@@ -131,7 +131,7 @@ def _known(request: Request) -> tuple[dict[str, Any], Wishes]:
     choice = tuple(alone) if needless else models_to_choose()
     if request.weights and request.model not in ("auto", *alone):
         widths = widths | {request.model: find_weights(request.model, request.weights).width or 0}
-    wishes = Wishes(
+    wishes = UserOptions(
         anatomy=request.anatomy,
         modality=dict(request.modality),
         pairing=request.pairing,

@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo.errors import UserError
 from zoo.planning import memory
-from zoo.planning.evidence import Choice, Facts, Wishes
+from zoo.planning.evidence import Choice, Facts, UserOptions
 from zoo.planning.memory import IMAGES, MemoryModel, find_memory_model, memory_case
 
 MCBO_MOST_VOXELS = 320**3
@@ -17,7 +17,7 @@ MCBO_FEWEST_VOXELS = 40**3
 
 
 @dataclass(frozen=True)
-class Step:
+class MemoryStep:
     """A setting that makes a run smaller, and what it means."""
 
     name: str
@@ -26,21 +26,21 @@ class Step:
 
 
 _GRADICON = (
-    Step("precision", "bfloat16", "half precision"),
-    Step("refine_mode", "field", "the field is refined, not the weights"),
-    Step("refine", 0, "no refinement"),
+    MemoryStep("precision", "bfloat16", "half precision"),
+    MemoryStep("refine_mode", "field", "the field is refined, not the weights"),
+    MemoryStep("refine", 0, "no refinement"),
 )
-STEPS: Mapping[str, tuple[Step, ...]] = {
+STEPS: Mapping[str, tuple[MemoryStep, ...]] = {
     "mcbo": (),
     "unigradicon": _GRADICON,
     "multigradicon": _GRADICON,
-    "unireg": (Step("refine", 0, "no refinement"),),
+    "unireg": (MemoryStep("refine", 0, "no refinement"),),
 }
 """What makes a run of a model smaller, the mildest first; MCBO takes a coarser grid instead."""
 
 
 def within_memory(
-    facts: Facts, model: str, wishes: Wishes, chosen: Mapping[str, Choice]
+    facts: Facts, model: str, wishes: UserOptions, chosen: Mapping[str, Choice]
 ) -> dict[str, Choice]:
     """Change what has to change for a run to fit, and say what each change gives.
 
@@ -55,7 +55,7 @@ def within_memory(
     voxels, width = working_voxels(facts, model, settings), wishes.widths.get(model)
     line = find_memory_model(memory_case(model, settings, width))
 
-    def need(steps: Sequence[Step]) -> float:
+    def need(steps: Sequence[MemoryStep]) -> float:
         case = memory_case(model, settings | {s.name: s.value for s in steps}, width)
         found = memory.memory_models().get(case)
         return found.peak_mib(voxels) if found else inf

@@ -14,7 +14,7 @@ NEEDS_NO_WEIGHTS = "mcbo"
 
 
 @dataclass(frozen=True)
-class Wishes:
+class UserOptions:
     """What a user says. `modality` is by slot; `available` are the models that can run here.
 
     `settings` are values of the bundle that the user sets, whatever the rules would choose;
@@ -68,7 +68,7 @@ class Facts:
         return found
 
 
-def gather(fingerprint: Mapping[str, Any], wishes: Wishes) -> Facts:
+def gather(fingerprint: Mapping[str, Any], wishes: UserOptions) -> Facts:
     """Bring what is declared and what was seen together; a user's word comes first."""
     counts = fingerprint["pairs"]["slots"]
     if not counts:

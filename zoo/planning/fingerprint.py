@@ -14,12 +14,12 @@ import numpy as np
 from zoo import __version__
 from zoo.datasets.checks import all_problems
 from zoo.datasets.dataset import Dataset
-from zoo.datasets.headers import Header, look_at
+from zoo.datasets.headers import HeaderFacts, look_at
 from zoo.datasets.landmarks import coordinates, outside, to_index
 from zoo.datasets.modality import HOUNSFIELD, Values, canonical, evidence, is_hounsfield
 from zoo.datasets.names import case_of
 from zoo.datasets.problems import Problem
-from zoo.datasets.scan import Progress, Survey, content, spread, survey
+from zoo.datasets.scan import DatasetScan, FileProgress, content, scan_dataset, spread
 from zoo.datasets.voxels import Voxels, decode
 from zoo.errors import UserError
 from zoo.io.files import AnyPath
@@ -36,7 +36,7 @@ class Fingerprint:
     """A fingerprint as it is written (`document`), and the survey it was taken from."""
 
     document: dict[str, Any]
-    survey: Survey
+    scan_dataset: DatasetScan
 
 
 def take_fingerprint(
@@ -44,10 +44,10 @@ def take_fingerprint(
     *,
     everything: bool = False,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: FileProgress | None = None,
 ) -> Fingerprint:
     """Look at a dataset and write down what it is."""
-    looked = survey(dataset, everything=everything, workers=workers, progress=progress)
+    looked = scan_dataset(dataset, everything=everything, workers=workers, progress=progress)
     channels = {
         slot: _channel(images, looked.headers, looked.voxels, dataset.modality.get(slot))
         for slot, images in dataset.slots().items()
@@ -123,7 +123,7 @@ _ANNOTATIONS = ("fixed_labels", "moving_labels", "fixed_points", "moving_points"
 
 def _channel(
     images: Sequence[str],
-    known: Mapping[str, Header],
+    known: Mapping[str, HeaderFacts],
     decoded: Mapping[str, Voxels],
     word: str | None,
 ) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def _pairing(dataset: Dataset) -> Belief:
     return Belief(None if any(same) else "inter", "names", "likely", shown)
 
 
-def _annotations(looked: Survey) -> dict[str, Any]:
+def _annotations(looked: DatasetScan) -> dict[str, Any]:
     dataset = looked.dataset
     items = list(dataset.by_image.values())
     maps = [v for v in looked.voxels.values() if v.kind == "labels" and v.labels]
@@ -216,7 +216,7 @@ def _annotations(looked: Survey) -> dict[str, Any]:
     }
 
 
-def _pairs(looked: Survey) -> dict[str, Any]:
+def _pairs(looked: DatasetScan) -> dict[str, Any]:
     dataset = looked.dataset
     pairs = dataset.named_pairs
     known = [
@@ -236,7 +236,7 @@ def _pairs(looked: Survey) -> dict[str, Any]:
     }
 
 
-def _pairs_summary(known: Sequence[tuple[Header, Header]]) -> dict[str, Any]:
+def _pairs_summary(known: Sequence[tuple[HeaderFacts, HeaderFacts]]) -> dict[str, Any]:
     """Return the share of pairs on one grid, and how much fields of view differ at most."""
     ratios = [
         max(max(a / b, b / a) for a, b in zip(_ordered(f), _ordered(m), strict=True))
@@ -248,7 +248,7 @@ def _pairs_summary(known: Sequence[tuple[Header, Header]]) -> dict[str, Any]:
     }
 
 
-def _ordered(header: Header) -> list[float]:
+def _ordered(header: HeaderFacts) -> list[float]:
     """Return the field of view side to side, back to front and foot to head, mm."""
     place = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
     out = [1.0, 1.0, 1.0]

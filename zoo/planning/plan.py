@@ -12,8 +12,8 @@ from zoo import __version__
 from zoo.errors import UserError
 from zoo.io.files import AnyPath
 from zoo.io.json_documents import read_object
-from zoo.planning.evidence import Choice, Facts, Wishes, gather
-from zoo.planning.rules import ask, cautions, choose_model, preset_of, settings
+from zoo.planning.evidence import Choice, Facts, UserOptions, gather
+from zoo.planning.rules import cautions, choose_model, missing_facts_question, preset_of, settings
 
 Plan = dict[str, Any]
 SCHEMA = 1
@@ -23,15 +23,15 @@ _TOLD = {
 _OF_DATASET = ("dataset_dir", "split", "pairs")
 
 
-def make_plan(fingerprint: Mapping[str, Any], wishes: Wishes | None = None) -> Plan:
+def make_plan(fingerprint: Mapping[str, Any], wishes: UserOptions | None = None) -> Plan:
     """Plan for a dataset or, from a fingerprint without a dataset, for one pair.
 
     The keys beside `plan` are settings of the bundles: MONAI merges them into any of their configs.
     The section `plan` says why; nothing refers to it, so that MONAI leaves it alone.
     """
-    wishes = wishes or Wishes()
+    wishes = wishes or UserOptions()
     facts = gather(fingerprint, wishes)
-    if question := ask(facts, wishes):
+    if question := missing_facts_question(facts, wishes):
         raise UserError(question)
     preset = preset_of(facts)
     model = choose_model(facts, preset, wishes)

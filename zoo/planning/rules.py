@@ -10,7 +10,7 @@ from zoo.errors import UserError
 from zoo.planning import anatomy as anatomies
 from zoo.planning.alignment import TRUSTED
 from zoo.planning.budget import within_memory
-from zoo.planning.evidence import NEEDS_NO_WEIGHTS, Choice, Facts, Wishes
+from zoo.planning.evidence import NEEDS_NO_WEIGHTS, Choice, Facts, UserOptions
 from zoo.planning.presets import Preset, find_preset, modality_pair, model_settings, models
 
 GRADICON = ("unigradicon", "multigradicon")
@@ -36,7 +36,7 @@ def contrasts(facts: Facts) -> bool:
     return sign is not None and (trust or 0.0) >= TRUSTED and sign < TWO_CONTRASTS
 
 
-def ask(facts: Facts, wishes: Wishes) -> str | None:
+def missing_facts_question(facts: Facts, wishes: UserOptions) -> str | None:
     """Return what has to be asked before a model can be chosen; None if nothing."""
     if wishes.model is not None or wishes.accept_guess:
         return None
@@ -57,7 +57,7 @@ def ask(facts: Facts, wishes: Wishes) -> str | None:
     )
 
 
-def check_wishes(wishes: Wishes) -> None:
+def check_options(wishes: UserOptions) -> None:
     """Refuse words that nobody knows, before any image is looked at."""
     if wishes.model is not None and wishes.model not in models():
         raise UserError(f"--model {wishes.model!r} is not known; use {', '.join(models())}")
@@ -67,10 +67,10 @@ def check_wishes(wishes: Wishes) -> None:
         modalities.checked(word, f"--modality.{slot}")
 
 
-def choose_model(facts: Facts, preset: Preset, wishes: Wishes) -> Choice:
+def choose_model(facts: Facts, preset: Preset, wishes: UserOptions) -> Choice:
     """Choose the first model of the preset that can run here and whose conditions are known."""
     if wishes.model is not None:
-        check_wishes(wishes)
+        check_options(wishes)
         return Choice(wishes.model, "model.user", f"asked for with --model {wishes.model}")
     passed = []
     if unknown := _unknown(facts):
@@ -103,7 +103,7 @@ def _unireg_unfit(facts: Facts) -> str | None:
     return None
 
 
-def settings(facts: Facts, preset: Preset, model: str, wishes: Wishes) -> dict[str, Choice]:
+def settings(facts: Facts, preset: Preset, model: str, wishes: UserOptions) -> dict[str, Choice]:
     """Choose every value that a model is run with."""
     why = f"{model}'s own default"
     out = {name: Choice(v, "default", why) for name, v in model_settings(model).items()}

@@ -16,13 +16,13 @@ from zoo.geometry import Grid, Transform, invert, warp
 from zoo.geometry.displacement_maps import on_lattice
 from zoo.io.volume import Volume
 from zoo.networks import UniReg
-from zoo.registration.initial_affine import Affine, given_affine
+from zoo.registration.initial_affine import Affine, read_given_affine
 from zoo.registration.intensity import looks_like_hounsfield
-from zoo.registration.progress import Progress, Stages
-from zoo.registration.result import Registration
+from zoo.registration.progress import ProgressStages, StageProgress
+from zoo.registration.result import RegisteredPair
 from zoo.registration.working_grid import Frame, Image, ResizedFrame, Work
-from zoo.solvers.affine import AffineStart, affine_start, given_start
-from zoo.solvers.instance import Pair as InstancePair
+from zoo.solvers.affine import AffineAlignment, align_affine, measure_given_affine
+from zoo.solvers.instance import ImagePair
 from zoo.solvers.instance_field import refine_field
 from zoo.solvers.instance_weights import refine_weights
 from zoo.solvers.mcbo import MCBO
@@ -32,7 +32,7 @@ Size = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Found:
+class Prediction:
     """What a network found: the map fixed -> moving, its inverse if it has one, and notes."""
 
     transform: Transform
@@ -65,22 +65,22 @@ class PairInferer(Inferer):
         self.fixed_intensity = intensity
         self.moving_intensity = moving_intensity or intensity
         self.affine = affine
-        self.given = given_affine(affine)
+        self.given = read_given_affine(affine)
         self.inverse = inverse
         self.device = torch.device(device)
         self.bar = bar
 
     def __call__(  # type: ignore[override]
         self, inputs: Pair, network: nn.Module, *args: Any, **kwargs: Any
-    ) -> Registration:
+    ) -> RegisteredPair:
         """Return the registration of `inputs`."""
-        stages = Stages(inputs.name, bar=self.bar)
+        stages = ProgressStages(inputs.name, bar=self.bar)
         try:
             return self._register(inputs, network, stages)
         finally:
             stages.close()
 
-    def _register(self, pair: Pair, network: nn.Module, stages: Stages) -> Registration:
+    def _register(self, pair: Pair, network: nn.Module, stages: ProgressStages) -> RegisteredPair:
         with stages("affine start", 15):
             start = self.start(pair)
         with stages("preparation", 5):
@@ -92,7 +92,7 @@ class PairInferer(Inferer):
             with stages("inverse", 5):
                 inverse = invert(found.transform, pair.moving[0].grid).transform
         notes = {"affine_start": _described(start), "working_grid": work.grid.describe()}
-        return Registration(
+        return RegisteredPair(
             pair,
             found.transform.to("cpu"),
             inverse and inverse.to("cpu"),
@@ -100,15 +100,15 @@ class PairInferer(Inferer):
             notes | found.notes,
         )
 
-    def register(self, work: Work, network: nn.Module, progress: Progress) -> Found:
+    def register(self, work: Work, network: nn.Module, progress: StageProgress) -> Prediction:
         """Return the transform, and its inverse when the network gives one of its own."""
-        return Found(work.transform(network(work.image)))
+        return Prediction(work.transform(network(work.image)))
 
     def size(self, network: nn.Module) -> Size | None:
         """Return the lattice on which a network sees every pair, in the frame's order of axes."""
         return None
 
-    def prepare(self, pair: Pair, start: AffineStart | None, size: Size | None = None) -> Work:
+    def prepare(self, pair: Pair, start: AffineAlignment | None, size: Size | None = None) -> Work:
         """Return what the network sees of a pair, on a lattice of its own if `size` is given."""
         fixed = self._image(pair.fixed, self.fixed_intensity)
         moving = [self._image(volume, self.moving_intensity) for volume in pair.moving]
@@ -119,20 +119,22 @@ class PairInferer(Inferer):
         images = replace(pair, fixed_mask=None, moving_mask=None)
         return replace(work, seen=self.frame.on(size)(fixed, moving, images, matrix).image)
 
-    def order(self, grid: Grid) -> Order:
+    def order(self, grid: Grid) -> AxisOrder:
         """Return the order of axes that the network was trained on: its axis k is `order[k]`."""
         return (0, 1, 2)
 
-    def start(self, pair: Pair) -> AffineStart | None:
+    def start(self, pair: Pair) -> AffineAlignment | None:
         """Return the affine start of a pair, None where it is switched off."""
         if self.affine == "none":
             return None
         first = pair.moving[0]
         images = pair.fixed.data.float(), pair.fixed.grid, first.data.float(), first.grid
         if self.given is not None:
-            return replace(given_start(*images, self.given), reason=f"read from {self.affine}")
+            return replace(
+                measure_given_affine(*images, self.given), reason=f"read from {self.affine}"
+            )
         with torch.enable_grad():  # an evaluator runs without gradients; the search needs them
-            return affine_start(*images, cast(Affine, self.affine))
+            return align_affine(*images, cast(Affine, self.affine))
 
     def _image(self, volume: Volume, intensity: Intensity | None) -> Image:
         data = volume.data.to(self.device, torch.float32)
@@ -147,7 +149,7 @@ class PairInferer(Inferer):
 class MCBOInferer(PairInferer):
     """For MCBO: it takes masks, reports its progress, and can only search so far."""
 
-    def register(self, work: Work, network: nn.Module, progress: Progress) -> Found:
+    def register(self, work: Work, network: nn.Module, progress: StageProgress) -> Prediction:
         """Return the transform; a solver has no inverse of its own."""
         solver = cast("MCBO", network)
         solver.progress = progress
@@ -155,7 +157,7 @@ class MCBOInferer(PairInferer):
         steps = [n * reach for n, reach in zip(s.levels, s.reach, strict=True)]
         voxels = max(steps) if s.weights else sum(steps)
         notes = {"search_limit_mm": voxels * min(work.grid.spacing)}
-        return Found(work.transform(solver(work.image, masks=work.masks)), notes=notes)
+        return Prediction(work.transform(solver(work.image, masks=work.masks)), notes=notes)
 
 
 class RefiningInferer(PairInferer):
@@ -194,7 +196,7 @@ class RefiningInferer(PairInferer):
         self.options |= refinement or {}
         self.masking = masking
 
-    def prepare(self, pair: Pair, start: AffineStart | None, size: Size | None = None) -> Work:
+    def prepare(self, pair: Pair, start: AffineAlignment | None, size: Size | None = None) -> Work:
         """Return what the network sees of a pair, and the labels that the refinement compares."""
         work = super().prepare(pair, start, size)
         if self.masking != "loss":
@@ -213,7 +215,9 @@ class RefiningInferer(PairInferer):
             work = replace(work, labels=labels_on(work, pair))
         return work
 
-    def predict(self, network: nn.Module, work: Work, order: Order) -> tuple[Tensor, Tensor | None]:
+    def predict(
+        self, network: nn.Module, work: Work, order: AxisOrder
+    ) -> tuple[Tensor, Tensor | None]:
         """Return the displacement on the working grid, and that of the swapped pair if needed."""
         image = reordered(work.image if work.seen is None else work.seen, order)
         shape = () if work.seen is None else ([work.image.shape[2 + axis] for axis in order],)
@@ -221,20 +225,24 @@ class RefiningInferer(PairInferer):
         return network(image, *shape), network(image.flip(1), *shape) if needed else None
 
     def refined(
-        self, displacement: Tensor, reverse: Tensor | None, pair: InstancePair, progress: Progress
+        self,
+        displacement: Tensor,
+        reverse: Tensor | None,
+        pair: ImagePair,
+        progress: StageProgress,
     ) -> tuple[Tensor, Tensor | None]:
         """Move the predicted displacements themselves until the pair fits better."""
         found = refine_field(displacement, pair, reverse=reverse, progress=progress, **self.options)
         return found.displacement, found.reverse
 
     def found(
-        self, work: Work, displacement: Tensor, reverse: Tensor | None, order: Order
-    ) -> Found:
+        self, work: Work, displacement: Tensor, reverse: Tensor | None, order: AxisOrder
+    ) -> Prediction:
         """Bring displacements from the network's order of axes to the world."""
         transform = work.transform(restored(displacement, order))
         if not self.inverse or reverse is None:
-            return Found(transform)
-        return Found(transform, work.reverse_transform(restored(reverse, order)))
+            return Prediction(transform)
+        return Prediction(transform, work.reverse_transform(restored(reverse, order)))
 
 
 class GradICONInferer(RefiningInferer):
@@ -252,7 +260,7 @@ class GradICONInferer(RefiningInferer):
             raise UserError(f"--refine-mode {refine_mode!r} is not known; use field or weights")
         self.refine_mode = refine_mode
 
-    def order(self, grid: Grid) -> Order:
+    def order(self, grid: Grid) -> AxisOrder:
         """Return the order of ITK's arrays."""
         return ITK_ORDER
 
@@ -262,7 +270,7 @@ class GradICONInferer(RefiningInferer):
         by_weights = bool(self.refine) and self.refine_mode == "weights"
         return None if own is None or by_weights or self.masking != "loss" else own[::-1]
 
-    def register(self, work: Work, network: nn.Module, progress: Progress) -> Found:
+    def register(self, work: Work, network: nn.Module, progress: StageProgress) -> Prediction:
         """Return the transform, and the one of the reverse pass when it is asked for."""
         pair = instance_pair(work, ITK_ORDER)
         if self.refine and self.refine_mode == "weights":
@@ -280,13 +288,13 @@ class UniRegInferer(RefiningInferer):
     The notes tell how large the kernels are that the controller wrote for each level.
     """
 
-    def order(self, grid: Grid) -> Order:
+    def order(self, grid: Grid) -> AxisOrder:
         """Return foot to head, back to front, side to side, as the grid has them."""
         sides = [grid.axis_codes.find(letter) for letter in "RASLPI"]
         across, along, up = (max(sides[k], sides[k + 3]) for k in range(3))
         return (up, along, across)
 
-    def register(self, work: Work, network: nn.Module, progress: Progress) -> Found:
+    def register(self, work: Work, network: nn.Module, progress: StageProgress) -> Prediction:
         """Return the transform, and the one of the swapped pair when the inverse is asked for."""
         order = self.order(work.grid)
         image = reordered(work.image, order)
@@ -303,32 +311,32 @@ class UniRegInferer(RefiningInferer):
         return replace(self.found(work, *fields, order), notes={"kernel_norms": kernels})
 
 
-Order = tuple[int, int, int]
+AxisOrder = tuple[int, int, int]
 
-ITK_ORDER: Order = (2, 1, 0)
+ITK_ORDER: AxisOrder = (2, 1, 0)
 
 SIMILARITIES = ("lncc", "lncc2", "mind")
 
 REFINEMENT = ("learning_rate", "regularity", "dice_weight", "mass", "tolerance")
 
 
-def reordered(tensor: Tensor, order: Order) -> Tensor:
+def reordered(tensor: Tensor, order: AxisOrder) -> Tensor:
     """Return [B, C, X, Y, Z] with its spatial axes in another order: new axis k is `order[k]`."""
     return tensor.permute(0, 1, *[2 + axis for axis in order]).contiguous()
 
 
-def restored(field: Tensor, order: Order) -> Tensor:
+def restored(field: Tensor, order: AxisOrder) -> Tensor:
     """Undo `reordered` for a displacement [B, 3, ...], whose components go with the axes."""
     back = [order.index(axis) for axis in range(3)]
     return field.permute(0, 1, *[2 + axis for axis in back])[:, back].contiguous()
 
 
-def instance_pair(work: Work, order: Order) -> InstancePair:
+def instance_pair(work: Work, order: AxisOrder) -> ImagePair:
     """Return a pair of one moving image for instance optimisation, its axes in `order`."""
     image = reordered(work.image, order)
     masks = None if work.masks is None else reordered(work.masks, order)
     labels = None if work.labels is None else reordered(work.labels, order)
-    return InstancePair(
+    return ImagePair(
         moving=image[:, :1],
         fixed=image[:, 1:],
         moving_mask=None if masks is None else masks[:, :1],
@@ -350,7 +358,7 @@ def labels_on(work: Work, pair: Pair) -> Tensor:
     return torch.cat([labels.float() for labels in found])[None].to(work.image.device)
 
 
-def _described(start: AffineStart | None) -> dict[str, Any]:
+def _described(start: AffineAlignment | None) -> dict[str, Any]:
     """Return what result.json says of the affine start."""
     if start is None:
         return {"kind": "none", "reason": "switched off by --affine none"}

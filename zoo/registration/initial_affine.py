@@ -16,7 +16,7 @@ Affine = Literal["auto", "none", "com", "rigid", "affine"]
 KINDS: tuple[str, ...] = get_args(Affine)
 
 
-def placed(settings: Mapping[str, Any]) -> dict[str, Any]:
+def with_absolute_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings in which the file of an affine map is named by its absolute path.
 
     A plan is run from any folder. What is neither a file nor a family is refused.
@@ -27,7 +27,7 @@ def placed(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, "affine": str(_file(affine).absolute())}
 
 
-def given_affine(affine: object) -> Tensor | None:
+def read_given_affine(affine: object) -> Tensor | None:
     """Return the map of a file, 4x4, RAS+ mm; None for a family of maps."""
     return None if _is_kind(affine) else read_affine(_file(affine))
 

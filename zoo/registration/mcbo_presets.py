@@ -13,12 +13,12 @@ from zoo.solvers.settings import PRESETS, Mode, Settings, changed
 KIND = "regzoo mcbo preset"
 
 
-def write_fitted(path: Path, mode: Mode, changes: dict[str, Any], **facts: Any) -> None:
+def write_preset(path: Path, mode: Mode, changes: dict[str, Any], **facts: Any) -> None:
     """Write a preset: what is changed of a mode's settings, and how it came about."""
     write_json(path, {"kind": KIND, "mode": mode, "changes": changes, **facts})
 
 
-def fitted(path: str | Path | None) -> dict[str, Any]:
+def read_preset(path: str | Path | None) -> dict[str, Any]:
     """Return `mode` and `changes` of a preset file; nothing for None."""
     if path is None:
         return {}

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from tqdm import tqdm
 
 
-class Stages:
+class ProgressStages:
     """Seconds a stage, and a bar that names the stage at work. The bar shows on a terminal only."""
 
     def __init__(self, name: str, *, bar: bool = True) -> None:
@@ -34,16 +34,16 @@ class Stages:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
             self._bar.update(min(before + share, 100) - self._bar.n)
 
-    def progress(self, start: float, share: float) -> Progress:
+    def progress(self, start: float, share: float) -> StageProgress:
         """Return a callback that moves the bar from `start` by a fraction of `share` percent."""
-        return Progress(self._bar, start, share)
+        return StageProgress(self._bar, start, share)
 
     def close(self) -> None:
         """Take the bar away."""
         self._bar.close()
 
 
-class Progress:
+class StageProgress:
     """A callback (fraction done, words) for a solver."""
 
     def __init__(self, bar: tqdm, start: float, share: float) -> None:

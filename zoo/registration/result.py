@@ -12,7 +12,7 @@ from zoo.geometry import Transform
 
 
 @dataclass(frozen=True)
-class Registration:
+class RegisteredPair:
     """The map fixed -> moving of a pair, its inverse when asked for, and how it was found.
 
     `seconds` are per stage; `notes` are in words, for the report and result.json.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from zoo.geometry import Grid, Transform, jacobian_determinant, warp
 from zoo.io.atomic import atomic_path
 from zoo.io.volume import Volume
-from zoo.registration.result import Registration
+from zoo.registration.result import RegisteredPair
 from zoo.reporting.slices import GAP, Plane, choose_planes
 
 Pixels = NDArray[np.uint8]
@@ -54,7 +54,7 @@ class Panel:
     strips: tuple[Strip, ...]
 
 
-def draw_panels(registration: Registration) -> list[Panel]:
+def draw_panels(registration: RegisteredPair) -> list[Panel]:
     """Draw everything the report shows of a registration."""
     pair, transform = registration.pair, registration.transform
     planes = choose_planes(pair.fixed)
@@ -108,7 +108,7 @@ def draw_panels(registration: Registration) -> list[Panel]:
     return panels
 
 
-def write_thumbnail(registration: Registration, path: Path, width: int = THUMBNAIL) -> None:
+def write_thumbnail(registration: RegisteredPair, path: Path, width: int = THUMBNAIL) -> None:
     """Write a small picture: the overlay before and, below it, after the registration."""
     from PIL import Image
 

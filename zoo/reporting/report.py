@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from zoo.evaluation.figures import MAP_WORDS, WHEN, WORDS
-from zoo.evaluation.quality import doubts
+from zoo.evaluation.quality import quality_warnings
 from zoo.io.atomic import atomic_path, write_text
-from zoo.registration.result import Registration
+from zoo.registration.result import RegisteredPair
 from zoo.reporting.panels import Panel, contact_sheet, draw_panels, png_bytes
 
 Row = Sequence[str]
@@ -20,14 +20,14 @@ Table = tuple[str, str, Row | None, Sequence[Row]]
 TILES = ("dice", "tre_mm", "hd95_mm", "similarity")
 
 
-def write_report(registration: Registration, result: Mapping[str, Any], folder: Path) -> None:
+def write_report(registration: RegisteredPair, result: Mapping[str, Any], folder: Path) -> None:
     """Write report.html and report.png of a registration into `folder`.
 
     `result` is what result.json holds. Whatever it says is escaped.
     """
     panels = draw_panels(registration)
     title = f"Registration of {_name(result)}"
-    found = doubts(result)
+    found = quality_warnings(result)
     words = [f"{value}  {name}" for value, name in tiles(result["figures"])]
     lines = [f"model: {result.get('model', 'unknown')}", *words, *found]
     with atomic_path(folder / "report.png") as path:
@@ -36,7 +36,7 @@ def write_report(registration: Registration, result: Mapping[str, Any], folder: 
         "report.html.j2",
         title=title,
         subtitle=f"{' + '.join(result['moving'])} \N{RIGHTWARDS ARROW} {result['fixed']}",
-        doubts=found,
+        quality_warnings=found,
         tiles=tiles(result["figures"]),
         panels=[embedded(panel) for panel in panels],
         tables=figure_tables(result),
@@ -66,7 +66,7 @@ def write_demo_report(rows: Sequence[DemoRow], path: Path) -> None:
             "model": row.model,
             "note": row.note,
             "cells": demo_cells(row.result) if row.result else (),
-            "doubts": doubts(row.result) if row.result else (),
+            "doubts": quality_warnings(row.result) if row.result else (),
             "panels": [embedded(panel) for panel in row.panels],
         }
         for row in rows

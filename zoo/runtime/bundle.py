@@ -111,7 +111,7 @@ def parse_settings(pairs: Sequence[str], known: Sequence[str]) -> dict[str, Any]
     """Turn KEY=VALUE texts into settings of a bundle; a value is read as YAML reads it."""
     import yaml
 
-    from zoo.registration.initial_affine import placed
+    from zoo.registration.initial_affine import with_absolute_paths
 
     out: dict[str, Any] = {}
     for pair in pairs:
@@ -128,7 +128,7 @@ def parse_settings(pairs: Sequence[str], known: Sequence[str]) -> dict[str, Any]
             raise UserError(
                 f"--set {pair!r}: a value cannot be an expression; write it in a config"
             )
-    return placed(out)
+    return with_absolute_paths(out)
 
 
 def _is_expression(value: Any) -> bool:

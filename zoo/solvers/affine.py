@@ -34,7 +34,7 @@ STRETCH_LIMIT = 1.5  # an affine map that stretches or shrinks more is refused
 
 
 @dataclass(frozen=True)
-class AffineStart:
+class AffineAlignment:
     """An affine map and why it was chosen; of the kind "given" it was not searched.
 
     `matrix` is 4x4 float64, RAS+ mm, fixed world point -> moving world point. `similarity`
@@ -50,13 +50,13 @@ class AffineStart:
     shift: float
 
 
-def affine_start(
+def align_affine(
     fixed: Tensor,
     fixed_grid: Grid,
     moving: Tensor,
     moving_grid: Grid,
     kind: Literal["auto", "com", "rigid", "affine", "none"] = "auto",
-) -> AffineStart:
+) -> AffineAlignment:
     """Find the affine map that lays `moving` [X, Y, Z] on `fixed` [X, Y, Z].
 
     `kind` is the largest family of maps to try; "auto" is "affine" unless the images are aligned
@@ -69,9 +69,9 @@ def affine_start(
         return choose(levels[-1], search(levels, "affine" if kind == "auto" else kind), kind)
 
 
-def given_start(
+def measure_given_affine(
     fixed: Tensor, fixed_grid: Grid, moving: Tensor, moving_grid: Grid, matrix: Tensor
-) -> AffineStart:
+) -> AffineAlignment:
     """Return a map that somebody made (`matrix`, 4x4, RAS+ mm), with its figures."""
     with _one_thread():
         finest = look(fixed, fixed_grid, moving, moving_grid)[-1]
@@ -127,7 +127,7 @@ def rigid_starts(overlay: Overlay) -> list[Tensor]:
     return plain + sorted(turned, key=lambda p: float(overlay.cost(p)))[:TURNED_STARTS]
 
 
-def choose(overlay: Overlay, found: dict[Kind, Tensor], kind: str) -> AffineStart:
+def choose(overlay: Overlay, found: dict[Kind, Tensor], kind: str) -> AffineAlignment:
     """Return the map that fits best among those found, and why.
 
     "com", "none" and "given" are obeyed.
@@ -148,7 +148,7 @@ def choose(overlay: Overlay, found: dict[Kind, Tensor], kind: str) -> AffineStar
     elif best != list(found)[-1]:
         reason += f"; a larger family fits no better or stretches beyond {STRETCH_LIMIT} times"
     before, after = overlay.compare(found["none"]), overlay.compare(found[best])
-    return AffineStart(
+    return AffineAlignment(
         matrix=found[best],
         kind=best,
         reason=reason,

@@ -18,11 +18,11 @@ from zoo.errors import UserError
 from zoo.geometry.sampling import Outside, identity_index, sample
 from zoo.losses import Similarity, conserve_mass, shared_one_hot, soft_dice, trim
 
-Progress = Callable[[float, str], None]
+ProgressCallback = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
-class Pair:
+class ImagePair:
     """Two images on one grid, and what else is known of them.
 
     `moving`, `fixed`: [1, 1, X, Y, Z] in [0, 1]. Masks and label maps: [1, 1, X, Y, Z], each in its
@@ -82,7 +82,7 @@ class Misfit:
 
     def __init__(
         self,
-        pair: Pair,
+        pair: ImagePair,
         similarity: Similarity,
         *,
         both: bool = True,

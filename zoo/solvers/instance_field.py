@@ -27,12 +27,20 @@ from zoo.losses import (
     similarity_named,
 )
 from zoo.losses.filters import gaussian_taps, separable_filter
-from zoo.solvers.instance import Misfit, Pair, Progress, Refined, Step, checked, settled
+from zoo.solvers.instance import (
+    ImagePair,
+    Misfit,
+    ProgressCallback,
+    Refined,
+    Step,
+    checked,
+    settled,
+)
 
 
 def refine_field(
     displacement: Tensor,
-    pair: Pair,
+    pair: ImagePair,
     *,
     reverse: Tensor | None = None,
     steps: int = 50,
@@ -45,7 +53,7 @@ def refine_field(
     mass: bool = False,
     tolerance: float = 1e-3,
     generator: torch.Generator | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Refined:
     """Improve `displacement` [1, 3, X, Y, Z], voxels, and with it `reverse`, for `pair`.
 
@@ -113,14 +121,14 @@ def _irregularity(fields: Tensor, correction: Tensor, generator: torch.Generator
     return rough + gradicon(field_map(fields[:1]), field_map(fields[1:]), points)
 
 
-def _resized_pair(pair: Pair, shape: Sequence[int]) -> Pair:
+def _resized_pair(pair: ImagePair, shape: Sequence[int]) -> ImagePair:
     def image(x: Tensor) -> Tensor:
         return F.interpolate(x, size=tuple(shape), mode="trilinear", align_corners=False)
 
     def labels(x: Tensor | None) -> Tensor | None:
         return x if x is None else F.interpolate(x.float(), size=tuple(shape), mode="nearest-exact")
 
-    return Pair(
+    return ImagePair(
         image(pair.moving),
         image(pair.fixed),
         labels(pair.moving_mask),

@@ -22,9 +22,9 @@ from zoo.losses import (
     similarity_named,
 )
 from zoo.solvers.instance import (
+    ImagePair,
     Misfit,
-    Pair,
-    Progress,
+    ProgressCallback,
     Refined,
     Step,
     checked,
@@ -34,7 +34,7 @@ from zoo.solvers.instance import (
 
 def refine_weights(
     network: nn.Module,
-    pair: Pair,
+    pair: ImagePair,
     *,
     steps: int = 50,
     learning_rate: float = 2e-5,
@@ -44,7 +44,7 @@ def refine_weights(
     mass: bool = False,
     tolerance: float = 0.0,
     generator: torch.Generator | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Refined:
     """Adapt all weights of `network` to `pair`, predict once more, and give the weights back.
 
@@ -76,7 +76,7 @@ def refine_weights(
 
 def _backward(
     network: nn.Module,
-    pair: Pair,
+    pair: ImagePair,
     misfit: Misfit,
     regularity: float,
     generator: torch.Generator | None,

@@ -26,7 +26,7 @@ from zoo.solvers.masks import extend
 from zoo.solvers.mind import box, mind_ssc
 from zoo.solvers.settings import PRESETS, Mode, Settings, changed, for_shape
 
-Progress = Callable[[float, str], None]
+ProgressCallback = Callable[[float, str], None]
 Features = dict[int, Tensor]  # of one image, by stride
 
 _FLAT = 0.99  # mean of the features from which a cell counts as constant
@@ -47,7 +47,7 @@ class MCBO(nn.Module):
         rigid: bool = False,
         memory: int = 1 << 30,
         changes: Mapping[str, Any] | None = None,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
     ) -> None:
         super().__init__()
         _check_choice("mode", mode, get_args(Mode))

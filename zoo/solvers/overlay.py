@@ -34,8 +34,8 @@ class Overlay:
 
     def __init__(self, fixed: Body, moving: Body, samples: int) -> None:
         self.fixed, self.moving = fixed, moving
-        self.forward = View(fixed, moving, samples)
-        self.backward = View(moving, fixed, samples)
+        self.forward = ImageRegion(fixed, moving, samples)
+        self.backward = ImageRegion(moving, fixed, samples)
 
     @cached_property
     def radius(self) -> float:
@@ -84,7 +84,7 @@ class Overlay:
         return PRIOR * bent - self.quality(self.matrix(parameters))
 
 
-class View:
+class ImageRegion:
     """Points of one body, ready to be compared with what another image holds there."""
 
     def __init__(self, body: Body, other: Body, samples: int) -> None:

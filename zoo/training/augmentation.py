@@ -18,7 +18,7 @@ from zoo.geometry.sampling import sample, sample_nearest
 
 
 @dataclass(frozen=True)
-class View:
+class RandomView:
     """How one pair is looked at: an order of axes and flips for both, a 3x4 matrix for each side.
 
     A matrix takes points of the cube [-1, 1] of the view to those of the image, in the order of the
@@ -30,7 +30,9 @@ class View:
     sides: tuple[Tensor, Tensor]
 
     @classmethod
-    def draw(cls, random: np.random.Generator, shape: Sequence[int], noise: float = 0.05) -> View:
+    def draw(
+        cls, random: np.random.Generator, shape: Sequence[int], noise: float = 0.05
+    ) -> RandomView:
         """Draw a view of images of `shape`; axes of unequal length keep their places."""
         order = list(range(3))
         for n in sorted(set(shape)):

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.hub.weights import read_header
+from zoo.hub.weights import read_weights_header
 from zoo.io.atomic import atomic_path
 from zoo.training.dataset import Endless
 from zoo.training.distributed import rank
@@ -101,7 +101,7 @@ def write_state(path: Path, state: Any, signature: Mapping[str, Any]) -> None:
 
 def read_state(path: Path) -> tuple[Any, dict[str, Any]]:
     """Return what `write_state` wrote, on the CPU, and its signature."""
-    metadata = read_header(path).metadata
+    metadata = read_weights_header(path).metadata
     if "state" not in metadata:
         raise UserError(f"{path} is no checkpoint of a training")
     with safe_open(path, framework="pt") as file:

@@ -24,11 +24,11 @@ from zoo.geometry import Transform, warp
 from zoo.io.volume import Volume
 from zoo.registration.inferers import reordered
 from zoo.registration.working_grid import Work
-from zoo.solvers.affine import AffineStart
-from zoo.training.augmentation import View
+from zoo.solvers.affine import AffineAlignment
+from zoo.training.augmentation import RandomView
 from zoo.training.source import TrainingSource
 
-Order = Literal["random", "round robin"]
+SourceOrder = Literal["random", "round robin"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class TrainingPairs(Dataset[dict[str, Any]]):
         sources: Sequence[TrainingSource],
         *,
         seed: int = 0,
-        order: Order = "random",
+        order: SourceOrder = "random",
         augment: bool = True,
         labels: int = 0,
         masks: bool = False,
@@ -74,7 +74,7 @@ class TrainingPairs(Dataset[dict[str, Any]]):
         self.augment = augment
         self.labels = labels
         self.masks = masks
-        self.starts: dict[tuple[int, PairFiles], AffineStart | None] = {}
+        self.starts: dict[tuple[int, PairFiles], AffineAlignment | None] = {}
         self.kept = Kept(cache_mib << 20)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class TrainingPairs(Dataset[dict[str, Any]]):
         if draft.compared is not None:
             parts["loss_image"] = compared.image
         if self.augment:
-            view = View.draw(random, seen.image.shape[1:])
+            view = RandomView.draw(random, seen.image.shape[1:])
             parts = {name: _viewed(view, name, part) for name, part in parts.items()}
         found = {name: part for name, part in parts.items() if part is not None}
         return {"name": seen.name, "index": index, "task": source.task, **found}
@@ -187,7 +187,7 @@ def _content(pair: Pair, work: Work) -> Tensor:
     return warp(ones, grid, work.grid, Transform(work.affine), interpolation="nearest")
 
 
-def _viewed(view: View, name: str, part: Tensor | None) -> Tensor | None:
+def _viewed(view: RandomView, name: str, part: Tensor | None) -> Tensor | None:
     """Look at [2, ...] (moving, fixed) or at a mask [1, ...], which lies in the fixed image."""
     if part is None:
         return None

@@ -14,10 +14,10 @@ from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
 from zoo.evaluation.figures import BETTER, MAP_WORDS, PREFERRED, WORDS
 from zoo.hub.bundles import bundle_folder
-from zoo.hub.weights import read_header, sha256_of
+from zoo.hub.weights import read_weights_header, sha256_of
 from zoo.io.atomic import atomic_path, write_json, write_text
 from zoo.registration.initial_affine import KINDS
-from zoo.registration.mcbo_presets import write_fitted
+from zoo.registration.mcbo_presets import write_preset
 from zoo.training.distributed import rank
 from zoo.training.log import BEST, CURVE, FIGURES, LOSSES, best_row, read_rows
 from zoo.training.mcbo_search import SettingsSearch
@@ -26,7 +26,7 @@ COPIED = ("LICENSE", "configs/logging.conf", "configs/evaluate.json")
 OWN_WEIGHTS = "$@bundle_root + '/models/model.safetensors'"
 
 
-def require_own(output_dir: str | Path) -> None:
+def require_trained_bundle(output_dir: str | Path) -> None:
     """Refuse to put a bundle where there is one that no training made."""
     metadata = Path(output_dir) / "configs" / "metadata.json"
     if metadata.is_file() and "trained" not in json.loads(metadata.read_text(encoding="utf-8")):
@@ -54,7 +54,7 @@ def write_bundle(
     """
     if rank():
         return
-    require_own(output_dir)
+    require_trained_bundle(output_dir)
     folder, logs = Path(output_dir), Path(log_dir)
     if not (logs / BEST).is_file():
         raise UserError(f"{logs} holds no {BEST}: the training was never validated")
@@ -80,10 +80,10 @@ def write_bundle(
         (folder / "docs").mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / "docs" / CURVE) as temporary:
             temporary.write_bytes((logs / CURVE).read_bytes())
-    lay_out(model, folder, facts, dict(settings) | {"weights": OWN_WEIGHTS})
+    write_configs(model, folder, facts, dict(settings) | {"weights": OWN_WEIGHTS})
 
 
-def write_fitted_bundle(
+def write_mcbo_bundle(
     search: SettingsSearch,
     pairs: Sequence[Pair],
     output_dir: str | Path,
@@ -97,7 +97,7 @@ def write_fitted_bundle(
     the first preset and of the settings on `pairs`, on which the search did not look; settings that
     do not hold there are dropped for the preset, as weights are that no step of training bettered.
     """
-    require_own(output_dir)
+    require_trained_bundle(output_dir)
     folder = Path(output_dir)
     before, after = search.check(pairs)
     rows = [before.means, after.means]
@@ -121,11 +121,11 @@ def write_fitted_bundle(
         "figures_after": rows[1] if holds else rows[0],
     }
     own = {"mode": best.mode, "solver_settings": best.changes}
-    lay_out("mcbo", folder, facts, dict(settings) | own)
-    write_fitted(folder / "preset.json", best.mode, best.changes, **facts)
+    write_configs("mcbo", folder, facts, dict(settings) | own)
+    write_preset(folder / "preset.json", best.mode, best.changes, **facts)
 
 
-def lay_out(
+def write_configs(
     model: str, folder: Path, facts: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> None:
     """Write the configs of a bundle whose inference has other defaults, and its model card."""
@@ -169,7 +169,7 @@ def summary(folder: Path) -> str:
 
 def _write_model(best: Path, target: Path, model: str, start: Mapping[str, Any]) -> None:
     """Write the best weights with what they are: architecture, width, where they come from."""
-    header = read_header(best)
+    header = read_weights_header(best)
     metadata = header.metadata | {
         "architecture": "unireg" if model == "unireg" else "gradicon",
         "width": str(header.width()),

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from zoo.errors import UserError
 from zoo.evaluation.figures import BETTER, PREFERRED
 from zoo.io.atomic import atomic_path, write_text
-from zoo.registration.result import Registration
+from zoo.registration.result import RegisteredPair
 from zoo.training.checkpoint import write_weights
 from zoo.training.distributed import mean_over_processes, rank
 
@@ -57,7 +57,7 @@ class TrainingLog:
         self.figure = figure
         self.losses: list[Row] = []
         self.figures: list[Row] = []
-        self.found: list[Registration] = []
+        self.found: list[RegisteredPair] = []
         self.bar = tqdm(desc="training", disable=None if bar and not rank() else True, leave=False)
 
     def attach(self, engine: Engine) -> None:

@@ -102,7 +102,7 @@ class SettingsSearch:
     def run(self) -> Trial:
         """Make all trials that are not on disk yet, and return the best."""
         self.trials = self._read()
-        judge = Judge(self._some(self.pairs), self.inferer)
+        judge = TrialEvaluator(self._some(self.pairs), self.inferer)
         bar = tqdm(range(self.max_epochs), "search", disable=None if self.bar else True)
         for number in bar:
             if number < len(self.trials):
@@ -135,7 +135,11 @@ class SettingsSearch:
 
     def check(self, pairs: Sequence[Pair]) -> tuple[Trial, Trial]:
         """Return what the first preset and the best settings do on other pairs."""
-        judge, first, best = Judge(self._some(pairs), self.inferer), self.trials[0], self.best()
+        judge, first, best = (
+            TrialEvaluator(self._some(pairs), self.inferer),
+            self.trials[0],
+            self.best(),
+        )
         return judge(first.mode, first.changes), judge(best.mode, best.changes)
 
     def _some(self, pairs: Sequence[Pair]) -> list[Pair]:
@@ -161,7 +165,7 @@ class SettingsSearch:
         write_json(self.folder / TRIALS, {"signature": self.signature, "trials": trials})
 
 
-class Judge:
+class TrialEvaluator:
     """Registers pairs with settings and measures them; what the solver is given is made once."""
 
     def __init__(self, pairs: Sequence[Pair], inferer: MCBOInferer) -> None:
