@@ -30,9 +30,9 @@ from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.io.atomic import write_json
 from zoo.io.points import write_points
 from zoo.io.volume import write_volume
+from zoo.planning.evidence import UserOptions
 from zoo.planning.fingerprint import take_fingerprint
 from zoo.planning.plan import make_plan, override
-from zoo.planning.rules import Wishes
 from zoo.runtime.bundle import parse_settings
 from zoo.synthesis.phantom import make_pair
 
@@ -86,7 +86,7 @@ def write_dataset(root: Path, count: int, size: int) -> None:
 
 def write_plan(path: Path, dataset: Path, **changes: object) -> None:
     """Plan a dataset for MCBO, with some settings of one's own."""
-    wishes = Wishes(model="mcbo", anatomy="abdomen", accept_guess=True)
+    wishes = UserOptions(model="mcbo", anatomy="abdomen", accept_guess=True)
     plan = make_plan(take_fingerprint(read_dataset(dataset)).document, wishes)
     if changes:
         plan = override(plan, "benchmark", changes, config_keys(bundle_folder("mcbo")))

@@ -14,8 +14,8 @@ from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder
 from zoo.hub.safety import check_bundle
 from zoo.hub.weights import read_weights_header
+from zoo.planning.evidence import UserOptions
 from zoo.planning.plan import make_plan
-from zoo.planning.rules import Wishes
 from zoo.runtime.bundle import run_bundle
 from zoo.training.log import read_rows
 
@@ -85,8 +85,10 @@ def test_gradicon_trains_by_monai_bundle_run_with_a_plan_from_any_folder_and_res
 ):
     """A run of one epoch goes on to the losses of one that had two from the start."""
     plan = tmp_path / "plan.json"
-    wishes = Wishes(anatomy="abdomen", pairing="inter", model="unigradicon", accept_guess=True)
-    made = make_plan(fingerprint(images), wishes)
+    options = UserOptions(
+        anatomy="abdomen", pairing="inter", model="unigradicon", accept_guess=True
+    )
+    made = make_plan(fingerprint(images), options)
     plan.write_text(json.dumps(made))
     words = [f"--config_file={json.dumps([*train_config('unigradicon'), str(plan)])}"]
     given = {**SMALL, "affine": "none", "epochs": 1, "output_dir": tmp_path / "one"}
@@ -120,8 +122,8 @@ def test_a_plan_whose_dataset_changed_trains_nothing(images, tmp_path):
     root = tmp_path / "images"
     shutil.copytree(images, root)
     plan = tmp_path / "plan.json"
-    wishes = Wishes(anatomy="abdomen", pairing="inter", model="unireg", accept_guess=True)
-    plan.write_text(json.dumps(make_plan(fingerprint(root), wishes)))
+    options = UserOptions(anatomy="abdomen", pairing="inter", model="unireg", accept_guess=True)
+    plan.write_text(json.dumps(make_plan(fingerprint(root), options)))
     document = json.loads((root / "dataset.json").read_text())
     document["training"] = document["training"][:-1]
     (root / "dataset.json").write_text(json.dumps(document))

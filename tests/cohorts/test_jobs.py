@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -49,7 +50,7 @@ def cohort(study, tmp_path):
     plan["dataset_dir"] = str(tmp_path / "data")
     jobs = cohorts.jobs_of(plan, folder)
     cohorts.begin(plan, folder)
-    return Cohort(folder, plan, digest_of_settings(plan, {}), jobs)
+    return Cohort(folder, plan, digest_of_settings(plan, None), jobs)
 
 
 def finish(cohort, job, **figures):
@@ -90,7 +91,7 @@ def test_a_file_that_was_only_touched_or_moved_is_still_the_same(cohort, tmp_pat
     (tmp_path / "data").rename(tmp_path / "elsewhere")
     plan = cohort.plan | {"dataset_dir": str(tmp_path / "elsewhere")}
     moved = Cohort(
-        cohort.folder, plan, digest_of_settings(plan, {}), cohorts.jobs_of(plan, cohort.folder)
+        cohort.folder, plan, digest_of_settings(plan, None), cohorts.jobs_of(plan, cohort.folder)
     )
     os.utime(moved.jobs[0].files.fixed)
     assert content_of(moved.jobs[0], moved, known)["sha256"] == known["sha256"]
@@ -111,12 +112,12 @@ def test_a_file_that_is_as_it_was_is_not_read_again(cohort, monkeypatch):
 
 def test_a_changed_plan_or_other_weights_make_another_digest(cohort):
     plan = cohort.plan
-    digest = digest_of_settings(plan, {})
-    assert digest_of_settings(plan | {"mode": "paper"}, {}) != digest
-    assert digest_of_settings(plan, {"weights": lambda: {"sha256": "1", "path": "x"}}) != digest
+    digest = digest_of_settings(plan, None)
+    assert digest_of_settings(plan | {"mode": "paper"}, None) != digest
+    assert digest_of_settings(plan, "1") != digest
     told = plan["plan"] | {"content": "another", "cautions": ["a word"]}
     same = plan | {"dataset_dir": "elsewhere", "split": "test", "plan": told}
-    assert digest_of_settings(same, {}) == digest
+    assert digest_of_settings(same, None) == digest
 
 
 def test_another_affine_transform_under_the_same_name_makes_another_digest(cohort, tmp_path):
@@ -124,7 +125,7 @@ def test_another_affine_transform_under_the_same_name_makes_another_digest(cohor
         matrix = torch.eye(4)
         matrix[0, 3] = shift
         write_transform(tmp_path / name, Transform(matrix), None)
-        return digest_of_settings(cohort.plan | {"affine": str(tmp_path / name)}, {})
+        return digest_of_settings(cohort.plan | {"affine": str(tmp_path / name)}, None)
 
     assert digest(1, "own.tfm") == digest(1, "moved.tfm") != digest(2, "own.tfm")
 
@@ -235,17 +236,11 @@ def test_the_next_pair_is_read_and_the_last_one_saved_while_one_is_registered(co
         read[files.name].set()
         return files
 
-    class Registrar:
-        saver = None
-
-        def __init__(self, _workflow):
-            pass
-
-        def __call__(self, files):
-            place = names.index(files.name)
-            registering[files.name].set()
-            assert place == 2 or read[names[place + 1]].wait(10)
-            return files
+    def register_pair(_evaluator, files):
+        place = names.index(files.name)
+        registering[files.name].set()
+        assert place == 2 or read[names[place + 1]].wait(10)
+        return files
 
     def save(_cohort, loaded, _registration, _saver):
         place = names.index(loaded.job.name)
@@ -254,8 +249,10 @@ def test_the_next_pair_is_read_and_the_last_one_saved_while_one_is_registered(co
         saved[loaded.job.name].set()
         let_go(loaded.lock)
 
-    monkeypatch.setattr(cohort_worker, "open_workflow", lambda *_: contextlib.nullcontext())
-    monkeypatch.setattr(cohort_worker, "Registrar", Registrar)
+    workflow = SimpleNamespace(evaluator=None)
+    monkeypatch.setattr(cohort_worker, "open_workflow", lambda *_: contextlib.nullcontext(workflow))
+    monkeypatch.setattr(cohort_worker, "saver_of", lambda _workflow: None)
+    monkeypatch.setattr(cohort_worker, "register_pair", register_pair)
     monkeypatch.setattr(cohort_worker, "load_pair", load)
     monkeypatch.setattr(cohort_worker, "save", save)
     cohort_worker.work(cohort, cohorts.pending_jobs(cohort), Stop(), "cpu", Share())
@@ -311,9 +308,9 @@ def test_chromium_shows_the_cohort_with_its_thumbnails(cohort, tmp_path, width):
 
 def test_doubts_come_before_low_figures():
     cases = [
-        {"name": "low", "doubts": [], "figures": {"tre_mm_after": 5.0, "dice_after": None}},
-        {"name": "lower", "doubts": [], "figures": {"tre_mm_after": 9.0}},
-        {"name": "doubtful", "doubts": ["it folds"], "figures": {"tre_mm_after": 1.0}},
+        {"name": "low", "warnings": [], "figures": {"tre_mm_after": 5.0, "dice_after": None}},
+        {"name": "lower", "warnings": [], "figures": {"tre_mm_after": 9.0}},
+        {"name": "doubtful", "warnings": ["it folds"], "figures": {"tre_mm_after": 1.0}},
     ]
     found = [case["name"] for case in cohort_summary.worst_first(cases)]
     assert found == ["doubtful", "lower", "low"]
@@ -361,7 +358,7 @@ def test_times_are_told_in_the_size_that_matters():
 
 def test_progress_counts_what_others_settle(cohort, capsys):
     pending = cohorts.pending_jobs(cohort)
-    progress = cohort_run.Progress(cohort, pending)
+    progress = cohort_run.CohortProgress(cohort, pending)
     finish(cohort, cohort.jobs[1])
     progress.look()
     fail(cohort, cohort.jobs[0], UserError("broken"))

@@ -11,7 +11,7 @@ import pytest
 
 import zoo
 from zoo.errors import UserError
-from zoo.hub.allowed import NAMESPACES, PLAIN, REFUSED_MODULES, SINGLE, why_refused
+from zoo.hub.allowed import NAMESPACES, PLAIN, SINGLE, why_refused
 from zoo.hub.places import packaged_bundles
 from zoo.hub.safety import check_bundle, require_safe
 
@@ -298,7 +298,7 @@ def test_what_came_with_the_package_needs_no_trust(tmp_path):
 
 
 def test_no_module_that_configs_may_name_runs_configs_or_reads_pickles():
-    """A guard on what is added to the zoo: such a module belongs in REFUSED_MODULES."""
+    """A guard on what is added to the zoo: such a module belongs in another package."""
     package = Path(zoo.__file__).parent
     risky = re.compile(
         r"(from|import) monai\.bundle|(run|open)_bundle\b|torch\.load|subprocess|pickle"
@@ -308,8 +308,7 @@ def test_no_module_that_configs_may_name_runs_configs_or_reads_pickles():
         if space.startswith("zoo."):
             for path in package.joinpath(*space.split(".")[1:]).rglob("*.py"):
                 module = ".".join(path.relative_to(package.parent).with_suffix("").parts)
-                if module not in REFUSED_MODULES:
-                    assert not risky.search(path.read_text(encoding="utf-8")), module
+                assert not risky.search(path.read_text(encoding="utf-8")), module
 
 
 def test_the_lists_name_things_that_exist():

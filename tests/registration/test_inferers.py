@@ -10,14 +10,11 @@ from zoo.geometry import Transform
 from zoo.io.transforms import write_transform
 from zoo.io.volume import Volume
 from zoo.networks.unireg import Level
-from zoo.registration.inferers import (
-    GradICONInferer,
-    PairInferer,
-    UniRegInferer,
-    reordered,
-    restored,
-)
+from zoo.registration.axis_order import reordered, restored
+from zoo.registration.gradicon import GradICONInferer
+from zoo.registration.inferer import PairInferer
 from zoo.registration.intensity import GradICONIntensity, UniRegIntensity
+from zoo.registration.unireg import UniRegInferer
 from zoo.registration.working_grid import AnatomicalFrame, IsotropicFrame, NativeFrame, ResizedFrame
 from zoo.solvers.affine import align_affine
 from zoo.synthesis.phantom import make_pair
@@ -138,7 +135,9 @@ def test_refined_by_its_weights_or_masked_it_sees_the_working_grid(tmp_path):
 @pytest.mark.parametrize("axes", ["LPS", "SAR", "PIR"])
 def test_unireg_sees_head_to_foot_first_whatever_the_axes(axes):
     made = make_pair(1, shape=(20, 24, 16), spacing=(2, 1.5, 3), axes=axes)
-    inferer = UniRegInferer(AnatomicalFrame((8, 16, 24)), affine="none", bar=False)
+    inferer = UniRegInferer(
+        AnatomicalFrame((8, 16, 24)), type="inter", region="abdomen", affine="none", bar=False
+    )
     for axis, letters in enumerate(("SI", "AP", "RL")):
         found = inferer(world_volumes(made), ShiftAlong(axis))
         work = AnatomicalFrame((8, 16, 24))(*images(made), world_volumes(made), None)
@@ -261,7 +260,7 @@ def test_unknown_ways_to_refine_are_refused(bad):
         ),
         UniRegInferer(
             AnatomicalFrame((40, 40, 40)), refine=25, affine="none", bar=False, inverse=True,
-            intensity=UniRegIntensity("mr"),
+            intensity=UniRegIntensity("mr"), type="inter", region="brain",
         ),
     ],
     ids=["gradicon", "unireg"],

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from zoo.networks import GradICON, UniReg
-from zoo.registration.weights import load_into
+from zoo.registration.weights import SelectedWeights
 from zoo.training.checkpoint import write_weights
 
 
@@ -15,25 +15,27 @@ def test_the_grid_that_weights_were_made_for_comes_with_them(tmp_path):
         name = "unireg" if isinstance(made, UniReg) else "unigradicon"
         save_file(made.state_dict(), path, {"size": str(size)})
         network = type(made)() if name == "unireg" else GradICON(width=1)
-        assert load_into(network, name, str(path)).size == tuple(size)
+        assert SelectedWeights(name, str(path)).load_into(network).size == tuple(size)
 
 
 def test_weights_of_no_grid_leave_the_network_to_see_a_pair_as_it_comes(tmp_path):
     path = tmp_path / "w.safetensors"
     save_file(UniReg().state_dict(), path)
-    assert load_into(UniReg(), "unireg", str(path)).size is None
+    assert SelectedWeights("unireg", str(path)).load_into(UniReg()).size is None
 
 
 @pytest.mark.parametrize("recolour", [False, True])
 def test_whether_the_moving_image_is_recoloured_comes_with_the_weights(tmp_path, recolour):
     write_weights(tmp_path / "w.safetensors", GradICON(width=2, recolour=recolour), {})
-    network = load_into(GradICON(width=2), "multigradicon", str(tmp_path / "w.safetensors"))
+    network = SelectedWeights("multigradicon", str(tmp_path / "w.safetensors")).load_into(
+        GradICON(width=2)
+    )
     assert network.recolour is recolour
 
 
 def test_the_packaged_compact_weights_of_unireg_find_a_shift():
     torch.manual_seed(0)
-    network = load_into(UniReg(type="inter", region="abdomen"), "unireg", "compact")
+    network = SelectedWeights("unireg", "compact").load_into(UniReg(type="inter", region="abdomen"))
     coarse = torch.rand(1, 1, 10, 12, 12)
     image = torch.nn.functional.interpolate(coarse, size=(40, 48, 48), mode="trilinear")
     moving = image.roll(2, dims=4)  # fixed(i) = moving(i + 2) along the last axis

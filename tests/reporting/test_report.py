@@ -77,7 +77,7 @@ def test_a_result_with_little_to_tell_still_gives_a_page(tmp_path):
     write_report(registration, result, tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert "b.nii.gz + c.nii.gz" in page
-    assert 'class="doubts"' not in page
+    assert 'class="warnings"' not in page
 
 
 def test_the_affine_start_is_told_in_words():

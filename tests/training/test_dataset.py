@@ -12,8 +12,9 @@ from torch import nn
 from zoo.datasets.pairs import load_pair, pair_files
 from zoo.errors import UserError
 from zoo.io.volume import write_volume
-from zoo.registration.inferers import GradICONInferer, UniRegInferer
+from zoo.registration.gradicon import GradICONInferer
 from zoo.registration.intensity import GradICONIntensity
+from zoo.registration.unireg import UniRegInferer
 from zoo.registration.working_grid import ResizedFrame
 from zoo.synthesis.phantom import make_pair
 from zoo.training.dataset import Endless, TrainingPairs, collate

@@ -12,7 +12,7 @@ from zoo.errors import UserError
 from zoo.geometry import Transform
 from zoo.hub.bundles import bundle_folder
 from zoo.io.transforms import write_transform
-from zoo.registration.inferers import MCBOInferer
+from zoo.registration.mcbo import MCBOInferer
 from zoo.registration.mcbo_presets import read_preset, settings_of
 from zoo.registration.working_grid import IsotropicFrame
 from zoo.runtime.bundle import run_bundle

@@ -9,7 +9,7 @@ import pytest
 from support.train_cases import write_images
 
 from zoo.errors import UserError
-from zoo.registration.inferers import PairInferer
+from zoo.registration.inferer import PairInferer
 from zoo.registration.working_grid import ResizedFrame
 from zoo.training.source import TrainingSource
 

@@ -6,14 +6,13 @@ from torch import nn
 
 from zoo.errors import UserError
 from zoo.networks import GradICON
+from zoo.registration.weights import SelectedWeights
 from zoo.training.objectives import GradICONObjective
 from zoo.training.step import (
     StepHandler,
     TrainingInferer,
     cosine,
     prepare_training,
-    start_facts,
-    start_from,
 )
 
 
@@ -142,9 +141,9 @@ def test_bfloat16_gives_nearly_the_same_loss_and_gradient(images):
 def test_scratch_leaves_the_network_as_it_is_made():
     network = GradICON(width=2)
     before = {k: v.clone() for k, v in network.state_dict().items()}
-    assert start_from(network, "unigradicon", "scratch", ".") is network
+    assert SelectedWeights("unigradicon", "scratch", ".").load_into(network) is network
     assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
-    assert start_facts("unigradicon", "scratch", ".") == {"variant": "scratch"}
+    assert SelectedWeights("unigradicon", "scratch", ".").origin() == {"variant": "scratch"}
 
 
 def test_an_unknown_precision_is_refused():

@@ -94,17 +94,15 @@ def jobs_of(plan: Plan, folder: Path) -> tuple[Job, ...]:
     return tuple(Job(n, pair, folder / n) for n, pair in zip(names, files, strict=True))
 
 
-def digest_of_settings(plan: Plan, facts: Mapping[str, Any]) -> str:
+def digest_of_settings(plan: Plan, weights_sha256: str | None) -> str:
     """Return the digest of what all pairs of a run have in common, wherever the files lie."""
     settings = {k: v for k, v in for_a_pair(plan).items() if k != "plan"}
     if Path(str(settings.get("affine"))).is_file():
         settings["affine"] = sha256_of(Path(settings["affine"]))
-    weights = facts.get("weights")
-    weights = weights() if callable(weights) else weights
     told = {
         "regzoo": __version__,
         "model": plan["plan"]["model"],
-        "weights": weights and weights["sha256"],
+        "weights": weights_sha256,
         "settings": settings,
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

@@ -69,7 +69,7 @@ def case_of(job: Job) -> dict[str, Any]:
         "seconds": sum(result.get("seconds", {}).values()) or None,
         "figures": result.get("figures", {}),
         "labels": result.get("labels", {}),
-        "doubts": quality_warnings(result),
+        "warnings": quality_warnings(result),
     }
 
 
@@ -94,7 +94,7 @@ def table(told: Mapping[str, Any]) -> str:
     writer.writerow(["name", "state", "reason", "seconds", *names])
     for case in told["cases"]:
         figures = (case["figures"].get(name) for name in names)
-        reason = " ".join(case["doubts"])
+        reason = " ".join(case["warnings"])
         writer.writerow([case["name"], "finished", reason, case["seconds"], *figures])
     for row in told["failed"]:
         writer.writerow([row["name"], "failed", row["reason"]])
@@ -104,12 +104,12 @@ def table(told: Mapping[str, Any]) -> str:
 
 
 def worst_first(cases: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Order cases: those with doubts first, then by the figure that tells most and all have."""
+    """Order cases: those with quality warnings first, then by the key figure that all have."""
     name = next((n for n in PREFERRED if all(_known(c, n) for c in cases)), None)
 
     def place(case: Mapping[str, Any]) -> tuple[int, float]:
         value = case["figures"][name] * BETTER[name] if name else 0.0
-        return -len(case["doubts"]), value
+        return -len(case["warnings"]), value
 
     return sorted(cases, key=place)
 
@@ -124,7 +124,7 @@ def page(told: Mapping[str, Any], folder: Path) -> str:
     cards = [
         {
             "name": case["name"],
-            "doubts": case["doubts"],
+            "warnings": case["warnings"],
             "tiles": tiles(case["figures"]),
             "link": f"{case['name']}/report.html" if _has_report(folder, case["name"]) else "",
             "picture": picture(folder / case["name"] / THUMBNAIL) if k < PICTURES else "",
@@ -137,7 +137,7 @@ def page(told: Mapping[str, Any], folder: Path) -> str:
         subtitle=f"{told['dataset']}, split {told['split']}, plan {told['plan']['name']}",
         failed=told["failed"],
         missing=told["missing"],
-        doubtful=sum(bool(case["doubts"]) for case in cases),
+        with_warnings=sum(bool(case["warnings"]) for case in cases),
         keys=("", "pairs", "mean before", "mean after", "95 % interval", "median", "smallest",
               "largest"),
         rows=summary_rows(told["summary"]),

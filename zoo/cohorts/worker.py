@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
-from ignite.engine import Events
 
 from zoo.cohorts.disk_space import require_space
 from zoo.cohorts.jobs import FAILURE, OWN, PARTS, PLAN, Cohort, Job, content_of, is_settled
@@ -27,6 +26,7 @@ from zoo.errors import UserError
 from zoo.handlers.saver import RegistrationSaver
 from zoo.hub.bundles import bundle_folder
 from zoo.io.atomic import put_folder, write_json
+from zoo.registration.pair import register_pair
 from zoo.registration.result import RegisteredPair
 from zoo.reporting.panels import write_thumbnail
 from zoo.runtime.bundle import open_bundle
@@ -60,37 +60,13 @@ class Loaded:
     pair: Pair
 
 
-class Registrar:
-    """Registers pairs with a bundle's own evaluator; the weights are loaded once, before the first.
-
-    The evaluator's saver is taken from it: saving has a thread of its own.
-    """
-
-    def __init__(self, workflow: ConfigWorkflow) -> None:
-        self.evaluator = workflow.evaluator
-        self.saver = saver_of(workflow)
-        self.evaluator.remove_event_handler(self.saver, Events.ITERATION_COMPLETED)
-        workflow.run()  # without pairs: what the bundle does before its evaluator runs
-
-    def __call__(self, pair: Pair) -> RegisteredPair:
-        """Return the registration of a pair."""
-        self.evaluator.data_loader = [pair]
-        self.evaluator.state.epoch_length = 1
-        try:
-            self.evaluator.run()
-            found: RegisteredPair = self.evaluator.state.output["pred"]
-            return found
-        finally:
-            self.evaluator.data_loader = []
-            self.evaluator.state.output = self.evaluator.state.batch = None
-
-
 @contextmanager
 def open_workflow(folder: Path, model: str, device: str) -> Iterator[ConfigWorkflow]:
     """Yield the bundle of a run's plan, as `regzoo register` opens it, without pairs as yet."""
     bundle = bundle_folder(model)
     overrides = {
         "pairs": [],
+        "handlers": [],
         "bar": False,
         "output_dir": str(folder.absolute()),
         "bundle_root": str(bundle.absolute()),
@@ -101,9 +77,9 @@ def open_workflow(folder: Path, model: str, device: str) -> Iterator[ConfigWorkf
 
 
 def saver_of(workflow: ConfigWorkflow) -> RegistrationSaver:
-    """Return the handler of a bundle that writes its registrations."""
-    handlers = workflow.parser.get_parsed_content("handlers")
-    return next(handler for handler in handlers if isinstance(handler, RegistrationSaver))
+    """Return the component of a bundle that writes registrations."""
+    saver: RegistrationSaver = workflow.parser.get_parsed_content("saver")
+    return saver
 
 
 def work(cohort: Cohort, pending: Pending, stop: Stop, device: str, share: Share) -> None:
@@ -117,7 +93,7 @@ def work(cohort: Cohort, pending: Pending, stop: Stop, device: str, share: Share
         ThreadPoolExecutor(1, "read") as reader,
         ThreadPoolExecutor(1, "save") as writer,
     ):
-        register = Registrar(workflow)
+        saver = saver_of(workflow)
         loads = load_ahead(cohort, pending, stop, share)
         coming = reader.submit(next, loads, None)
         saving: Future[None] | None = None
@@ -126,14 +102,14 @@ def work(cohort: Cohort, pending: Pending, stop: Stop, device: str, share: Share
                 coming = reader.submit(next, loads, None)
                 try:
                     with stop.at_once():
-                        registration = register(loaded.pair)
+                        registration = register_pair(workflow.evaluator, loaded.pair)
                 except Exception as error:
                     fail(cohort, loaded.job, error)
                     let_go(loaded.lock)
                     continue
                 if saving is not None:
                     saving.result()
-                saving = writer.submit(save, cohort, loaded, registration, register.saver)
+                saving = writer.submit(save, cohort, loaded, registration, saver)
                 del registration, loaded
             if saving is not None:
                 saving.result()

@@ -44,7 +44,6 @@ def explain(
         register_under,
         save_conditions,
     )
-    from zoo.registration.weights import load_into
     from zoo.runtime.bundle import absolute, open_bundle, parse_settings
     from zoo.runtime.device import choose_device, use_threads
 
@@ -67,7 +66,6 @@ def explain(
         | parse_settings(set_ or [], config_keys(folder))
     )
     with open_bundle(folder, overrides) as workflow:
-        load_into(workflow.network_def, "unireg", weights)
         found = register_under(workflow, conditions)
     result = compare_conditions(found)
     save_conditions(found, result, Path(out))

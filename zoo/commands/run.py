@@ -72,7 +72,10 @@ def run(
     begin(planned, folder)
     with Stop() as stop:
         with open_workflow(folder, planned["plan"]["model"], device_of(device, 0)) as workflow:
-            settings = digest_of_settings(planned, saver_of(workflow).facts)
+            weights = saver_of(workflow).weights
+            settings = digest_of_settings(
+                planned, None if weights is None else weights.find().sha256
+            )
         cohort = Cohort(folder, planned, settings, jobs)
         pending = pending_jobs(cohort)
         require_space(pending, planned, folder)

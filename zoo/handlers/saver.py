@@ -22,6 +22,7 @@ from zoo.io.atomic import write_json
 from zoo.io.transforms import write_transform
 from zoo.io.volume import write_volume
 from zoo.registration.result import RegisteredPair
+from zoo.registration.weights import SelectedWeights
 
 Format = Literal["nifti", "h5", "both"]
 SIDES = ("fixed", "moving")
@@ -37,9 +38,9 @@ WRITTEN = (
 class RegistrationSaver:
     """An ignite handler that writes each registration of an evaluator's run.
 
-    One pair goes to `output_dir` itself, several each to a folder named after the pair. `facts` are
-    what result.json says of the model besides: its name, its weights, the plan; one that is not
-    known before the run is a function without arguments.
+    One pair is written to `output_dir` itself; of several pairs, each is written to a folder with
+    the name of the pair. result.json reports the `model`, its `weights` and its `settings`, and
+    whatever `record` holds besides, such as the name of the plan.
     """
 
     def __init__(
@@ -49,7 +50,10 @@ class RegistrationSaver:
         format: Format = "nifti",
         learn2reg: bool = False,
         report: bool = True,
-        facts: Mapping[str, Any] | None = None,
+        model: str | None = None,
+        weights: SelectedWeights | None = None,
+        settings: Mapping[str, Any] | None = None,
+        record: Mapping[str, Any] | None = None,
         pairs: int = 1,
     ) -> None:
         if format not in ("nifti", "h5", "both"):
@@ -58,7 +62,10 @@ class RegistrationSaver:
         self.format = format
         self.learn2reg = learn2reg
         self.report = report
-        self.facts = dict(facts or {})
+        self.model = model
+        self.weights = weights
+        self.settings = dict(settings or {})
+        self.record = dict(record or {})
         self.pairs = pairs
 
     def attach(self, engine: Engine) -> None:
@@ -85,7 +92,7 @@ class RegistrationSaver:
             "fixed": str(pair.fixed.path),
             "moving": [str(volume.path) for volume in pair.moving],
             **given_files(pair),
-            **{name: fact() if callable(fact) else fact for name, fact in self.facts.items()},
+            **self._model_record(),
             **registration.notes,
             "figures": measured.figures,
             "labels": measured.labels,
@@ -98,6 +105,13 @@ class RegistrationSaver:
 
             write_report(registration, result, folder)
         write_json(folder / "result.json", result)
+
+    def _model_record(self) -> dict[str, Any]:
+        """Return what result.json reports of the model that made a registration."""
+        if self.model is None:
+            return dict(self.record)
+        weights = None if self.weights is None else self.weights.record()
+        return {"model": self.model, "weights": weights, "settings": self.settings, **self.record}
 
     def _transforms(self, registration: RegisteredPair, folder: Path) -> None:
         pair, transform = registration.pair, registration.transform
@@ -172,8 +186,3 @@ def prepare_pair(
 ) -> tuple[Any, None]:
     """Hand a pair to the engine as it is: the inferer takes it to the device."""
     return batch, None
-
-
-def facts(**values: Any) -> dict[str, Any]:
-    """Return what is known of `values`: those that are not None."""
-    return {name: value for name, value in values.items() if value is not None}

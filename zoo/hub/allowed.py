@@ -16,7 +16,7 @@ from typing import Any
 # Packages whose own public classes may be components; in the first ones also functions.
 WITH_FUNCTIONS = ("zoo.geometry", "zoo.networks", "zoo.losses", "zoo.solvers")
 NAMESPACES = (
-    *WITH_FUNCTIONS, "zoo.datasets", "zoo.registration", "zoo.handlers", "zoo.training",
+    *WITH_FUNCTIONS, "zoo.registration", "zoo.handlers", "zoo.training",
     "monai.engines", "monai.handlers", "monai.inferers", "monai.losses", "monai.metrics",
     "monai.networks.blocks", "monai.networks.layers", "monai.networks.nets", "monai.optimizers",
     "monai.transforms", "ignite.metrics", "torch.nn", "torch.optim",
@@ -26,18 +26,12 @@ NAMESPACES = (
 # of their own, none of which anything runs or reads as settings of its own.
 SINGLE = (
     *(f"zoo.{name}" for name in (
-        "datasets.pairs.only_item", "handlers.saver.prepare_pair",
-        "registration.mcbo_presets.read_preset", "registration.unireg.lattice",
-        "registration.unireg.require_conditions", "registration.weights.load_into",
-        "registration.weights.weights_facts", "registration.weights.weights_width",
-        "training.checkpoint.Checkpoint", "training.dataset.collate", "training.distributed.join",
-        "training.distributed.leave", "training.distributed.own_device",
-        "training.distributed.processes", "training.distributed.rank",
-        "training.distributed.together", "training.export.write_bundle",
-        "training.export.write_mcbo_bundle", "training.step.cosine",
-        "training.step.prepare_training", "training.step.start_facts",
-        "training.step.start_from", "training.step.total_loss", "training.unireg.task_source",
-        "training.unireg.unireg_objective",
+        "datasets.DatasetPairs", "datasets.PairDataset", "datasets.only_item",
+        "handlers.prepare_pair", "registration.lattice", "registration.read_preset",
+        "training.collate", "training.cosine", "training.join", "training.leave",
+        "training.own_device", "training.prepare_training", "training.processes", "training.rank",
+        "training.task_source", "training.together", "training.total_loss",
+        "training.unireg_objective", "training.write_bundle", "training.write_mcbo_bundle",
     )),
     "zoo.hub.weights.find_weights", "zoo.hub.weights.load_weights",
     "monai.data.ArrayDataset", "monai.data.CacheDataset", "monai.data.DataLoader",
@@ -122,7 +116,7 @@ ATTRIBUTES = {
     "stem", "std", "step", "strip", "suffix", "sum", "title", "to", "tolist", "train", "trainer",
     "transform", "transforms", "type", "unsqueeze", "update", "upper", "values", "view", "logger",
     "inferer", "named_parameters", "requires_grad_", "width", "path", "sha256",
-    "variant",
+    "variant", "find", "load_into", "origin", "record",
 }  # fmt: skip
 
 _PARENTS = tuple({name.rpartition(".")[0] for name in SINGLE})

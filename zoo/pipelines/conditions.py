@@ -17,7 +17,7 @@ from zoo.geometry import warp
 from zoo.io.atomic import atomic_path, write_json
 from zoo.io.transforms import write_transform
 from zoo.io.volume import write_volume
-from zoo.registration.inferers import PairInferer
+from zoo.registration.inferer import PairInferer
 from zoo.registration.result import RegisteredPair
 from zoo.reporting.panels import Panel, Pixels, contact_sheet, draw_panels, png_bytes
 

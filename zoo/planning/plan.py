@@ -144,7 +144,7 @@ def _pairs_of(folder: str, content: str, facts: Facts) -> Plan:
 
 def _pairs(content: str) -> Plan:
     return {
-        "_target_": "zoo.datasets.pairs.DatasetPairs",
+        "_target_": "zoo.datasets.DatasetPairs",
         "folder": "@dataset_dir",
         "split": "@split",
         "content": content,

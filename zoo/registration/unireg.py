@@ -1,10 +1,61 @@
-"""What UniReg must be told of a pair, and the lattice that it works on."""
+"""UniReg: its inferer, its conditions, and the lattice that it works on."""
 
-from typing import Any
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+from torch import nn
 
 from zoo.errors import UserError
+from zoo.geometry import Grid
+from zoo.geometry.displacement_maps import on_lattice
+from zoo.networks import UniReg
 from zoo.networks.conditions import REGION, TYPE
 from zoo.networks.unireg_tasks import BODY, TASKS
+from zoo.registration.axis_order import AxisOrder, reordered
+from zoo.registration.inferer import Prediction
+from zoo.registration.progress import StageProgress
+from zoo.registration.refinement import RefiningInferer, instance_pair
+from zoo.registration.working_grid import Frame, Work
+
+
+class UniRegInferer(RefiningInferer):
+    """For UniReg: its weights saw arrays that run foot to head, back to front, side to side.
+
+    `type` and `region` are the conditions of the pair; without them nothing is registered. The
+    notes report how large the kernels are that the controller wrote for each level.
+    """
+
+    def __init__(
+        self, frame: Frame, *, type: str | None = None, region: Any = None, **more: Any
+    ) -> None:
+        super().__init__(frame, **more)
+        self.type = type
+        self.region = region
+
+    def order(self, grid: Grid) -> AxisOrder:
+        """Return foot to head, back to front, side to side, as the grid has them."""
+        sides = [grid.axis_codes.find(letter) for letter in "RASLPI"]
+        across, along, up = (max(sides[k], sides[k + 3]) for k in range(3))
+        return (up, along, across)
+
+    def register(self, work: Work, network: nn.Module, progress: StageProgress) -> Prediction:
+        """Return the transform, and the one of the swapped pair when the inverse is asked for."""
+        require_conditions(self.type, self.region)
+        order = self.order(work.grid)
+        image = reordered(work.image, order)
+        levels = list(cast("UniReg", network).levels(image))
+        kernels = {
+            f"1/{level.step}": [round(float(weight.norm()), 4) for weight, _ in level.kernels]
+            for level in levels
+        }
+        needed = self.inverse or self.refine
+        flow = on_lattice(levels[-1].flow, image.shape[2:])
+        fields = flow, network(image.flip(1)) if needed else None
+        if self.refine:
+            fields = self.refined(*fields, instance_pair(work, order), progress)
+        return replace(self.found(work, *fields, order), notes={"kernel_norms": kernels})
 
 
 def lattice(region: Any) -> tuple[int, int, int]:

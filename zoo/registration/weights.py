@@ -1,59 +1,82 @@
-"""Putting weights that are on this computer into a bundle's network."""
+"""The weights that a bundle runs with: chosen among those on this computer, loaded, recorded."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from zoo.errors import UserError
-from zoo.hub.weights import find_weights, load_weights
+from zoo.hub.weights import WeightsFile, find_weights, load_weights
+
+SCRATCH = "scratch"
 
 
-def weights_width(model: str, wanted: str | None, bundle: str | Path, default: int) -> int:
-    """Return the width of the weights that `load_into` would load; `default` if there are none.
+@dataclass(frozen=True)
+class SelectedWeights:
+    """The weights of `model` that a user selected; they are looked up when they are needed.
 
-    So a bundle can be looked at without weights; running it is another matter.
+    `wanted` is None (the best weights on this computer), "official", "compact", or the path of a
+    .safetensors file. Training also accepts "scratch", which leaves the network uninitialised.
+    Weights in the folder `bundle` take precedence, because a downloaded bundle brings its own.
     """
-    try:
-        return find_weights(model, wanted, bundle).width or default
-    except UserError:
-        return default
 
+    model: str
+    wanted: str | None = None
+    bundle: str | Path | None = None
 
-def load_into(
-    network: nn.Module, model: str, wanted: str | None = None, bundle: str | Path | None = None
-) -> nn.Module:
-    """Load the weights of `model` into `network`, strictly, and switch it to evaluation.
+    def find(self) -> WeightsFile:
+        """Return the weights file; raise `UserError` with instructions if there is none."""
+        return find_weights(self.model, self.wanted, self.bundle)
 
-    `wanted` is None (the best on disk), "official", "compact" or the path of a .safetensors file.
-    Weights in the folder `bundle` come first: a downloaded bundle brings its own.
-    Without weights there is an error that says how to get them: a network is never run untrained.
-    The grid that the weights see every pair on, if they were made for one, becomes the network's
-    `size`, and so does `recolour`: they belong to the weights, not to the config.
-    """
-    found = find_weights(model, wanted, bundle)
-    try:
-        network.load_state_dict(load_weights(found.path), strict=True)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{found.path} does not fit the network of {model}: {reason}") from None
-    if found.size is not None:
-        network.size = found.size  # type: ignore[assignment]
-    if found.recolour:
-        network.recolour = True  # type: ignore[assignment]
-    return network.eval()
+    def width(self, default: int) -> int:
+        """Return the width of the network that the weights fit; `default` if there are none.
 
+        A bundle can therefore be inspected without weights.
+        """
+        try:
+            return self.find().width or default
+        except UserError:
+            return default
 
-def weights_facts(
-    model: str, wanted: str | None = None, bundle: str | Path | None = None
-) -> dict[str, Any]:
-    """Return what result.json says of the weights: path, variant, sha256."""
-    found = find_weights(model, wanted, bundle)
-    return {
-        "path": str(Path(found.path)),
-        "variant": found.variant,
-        "sha256": found.sha256,
-        "width": found.width,
-    }
+    def load_into(self, network: nn.Module) -> nn.Module:
+        """Load the weights into `network` and switch it to evaluation mode.
+
+        The state dict must match exactly. The grid that the weights were trained for, if any,
+        becomes the network's `size`, and so does `recolour`: both belong to the weights and not to
+        the config. "scratch" leaves the network unchanged.
+        """
+        if self.wanted == SCRATCH:
+            return network
+        found = self.find()
+        try:
+            network.load_state_dict(load_weights(found.path), strict=True)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(
+                f"{found.path} does not fit the network of {self.model}: {reason}"
+            ) from None
+        if found.size is not None:
+            network.size = found.size  # type: ignore[assignment]
+        if found.recolour:
+            network.recolour = True  # type: ignore[assignment]
+        return network.eval()
+
+    def record(self) -> dict[str, Any]:
+        """Return what result.json reports: path, variant, sha256 and width of the weights."""
+        found = self.find()
+        return {
+            "path": str(Path(found.path)),
+            "variant": found.variant,
+            "sha256": found.sha256,
+            "width": found.width,
+        }
+
+    def origin(self) -> dict[str, str]:
+        """Return what a bundle that is trained from the weights reports: variant, file, sha256."""
+        if self.wanted == SCRATCH:
+            return {"variant": SCRATCH}
+        found = self.find()
+        return {"variant": found.variant, "file": found.path.name, "sha256": found.sha256}

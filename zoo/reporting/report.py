@@ -36,7 +36,7 @@ def write_report(registration: RegisteredPair, result: Mapping[str, Any], folder
         "report.html.j2",
         title=title,
         subtitle=f"{' + '.join(result['moving'])} \N{RIGHTWARDS ARROW} {result['fixed']}",
-        quality_warnings=found,
+        warnings=found,
         tiles=tiles(result["figures"]),
         panels=[embedded(panel) for panel in panels],
         tables=figure_tables(result),
@@ -66,7 +66,7 @@ def write_demo_report(rows: Sequence[DemoRow], path: Path) -> None:
             "model": row.model,
             "note": row.note,
             "cells": demo_cells(row.result) if row.result else (),
-            "doubts": quality_warnings(row.result) if row.result else (),
+            "warnings": quality_warnings(row.result) if row.result else (),
             "panels": [embedded(panel) for panel in row.panels],
         }
         for row in rows

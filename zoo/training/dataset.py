@@ -22,7 +22,7 @@ from zoo.datasets.pairs import Pair, PairFiles, load_pair
 from zoo.errors import UserError
 from zoo.geometry import Transform, warp
 from zoo.io.volume import Volume
-from zoo.registration.inferers import reordered
+from zoo.registration.axis_order import reordered
 from zoo.registration.working_grid import Work
 from zoo.solvers.affine import AffineAlignment
 from zoo.training.augmentation import RandomView

@@ -25,7 +25,7 @@ from zoo.evaluation.figures import BETTER, PREFERRED, RANKED
 from zoo.evaluation.metrics import measure
 from zoo.io.atomic import write_json
 from zoo.io.json_documents import read_object
-from zoo.registration.inferers import MCBOInferer
+from zoo.registration.mcbo import MCBOInferer
 from zoo.registration.mcbo_presets import settings_of
 from zoo.solvers.mcbo import MCBO
 from zoo.solvers.settings import PRESETS, Mode

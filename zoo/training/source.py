@@ -16,7 +16,7 @@ from zoo.datasets.pairs import PairFiles, pair_files
 from zoo.datasets.reading import read_dataset
 from zoo.datasets.scan import check_content
 from zoo.errors import UserError
-from zoo.registration.inferers import PairInferer
+from zoo.registration.inferer import PairInferer
 
 Draw = Literal["auto", "listed", "random"]
 

@@ -16,25 +16,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.hooks import RemovableHandle
 
 from zoo.errors import UserError
-from zoo.hub.weights import find_weights
-from zoo.registration.weights import load_into
-
-SCRATCH = "scratch"
 
 Batch = tuple[Tensor, None, tuple[Tensor], dict[str, Any]]
-
-
-def start_from(network: nn.Module, model: str, weights: str | None, bundle: str) -> nn.Module:
-    """Load the weights that training starts from; "scratch" leaves the network as it is made."""
-    return network if weights == SCRATCH else load_into(network, model, weights, bundle)
-
-
-def start_facts(model: str, weights: str | None, bundle: str) -> dict[str, str]:
-    """Return what the model card says of the weights that training started from."""
-    if weights == SCRATCH:
-        return {"variant": SCRATCH}
-    found = find_weights(model, weights, bundle)
-    return {"variant": found.variant, "file": found.path.name, "sha256": found.sha256}
 
 
 def prepare_training(

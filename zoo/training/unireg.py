@@ -10,9 +10,8 @@ from typing import Any, Literal
 from zoo.errors import UserError
 from zoo.networks import UniReg
 from zoo.networks.unireg_tasks import TASKS
-from zoo.registration.inferers import UniRegInferer
 from zoo.registration.intensity import UniRegIntensity
-from zoo.registration.unireg import lattice
+from zoo.registration.unireg import UniRegInferer, lattice
 from zoo.registration.working_grid import AnatomicalFrame
 from zoo.training.objectives import UniRegObjective
 from zoo.training.source import Draw, TrainingSource

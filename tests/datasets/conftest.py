@@ -1,4 +1,4 @@
-"""Fixtures of the planning tests."""
+"""Fixtures of the tests of datasets."""
 
 import sys
 

@@ -1,0 +1,25 @@
+"""Registering one pair with the evaluator of a bundle."""
+
+from __future__ import annotations
+
+from ignite.engine import Engine
+
+from zoo.datasets.pairs import Pair
+from zoo.registration.result import RegisteredPair
+
+
+def register_pair(evaluator: Engine, pair: Pair) -> RegisteredPair:
+    """Return the registration of `pair` by the evaluator of an initialised bundle workflow.
+
+    The evaluator runs one iteration over this pair. Its handlers run as usual. Afterwards it holds
+    neither the pair nor the result, so that their memory can be freed.
+    """
+    evaluator.data_loader = [pair]  # type: ignore[attr-defined]
+    evaluator.state.epoch_length = 1
+    try:
+        evaluator.run()
+        result: RegisteredPair = evaluator.state.output["pred"]  # type: ignore[index]
+        return result
+    finally:
+        evaluator.data_loader = []  # type: ignore[attr-defined]
+        evaluator.state.output = evaluator.state.batch = None
