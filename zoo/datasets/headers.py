@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 
 from zoo.datasets.names import SUFFIXES
-from zoo.datasets.problems import Problem, problem_of, warning
+from zoo.datasets.problems import Problem, problem_from_error, warning
 from zoo.errors import UserError
 from zoo.io import itk_image
 from zoo.io.files import is_gzip
@@ -91,7 +91,7 @@ def look_at(root: Path, name: str) -> tuple[HeaderFacts | None, list[Problem]]:
             return header, _size_problems(header)
         return _look_at_nifti(root, name)
     except (UserError, OSError, ValueError, OverflowError) as error:
-        return None, [problem_of(error, name, str(path))]
+        return None, [problem_from_error(error, name, str(path))]
 
 
 def _look_at_nifti(root: Path, name: str) -> tuple[HeaderFacts | None, list[Problem]]:
@@ -100,7 +100,7 @@ def _look_at_nifti(root: Path, name: str) -> tuple[HeaderFacts | None, list[Prob
     if shape_problem := _shape_problem(name, nifti.shape):
         return None, [shape_problem]
     affine, faults = placement(nifti)
-    problems = [problem_of(error, name, str(path)) for error in faults]
+    problems = [problem_from_error(error, name, str(path)) for error in faults]
     if affine is None or any(p.id == "affine" for p in problems):
         return None, problems
     raw = bytes(nifti.header.binaryblock)

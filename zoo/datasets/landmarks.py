@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from zoo.datasets.headers import HeaderFacts
-from zoo.datasets.problems import Problem, problem_of, warning
+from zoo.datasets.problems import Problem, problem_from_error, warning
 from zoo.datasets.scan import DatasetScan
 from zoo.errors import UserError
 from zoo.io.points import read_points
@@ -52,7 +52,7 @@ def point_problems(survey: DatasetScan) -> Iterator[Problem]:
             continue
         found = coordinates(survey, item.points)
         if isinstance(found, UserError):
-            yield problem_of(found, item.points, str(dataset.root / item.points))
+            yield problem_from_error(found, item.points, str(dataset.root / item.points))
             continue
         counts[item.points] = len(found)
         if dataset.points_space == "voxel" and _has_header(survey, item.points):

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from zoo.datasets.modality import Values
-from zoo.datasets.problems import Problem, problem_of, warning
+from zoo.datasets.problems import Problem, problem_from_error, warning
 from zoo.errors import UserError
 from zoo.io.labels import read_labels
 from zoo.io.volume import read_volume
@@ -42,7 +42,7 @@ def decode(root: str, name: str, kind: Kind) -> Voxels:
     try:
         return _image(path, name) if kind == "image" else _labels(path, name, kind)
     except (UserError, OSError, ValueError, MemoryError) as error:
-        return Voxels(name, kind, problems=(problem_of(error, name, str(path)),))
+        return Voxels(name, kind, problems=(problem_from_error(error, name, str(path)),))
 
 
 def _image(path: Path, name: str) -> Voxels:
