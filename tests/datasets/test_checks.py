@@ -144,7 +144,7 @@ def test_a_tar_is_looked_through_without_unpacking(tmp_path, id, write):
 
 
 def test_a_bomb_is_told_by_its_sizes(tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo.datasets.archives.LARGEST_UNASKED", 1 << 16)
+    monkeypatch.setattr("zoo.datasets.archives.UNCHECKED_BYTES", 1 << 16)
     _zip(tmp_path / "data.zip", "a.nii.gz", size=1 << 22)
     assert [p.id for p in archive_problems(tmp_path / "data.zip")] == ["archive-bomb"]
 

@@ -140,7 +140,7 @@ def test_an_unknown_split_is_refused_and_an_empty_one_names_the_others(folder):
     write_document(folder, {"registration_val": [{"fixed": image(1), "moving": image(2)}]})
     with pytest.raises(UserError, match="use train, val, test or all"):
         read_dataset(folder).pairs("validation")
-    with pytest.raises(UserError, match="there are val"):
+    with pytest.raises(UserError, match="splits with pairs are val"):
         read_dataset(folder).pairs("test")
 
 
@@ -149,7 +149,7 @@ def test_a_list_under_an_unknown_name_is_told(tmp_path):
     document = {"registration_val": [pair], "pairs": [pair], "evaluation_methods": [{"name": "x"}]}
     (tmp_path / "dataset.json").write_text(json.dumps(document))
     told = [p for p in read_dataset(tmp_path).problems if p.id == "list-unknown"]
-    assert [p.what for p in told] == ["the list 'pairs' names images, and is not read"]
+    assert [p.what for p in told] == ["the list 'pairs' contains images but is not read"]
 
 
 def test_a_folder_without_a_list_points_to_init(tmp_path):

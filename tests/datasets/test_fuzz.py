@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.planning_data import nifti
 
 from zoo.datasets.checks import all_problems
-from zoo.datasets.headers import look_at
+from zoo.datasets.headers import inspect_header
 from zoo.datasets.reading import read_dataset
 from zoo.datasets.scan import scan_dataset
 from zoo.errors import UserError
@@ -113,7 +113,7 @@ def test_any_header_is_read_or_refused_in_words(changes, cut, packed, tmp_path_f
     (folder / name).write_bytes(blob[:cut])
     began = time.monotonic()
     with np.errstate(all="ignore"):
-        header, problems = look_at(folder, name)
+        header, problems = inspect_header(folder, name)
     assert header is not None or problems
     assert time.monotonic() - began < SECONDS
 

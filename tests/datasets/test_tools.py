@@ -124,7 +124,7 @@ def test_what_cannot_be_told_is_asked_for_by_the_flag_to_add(tmp_path):
 
 def test_fewer_than_two_images_are_no_dataset(tmp_path):
     write(tmp_path, "a.nii.gz")
-    with pytest.raises(UserError, match="two make a pair"):
+    with pytest.raises(UserError, match="a pair needs two"):
         describe_folder(tmp_path)
 
 
