@@ -8,8 +8,9 @@ def fingerprint(
 ) -> None:
     """Summarise a dataset in one JSON file.
 
-    It describes images, annotations, pairs, their initial alignment, and problems. Modality and anatomy are given with the evidence and its confidence; they are unknown if nothing
-    shows them.
+    The file describes images, annotations, pairs, their initial alignment, and problems. Modality
+    and anatomy are given with the evidence and its confidence; they are unknown if nothing shows
+    them.
 
     Examples:
         regzoo fingerprint data -o fingerprint.json
