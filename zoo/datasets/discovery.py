@@ -27,7 +27,7 @@ _FOLDER = {
 
 
 @dataclass(frozen=True)
-class _FoundImage:
+class _FolderImage:
     """An image in a folder; `kind` is the part of its name that may give the modality."""
 
     name: str
@@ -57,7 +57,7 @@ def describe_folder(
             f"{folder} contains {len(images)} images ({', '.join(SUFFIXES)}), but a pair needs "
             "two; add images"
         )
-    cases: dict[str, list[_FoundImage]] = defaultdict(list)
+    cases: dict[str, list[_FolderImage]] = defaultdict(list)
     for image in images:
         cases[image.case].append(image)
     several = [sorted(group, key=lambda i: (i.kind, i.name)) for group in cases.values()]
@@ -84,7 +84,7 @@ def describe_folder(
     }
 
 
-def _check_one_modality(slot: str, images: Sequence[_FoundImage]) -> None:
+def _check_one_modality(slot: str, images: Sequence[_FolderImage]) -> None:
     """Raise an error if the names of a slot's images give several modalities."""
     named = {word: image.name for image in images if (word := canonical_modality(image.kind))}
     if len(named) > 1:
@@ -95,7 +95,7 @@ def _check_one_modality(slot: str, images: Sequence[_FoundImage]) -> None:
         )
 
 
-def _entry(fixed: _FoundImage, moving: _FoundImage) -> dict[str, str]:
+def _entry(fixed: _FolderImage, moving: _FolderImage) -> dict[str, str]:
     """Return a pair as an entry of a dataset.json."""
     out = {"fixed": f"./{fixed.name}", "moving": f"./{moving.name}"}
     for side, image in (("fixed", fixed), ("moving", moving)):
@@ -105,7 +105,7 @@ def _entry(fixed: _FoundImage, moving: _FoundImage) -> dict[str, str]:
     return out
 
 
-def _modality(folder: Path, slot: str, image: _FoundImage, declared: Mapping[str, str]) -> str:
+def _modality(folder: Path, slot: str, image: _FolderImage, declared: Mapping[str, str]) -> str:
     """Return a slot's modality as declared, as the name gives it, or CT if in Hounsfield units."""
     if slot in declared:
         parse_modality(declared[slot], f"--modality.{slot}")
@@ -121,7 +121,7 @@ def _modality(folder: Path, slot: str, image: _FoundImage, declared: Mapping[str
     )
 
 
-def _images(folder: Path) -> list[_FoundImage]:
+def _images(folder: Path) -> list[_FolderImage]:
     """Return the images below a folder, sorted by name, with their label maps and masks."""
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; give the folder that contains the images")
@@ -136,7 +136,7 @@ def _images(folder: Path) -> list[_FoundImage]:
             kind: next((annotations[kind, k] for k in keys if (kind, k) in annotations), None)
             for kind in ("labels", "mask")
         }
-        images.append(_FoundImage(name, case_of(name), _kind(name), **own))
+        images.append(_FolderImage(name, case_of(name), _kind(name), **own))
     return images
 
 

@@ -79,25 +79,9 @@ def _read_table(given: Path) -> Dataset:
     """Read a pairs.csv: one pair per row, with optional columns for annotations and split."""
     file = existing_file(given)
     entries = EntryCollector(file)
-    if file.stat().st_size > MOST_BYTES:
-        raise UserError(
-            f"{file} is too large; at most {MOST_BYTES} bytes are allowed: split the table"
-        )
-    allowed = {*SIDES, "split", "points_space"}
-    allowed |= {f"{side}_{kind}" for side in SIDES for kind in ("labels", "mask", "points")}
+    names, *rows = _table_rows(file)
     spaces = set()
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        rows = list(csv.reader(text.splitlines(), strict=True))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is not a CSV table ({error}); correct it") from None
-    names = [name.strip() for name in rows[0]] if rows else []
-    if not set(SIDES) <= set(names) or not set(names) <= allowed:
-        raise UserError(
-            f"{file} has the columns {', '.join(names)[:200] or '(none)'}; fixed and "
-            f"moving are required, and {', '.join(sorted(allowed - set(SIDES)))} are allowed"
-        )
-    for row in rows[1:]:
+    for row in rows:
         cells = [cell.strip() for cell in row]
         if len(cells) > len(names):
             what = f"the row {', '.join(cells)[:80]} has more cells than the table has columns"
@@ -125,6 +109,28 @@ def _read_table(given: Path) -> Dataset:
         points_space=entries.parse_space(next(iter(sorted(spaces)), "ras")),
         problems=tuple(entries.problems),
     )
+
+
+def _table_rows(file: Path) -> list[list[str]]:
+    """Return the rows of a pairs.csv; the first one contains the names of the columns."""
+    if file.stat().st_size > MOST_BYTES:
+        raise UserError(
+            f"{file} is too large; at most {MOST_BYTES} bytes are allowed: split the table"
+        )
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        rows = list(csv.reader(text.splitlines(), strict=True))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is not a CSV table ({error}); correct it") from None
+    names = [name.strip() for name in rows[0]] if rows else []
+    optional = {f"{side}_{kind}" for side in SIDES for kind in ("labels", "mask", "points")}
+    optional |= {"split", "points_space"}
+    if not set(SIDES) <= set(names) or not set(names) <= optional | set(SIDES):
+        raise UserError(
+            f"{file} has the columns {', '.join(names)[:200] or '(none)'}; fixed and moving are "
+            f"required, and {', '.join(sorted(optional))} are allowed"
+        )
+    return [names, *rows[1:]]
 
 
 def _pairing(entries: EntryCollector, document: Mapping[str, Any]) -> Pairing | None:
