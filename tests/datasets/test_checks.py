@@ -97,6 +97,21 @@ def test_the_code_of_an_error_survives_the_way_from_a_worker_process():
     assert problem_from_error(OSError("no space"), "x", "y").id == "unreadable"
 
 
+@pytest.mark.parametrize(
+    ("text", "what", "fix"),
+    [
+        ("d/x.nii is cut; copy it", "the file is cut", "copy it"),
+        ("d/x.csv, line 3: 2 columns; add one", "line 3: 2 columns", "add one"),
+        ("there is no file d/x.nii; check it", "there is no file", "check it"),
+        ("cannot read d/x.nii (why): copy it", "cannot read (why)", "copy it"),
+    ],
+)
+def test_a_problem_does_not_repeat_the_path_of_its_file(text, what, fix):
+    path = "d/x.csv" if ".csv" in text else "d/x.nii"
+    problem = problem_from_error(UserError(text), "x", path)
+    assert (problem.what, problem.fix) == (what, fix)
+
+
 def test_a_truncated_file_is_found_although_only_a_sample_is_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.datasets.scan.SAMPLE", 2)
     names = [f"imagesTr/A_{k:04d}_0000.nii.gz" for k in range(6)]

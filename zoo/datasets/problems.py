@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -38,9 +39,11 @@ def problem_from_error(error: Exception, file: str, path: str) -> Problem:
     """Return the error that a reader raised for `path` as a problem of the dataset's `file`.
 
     The code of a `UserError` becomes the id. The text is split into problem and remedy at its last
-    semicolon or else its last colon.
+    semicolon or else its last colon, and does not repeat the path.
     """
-    text = " ".join(str(error).split()).replace(path, "").strip(" ,:")
+    text = " ".join(str(error).split())
+    text = re.sub(rf"^{re.escape(path)}(?= )", "the file", text)
+    text = re.sub(rf"(^| ){re.escape(path)}(?=[\s,:;]|$)", "", text).strip(" ,:")
     what, _, fix = text.rpartition("; ")
     if not what:
         what, _, fix = text.rpartition(": ")
