@@ -56,7 +56,8 @@ class EntryCollector:
         for side in SIDES:
             if side not in entry:
                 what = f"the pair {str(dict(entry))[:80]} has no {side} image"
-                self.add_problem(Problem("pair-missing", self.file.name, what, f"add {side}"))
+                fix = f'add "{side}" to the pair'
+                self.add_problem(Problem("pair-missing", self.file.name, what, fix))
                 return
             pieces = {k.removeprefix(side + "_"): v for k, v in entry.items() if side in k}
             images.append(self._add_item({**pieces, "image": entry[side]}, split))
