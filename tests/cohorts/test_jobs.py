@@ -24,7 +24,7 @@ from zoo.cohorts import worker as cohort_worker
 from zoo.cohorts.disk_space import bytes_of, require_space
 from zoo.cohorts.jobs import OWN, RESULT, Cohort, Job, content_of, digest_of_settings
 from zoo.cohorts.worker import THUMBNAIL, Share, claim, claims, fail, let_go
-from zoo.datasets.pairs import PairFiles, folder_names
+from zoo.datasets.pairs import PairFiles, unique_pair_names
 from zoo.evaluation.cases import summary
 from zoo.geometry import Transform
 from zoo.io.atomic import put_folder, write_json
@@ -64,7 +64,7 @@ def finish(cohort, job, **figures):
 
 def test_pairs_of_one_name_get_folders_of_their_own():
     files = [PairFiles(Path(f"{d}/a.nii.gz"), (Path(f"{d}/b.nii.gz"),)) for d in "xyz"]
-    assert folder_names(files) == ["a_b", "a_b-2", "a_b-3"]
+    assert unique_pair_names(files) == ["a_b", "a_b-2", "a_b-3"]
 
 
 def test_a_result_belongs_to_the_bytes_of_all_files(cohort):

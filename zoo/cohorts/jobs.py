@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo import __version__
-from zoo.datasets.pairs import DatasetPairs, PairFiles, folder_names, pair_files
+from zoo.datasets.pairs import DatasetPairs, PairFiles, pair_files, unique_pair_names
 from zoo.errors import UserError
 from zoo.hub.weights import sha256_of
 from zoo.io.atomic import write_json
@@ -90,7 +90,7 @@ def jobs_of(plan: Plan, folder: Path) -> tuple[Job, ...]:
     """Return the jobs of a plan; a dataset that is no longer the one planned for is refused."""
     listed = DatasetPairs(plan["dataset_dir"], plan["split"], plan["plan"]["content"])
     files = [pair_files(**mapping) for mapping in listed.pairs]
-    names = folder_names(files)
+    names = unique_pair_names(files)
     return tuple(Job(n, pair, folder / n) for n, pair in zip(names, files, strict=True))
 
 

@@ -12,7 +12,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from zoo.datasets.pairs import PairFiles, folder_names, load_pair, pair_files, stem
+from zoo.datasets.names import stem
+from zoo.datasets.pairs import PairFiles, load_pair, pair_files, unique_pair_names
 from zoo.datasets.reading import read_dataset
 from zoo.errors import UserError
 from zoo.evaluation.learn2reg import QUANTILE30, learn2reg_figures, read_displacement
@@ -73,7 +74,7 @@ def cases_of_dataset(dataset: Path, split: str, folder: Path) -> list[Case]:
     `SUFFIXES`, or Learn2Reg's disp_FIXED_MOVING; PAIR is the names of both images.
     """
     files = [pair_files(**mapping) for mapping in read_dataset(dataset).pairs(split)]
-    names = folder_names(files)
+    names = unique_pair_names(files)
     return [_case_in(folder, name, pair) for name, pair in zip(names, files, strict=True)]
 
 
@@ -122,7 +123,7 @@ def cases_of_table(table: Path, folder: Path | None = None) -> list[Case]:
     if not rows:
         raise UserError(f"{table} holds no pairs; give fixed and moving a row")
     cases = [_case_of_row(row, f"{table}, line {line}", table, folder) for line, row in rows]
-    names = folder_names([case.files for case in cases])
+    names = unique_pair_names([case.files for case in cases])
     return [replace(case, name=name) for case, name in zip(cases, names, strict=True)]
 
 

@@ -57,4 +57,6 @@ def head(path: Path, count: int) -> bytes:
 
 def broken(path: Path, why: object) -> UserError:
     """Return the error for a file that ends too early or whose bytes were changed."""
-    return UserError(f"{path} is truncated or damaged ({why}); copy or make it again")
+    return UserError(
+        f"{path} is truncated or damaged ({why}); copy or make it again", code="truncated"
+    )

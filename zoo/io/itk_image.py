@@ -82,7 +82,8 @@ def _open(path: Path) -> tuple[Any, Grid, str]:
     if len(size) != 3 or components != 1:
         raise UserError(
             f"{path} has {len(size)} axes and {components} numbers a voxel; "
-            "a volume has 3 axes and one number: split it and give one volume"
+            "a volume has 3 axes and one number: split it and give one volume",
+            code="header",
         )
     stored = _TYPES.get(_sitk(path).GetPixelIDValueAsString(reader.GetPixelIDValue()), "")
     if not stored:

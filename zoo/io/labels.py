@@ -24,7 +24,8 @@ def read_labels(path: AnyPath) -> Volume:
             first = tuple(odd[0].tolist())
             raise UserError(
                 f"{path} is not a label map: {len(odd)} values are not whole numbers (the first is "
-                f"{float(data[first]):g} at voxel {first}); give the labels, resampled with nearest"
+                f"{float(data[first]):g} at voxel {first}); give labels resampled with nearest",
+                code="labels-not-whole",
             )
     low, high = float(data.min()), float(data.max())
     for dtype in _TYPES:

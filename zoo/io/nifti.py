@@ -38,6 +38,10 @@ _OTHER_TYPES = {
     32: "complex64", 1792: "complex128", 2048: "complex256", 1536: "float128",
     128: "RGB", 2304: "RGBA",
 }  # fmt: skip
+_TYPE_PROBLEMS = {
+    **dict.fromkeys((32, 1792, 2048), "voxels-complex"),
+    **dict.fromkeys((128, 2304), "voxels-colour"),
+}
 _UNITS = {0: "unknown", 1: "metre", 2: "mm", 3: "micron"}
 _TOLERANCE = 1e-3  # mm between two readings of one header
 _SHEAR = 1e-4  # cosine between two axes; ITK refuses more
@@ -68,7 +72,8 @@ def open_nifti(path: AnyPath) -> Nifti:
     ndim = int(header["dim"][0])
     if not 1 <= ndim <= 7:
         raise UserError(
-            f"{file} says it has {ndim} axes; NIfTI allows 1 to 7: the header is broken"
+            f"{file} says it has {ndim} axes; NIfTI allows 1 to 7: the header is broken",
+            code="header",
         )
     shape = tuple(int(n) for n in header["dim"][1 : ndim + 1])
     if min(shape) < 1:
@@ -143,7 +148,8 @@ def placement(file: Nifti) -> tuple[np.ndarray | None, list[UserError]]:
 def _refuse_unplaced(path: Path) -> None:
     raise UserError(
         f"{path} has neither sform nor qform (both codes are 0), and programs place it "
-        "differently; set one, with nibabel: image.set_sform(image.affine, code=1), save again"
+        "differently; set one, with nibabel: image.set_sform(image.affine, code=1), save again",
+        code="forms-missing",
     )
 
 
@@ -177,14 +183,19 @@ def _header(path: Path) -> NibabelHeader:
         raise UserError(f"{path} is not NIfTI (it begins with {start[:8]!r}); give .nii or .nii.gz")
     if is_gzip(path) != path.name.endswith(".gz"):
         way = ("is compressed with gzip", ".nii.gz") if is_gzip(path) else ("is not gzip", ".nii")
-        raise UserError(f"{path} {way[0]}, against its name; rename it to end in {way[1]}")
+        raise UserError(
+            f"{path} {way[0]}, against its name; rename it to end in {way[1]}", code="name-gzip"
+        )
     second = 540 in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
     if len(start) < (540 if second else 348):
         raise broken(path, f"{len(start)} bytes are not even a header")
     magic = start[4:7] if second else start[344:347]
     if magic not in (b"n+1", b"n+2"):
         kind = "half of a NIfTI pair" if magic in (b"ni1", b"ni2") else "an Analyze header"
-        raise UserError(f"{path} is {kind} (.hdr/.img); only single files: convert it to .nii.gz")
+        raise UserError(
+            f"{path} is {kind} (.hdr/.img); only single files: convert it to .nii.gz",
+            code="nifti-pair",
+        )
     header: Any = nib.Nifti2Header if second else nib.Nifti1Header
     return header.from_fileobj(io.BytesIO(start), check=False)
 
@@ -195,7 +206,8 @@ def _dtype(path: Path, header: NibabelHeader) -> np.dtype[np.generic]:
     if code not in _DTYPES:
         raise UserError(
             f"{path} holds voxels of {_OTHER_TYPES.get(code, 'an unknown type')} (code {code}); "
-            f"allowed are {', '.join(_DTYPES.values())}: save one real number a voxel"
+            f"allowed are {', '.join(_DTYPES.values())}: save one real number a voxel",
+            code=_TYPE_PROBLEMS.get(code),
         )
     dtype: np.dtype[np.generic] = np.dtype(_DTYPES[code]).newbyteorder(header.endianness)
     return dtype
@@ -252,7 +264,8 @@ def _scaling(file: Nifti) -> tuple[float, float]:
     if not (math.isfinite(slope) and math.isfinite(intercept)):
         raise UserError(
             f"{file.path} scales its voxels by {slope:g} and adds {intercept:g}; "
-            "both must be finite: correct scl_slope and scl_inter"
+            "both must be finite: correct scl_slope and scl_inter",
+            code="scaling",
         )
     return slope, intercept
 
@@ -263,7 +276,8 @@ def _check_units(path: Path, header: NibabelHeader) -> None:
     if unit not in (0, 2):
         raise UserError(
             f"{path} says its unit is {_UNITS.get(unit, f'code {unit}')}, which ITK rescales and "
-            "nibabel does not; scale its affine to mm and set xyzt_units to mm"
+            "nibabel does not; scale its affine to mm and set xyzt_units to mm",
+            code="unit",
         )
 
 
@@ -290,21 +304,27 @@ def _qform(path: Path, header: NibabelHeader) -> np.ndarray | None:
         quaternion = [float(header[f"quatern_{k}"]) for k in "bcd"]
         raise UserError(
             f"{path} has a qform that is no rotation (quaternion {quaternion}, qfac {qfac:g}); "
-            "set it again, with nibabel: image.set_qform(image.get_sform(), code=1)"
+            "set it again, with nibabel: image.set_qform(image.get_sform(), code=1)",
+            code="qform-broken",
         ) from error
 
 
 def _check_affine(path: Path, affine: np.ndarray) -> None:
     """Refuse an affine that is not finite, has no volume, or whose axes are not at right angles."""
     if not np.isfinite(affine).all():
-        raise UserError(f"{path} has an affine with NaN or Inf ({_show(affine)}); set it again")
+        raise UserError(
+            f"{path} has an affine with NaN or Inf ({_show(affine)}); set it again", code="affine"
+        )
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if lengths.min() == 0 or abs(np.linalg.det(affine[:3, :3] / np.maximum(lengths, 1e-30))) < 1e-6:
-        raise UserError(f"{path} has a singular affine ({_show(affine)}); set it again")
+        raise UserError(
+            f"{path} has a singular affine ({_show(affine)}); set it again", code="affine"
+        )
     if _shear(affine) > _SHEAR:
         raise UserError(
             f"{path} has a sheared affine (two axes have the cosine {_shear(affine):.2g}; at most "
-            f"{_SHEAR:g} is allowed, as in ITK); resample it to a grid with right angles"
+            f"{_SHEAR:g} is allowed, as in ITK); resample it to a grid with right angles",
+            code="sheared",
         )
 
 
@@ -316,14 +336,16 @@ def _check_spacing(
     if not (np.isfinite(spacing).all() and (spacing > 0).all()):
         raise UserError(
             f"{path} has the spacing (pixdim) {spacing.tolist()}; each must be above 0 mm: set it "
-            "again, with nibabel: image.header.set_zooms(...)"
+            "again, with nibabel: image.header.set_zooms(...)",
+            code="spacing-not-positive",
         )
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if (np.abs(spacing - lengths) * shape).max() > _TOLERANCE:
         raise UserError(
             f"{path} has the spacing {spacing.tolist()} in pixdim and {lengths.tolist()} in its "
             "sform, and programs take one or the other; set both, with nibabel: "
-            "image.set_qform(image.affine, code=1)"
+            "image.set_qform(image.affine, code=1)",
+            code="spacing-differs",
         )
 
 
@@ -349,7 +371,8 @@ def _check_agreement(
         raise UserError(
             f"{path} has an sform and a qform that disagree by {distance:.4g} mm (at most "
             f"{_TOLERANCE:g}): sform {_show(sform)}, qform {_show(qform)}; set both to the right "
-            "one, with nibabel: image.set_qform(image.get_sform(), code=1), or the other way round"
+            "one, with nibabel: image.set_qform(image.get_sform(), code=1), or the other way round",
+            code="forms-differ",
         )
 
 

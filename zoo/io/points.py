@@ -45,7 +45,7 @@ def read_points(path: AnyPath, space: Space, grid: Grid | None = None) -> Tensor
         columns = _named_columns([cell.strip().lower() for cell in rows[0][1]])
         rows = rows[1:]
     if not rows:
-        raise UserError(f"{file} holds no points; give x, y, z a row")
+        raise UserError(f"{file} holds no points; give x, y, z a row", code="points-none")
     points = torch.tensor(
         [_point(file, number, row, columns) for number, row in rows], dtype=torch.float64
     )
@@ -97,17 +97,25 @@ def _point(
     if columns is None and len(row) != 3:
         raise UserError(
             f"{path}, line {number}: {len(row)} columns; three are allowed (x, y, z), or a "
-            "header row that names x, y and z"
+            "header row that names x, y and z",
+            code="points-columns",
         )
     if columns is not None and len(row) <= max(columns):
-        raise UserError(f"{path}, line {number}: {len(row)} columns, fewer than its header names")
+        raise UserError(
+            f"{path}, line {number}: {len(row)} columns, fewer than its header names",
+            code="points-columns",
+        )
     cells = [row[k] for k in columns or (0, 1, 2)]
     for cell in cells:
         if not _is_number(cell):
-            raise UserError(f"{path}, line {number}: {cell.strip()!r} is not a number; correct it")
+            raise UserError(
+                f"{path}, line {number}: {cell.strip()!r} is not a number; correct it",
+                code="points-not-numbers",
+            )
         if not math.isfinite(float(cell)):
             raise UserError(
-                f"{path}, line {number}: {cell.strip()} is not finite; remove or correct the row"
+                f"{path}, line {number}: {cell.strip()} is not finite; remove or correct the row",
+                code="not-finite",
             )
     return [float(cell) for cell in cells]
 

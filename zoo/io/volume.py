@@ -88,7 +88,8 @@ def check_finite(path: Path, data: Tensor) -> None:
     raise UserError(
         f"{path} has {len(bad)} values that are NaN or Inf (the first is {data[where]} at voxel "
         f"{first}); only finite numbers are allowed: replace them, with "
-        "numpy: np.nan_to_num(image, nan=0, posinf=0, neginf=0), or by the value of the background"
+        "numpy: np.nan_to_num(image, nan=0, posinf=0, neginf=0), or by the value of the background",
+        code="not-finite",
     )
 
 
@@ -99,12 +100,14 @@ def _open_volume(path: Path) -> Nifti:
     if len(shape) == 5 and shape[3] == 1 and shape[4] > 1:
         raise UserError(
             f"{path} is a vector field of shape {shape}, not a volume; "
-            "give a volume (X, Y, Z), or use the file where a transform is asked for"
+            "give a volume (X, Y, Z), or use the file where a transform is asked for",
+            code="vector-field",
         )
     if len(shape) > 3 and max(shape[3:]) > 1:
         raise UserError(
             f"{path} holds several volumes (shape {shape}); one volume (X, Y, Z) is allowed: "
-            "save the one you want to a file of its own"
+            "save the one you want to a file of its own",
+            code="several-volumes",
         )
     _check_solid(path, shape)
     return nifti
@@ -115,7 +118,8 @@ def _check_solid(path: Path, shape: tuple[int, ...]) -> None:
     if len(shape) < 3 or min(shape[:3]) < 2:
         raise UserError(
             f"{path} is not three-dimensional: its shape is {shape}; "
-            "a volume needs at least two voxels along each of three axes"
+            "a volume needs at least two voxels along each of three axes",
+            code="not-3d",
         )
 
 
