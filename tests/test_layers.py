@@ -35,10 +35,10 @@ def test_the_picture_shows_every_folder():
 
 
 @pytest.mark.parametrize(
-    "path", sorted(PACKAGE.glob("*/*.py")), ids=lambda p: f"{p.parent.name}/{p.stem}"
+    "path", sorted(PACKAGE.glob("*/**/*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
 )
 def test_a_module_imports_only_from_its_own_layer_and_those_above(path):
-    own = LAYERS.index(path.parent.name)
+    own = LAYERS.index(path.relative_to(PACKAGE).parts[0])
     for module in imports(path):
         found = layer(module)
         assert found is None or LAYERS.index(found) <= own, f"{module} lies below"

@@ -4,21 +4,21 @@ import os
 import pytest
 
 from zoo import UserError
-from zoo.io.files import existing_file, head, is_gzip
+from zoo.io.files import existing_file, first_bytes, is_gzip
 
 
 def test_head_looks_through_gzip(tmp_path):
     (tmp_path / "plain").write_bytes(b"0123456789")
     (tmp_path / "packed").write_bytes(gzip.compress(b"0123456789"))
     for name in ("plain", "packed"):
-        assert head(tmp_path / name, 4) == b"0123"
-        assert head(tmp_path / name, 99) == b"0123456789"
+        assert first_bytes(tmp_path / name, 4) == b"0123"
+        assert first_bytes(tmp_path / name, 99) == b"0123456789"
         assert is_gzip(tmp_path / name) == (name == "packed")
 
 
 def test_head_of_a_broken_gzip_is_empty(tmp_path):
     (tmp_path / "a").write_bytes(b"\x1f\x8b but not gzip")
-    assert head(tmp_path / "a", 4) == b""
+    assert first_bytes(tmp_path / "a", 4) == b""
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

@@ -49,5 +49,5 @@ def test_fractions_are_counted_and_shown(tmp_path):
 
 
 def test_numbers_beyond_64_bits_are_refused(tmp_path):
-    with pytest.raises(UserError, match="must fit 64 bits"):
+    with pytest.raises(UserError, match="must fit into 64 bits"):
         read_labels(save(tmp_path / "a.nii", np.full((3, 3, 3), 1e30)))

@@ -88,9 +88,9 @@ def test_python_objects_are_never_unpacked(tmp_path):
     [
         ({"arr_0": np.zeros((3, 4, 5, 6))}, "has the shape"),
         ({"arr_0": np.zeros(())}, "has the shape"),
-        ({"a": np.zeros(3), "b": np.zeros(3)}, "a, b; one array"),
-        ({}, "nothing; one array"),
-        ({"arr_0": np.zeros((3, *FIXED.shape), int)}, "int64; a field holds"),
+        ({"a": np.zeros(3), "b": np.zeros(3)}, "contains a, b; give an archive"),
+        ({}, "contains nothing; give an archive"),
+        ({"arr_0": np.zeros((3, *FIXED.shape), int)}, "int64; save the field"),
         ({"arr_0": np.full((3, *FIXED.shape), np.nan)}, "NaN or Inf"),
     ],
 )

@@ -8,7 +8,7 @@ from support.io_cases import GRIDS
 
 from zoo import UserError
 from zoo.geometry import Grid
-from zoo.io.nifti import nifti_array, nifti_grid, open_nifti, write_nifti
+from zoo.io.nifti import nifti_grid, open_nifti, read_nifti_array, write_nifti
 from zoo.io.volume import read_volume
 
 FLIP = np.array([-1.0, -1.0, 1.0])
@@ -103,7 +103,7 @@ def test_any_byte_order_and_type_is_read_as_nibabel_does(tmp_path, dtype):
     image = nib.Nifti1Image(data, np.eye(4), header)
     image.set_sform(np.eye(4), 1)
     nib.save(image, tmp_path / "a.nii.gz")
-    array = nifti_array(open_nifti(tmp_path / "a.nii.gz"))
+    array = read_nifti_array(open_nifti(tmp_path / "a.nii.gz"))
     assert np.array_equal(array, np.asarray(nib.load(tmp_path / "a.nii.gz").dataobj))
     assert array.flags.c_contiguous
     assert array.dtype.isnative
@@ -117,7 +117,7 @@ def test_scaled_integers_become_float32_as_in_nibabel(tmp_path, suffix):
     image.header.set_slope_inter(0.25, -7)
     path = tmp_path / f"a{suffix}"
     image.to_filename(path)
-    array = nifti_array(open_nifti(path))
+    array = read_nifti_array(open_nifti(path))
     assert array.dtype == np.float32
     np.testing.assert_allclose(array, np.asarray(nib.load(path).dataobj), rtol=1e-6)
     assert array.min() < 0
@@ -128,7 +128,7 @@ def test_nifti2_is_read(tmp_path):
     image.set_sform(image.affine, 1)
     nib.save(image, tmp_path / "a.nii.gz")
     file = open_nifti(tmp_path / "a.nii.gz")
-    assert np.array_equal(nifti_array(file), volume())
+    assert np.array_equal(read_nifti_array(file), volume())
     assert nifti_grid(file).spacing == (2, 3, 4)
 
 

@@ -123,12 +123,12 @@ def gzip_of_text(folder):
     return path
 
 
-@bad("volume", "compressed with gzip.*rename")
+@bad("volume", "compressed with gzip, contrary.*rename")
 def gzip_named_nii(folder):
     return save(folder, good_image()).rename(folder / "bad.nii")
 
 
-@bad("volume", "not gzip.*rename")
+@bad("volume", "not compressed, contrary.*rename")
 def plain_named_gz(folder):
     return save(folder, good_image(), "bad.nii").rename(folder / "bad.nii.gz")
 
@@ -181,12 +181,12 @@ def whole_gzip_of_too_few_voxels(folder):
     return squeezed
 
 
-@bad("volume", "truncated or damaged.*takes")
+@bad("volume", "truncated or damaged.*needs")
 def header_that_promises_terabytes(folder):
     return with_header(folder, dim=[3, 32767, 32767, 32767, 1, 1, 1, 1])
 
 
-@bad("volume", "truncated or damaged.*takes")
+@bad("volume", "truncated or damaged.*needs")
 def nifti2_of_two_to_the_sixty_voxels(folder):
     image = nib.Nifti2Image(np.zeros((4, 4, 4), np.uint8), np.eye(4))
     path = save(folder, image, "bad.nii")
@@ -367,7 +367,7 @@ def sform_and_qform_turned(folder):
     return with_header(folder, quatern_b=0.1)
 
 
-@bad("volume", "no rotation")
+@bad("volume", "not a rotation")
 def quaternion_longer_than_one(folder):
     return with_header(folder, quatern_b=0.9, quatern_c=0.9, sform_code=0)
 
@@ -400,7 +400,7 @@ def missing_transform(folder):
     return folder / "nowhere.h5"
 
 
-@bad("transform", "no transform that is known")
+@bad("transform", "not a known transform")
 def picture_for_a_transform(folder):
     path = folder / "bad.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
@@ -432,7 +432,7 @@ def field_over_time(folder):
     return save(folder, field_image((6, 5, 4, 2, 3)))
 
 
-@bad("transform", "int16; a field holds")
+@bad("transform", "int16; save the field")
 def field_of_integers(folder):
     return save(folder, field_image(dtype=np.int16))
 
@@ -480,12 +480,12 @@ def hdf5_with_a_singular_affine(folder):
     return hdf5(folder, ["AffineTransform"])
 
 
-@bad("transform", "11 parameters; it takes 12")
+@bad("transform", "11 parameters but needs 12")
 def hdf5_affine_of_eleven_numbers(folder):
     return hdf5(folder, ["AffineTransform"], parameters=11)
 
 
-@bad("transform", "field's grid takes 18")
+@bad("transform", "grid of the field needs 18")
 def hdf5_field_without_a_grid(folder):
     return hdf5(folder, ["CompositeTransform", "DisplacementFieldTransform"])
 
@@ -495,7 +495,7 @@ def hdf5_of_two_loose_transforms(folder):
     return hdf5(folder, ["AffineTransform", "AffineTransform"])
 
 
-@bad("transform", "truncated or damaged.*not a transform of ITK")
+@bad("transform", "truncated or damaged.*not an ITK transform")
 def hdf5_without_parameters(folder):
     path = hdf5(folder, ["AffineTransform"])
     with h5py.File(path, "a") as store:
@@ -517,12 +517,12 @@ def tfm_with_a_strange_line(folder):
     return text(folder, "bad.tfm", TFM + "Parameters: 1 0 0\n")
 
 
-@bad("transform", "holds 0 transforms")
+@bad("transform", "contains 0 transforms")
 def tfm_of_nothing(folder):
     return text(folder, "bad.tfm", TFM)
 
 
-@bad("transform", "0 parameters; it takes 12")
+@bad("transform", "0 parameters but needs 12")
 def tfm_cut_short(folder):
     return text(folder, "bad.tfm", TFM + "Transform: AffineTransform_double_3_3\n")
 
@@ -586,7 +586,7 @@ def points_of_a_header_only(folder):
     return text(folder, "bad.csv", "x,y,z\n")
 
 
-@bad("points", "line 3: 2 columns, fewer than its header")
+@bad("points", "line 3: 2 columns, fewer than the header has")
 def points_short_of_their_header(folder):
     return text(folder, "bad.csv", "id,x,y,z\n1,2,3,4\n2,3\n")
 

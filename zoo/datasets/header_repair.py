@@ -14,8 +14,9 @@ from zoo.datasets.headers import SPACING_MM, look_at
 from zoo.datasets.problems import Problem
 from zoo.errors import UserError
 from zoo.io.atomic import atomic_path
-from zoo.io.files import is_gzip, open_bytes
-from zoo.io.nifti import NibabelHeader, open_nifti
+from zoo.io.files import is_gzip, open_decompressed
+from zoo.io.nifti import open_nifti
+from zoo.io.nifti_affine import NibabelHeader
 
 SAFE = ("unit", "qform-broken", "spacing-not-positive")
 """What is mended: a unit that cannot be meant, and a qform or pixdim that the sform contradicts."""
@@ -57,7 +58,7 @@ def _mended(root: Path, name: str, folder: Path) -> bool:
 def _copy(source: Path, target: Path, header: NibabelHeader) -> None:
     """Copy a file with another header of the same length."""
     block = bytes(header.binaryblock)
-    with atomic_path(target) as temporary, open_bytes(source) as old:
+    with atomic_path(target) as temporary, open_decompressed(source) as old:
         old.read(len(block))
         compressed = is_gzip(source)
         with gzip.open(temporary, "wb", 6) if compressed else temporary.open("wb") as new:

@@ -13,9 +13,10 @@ import numpy as np
 from zoo.datasets.names import SUFFIXES
 from zoo.datasets.problems import Problem, problem_of, warning
 from zoo.errors import UserError
-from zoo.io import itk_image
 from zoo.io.files import is_gzip
-from zoo.io.nifti import Nifti, open_nifti, placement
+from zoo.io.itk import image as itk_image
+from zoo.io.nifti import NiftiFile, open_nifti
+from zoo.io.nifti_affine import affine_and_errors
 from zoo.io.volume import read_header
 
 SPACING_MM = (0.05, 20.0)
@@ -99,7 +100,7 @@ def _look_at_nifti(root: Path, name: str) -> tuple[HeaderFacts | None, list[Prob
     nifti = open_nifti(path)
     if shape_problem := _shape_problem(name, nifti.shape):
         return None, [shape_problem]
-    affine, faults = placement(nifti)
+    affine, faults = affine_and_errors(path, nifti.header, nifti.shape)
     problems = [problem_of(error, name, str(path)) for error in faults]
     if affine is None or any(p.id == "affine" for p in problems):
         return None, problems
@@ -180,7 +181,7 @@ def _size_problems(header: HeaderFacts) -> list[Problem]:
     return out
 
 
-def _ends_early(nifti: Nifti) -> bool:
+def _ends_early(nifti: NiftiFile) -> bool:
     """Say whether the length at the end of a gzip file is not that of the volume.
 
     Some compressors write several streams, the last one empty: such a file is only decoded to see.

@@ -12,7 +12,7 @@ from zoo.datasets.listing import Listing
 from zoo.datasets.problems import Problem, warning
 from zoo.errors import UserError
 from zoo.io.files import AnyPath, existing_file
-from zoo.io.json_documents import MOST_BYTES, read_object
+from zoo.io.json_documents import MAX_BYTES, read_json_object
 
 
 def read_dataset(path: AnyPath) -> Dataset:
@@ -40,7 +40,7 @@ def read_dataset(path: AnyPath) -> Dataset:
 
 def _document(file: Path) -> Dataset:
     """Read a dataset.json."""
-    value = read_object(file)
+    value = read_json_object(file)
     listing = Listing(file)
     counts = {}
     for key, entries in value.items():
@@ -80,8 +80,8 @@ def _table(given: Path) -> Dataset:
     """Read a pairs.csv: fixed, moving and, if known, their labels, masks, points and split."""
     file = existing_file(given)
     listing = Listing(file)
-    if file.stat().st_size > MOST_BYTES:
-        raise UserError(f"{file} has more than {MOST_BYTES} bytes; split the table")
+    if file.stat().st_size > MAX_BYTES:
+        raise UserError(f"{file} has more than {MAX_BYTES} bytes; split the table")
     allowed = {*SIDES, "split", "points_space"}
     allowed |= {f"{side}_{kind}" for side in SIDES for kind in ("labels", "mask", "points")}
     spaces = set()

@@ -6,7 +6,7 @@ import torch
 from support.io_cases import GRIDS, farthest, inner_points, smooth_field, smooth_transform
 
 from zoo.geometry import Grid, Transform
-from zoo.io.itk_nifti import read_itk_nifti, write_itk_nifti
+from zoo.io.itk.nifti import read_itk_nifti, write_itk_nifti
 from zoo.io.lps import flip_field, grid_to_itk
 
 GRID = GRIDS["oblique anisotropic LAS"]

@@ -6,7 +6,7 @@ import torch
 from support.io_cases import GRIDS, farthest, inner_points, smooth_transform
 
 from zoo.geometry import Grid, Transform
-from zoo.io.itk_hdf5 import read_itk_hdf5, write_itk_hdf5
+from zoo.io.itk.hdf5 import read_itk_hdf5, write_itk_hdf5
 
 GRID = GRIDS["oblique anisotropic LAS"]
 

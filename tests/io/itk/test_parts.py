@@ -8,7 +8,7 @@ from support.io_cases import GRIDS, farthest, inner_points, smooth_transform
 
 from zoo import UserError
 from zoo.geometry import Transform
-from zoo.io.itk_parts import Part, affine_part, field_part, transform_of
+from zoo.io.itk.parts import Part, affine_part, combine_parts, field_part
 from zoo.io.transforms import read_transform
 
 FLIP = np.array([-1.0, -1.0, 1.0])
@@ -136,7 +136,7 @@ def test_flat_transforms_are_refused(tmp_path):
 
 def test_centred_affine_has_its_centre_among_its_parameters(tmp_path):
     values = np.array([*affine().GetMatrix(), *CENTRE, *SHIFT])
-    ours = transform_of(tmp_path, [Part("CenteredAffineTransform", values, np.zeros(3))])
+    ours = combine_parts(tmp_path, [Part("CenteredAffineTransform", values, np.zeros(3))])
     expected = np.array(affine().TransformPoint((1.0, 2.0, 3.0))) * FLIP
     assert farthest(ours.map_points(torch.tensor([[-1.0, -2.0, 3.0]])), expected[None]) < 1e-9
 
@@ -144,7 +144,7 @@ def test_centred_affine_has_its_centre_among_its_parameters(tmp_path):
 def test_parts_written_add_up_to_the_transform(tmp_path):
     transform = smooth_transform(GRID)
     parts = [affine_part(transform.affine), field_part(transform.field, GRID)]
-    again = transform_of(tmp_path, parts)
+    again = combine_parts(tmp_path, parts)
     torch.testing.assert_close(again.affine, transform.affine)
     torch.testing.assert_close(again.field, transform.field)
     assert again.grid.same_as(GRID, 1e-9)
@@ -153,4 +153,4 @@ def test_parts_written_add_up_to_the_transform(tmp_path):
 def test_singular_affine_is_refused(tmp_path):
     flat = affine_part(Transform(torch.diag(torch.tensor([1.0, 1, 0, 1]))).affine)
     with pytest.raises(UserError, match="cannot be inverted"):
-        transform_of(tmp_path, [flat])
+        combine_parts(tmp_path, [flat])

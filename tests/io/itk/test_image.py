@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from zoo import UserError
-from zoo.io.itk_image import is_itk_image
+from zoo.io.itk.image import is_itk_image
 from zoo.io.volume import read_header, read_volume
 
 
@@ -42,7 +42,7 @@ def test_truncated_files_are_refused(tmp_path, image, suffix, packed):
 def test_vectors_and_slices_are_refused(tmp_path, image):
     path = tmp_path / "a.mha"
     sitk.WriteImage(sitk.Compose(image, image), str(path))
-    with pytest.raises(UserError, match="2 numbers a voxel"):
+    with pytest.raises(UserError, match="2 numbers per voxel"):
         read_header(path)
     sitk.WriteImage(image[:, :, 3], str(path))
     with pytest.raises(UserError, match="2 axes"):
@@ -52,7 +52,7 @@ def test_vectors_and_slices_are_refused(tmp_path, image):
 def test_complex_and_infinite_voxels_are_refused(tmp_path, image):
     path = tmp_path / "a.nrrd"
     sitk.WriteImage(sitk.RealToHalfHermitianForwardFFT(sitk.Cast(image, sitk.sitkFloat32)), path)
-    with pytest.raises(UserError, match=r"save it as one|numbers a voxel"):
+    with pytest.raises(UserError, match=r"save it as one|numbers per voxel"):
         read_volume(path)
     sitk.WriteImage(sitk.Cast(image, sitk.sitkFloat32) / 0, path)
     with pytest.raises(UserError, match="NaN or Inf"):

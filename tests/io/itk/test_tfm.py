@@ -9,7 +9,7 @@ from support.io_cases import AFFINE, GRIDS, farthest, inner_points, smooth_trans
 
 from zoo import UserError
 from zoo.geometry import Transform
-from zoo.io.itk_tfm import is_mat, read_mat, read_tfm, write_mat, write_tfm
+from zoo.io.itk.tfm import is_mat, read_mat, read_tfm, write_mat, write_tfm
 from zoo.io.transforms import read_transform
 
 
@@ -36,7 +36,7 @@ def test_an_affine_keeps_every_digit(tmp_path, write, read, name):
 
 @pytest.mark.parametrize("write", [write_tfm, write_mat])
 def test_a_field_is_not_dropped_in_silence(tmp_path, write):
-    with pytest.raises(UserError, match=r"hold an affine only.*write \.h5"):
+    with pytest.raises(UserError, match=r"store an affine only.*write \.h5"):
         write(tmp_path / "a", smooth_transform(GRIDS["RAS"]))
     assert not list(tmp_path.iterdir())
 
@@ -68,5 +68,5 @@ def test_matlab_files_are_those_scipy_reads(tmp_path):
 
 def test_a_matlab_file_without_its_fixed_column_is_refused(tmp_path):
     scipy.io.savemat(tmp_path / "a.mat", {"AffineTransform_double_3_3": np.ones(12)}, format="4")
-    with pytest.raises(UserError, match="'fixed' are allowed"):
+    with pytest.raises(UserError, match="'fixed' parameters"):
         read_mat(tmp_path / "a.mat")
