@@ -200,7 +200,7 @@ def test_with_a_folder_it_is_used(pair, tmp_path):
         ((np.zeros((8, 8)), np.eye(4)), r"shape \(8, 8\)"),
         ((np.zeros((8, 8, 8, 3)), np.eye(4)), "shape"),
         ((np.zeros((8, 8, 8)), np.eye(3)), "4x4"),
-        ((np.zeros((8, 8, 8)), np.zeros((4, 4))), "inverted"),
+        ((np.zeros((8, 8, 8)), np.zeros((4, 4))), "invertible"),
         ((np.zeros((8, 8, 8), complex), np.eye(4)), "complex128"),
         ((np.full((8, 8, 8), np.nan), np.eye(4)), "NaN"),
     ],

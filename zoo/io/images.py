@@ -72,7 +72,7 @@ def _array_and_affine(image: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     if hasattr(image, "dataobj") and hasattr(image, "affine"):
         # get_fdata would convert integers to floats and keep a copy in the cache of the image.
         return np.asanyarray(image.dataobj), np.asarray(image.affine, dtype=float)
-    raise UserError(f"{name} is of type {type(image).__name__}; give {ACCEPTED}")
+    raise UserError(f"{name} is a {type(image).__name__}; give {ACCEPTED}")
 
 
 def _to_numpy(tensor: torch.Tensor) -> np.ndarray:
