@@ -8,7 +8,7 @@ from zoo.io.lps import flip_affine, flip_field, flip_points, grid_from_itk, grid
 
 
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
-def test_grids_go_to_itk_and_back(grid):
+def test_grids_agree_with_simpleitk_and_round_trip(grid):
     origin, spacing, direction = grid_to_itk(grid)
     image = sitk.Image(grid.shape, sitk.sitkUInt8)
     image.SetOrigin(origin.tolist())
@@ -19,7 +19,7 @@ def test_grids_go_to_itk_and_back(grid):
     assert grid_from_itk(grid.shape, origin, spacing, direction).same_as(grid, 1e-9)
 
 
-def test_maps_points_and_fields_flip_alike():
+def test_affines_points_and_fields_are_converted_consistently():
     points = torch.tensor([[1.0, 2, 3], [-4, 5, 6]], dtype=torch.float64)
     mapped = points @ AFFINE[:3, :3].T + AFFINE[:3, 3]
     other = flip_affine(AFFINE)

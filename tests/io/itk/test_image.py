@@ -15,13 +15,13 @@ def image():
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".mhd", ".nrrd"])
-def test_files_are_known_by_their_content(tmp_path, image, suffix):
+def test_files_are_recognised_by_their_content(tmp_path, image, suffix):
     path = tmp_path / f"a{suffix}"
     sitk.WriteImage(image, str(path))
     assert is_itk_image(path)
 
 
-def test_without_simpleitk_the_extra_is_named(tmp_path, image, monkeypatch):
+def test_missing_simpleitk_is_an_error_that_names_the_extra(tmp_path, image, monkeypatch):
     sitk.WriteImage(image, str(tmp_path / "a.mha"))
     monkeypatch.setitem(sys.modules, "SimpleITK", None)
     with pytest.raises(UserError, match=r"regzoo\[itk\]"):
