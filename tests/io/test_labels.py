@@ -44,7 +44,7 @@ def test_scaled_whole_numbers_are_accepted(tmp_path):
 def test_fractions_are_refused_with_number_and_position(tmp_path):
     data = np.zeros((3, 3, 3), np.float32)
     data[1, 2, 0] = data[2, 2, 2] = 0.5
-    with pytest.raises(UserError, match=r"2 values are not whole.*0\.5 at voxel \(1, 2, 0\)"):
+    with pytest.raises(UserError, match=r"2 of 27 values are not whole.*0\.5 at voxel \(1, 2, 0\)"):
         read_labels(save(tmp_path / "a.nii", data))
 
 

@@ -70,7 +70,7 @@ def test_formats_are_converted_to_each_other(tmp_path, first, second):
 
 
 def test_suffix_must_fit_the_format(tmp_path):
-    with pytest.raises(UserError, match=r"must end in \.h5, \.hdf5"):
+    with pytest.raises(UserError, match=r"must end in \.h5 or \.hdf5"):
         write_transform(tmp_path / "a.nii.gz", smooth_transform(FIXED), FIXED, "itk-hdf5")
     with pytest.raises(UserError, match="no format 'fsl'; allowed are itk-nifti"):
         write_transform(tmp_path / "a.nii.gz", smooth_transform(FIXED), FIXED, "fsl")

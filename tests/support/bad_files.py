@@ -276,7 +276,7 @@ def nifti_pair(folder):
 # ---- values ------------------------------------------------------------------------------------
 
 
-@bad("volume", r"1 values that are NaN or Inf.*\(1, 2, 3\)")
+@bad("volume", r"NaN or Inf \(1 of 120 values.*\(1, 2, 3\)")
 def one_voxel_is_nan(folder):
     image = good_image(dtype=np.float32)
     np.asarray(image.dataobj)[1, 2, 3] = np.nan
@@ -568,12 +568,12 @@ def points_with_nan(folder):
     return text(folder, "bad.csv", "1,2,3\n1,nan,3\n")
 
 
-@bad("points", "line 3: 2 columns")
+@bad("points", "line 3: the number of columns is 2")
 def points_of_two_columns(folder):
     return text(folder, "bad.csv", "1,2,3\n\n4,5\n")
 
 
-@bad("points", "line 1: 4 columns")
+@bad("points", "line 1: the number of columns is 4")
 def points_of_four_columns(folder):
     return text(folder, "bad.csv", "1,2,3,4\n")
 
@@ -588,7 +588,7 @@ def points_of_a_header_only(folder):
     return text(folder, "bad.csv", "x,y,z\n")
 
 
-@bad("points", "line 3: 2 columns, fewer than the header has")
+@bad("points", "line 3: the number of columns is 2, fewer than in the header")
 def points_with_fewer_columns_than_the_header(folder):
     return text(folder, "bad.csv", "id,x,y,z\n1,2,3,4\n2,3\n")
 

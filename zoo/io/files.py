@@ -12,9 +12,10 @@ from zoo.errors import UserError
 
 AnyPath = str | os.PathLike[str]
 
-GZIP = b"\x1f\x8b"
-HDF5 = b"\x89HDF\r\n\x1a\n"
-ZIP = b"PK"
+# The first bytes of the files of each kind.
+GZIP_MAGIC = b"\x1f\x8b"
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+ZIP_MAGIC = b"PK"
 
 
 def existing_file(path: AnyPath) -> Path:
@@ -38,7 +39,7 @@ def existing_file(path: AnyPath) -> Path:
 def is_gzip(path: Path) -> bool:
     """Return whether the file is compressed with gzip, according to its first two bytes."""
     with path.open("rb") as stream:
-        return stream.read(2) == GZIP
+        return stream.read(2) == GZIP_MAGIC
 
 
 def open_decompressed(path: Path) -> IO[bytes]:
@@ -55,6 +56,6 @@ def first_bytes(path: Path, count: int) -> bytes:
         return b""
 
 
-def damaged(path: Path, reason: object) -> UserError:
+def damaged_file_error(path: Path, reason: object) -> UserError:
     """Return the error for a file that ends too early or whose bytes were changed."""
     return UserError(f"{path} is truncated or damaged ({reason}); copy or create it again")

@@ -87,8 +87,9 @@ def _from_sitk(image: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
 
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise UserError(
-            f"{name} has {image.GetDimension()} axes and {image.GetNumberOfComponentsPerPixel()} "
-            "numbers per voxel; a volume has 3 axes and one number per voxel"
+            f"{name} is {image.GetDimension()}-dimensional with "
+            f"{image.GetNumberOfComponentsPerPixel()}-component voxels; a volume has 3 axes and "
+            "one number per voxel"
         )
     array = sitk.GetArrayFromImage(image).transpose(2, 1, 0)
     direction = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()

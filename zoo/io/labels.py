@@ -23,9 +23,9 @@ def read_labels(path: AnyPath) -> Volume:
         if len(fractions):
             first = tuple(fractions[0].tolist())
             raise UserError(
-                f"{path} is not a label map: {len(fractions)} values are not whole numbers (the "
-                f"first is {float(data[first]):g} at voxel {first}); give labels, and resample "
-                "them with nearest-neighbour interpolation"
+                f"{path} is not a label map: {len(fractions)} of {data.numel()} values are not "
+                f"whole numbers (the first is {float(data[first]):g} at voxel {first}); give "
+                "labels, and resample them with nearest-neighbour interpolation"
             )
     low, high = float(data.min()), float(data.max())
     for dtype in _TYPES:

@@ -21,14 +21,14 @@ from zoo.errors import UserError
 from zoo.geometry import Grid, Transform
 from zoo.geometry.sampling import identity_index
 from zoo.io.atomic import atomic_path
-from zoo.io.files import ZIP, AnyPath, damaged, existing_file, first_bytes
+from zoo.io.files import ZIP_MAGIC, AnyPath, damaged_file_error, existing_file, first_bytes
 from zoo.io.nifti import open_nifti, read_nifti_array, write_nifti
 from zoo.io.volume import check_finite
 
 
 def is_npz(path: Path) -> bool:
     """Return whether the file begins like a zip archive."""
-    return first_bytes(path, len(ZIP)) == ZIP
+    return first_bytes(path, len(ZIP_MAGIC)) == ZIP_MAGIC
 
 
 def read_learn2reg(path: AnyPath, fixed: Grid, moving: Grid) -> Transform:
@@ -85,7 +85,7 @@ def _read_npz(path: Path) -> np.ndarray:
                 f"{path} contains Python objects, which could run code; only numbers are allowed: "
                 "save the array with a numeric type"
             ) from error
-        raise damaged(path, error) from error
+        raise damaged_file_error(path, error) from error
     if not isinstance(array, np.ndarray):
         raise UserError(
             f"{path} is a zip archive of other files; give one array, as numpy saves it"

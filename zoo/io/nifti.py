@@ -20,7 +20,14 @@ import torch
 from zoo.errors import UserError
 from zoo.geometry import Grid
 from zoo.io.atomic import atomic_path
-from zoo.io.files import AnyPath, damaged, existing_file, first_bytes, is_gzip, open_decompressed
+from zoo.io.files import (
+    AnyPath,
+    damaged_file_error,
+    existing_file,
+    first_bytes,
+    is_gzip,
+    open_decompressed,
+)
 from zoo.io.nifti_affine import NibabelHeader, affine_and_errors, check_right_angles
 
 VECTOR_INTENT = 1007
@@ -129,7 +136,7 @@ def _read_header(path: Path) -> NibabelHeader:
     """Return the header of a single-file NIfTI; the error says what any other file is."""
     start = first_bytes(path, 540)
     if is_gzip(path) and not start:
-        raise damaged(path, "its gzip stream cannot be read")
+        raise damaged_file_error(path, "its gzip stream cannot be read")
     if not is_nifti(path):
         raise UserError(
             f"{path} is not NIfTI (it begins with {start[:8]!r}); give a .nii or .nii.gz file"
@@ -140,7 +147,7 @@ def _read_header(path: Path) -> NibabelHeader:
         raise UserError(f"{path} is {content}, contrary to its name; rename it to end in {suffix}")
     is_nifti2 = 540 in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
     if len(start) < (540 if is_nifti2 else 348):
-        raise damaged(path, f"its {len(start)} bytes are less than a header")
+        raise damaged_file_error(path, f"its {len(start)} bytes are less than a header")
     magic = start[4:7] if is_nifti2 else start[344:347]
     if magic not in (b"n+1", b"n+2"):
         kind = "half of a NIfTI pair" if magic in (b"ni1", b"ni2") else "an Analyze header"
@@ -176,7 +183,7 @@ def _check_size(
     expected = int(offset) + math.prod(shape) * dtype.itemsize
     size = path.stat().st_size
     if expected > size * (_MAX_DEFLATE_RATIO if is_gzip(path) else 1):
-        raise damaged(
+        raise damaged_file_error(
             path, f"shape {shape} of {dtype.name} needs {expected} bytes, the file has {size}"
         )
 
@@ -193,9 +200,11 @@ def _stored_voxels(file: NiftiFile) -> np.ndarray:
             while stream.read(1 << 20):  # gzip verifies its checksum at the end of the stream
                 pass
     except (EOFError, OSError, zlib.error) as error:
-        raise damaged(file.path, error) from error
+        raise damaged_file_error(file.path, error) from error
     if len(data) < count * file.dtype.itemsize:
-        raise damaged(file.path, f"it has {len(data)} of {count * file.dtype.itemsize} bytes")
+        raise damaged_file_error(
+            file.path, f"it has {len(data)} of {count * file.dtype.itemsize} bytes"
+        )
     return np.frombuffer(data, file.dtype)
 
 

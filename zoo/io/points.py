@@ -102,12 +102,13 @@ def _point(
     """Return x, y and z of line `number`, or raise UserError if they are not finite numbers."""
     if columns is None and len(row) != 3:
         raise UserError(
-            f"{path}, line {number}: {len(row)} columns; three are allowed (x, y, z), or a "
-            "header row that names x, y and z"
+            f"{path}, line {number}: the number of columns is {len(row)}; it must be three (x, y, "
+            "z), or a header row must name x, y and z"
         )
     if columns is not None and len(row) <= max(columns):
         raise UserError(
-            f"{path}, line {number}: {len(row)} columns, fewer than the header has; add them"
+            f"{path}, line {number}: the number of columns is {len(row)}, fewer than in the "
+            "header; add the missing ones"
         )
     cells = [row[k] for k in columns or (0, 1, 2)]
     for cell in cells:

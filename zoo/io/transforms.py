@@ -153,5 +153,5 @@ def _format_for(path: AnyPath, format: TransformFormat | None) -> TransformForma
         else sorted({s for some in TRANSFORM_SUFFIXES.values() for s in some})
     )
     raise UserError(
-        f"cannot write a transform as {path}: the name must end in {', '.join(allowed)}"
+        f"cannot write a transform as {path}: the name must end in {' or '.join(allowed)}"
     )

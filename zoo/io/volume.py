@@ -26,7 +26,7 @@ class ImageHeader:
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """A volume: `data` [X, Y, Z] on `grid`, read from `path`; `read_volume` gives its types."""
+    """The voxels of a volume, `data` [X, Y, Z], its grid and the file that it was read from."""
 
     data: Tensor
     grid: Grid
@@ -34,7 +34,7 @@ class Volume:
 
 
 def read_header(path: AnyPath) -> ImageHeader:
-    """Read only the header of a volume, with the checks that `read_volume` makes of it."""
+    """Read and check only the header of a volume."""
     file = existing_file(path)
     if itk_image.is_itk_image(file):
         grid, dtype = itk_image.read_itk_header(file)
@@ -63,7 +63,7 @@ def read_volume(path: AnyPath) -> Volume:
 
 
 def write_volume(path: AnyPath, data: Tensor, grid: Grid, dtype: torch.dtype | None = None) -> None:
-    """Write `data` [X, Y, Z] on `grid`; the suffix, .nii, .nii.gz, .mha or .nrrd, is the format.
+    """Write `data` [X, Y, Z] on `grid` in the format of the suffix: .nii, .nii.gz, .mha or .nrrd.
 
     With `dtype` the data are converted first: floats are rounded and clipped to the range of an
     integer type.
@@ -90,9 +90,9 @@ def check_finite(path: Path, data: Tensor) -> None:
     first = tuple(positions[0].tolist())
     voxel = first[-3:]  # the components of a field come before its axes
     raise UserError(
-        f"{path} has {len(positions)} values that are NaN or Inf (the first is {data[first]} at "
-        f"voxel {voxel}); only finite numbers are allowed: replace them by the value of the "
-        "background, for instance with numpy: np.nan_to_num(image, nan=0, posinf=0, neginf=0)"
+        f"{path} contains NaN or Inf ({len(positions)} of {data.numel()} values; the first is "
+        f"{data[first]} at voxel {voxel}); only finite numbers are allowed: replace them by the value "
+        "of the background, for instance with numpy: np.nan_to_num(image, nan=0, posinf=0, neginf=0)"
     )
 
 

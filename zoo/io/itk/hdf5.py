@@ -16,8 +16,16 @@ import numpy as np
 from zoo.errors import UserError
 from zoo.geometry import Grid, Transform
 from zoo.io.atomic import atomic_path
-from zoo.io.files import HDF5, AnyPath, damaged, existing_file, first_bytes
-from zoo.io.itk.parts import COMPOSITE, Part, affine_part, class_name, combine_parts, field_part
+from zoo.io.files import HDF5_MAGIC, AnyPath, damaged_file_error, existing_file, first_bytes
+from zoo.io.itk.parts import (
+    COMPOSITE,
+    Part,
+    affine_part,
+    combine_parts,
+    field_part,
+    parse_class_name,
+    without_composite,
+)
 
 _GROUP = "TransformGroup"
 _TEXT = h5py.string_dtype("ascii")
@@ -25,7 +33,7 @@ _TEXT = h5py.string_dtype("ascii")
 
 def is_hdf5(path: Path) -> bool:
     """Return whether the file begins like HDF5."""
-    return first_bytes(path, len(HDF5)) == HDF5
+    return first_bytes(path, len(HDF5_MAGIC)) == HDF5_MAGIC
 
 
 def read_itk_hdf5(path: AnyPath) -> Transform:
@@ -35,7 +43,7 @@ def read_itk_hdf5(path: AnyPath) -> Transform:
         with h5py.File(file, "r") as store:
             parts = _read_parts(file, store)
     except (OSError, RuntimeError) as error:
-        raise damaged(file, error) from error
+        raise damaged_file_error(file, error) from error
     return combine_parts(file, parts)
 
 
@@ -58,7 +66,7 @@ def _write_parts(store: Any, parts: list[Part]) -> None:
         store.create_dataset(name, data=["unknown"], dtype=_TEXT)
     _create_group(store, 0, COMPOSITE)
     for number, part in enumerate(parts, start=1):
-        group = _create_group(store, number, part.kind)
+        group = _create_group(store, number, part.class_name)
         compression = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
         group.create_dataset(
             "TransformParameters",
@@ -76,7 +84,7 @@ def _create_group(store: Any, number: int, kind: str) -> Any:
 
 
 def _read_parts(path: Path, store: Any) -> list[Part]:
-    """Return the parts of an open file in its own order, without the word composite."""
+    """Return the parts of an open file in their order, without the leading composite."""
     group = store.get(_GROUP)
     if not isinstance(group, h5py.Group) or not len(group):
         raise UserError(
@@ -85,19 +93,13 @@ def _read_parts(path: Path, store: Any) -> list[Part]:
         )
     names = sorted(group, key=lambda name: int(name) if name.isdigit() else -1)
     parts = [_read_part(path, group[name]) for name in names]
-    if parts[0].kind == COMPOSITE:
-        return parts[1:]
-    if len(parts) > 1:
-        raise UserError(
-            f"{path} has {len(parts)} transforms but no composite; write them as one composite"
-        )
-    return parts
+    return without_composite(path, parts)
 
 
 def _read_part(path: Path, group: Any) -> Part:
     """Return one part. Older versions of ITK misspelled the prefix of the vectors as Tranform."""
     try:
-        kind = class_name(path, np.ravel(group["TransformType"][()])[0].decode("ascii"))
+        kind = parse_class_name(path, np.ravel(group["TransformType"][()])[0].decode("ascii"))
         if kind == COMPOSITE:
             return Part(kind, np.empty(0), np.empty(0))
         vectors = []
@@ -106,9 +108,9 @@ def _read_part(path: Path, group: Any) -> Part:
             vectors.append(np.asarray(group[key][()], dtype=group[key].dtype.newbyteorder("=")))
         parameters, fixed = vectors
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-        raise damaged(path, f"{group.name} is not an ITK transform: {error}") from error
+        raise damaged_file_error(path, f"{group.name} is not an ITK transform: {error}") from error
     if parameters.dtype.kind != "f" or fixed.dtype.kind != "f":
-        raise damaged(
+        raise damaged_file_error(
             path, f"{group.name} has parameters of type {parameters.dtype} and {fixed.dtype}"
         )
     return Part(kind, parameters.ravel(), fixed.ravel().astype(np.float64))

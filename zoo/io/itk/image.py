@@ -11,7 +11,7 @@ import numpy as np
 from zoo.errors import UserError
 from zoo.geometry import Grid
 from zoo.io.atomic import atomic_path
-from zoo.io.files import AnyPath, damaged, existing_file, first_bytes
+from zoo.io.files import AnyPath, damaged_file_error, existing_file, first_bytes
 from zoo.io.lps import grid_from_itk, grid_to_itk
 
 WRITTEN = (".mha", ".nrrd")
@@ -47,7 +47,7 @@ def read_itk_image(path: AnyPath) -> tuple[np.ndarray, Grid]:
     try:
         image = reader.Execute()
     except RuntimeError as error:
-        raise damaged(file, _last_line(error)) from error
+        raise damaged_file_error(file, _last_line(error)) from error
     target = {"uint16": "int32", "uint32": "int64"}.get(stored, stored)
     view = _sitk(file).GetArrayViewFromImage(image).transpose(2, 1, 0)
     return np.array(view, dtype=target, order="C"), grid
@@ -77,12 +77,12 @@ def _open(path: Path) -> tuple[Any, Grid, str]:
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        raise damaged(path, _last_line(error)) from error
+        raise damaged_file_error(path, _last_line(error)) from error
     size, components = reader.GetSize(), reader.GetNumberOfComponents()
     if len(size) != 3 or components != 1:
         raise UserError(
-            f"{path} has {len(size)} axes and {components} numbers per voxel; a volume has 3 axes "
-            "and one number per voxel: save one volume to a separate file"
+            f"{path} is {len(size)}-dimensional with {components}-component voxels; a volume has "
+            "3 axes and one number per voxel: save one volume to a separate file"
         )
     stored = _TYPES.get(_sitk(path).GetPixelIDValueAsString(reader.GetPixelIDValue()), "")
     if not stored:

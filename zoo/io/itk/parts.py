@@ -27,20 +27,31 @@ FIELD = "DisplacementFieldTransform"
 class Part:
     """One ITK transform: its class, such as "AffineTransform", and its two parameter vectors."""
 
-    kind: str
+    class_name: str
     parameters: np.ndarray
     fixed: np.ndarray
 
 
-def class_name(path: Path, name: str) -> str:
+def parse_class_name(path: Path, name: str) -> str:
     """Return the class in a name such as "AffineTransform_double_3_3"; only 3-D is allowed."""
-    kind, _, rest = name.strip().partition("_")
+    parsed, _, rest = name.strip().partition("_")
     if rest not in ("double_3_3", "float_3_3"):
         raise UserError(
             f"{path} contains the transform {name.strip()!r}; only three-dimensional transforms "
             "(..._double_3_3 or ..._float_3_3) are allowed"
         )
-    return kind
+    return parsed
+
+
+def without_composite(path: Path, parts: list[Part]) -> list[Part]:
+    """Return the parts of a file without the leading composite, which only several parts need."""
+    if parts and parts[0].class_name == COMPOSITE:
+        return parts[1:]
+    if len(parts) > 1:
+        raise UserError(
+            f"{path} has {len(parts)} transforms but no composite; write them as one composite"
+        )
+    return parts
 
 
 def combine_parts(path: Path, parts: list[Part]) -> Transform:
@@ -48,7 +59,7 @@ def combine_parts(path: Path, parts: list[Part]) -> Transform:
 
     At most one part may be a displacement field.
     """
-    fields = [k for k, part in enumerate(parts) if part.kind == FIELD]
+    fields = [k for k, part in enumerate(parts) if part.class_name == FIELD]
     if not parts or len(fields) > 1:
         raise UserError(
             f"{path} contains {len(parts)} transforms, {len(fields)} of them displacement fields; "
@@ -91,33 +102,37 @@ def _affine_product(path: Path, parts: list[Part]) -> Tensor:
 
 def _affine_matrix(path: Path, part: Part) -> np.ndarray:
     """Return the affine of one part: 4x4, LPS+ mm."""
-    if part.kind not in _KINDS:
+    if part.class_name not in _KINDS:
         raise UserError(
-            f"{path} contains a {part.kind}; allowed are {', '.join(_KINDS)} and {FIELD}: "
+            f"{path} contains a {part.class_name}; allowed are {', '.join(_KINDS)} and {FIELD}: "
             "convert it to a displacement field first"
         )
-    count, linear_of = _KINDS[part.kind]
+    count, linear_of = _KINDS[part.class_name]
     values, fixed = part.parameters, part.fixed
     if values.size != count:
         raise UserError(
-            f"{path}: {part.kind} has {values.size} parameters but needs {count}; write it again"
+            f"{path}: {part.class_name} has {values.size} parameters but needs {count}; "
+            "write it again"
         )
     if not (np.isfinite(values).all() and np.isfinite(fixed).all()):
-        raise UserError(f"{path}: {part.kind} has NaN or Inf among its parameters; write it again")
+        raise UserError(
+            f"{path}: {part.class_name} has NaN or Inf among its parameters; write it again"
+        )
     matrix = np.eye(4)
-    if part.kind == "IdentityTransform":
+    if part.class_name == "IdentityTransform":
         return matrix
-    if part.kind == "TranslationTransform":
+    if part.class_name == "TranslationTransform":
         matrix[:3, 3] = values
         return matrix
     centre, shift = fixed[:3], values[-3:]
-    if part.kind == "CenteredAffineTransform":
+    if part.class_name == "CenteredAffineTransform":
         centre = values[9:12]
-    elif part.kind == "Similarity3DTransform":
+    elif part.class_name == "Similarity3DTransform":
         shift = values[3:6]
     if centre.size != 3:
         raise UserError(
-            f"{path}: {part.kind} has {fixed.size} fixed parameters but needs 3; write it again"
+            f"{path}: {part.class_name} has {fixed.size} fixed parameters but needs 3; "
+            "write it again"
         )
     matrix[:3, :3] = linear_of(values, fixed)
     matrix[:3, 3] = shift + centre - matrix[:3, :3] @ centre

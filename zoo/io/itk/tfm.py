@@ -10,8 +10,15 @@ import numpy as np
 from zoo.errors import UserError
 from zoo.geometry import Transform
 from zoo.io.atomic import atomic_path, write_text
-from zoo.io.files import AnyPath, damaged, existing_file, first_bytes
-from zoo.io.itk.parts import AFFINE, COMPOSITE, Part, affine_part, class_name, combine_parts
+from zoo.io.files import AnyPath, damaged_file_error, existing_file, first_bytes
+from zoo.io.itk.parts import (
+    AFFINE,
+    Part,
+    affine_part,
+    combine_parts,
+    parse_class_name,
+    without_composite,
+)
 
 _FIRST_LINE = "#Insight Transform File V1.0"
 _NUMBER_TYPES = {0: "<f8", 10: "<f4"}  # by the type code of a MATLAB 4 matrix
@@ -29,7 +36,7 @@ def read_tfm(path: AnyPath) -> Transform:
     try:
         lines = file.read_text(encoding="ascii").splitlines()
     except UnicodeDecodeError as error:
-        raise damaged(file, "it is not text") from error
+        raise damaged_file_error(file, "it is not text") from error
     parts: list[Part] = []
     for number, line in enumerate(lines, start=1):
         key, colon, rest = line.partition(":")
@@ -37,27 +44,21 @@ def read_tfm(path: AnyPath) -> Transform:
         if not line.strip() or line.startswith("#"):
             continue
         if key == "Transform" and colon:
-            parts.append(Part(class_name(file, rest), np.empty(0), np.empty(0)))
+            parts.append(Part(parse_class_name(file, rest), np.empty(0), np.empty(0)))
         elif key in ("Parameters", "FixedParameters") and parts:
             values = _numbers(file, number, rest)
             last = parts[-1]
             parts[-1] = (
-                Part(last.kind, values, last.fixed)
+                Part(last.class_name, values, last.fixed)
                 if key == "Parameters"
-                else Part(last.kind, last.parameters, values)
+                else Part(last.class_name, last.parameters, values)
             )
         else:
             raise UserError(
                 f"{file}, line {number}: {line.strip()[:40]!r} is not part of a transform; "
                 "allowed are Transform:, Parameters: and FixedParameters:"
             )
-    if parts and parts[0].kind == COMPOSITE:
-        parts = parts[1:]
-    elif len(parts) > 1:
-        raise UserError(
-            f"{file} has {len(parts)} transforms but no composite; write them as one composite"
-        )
-    return combine_parts(file, parts)
+    return combine_parts(file, without_composite(file, parts))
 
 
 def write_tfm(path: AnyPath, transform: Transform) -> None:
@@ -65,7 +66,7 @@ def write_tfm(path: AnyPath, transform: Transform) -> None:
     part = _affine_part(path, transform)
     write_text(
         path,
-        f"{_FIRST_LINE}\n#Transform 0\nTransform: {part.kind}_double_3_3\n"
+        f"{_FIRST_LINE}\n#Transform 0\nTransform: {part.class_name}_double_3_3\n"
         f"Parameters: {' '.join(map(repr, part.parameters.tolist()))}\n"
         f"FixedParameters: {' '.join(map(repr, part.fixed.tolist()))}\n",
     )
@@ -88,7 +89,7 @@ def read_mat(path: AnyPath) -> Transform:
             f"{file} contains {', '.join(columns)}; give one transform and its 'fixed' parameters"
         )
     return combine_parts(
-        file, [Part(class_name(file, names[0]), columns[names[0]], columns["fixed"])]
+        file, [Part(parse_class_name(file, names[0]), columns[names[0]], columns["fixed"])]
     )
 
 
@@ -129,6 +130,8 @@ def _read_columns(path: Path, content: bytes) -> dict[str, np.ndarray]:
             name = content[20 : 20 + length].rstrip(b"\0").decode("ascii")
             columns[name] = np.frombuffer(content, dtype, rows * width, 20 + length).astype(float)
         except (struct.error, KeyError, ValueError, UnicodeDecodeError) as error:
-            raise damaged(path, f"it is not a MATLAB 4 file of numbers: {error}") from error
+            raise damaged_file_error(
+                path, f"it is not a MATLAB 4 file of numbers: {error}"
+            ) from error
         content = content[20 + length + rows * width * np.dtype(dtype).itemsize :]
     return columns
