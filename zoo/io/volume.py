@@ -91,8 +91,9 @@ def check_finite(path: Path, data: Tensor) -> None:
     voxel = first[-3:]  # the components of a field come before its axes
     raise UserError(
         f"{path} contains NaN or Inf ({len(positions)} of {data.numel()} values; the first is "
-        f"{data[first]} at voxel {voxel}); only finite numbers are allowed: replace them by the value "
-        "of the background, for instance with numpy: np.nan_to_num(image, nan=0, posinf=0, neginf=0)"
+        f"{data[first]} at voxel {voxel}); only finite numbers are allowed: replace them by the "
+        "value of the background, for instance with numpy: "
+        "np.nan_to_num(image, nan=0, posinf=0, neginf=0)"
     )
 
 
