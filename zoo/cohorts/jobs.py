@@ -19,7 +19,7 @@ from zoo.errors import UserError
 from zoo.hub.weights import sha256_of
 from zoo.io.atomic import write_json
 from zoo.io.files import AnyPath, existing_file
-from zoo.io.json_documents import read_object
+from zoo.io.json_documents import read_json_object
 from zoo.planning.plan import Plan, for_a_pair, read_plan
 
 RESULT, FAILURE, PLAN = "result.json", "failure.json", "plan.json"
@@ -72,7 +72,7 @@ def begin(plan: Plan, folder: Path) -> None:
     """Make the folder of a run and write the plan into it; another run's folder is refused."""
     kept = folder / PLAN
     if kept.is_file():
-        before = read_object(kept)
+        before = read_json_object(kept)
         for key in ("dataset_dir", "split"):
             if before.get(key) != plan[key]:
                 raise UserError(

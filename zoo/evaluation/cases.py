@@ -21,7 +21,7 @@ from zoo.evaluation.metrics import Figures, measure, require_finite
 from zoo.io.atomic import write_json, write_text
 from zoo.io.files import existing_file
 from zoo.io.points import Space
-from zoo.io.transforms import SUFFIXES, detect_format, read_transform
+from zoo.io.transforms import TRANSFORM_SUFFIXES, detect_format, read_transform
 
 RESAMPLES = 2000
 FIELD_NAMES = ("transform.nii.gz", "transform.h5")
@@ -71,7 +71,7 @@ def cases_of_dataset(dataset: Path, split: str, folder: Path) -> list[Case]:
     """Return the cases of a dataset's split, whose fields lie in `folder`, of any program.
 
     A pair's field is PAIR/transform.nii.gz (or .h5) as a run has it, PAIR with a suffix of
-    `SUFFIXES`, or Learn2Reg's disp_FIXED_MOVING; PAIR is the names of both images.
+    `TRANSFORM_SUFFIXES`, or Learn2Reg's disp_FIXED_MOVING; PAIR is the names of both images.
     """
     files = [pair_files(**mapping) for mapping in read_dataset(dataset).pairs(split)]
     names = unique_pair_names(files)
@@ -86,7 +86,9 @@ def _case_in(folder: Path, name: str, files: PairFiles) -> Case:
         known = read_result(own / "result.json") if (own / "result.json").is_file() else {}
         seconds = sum(known.get("seconds", {}).values()) or None
         return Case(files, field, _first(own, INVERSE_NAMES), seconds, name)
-    suffixes = dict.fromkeys(suffix for several in SUFFIXES.values() for suffix in several)
+    suffixes = dict.fromkeys(
+        suffix for several in TRANSFORM_SUFFIXES.values() for suffix in several
+    )
     field = _first(folder, [name + suffix for suffix in suffixes])
     return Case(files, field or learn2reg_file(folder, files), name=name)
 

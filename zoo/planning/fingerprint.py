@@ -29,7 +29,7 @@ from zoo.datasets.scan import DatasetScan, FileProgress, content_digest, evenly_
 from zoo.datasets.voxels import VoxelFacts, inspect_voxels
 from zoo.errors import UserError
 from zoo.io.files import AnyPath
-from zoo.io.json_documents import read_object
+from zoo.io.json_documents import read_json_object
 from zoo.planning.alignment import Alignment, measure
 from zoo.planning.anatomy import Belief, believed_anatomy
 
@@ -79,7 +79,7 @@ def take_fingerprint(
 
 def read_fingerprint(path: AnyPath) -> dict[str, Any]:
     """Read a fingerprint that was written before."""
-    document = read_object(path)
+    document = read_json_object(path)
     if document.get("schema") != SCHEMA or "channels" not in document:
         raise UserError(
             f"{path} is no fingerprint of this version (schema {SCHEMA}); make it again with "

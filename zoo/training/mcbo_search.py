@@ -24,7 +24,7 @@ from zoo.evaluation.comparison import Run, ranking
 from zoo.evaluation.figures import BETTER, PREFERRED, RANKED
 from zoo.evaluation.metrics import measure
 from zoo.io.atomic import write_json
-from zoo.io.json_documents import read_object
+from zoo.io.json_documents import read_json_object
 from zoo.registration.mcbo import MCBOInferer
 from zoo.registration.mcbo_presets import settings_of
 from zoo.solvers.mcbo import MCBO
@@ -152,7 +152,7 @@ class SettingsSearch:
         path = self.folder / TRIALS
         if not path.is_file():
             return []
-        found = read_object(path)
+        found = read_json_object(path)
         require_same(path, found.get("signature", {}), self.signature)
         try:
             return [Trial(**trial) for trial in found["trials"]][: self.max_epochs]

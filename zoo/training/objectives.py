@@ -14,7 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import UserError
-from zoo.geometry.displacement_maps import Composition, Map, displacement_in_voxels, on_lattice
+from zoo.geometry.displacement_maps import (
+    Composition,
+    PointMap,
+    displacement_in_voxels,
+    resize_displacement,
+)
 from zoo.geometry.sampling import identity_index, sample
 from zoo.losses import (
     BoxLNCC,
@@ -130,12 +135,12 @@ class GradICONObjective(nn.Module):
         """Return what the trained part of the network finds: [B, 3, X, Y, Z] in voxels."""
         return displacement_in_voxels(self._map(moving, fixed).on_grid(fixed.shape[2:]))
 
-    def _map(self, moving: Tensor, fixed: Tensor) -> Map:
+    def _map(self, moving: Tensor, fixed: Tensor) -> PointMap:
         if self.steps == ALL_STEPS:
             return self.network.map(moving, fixed)
         coarse = self.network.netPhi
         moving, fixed = self.network.seen(moving, fixed)
-        found: Map = (
+        found: PointMap = (
             coarse(moving, fixed) if self.steps == 3 else coarse.netPhi.net(moving, fixed)  # type: ignore[operator]
         )
         return found
@@ -202,11 +207,11 @@ class UniRegObjective(nn.Module):
             flow = level.flow
             for _ in range(level.step.bit_length() - 1):
                 flow = to_finer(flow)
-            flows.append(on_lattice(flow, fixed.shape[2:]))
+            flows.append(resize_displacement(flow, fixed.shape[2:]))
         return flows
 
 
-def _earlier(found: Map) -> Iterator[Map]:
+def _earlier(found: PointMap) -> Iterator[PointMap]:
     """Yield the maps before the last steps that a map is composed of, the longest first."""
     while isinstance(found, Composition):
         found = found.outer
