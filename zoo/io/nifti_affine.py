@@ -72,7 +72,8 @@ def _check_unit(path: Path, header: NibabelHeader) -> None:
     if unit not in (0, 2):
         raise UserError(
             f"{path} says that its unit is {_UNITS.get(unit, f'code {unit}')}, which ITK converts "
-            "and nibabel ignores; scale its affine to mm and set xyzt_units to mm"
+            "and nibabel ignores; scale its affine to mm and set xyzt_units to mm",
+            code="unit",
         )
 
 
@@ -99,7 +100,8 @@ def _qform(path: Path, header: NibabelHeader) -> np.ndarray | None:
         quaternion = [float(header[f"quatern_{k}"]) for k in "bcd"]
         raise UserError(
             f"{path} has a qform that is not a rotation (quaternion {quaternion}, qfac {qfac:g}); "
-            "set it again, with nibabel: image.set_qform(image.get_sform(), code=1)"
+            "set it again, with nibabel: image.set_qform(image.get_sform(), code=1)",
+            code="qform-broken",
         ) from error
 
 
@@ -108,22 +110,28 @@ def _check_form_codes(path: Path, header: NibabelHeader) -> None:
     if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0:
         raise UserError(
             f"{path} has neither sform nor qform (both codes are 0), so programs disagree about "
-            "its position; set one, with nibabel: image.set_sform(image.affine, code=1)"
+            "its position; set one, with nibabel: image.set_sform(image.affine, code=1)",
+            code="forms-missing",
         )
 
 
 def _check_affine(path: Path, affine: np.ndarray) -> None:
     """Refuse an affine that is not finite, is singular or has axes not at right angles."""
     if not np.isfinite(affine).all():
-        raise UserError(f"{path} has an affine with NaN or Inf ({_format(affine)}); set it again")
+        raise UserError(
+            f"{path} has an affine with NaN or Inf ({_format(affine)}); set it again", code="affine"
+        )
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if lengths.min() == 0 or abs(np.linalg.det(affine[:3, :3] / np.maximum(lengths, 1e-30))) < 1e-6:
-        raise UserError(f"{path} has a singular affine ({_format(affine)}); set it again")
+        raise UserError(
+            f"{path} has a singular affine ({_format(affine)}); set it again", code="affine"
+        )
     cosine = _largest_cosine(affine)
     if cosine > _MAX_COSINE:
         raise UserError(
             f"{path} has a sheared affine (the cosine between two axes is {cosine:.2g}; at most "
-            f"{_MAX_COSINE:g} is allowed, as in ITK); resample it to a grid with right angles"
+            f"{_MAX_COSINE:g} is allowed, as in ITK); resample it to a grid with right angles",
+            code="sheared",
         )
 
 
@@ -135,14 +143,16 @@ def _check_spacing(
     if not (np.isfinite(spacing).all() and (spacing > 0).all()):
         raise UserError(
             f"{path} has the spacing (pixdim) {spacing.tolist()}; each must be above 0 mm: set it "
-            "again, with nibabel: image.header.set_zooms(...)"
+            "again, with nibabel: image.header.set_zooms(...)",
+            code="spacing-not-positive",
         )
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if (np.abs(spacing - lengths) * shape).max() > _TOLERANCE_MM:
         raise UserError(
             f"{path} has the spacing {spacing.tolist()} in pixdim and {lengths.tolist()} in its "
             "sform, and programs use one or the other; set both, with nibabel: "
-            "image.set_qform(image.affine, code=1)"
+            "image.set_qform(image.affine, code=1)",
+            code="spacing-differs",
         )
 
 
@@ -170,7 +180,8 @@ def _check_agreement(
             f"{path} has an sform and a qform that disagree by {distance:.4g} mm (at most "
             f"{_TOLERANCE_MM:g} is allowed): sform {_format(sform)}, qform {_format(qform)}; set "
             "both to the right one, with nibabel: image.set_qform(image.get_sform(), code=1), or "
-            "the other way round"
+            "the other way round",
+            code="forms-differ",
         )
 
 
