@@ -66,6 +66,21 @@ def test_some_of_the_shared_labels_are_drawn(images):
     assert "labels" not in pairs(images)[0]
 
 
+def test_an_aligned_source_adds_loss_images_of_other_contrasts(tmp_path):
+    write_images(tmp_path, shape=(16, 18, 14), contrasts=("t1", "t2"))
+    source = TrainingSource(tmp_path, PREPARATION, aligned=True)
+    plain, viewed = (TrainingPairs([source], augment=a, masks=True) for a in (False, True))
+    same_contrasts = []
+    for k in range(8):
+        item = plain[k]
+        assert item["loss_image"].shape == item["image"].shape == (2, *SIZE[::-1])
+        assert item["mask"].shape == (1, *SIZE[::-1])
+        assert not torch.equal(item["loss_image"], viewed[k]["loss_image"])
+        same_contrasts.append(torch.equal(item["loss_image"], item["image"]))
+    assert not all(same_contrasts)
+    assert "loss_image" not in pairs(tmp_path)[0]
+
+
 def test_random_order_follows_the_weights(images):
     sources = [
         TrainingSource(images, PREPARATION, weight=w, task={"k": k}) for k, w in enumerate((1, 3))

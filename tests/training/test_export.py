@@ -9,7 +9,7 @@ from torch import nn
 from zoo.errors import UserError
 from zoo.hub.weights import load_weights, read_weights_header, sha256_of
 from zoo.registration.weights import SelectedWeights
-from zoo.training.best_weights import BEST, BestValidation, write_best
+from zoo.training.checkpoint import BEST, BestValidation, write_best
 from zoo.training.export import BundleExport, require_trained_bundle
 from zoo.training.log import FIGURES, LOSSES
 from zoo.training.tables import write_rows

@@ -10,7 +10,7 @@ from torch import nn
 
 from zoo import UserError
 from zoo.hub.weights import load_weights
-from zoo.training.best_weights import BestValidation, read_best
+from zoo.training.checkpoint import BestValidation, read_best
 from zoo.training.log import TrainingLog
 from zoo.training.tables import read_rows
 

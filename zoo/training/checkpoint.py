@@ -1,28 +1,32 @@
-"""The checkpoint of a training: everything that is needed to resume it without a difference.
+"""What a training saves: a checkpoint, from which it resumes without a difference, and weights.
 
-A checkpoint is one safetensors file that is written under a temporary name and then renamed. A run
-that is killed while saving therefore leaves the previous checkpoint intact, and reading a
-checkpoint cannot execute code.
+Both are safetensors files that are written under a temporary name and then renamed. A run that is
+killed while saving therefore leaves the previous file intact, and reading cannot execute code.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from ignite.engine import Engine, Events
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.errors import UserError
 from zoo.hub.weights import read_weights_header
 from zoo.io.atomic import atomic_path
 from zoo.training.dataset import EndlessSampler
 from zoo.training.distributed import process_rank
+from zoo.training.tables import Row
+
+BEST = "best.safetensors"
+RECORD = "validation"
+"""The metadata key of the best weights that holds their validation, as JSON."""
 
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -145,7 +149,7 @@ def _with_tensors(value: Any, file: Any) -> Any:
     return value
 
 
-def write_weights(path: Path, network: torch.nn.Module, metadata: Mapping[str, str]) -> None:
+def write_weights(path: Path, network: nn.Module, metadata: Mapping[str, str]) -> None:
     """Write a network's state dict as safetensors, atomically.
 
     The header holds `metadata`, and the network's own `size` and `recolour` where it has them.
@@ -159,3 +163,28 @@ def write_weights(path: Path, network: torch.nn.Module, metadata: Mapping[str, s
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, header)
+
+
+@dataclass(frozen=True)
+class BestValidation:
+    """The best validation: the figure that decided (None: the last one counts), and all figures."""
+
+    figure: str | None
+    figures: Row
+
+    @property
+    def step(self) -> int:
+        """The training step after which the validation ran."""
+        return int(self.figures["step"] or 0)
+
+
+def write_best(folder: Path, network: nn.Module, best: BestValidation) -> None:
+    """Write the weights of `network` as the best ones, together with their validation."""
+    write_weights(folder / BEST, network, {RECORD: json.dumps(asdict(best))})
+
+
+def read_best(folder: Path) -> BestValidation | None:
+    """Return the validation of the best weights in `folder`; None if no validation has run."""
+    if not (folder / BEST).is_file():
+        return None
+    return BestValidation(**json.loads(read_weights_header(folder / BEST).metadata[RECORD]))

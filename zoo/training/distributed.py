@@ -1,8 +1,7 @@
 """Training in several processes, one per device, started by torchrun.
 
 torch.distributed is used directly. ignite.distributed takes rank and world size from the variables
-of SLURM, and refuses to start, or puts all processes of a machine on one GPU, when one SLURM task
-per machine runs torchrun.
+of SLURM, and therefore refuses to start where one SLURM task per machine runs torchrun.
 """
 
 from __future__ import annotations

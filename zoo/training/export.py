@@ -22,7 +22,7 @@ from zoo.io.atomic import atomic_path, write_json, write_text
 from zoo.registration.initial_affine import KINDS
 from zoo.registration.mcbo_presets import write_preset
 from zoo.registration.weights import SelectedWeights
-from zoo.training.best_weights import BEST, RECORD, read_best
+from zoo.training.checkpoint import BEST, RECORD, read_best
 from zoo.training.distributed import process_rank
 from zoo.training.log import CURVE, FIGURES, LOSSES
 from zoo.training.mcbo_search import SettingsSearch

@@ -14,10 +14,17 @@ from tqdm import tqdm
 from zoo.errors import UserError
 from zoo.evaluation.figures import BETTER
 from zoo.registration.result import RegisteredPair
-from zoo.training.best_weights import BestValidation, write_best
-from zoo.training.curve import draw_curve
+from zoo.training.checkpoint import BestValidation, write_best
 from zoo.training.distributed import mean_over_processes, process_rank
-from zoo.training.tables import Row, best_row, means_of, preferred_figure, read_rows, write_rows
+from zoo.training.tables import (
+    Row,
+    best_row,
+    draw_curve,
+    means_of,
+    preferred_figure,
+    read_rows,
+    write_rows,
+)
 
 LOSSES, FIGURES, CURVE = "losses.csv", "figures.csv", "curve.png"
 
