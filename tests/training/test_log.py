@@ -10,7 +10,7 @@ from torch import nn
 
 from zoo import UserError
 from zoo.hub.weights import load_weights
-from zoo.training.checkpoint import BestValidation, read_best
+from zoo.training.checkpoint import BestValidation, read_best, write_weights
 from zoo.training.log import TrainingLog
 from zoo.training.tables import read_rows
 
@@ -82,6 +82,12 @@ def test_the_best_weights_are_those_with_the_best_preferred_figure(tmp_path, val
 
 def test_before_the_first_validation_there_is_no_best(tmp_path):
     assert read_best(tmp_path) is None
+
+
+def test_best_weights_without_a_record_of_their_validation_are_refused(tmp_path):
+    write_weights(tmp_path / "best.safetensors", nn.Linear(1, 1), {})
+    with pytest.raises(UserError, match="does not record the validation"):
+        read_best(tmp_path)
 
 
 def test_another_figure_can_be_selected(tmp_path):

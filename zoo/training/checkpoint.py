@@ -185,6 +185,13 @@ def write_best(folder: Path, network: nn.Module, best: BestValidation) -> None:
 
 def read_best(folder: Path) -> BestValidation | None:
     """Return the validation of the best weights in `folder`; None if no validation has run."""
-    if not (folder / BEST).is_file():
+    path = folder / BEST
+    if not path.is_file():
         return None
-    return BestValidation(**json.loads(read_weights_header(folder / BEST).metadata[RECORD]))
+    record = read_weights_header(path).metadata.get(RECORD)
+    if record is None:
+        raise UserError(
+            f"{path} does not record the validation that chose it, because another version wrote "
+            f"it; delete {folder} to train again"
+        )
+    return BestValidation(**json.loads(record))
