@@ -16,6 +16,7 @@ from zoo.registration.inferer import PairInferer
 from zoo.registration.intensity import GradICONIntensity, UniRegIntensity
 from zoo.registration.unireg import UniRegInferer
 from zoo.registration.working_grid import AnatomicalFrame, IsotropicFrame, NativeFrame, ResizedFrame
+from zoo.registration.working_pair import Image
 from zoo.solvers.affine import align_affine
 from zoo.synthesis.phantom import make_pair
 
@@ -66,8 +67,6 @@ def test_a_shift_of_voxels_becomes_that_step_in_the_world(axis, frame):
 
 
 def images(made):
-    from zoo.registration.working_grid import Image
-
     return Image(made.fixed, made.fixed_grid), [Image(made.moving, made.moving_grid)]
 
 
@@ -125,11 +124,11 @@ def test_a_network_with_a_lattice_of_its_own_sees_the_files_voxels_there(axes, a
 def test_refined_by_its_weights_or_masked_it_sees_the_working_grid(tmp_path):
     network = OnItsOwnLattice(0)
     frame = ResizedFrame((22, 18, 20))
-    assert GradICONInferer(frame).size(network) == (9, 10, 8)
-    assert GradICONInferer(frame, refine=5).size(network) == (9, 10, 8)
-    assert GradICONInferer(frame, refine=5, refine_mode="weights").size(network) is None
-    assert GradICONInferer(frame, masking="both").size(network) is None
-    assert GradICONInferer(frame).size(ShiftAlong(0)) is None
+    assert GradICONInferer(frame).network_shape(network) == (9, 10, 8)
+    assert GradICONInferer(frame, refine=5).network_shape(network) == (9, 10, 8)
+    assert GradICONInferer(frame, refine=5, refine_mode="weights").network_shape(network) is None
+    assert GradICONInferer(frame, masking="both").network_shape(network) is None
+    assert GradICONInferer(frame).network_shape(ShiftAlong(0)) is None
 
 
 @pytest.mark.parametrize("axes", ["LPS", "SAR", "PIR"])
@@ -191,7 +190,7 @@ def test_an_affine_start_of_ones_own_is_read_from_its_file_and_obeyed(tmp_path, 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
-    [("rigd", "is no file and none of auto"), ("field.nii.gz", "holds a deformation")],
+    [("rigd", "is not a file and not one of auto"), ("field.nii.gz", "holds a deformation")],
 )
 def test_an_affine_start_that_is_none_is_refused(tmp_path, monkeypatch, wrong, said):
     monkeypatch.chdir(tmp_path)

@@ -51,6 +51,6 @@ def test_anything_else_is_refused_with_what_is_allowed(own, wrong):
         lambda: read_given_affine(wrong),
     ):
         with pytest.raises(
-            UserError, match="is no file and none of auto, none, com, rigid, affine"
+            UserError, match="is not a file and not one of auto, none, com, rigid, affine"
         ):
             refuse()

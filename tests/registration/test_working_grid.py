@@ -8,12 +8,12 @@ from zoo.geometry import Grid
 from zoo.io.volume import Volume
 from zoo.registration.working_grid import (
     AnatomicalFrame,
-    Image,
     IsotropicFrame,
     NativeFrame,
     ResizedFrame,
-    shared_part,
+    overlap_box,
 )
+from zoo.registration.working_pair import Image
 from zoo.synthesis.phantom import make_pair, placed_grid
 
 
@@ -190,7 +190,7 @@ def test_the_shared_part_holds_every_fixed_voxel_that_the_other_field_of_view_ho
 ):
     fixed, moving = half_seen(*GRIDS[name])
     start = some_start() if with_start else torch.eye(4, dtype=torch.float64)
-    part = shared_part(fixed, moving, start)
+    part = overlap_box(fixed, moving, start)
     voxels = torch.cartesian_prod(*[torch.arange(n).double() for n in fixed.shape])
     index = moving.to_index(fixed.to_world(voxels) @ start[:3, :3].T + start[:3, 3])
     seen = ((index >= -0.5) & (index <= torch.tensor(moving.shape) - 0.5)).all(dim=1)

@@ -27,7 +27,8 @@ NAMESPACES = (
 SINGLE = (
     *(f"zoo.{name}" for name in (
         "datasets.DatasetPairs", "datasets.PairDataset", "datasets.only_item",
-        "handlers.prepare_pair", "registration.lattice", "registration.read_preset",
+        "handlers.prepare_pair", "registration.lattice", "registration.mcbo_frame",
+        "registration.solver_changes", "registration.solver_mode",
         "training.collate", "training.cosine", "training.join", "training.leave",
         "training.own_device", "training.prepare_training", "training.processes", "training.rank",
         "training.task_source", "training.together", "training.total_loss",

@@ -23,7 +23,7 @@ from zoo.errors import UserError
 from zoo.geometry import Transform, warp
 from zoo.io.volume import Volume
 from zoo.registration.axis_order import reordered
-from zoo.registration.working_grid import Work
+from zoo.registration.working_pair import WorkingPair
 from zoo.solvers.affine import AffineAlignment
 from zoo.training.augmentation import RandomView
 from zoo.training.source import TrainingSource
@@ -117,9 +117,9 @@ class TrainingPairs(Dataset[dict[str, Any]]):
         inferer = source.inferer
         key = id(source), replace(files, fixed_labels=None, moving_labels=None)
         if key not in self.starts:
-            self.starts[key] = inferer.start(pair)
+            self.starts[key] = inferer.initial_alignment(pair)
         work = inferer.prepare(pair, self.starts[key])
-        order = inferer.order(work.grid)
+        order = inferer.axis_order(work.grid)
         labels = _labels(pair, work)
         mask = _content(pair, work) if self.masks else None
         return Prepared(
@@ -156,7 +156,7 @@ def _bytes(prepared: Prepared) -> int:
     return sum(part.nbytes for part in parts if part is not None)
 
 
-def _labels(pair: Pair, work: Work) -> Tensor | None:
+def _labels(pair: Pair, work: WorkingPair) -> Tensor | None:
     """Return the labels [2, X, Y, Z] of the moving and the fixed image where the network reads."""
     if pair.moving_labels is None or pair.fixed_labels is None:
         return None
@@ -178,7 +178,7 @@ def _some(labels: Tensor | None, most: int, random: np.random.Generator) -> Tens
     return torch.where(torch.isin(labels, drawn), labels, 0)
 
 
-def _content(pair: Pair, work: Work) -> Tensor:
+def _content(pair: Pair, work: WorkingPair) -> Tensor:
     """Return 1 where the fixed image's voxels lie in the moving image and in both masks."""
     if work.masks is not None:
         return work.masks[0].prod(0, keepdim=True).cpu()

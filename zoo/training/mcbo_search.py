@@ -170,7 +170,9 @@ class TrialEvaluator:
 
     def __init__(self, pairs: Sequence[Pair], inferer: MCBOInferer) -> None:
         self.inferer = inferer
-        self.works = [(pair, inferer.prepare(pair, inferer.start(pair))) for pair in pairs]
+        self.works = [
+            (pair, inferer.prepare(pair, inferer.initial_alignment(pair))) for pair in pairs
+        ]
 
     def __call__(self, mode: Mode, changes: Changes) -> Trial:
         """Return a trial of the settings."""
