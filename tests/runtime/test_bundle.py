@@ -39,9 +39,11 @@ def test_other_errors_pass_unchanged():
 def test_logging_and_warnings_are_as_before_afterwards():
     logger = logging.getLogger("monai")
     before = logger.level
-    with quiet():
-        assert logging.getLogger("monai.engines").getEffectiveLevel() == logging.CRITICAL
-        warnings.warn("suppressed", stacklevel=1)
-    with pytest.warns(UserWarning, match="after"):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with quiet():
+            assert logging.getLogger("monai.engines").getEffectiveLevel() == logging.CRITICAL
+            warnings.warn("inside", stacklevel=1)
         warnings.warn("after", stacklevel=1)
+    assert [str(warning.message) for warning in caught] == ["after"]
     assert logger.level == before
