@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from support.cohort_cases import write_result
 
 from zoo import UserError
@@ -10,19 +11,22 @@ from zoo.cohorts.jobs import FAILURE, UNFINISHED, failure_of, is_finished, pendi
 from zoo.cohorts.processes import ProcessRank
 from zoo.cohorts.worker import empty_folder, record_failure, register_jobs
 from zoo.io.atomic import put_folder
+from zoo.io.volume import read_volume, write_volume
 from zoo.runtime.signals import StopSignal
 
 
-def test_a_pair_that_fails_does_not_stop_the_others(cohort):
-    one, two, three = cohort.jobs
-    two.files.fixed.write_bytes(b"not an image")
+def test_pairs_that_cannot_be_loaded_or_registered_do_not_stop_the_others(cohort):
+    unreadable, constant, sound = cohort.jobs
+    unreadable.files.fixed.write_bytes(b"not an image")
+    image = read_volume(constant.files.fixed)
+    write_volume(constant.files.fixed, torch.ones(image.grid.shape), image.grid)
     register_jobs(cohort, pending_jobs(cohort), StopSignal(), "cpu", ProcessRank())
-    assert is_finished(one, cohort)
-    assert is_finished(three, cohort)
-    assert two.files.fixed.name in failure_of(two)["reason"]
-    result = json.loads((one.folder / "result.json").read_text())
-    assert result["content"] == cohort.digest(one)
-    assert (one.folder / "thumbnail.jpg").stat().st_size > 0
+    assert unreadable.files.fixed.name in failure_of(unreadable)["reason"]
+    assert "is constant" in failure_of(constant)["reason"]
+    assert is_finished(sound, cohort)
+    result = json.loads((sound.folder / "result.json").read_text())
+    assert result["content"] == cohort.digest(sound)
+    assert (sound.folder / "thumbnail.jpg").stat().st_size > 0
 
 
 def test_after_a_stop_no_pair_is_registered_or_recorded_as_failed(cohort):

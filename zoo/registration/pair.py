@@ -16,6 +16,8 @@ def register_pair(evaluator: Engine, pair: Pair) -> RegisteredPair:
     """
     evaluator.data_loader = [pair]  # type: ignore[attr-defined]
     evaluator.state.epoch_length = 1
+    # With ignite's default, the run that follows a failed one ends at once without an output.
+    evaluator.interrupt_resume_enabled = False
     try:
         evaluator.run()
         result: RegisteredPair = evaluator.state.output["pred"]  # type: ignore[index]
