@@ -160,7 +160,7 @@ def test_unireg_trains_in_two_stages_and_its_tasks_take_turns(images, tmp_path):
 
 
 def test_unireg_must_be_told_the_conditions(images, tmp_path):
-    with pytest.raises(UserError, match="must be told the region"):
+    with pytest.raises(UserError, match="the region of the pair"):
         train("unireg", images, tmp_path, **(TINY | {"region": None}))
 
 
