@@ -11,7 +11,8 @@ from zoo.geometry.displacement_maps import unit_grid
 from zoo.io.volume import read_volume
 from zoo.networks import GradICON
 from zoo.registration.intensity import GradICONIntensity
-from zoo.registration.working_grid import Image, ResizedFrame, resize
+from zoo.registration.working_grid import ResizedFrame, resize
+from zoo.registration.working_pair import Image
 
 unigradicon = pytest.importorskip("unigradicon", exc_type=ImportError)
 itk = pytest.importorskip("itk", exc_type=ImportError)

@@ -62,7 +62,7 @@ def plan(
     from zoo.planning.plan import difference, make_plan, override, read_plan
     from zoo.planning.plan import explain as explained
     from zoo.planning.rules import check_options
-    from zoo.runtime.bundle import parse_settings
+    from zoo.runtime.settings import parse_settings
 
     if diff:
         if second is None:

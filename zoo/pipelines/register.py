@@ -18,8 +18,9 @@ from zoo.planning.fingerprint import pair_fingerprint
 from zoo.planning.memory import parse_memory
 from zoo.planning.plan import for_a_pair, make_plan, read_plan
 from zoo.registration.initial_affine import with_absolute_paths
-from zoo.runtime.bundle import absolute, run_bundle
+from zoo.runtime.bundle import run_bundle
 from zoo.runtime.device import choose_device, use_threads
+from zoo.runtime.settings import absolute_paths
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def register_files(
         folder = bundle_folder(planned["plan"]["model"])
         configs = [_written(planned, request.out)]
     overrides = {
-        **absolute(_files(request)),
+        **absolute_paths(_files(request)),
         "weights": request.weights,
         "points_space": request.points_space,
         **request.outputs,

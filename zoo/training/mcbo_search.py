@@ -181,7 +181,9 @@ class TrialEvaluator:
     """Registers pairs with given settings and measures the result; pairs are prepared once."""
 
     def __init__(self, pairs: Sequence[Pair], inferer: MCBOInferer) -> None:
-        self.prepared = [(pair, inferer.prepare(pair, inferer.start(pair))) for pair in pairs]
+        self.prepared = [
+            (pair, inferer.prepare(pair, inferer.initial_alignment(pair))) for pair in pairs
+        ]
 
     def __call__(self, mode: Mode, changes: Changes) -> Trial:
         """Return the trial of a mode with some settings changed."""
