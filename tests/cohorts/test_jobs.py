@@ -25,12 +25,12 @@ from zoo.cohorts.disk_space import bytes_of, require_space
 from zoo.cohorts.jobs import OWN, RESULT, Cohort, Job, content_of, digest_of_settings
 from zoo.cohorts.worker import THUMBNAIL, Share, claim, claims, fail, let_go
 from zoo.datasets.pairs import PairFiles, folder_names
-from zoo.evaluation.cases import summary
+from zoo.evaluation.summary import summarise_figures
 from zoo.geometry import Transform
 from zoo.io.atomic import put_folder, write_json
 from zoo.io.transforms import write_transform
 from zoo.planning.plan import for_a_pair, read_plan
-from zoo.reporting.panels import write_thumbnail
+from zoo.reporting.thumbnail import write_thumbnail
 from zoo.runtime.signals import Stop, Stopped
 
 
@@ -278,7 +278,7 @@ def test_the_summary_has_every_pair_the_worst_first(cohort):
     fail(cohort, three, UserError("it is <broken>"))
     told = cohort_summary.write_summary(cohort)
     assert told["failed"] == [{"name": three.name, "reason": "it is <broken>"}]
-    assert told["summary"] == summary([c["figures"] for c in told["cases"]])
+    assert told["summary"] == summarise_figures([c["figures"] for c in told["cases"]])
     assert told["summary"]["dice_after"]["mean"] == pytest.approx(0.8)
     page = (cohort.folder / "report.html").read_text()
     assert page.index(three.name) < page.index(f"<h3>{two.name}") < page.index(f"<h3>{one.name}")

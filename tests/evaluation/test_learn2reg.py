@@ -10,8 +10,7 @@ from support.report_cases import in_memory
 
 from zoo import UserError
 from zoo.datasets.pairs import load_pair
-from zoo.evaluation import learn2reg
-from zoo.evaluation.cases import cases_of_table, evaluate_case, evaluation
+from zoo.evaluation import cases_of_table, evaluate_case, evaluation, learn2reg
 from zoo.geometry import Transform
 from zoo.io.learn2reg import read_learn2reg, write_learn2reg
 from zoo.io.transforms import read_transform

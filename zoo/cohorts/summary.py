@@ -12,11 +12,12 @@ from typing import Any
 
 from zoo.cohorts.jobs import PARTS, RESULT, Cohort, Job, failure_of, is_finished, read_record
 from zoo.cohorts.worker import THUMBNAIL
-from zoo.evaluation.cases import summary
-from zoo.evaluation.figures import BETTER, MAP_WORDS, PREFERRED, WHEN, WORDS
+from zoo.evaluation.figures import COMPARED, FIGURES, key_figure
 from zoo.evaluation.quality import quality_warnings
+from zoo.evaluation.summary import summarise_figures
 from zoo.io.atomic import write_json, write_text
-from zoo.reporting.report import Row, render, tiles
+from zoo.reporting.pages import render
+from zoo.reporting.tables import Row, tiles
 
 PICTURES = 1000
 """So many thumbnails are in the report, of the worst pairs; each takes about 15 KiB."""
@@ -56,7 +57,7 @@ def summarise(cohort: Cohort) -> dict[str, Any]:
         "finished": len(cases),
         "failed": failed,
         "missing": missing,
-        "summary": summary([case["figures"] for case in cases]),
+        "summary": summarise_figures([case["figures"] for case in cases]),
         "cases": cases,
     }
 
@@ -79,7 +80,7 @@ def words(told: Mapping[str, Any], folder: Path) -> str:
     lines += [f"failed: {row['name']}: {row['reason']}" for row in told["failed"]]
     if told["missing"]:
         lines.append(f"not done: {len(told['missing'])}")
-    for name in BETTER:
+    for name in COMPARED:
         row = told["summary"].get(name)
         if row is not None:
             lines.append(f"{name}: {row['mean']:.4g}")
@@ -105,17 +106,13 @@ def table(told: Mapping[str, Any]) -> str:
 
 def worst_first(cases: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Order cases: those with quality warnings first, then by the key figure that all have."""
-    name = next((n for n in PREFERRED if all(_known(c, n) for c in cases)), None)
+    name = key_figure(*(case["figures"] for case in cases))
 
     def place(case: Mapping[str, Any]) -> tuple[int, float]:
-        value = case["figures"][name] * BETTER[name] if name else 0.0
+        value = case["figures"][name] * COMPARED[name].better if name else 0.0
         return -len(case["warnings"]), value
 
     return sorted(cases, key=place)
-
-
-def _known(case: Mapping[str, Any], name: str) -> bool:
-    return case["figures"].get(name) is not None
 
 
 def page(told: Mapping[str, Any], folder: Path) -> str:
@@ -157,14 +154,11 @@ def picture(path: Path) -> str:
 def summary_rows(rows: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     """Return the figures of a run as rows of text, those with a before and an after first."""
     out: list[Row] = []
-    for name, (word, more, form) in WORDS.items():
-        before, after = (rows.get(f"{name}_{when}") for when in WHEN)
-        if after is not None:
-            first = form.format(before["mean"]) if before else "\N{EN DASH}"
-            out.append((f"{word}: {more}", *_cells(after, first, form)))
-    for name, (word, form) in MAP_WORDS.items():
-        if name in rows:
-            out.append((word, *_cells(rows[name], "", form)))
+    for spec in FIGURES.values():
+        if spec.key in rows:
+            before = rows.get(spec.keys[0], {}).get("mean")
+            first = spec.text(before) if spec.before_after else ""
+            out.append((spec.description, *_cells(rows[spec.key], first, spec.form)))
     return out
 
 

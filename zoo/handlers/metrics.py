@@ -10,9 +10,10 @@ from ignite.metrics import Metric
 from ignite.metrics.metric import reinit__is_reduced
 
 from zoo.errors import UserError
-from zoo.evaluation.cases import evaluation, write_evaluation
-from zoo.evaluation.figures import PREFERRED
-from zoo.evaluation.learn2reg import learn2reg_figures
+from zoo.evaluation.case_rows import case_row
+from zoo.evaluation.documents import write_evaluation
+from zoo.evaluation.figures import key_figure
+from zoo.evaluation.summary import evaluation
 from zoo.registration.result import RegisteredPair
 
 
@@ -38,7 +39,7 @@ class MeanFigure(Metric):
         """Take one registration."""
         figures = output.measured.figures
         if self.figure is None:
-            self.figure = next((n for n in PREFERRED if figures.get(n) is not None), None)
+            self.figure = key_figure(figures)
         if self.figure is not None and self.figure not in figures:
             raise UserError(
                 f"there is no figure {self.figure!r} of {output.pair.name}; there are "
@@ -76,15 +77,8 @@ class EvaluationWriter:
     def collect(self, engine: Engine) -> None:
         """Keep the figures of the registration that the engine has just made."""
         found: RegisteredPair = engine.state.output["pred"]  # type: ignore[index]
-        measured = found.measured
-        self.rows.append(
-            {
-                "name": found.pair.name,
-                "seconds": sum(found.seconds.values()),
-                "figures": measured.figures | learn2reg_figures(found.pair, found.transform),
-                "labels": measured.labels,
-            }
-        )
+        seconds = sum(found.seconds.values())
+        self.rows.append(case_row(found.pair, found.transform, found.measured, seconds=seconds))
 
     def write(self, _engine: Engine) -> None:
         """Write both files."""

@@ -15,8 +15,9 @@ import torch
 from ignite.engine import Engine, Events
 
 from zoo import __version__
-from zoo.datasets.pairs import Pair, stem
+from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
+from zoo.evaluation.learn2reg_names import learn2reg_name
 from zoo.geometry import warp
 from zoo.io.atomic import write_json
 from zoo.io.transforms import write_transform
@@ -127,7 +128,7 @@ class RegistrationSaver:
             if self.format in ("h5", "both"):
                 write_transform(folder / "inverse.h5", registration.inverse, moving)
         if self.learn2reg:
-            name = f"disp_{stem(pair.fixed.path)}_{stem(pair.moving[0].path)}.nii.gz"
+            name = f"{learn2reg_name(pair.fixed.path, pair.moving[0].path)}.nii.gz"
             write_transform(
                 folder / name, transform, grid, moving=pair.moving[0].grid, format="learn2reg"
             )

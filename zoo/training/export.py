@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from zoo import __version__
 from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
-from zoo.evaluation.figures import BETTER, MAP_WORDS, PREFERRED, WORDS
+from zoo.evaluation.figures import COMPARED, key_figure
 from zoo.hub.bundles import bundle_folder
 from zoo.hub.weights import read_weights_header, sha256_of
 from zoo.io.atomic import atomic_path, write_json, write_text
@@ -62,7 +62,7 @@ def write_bundle(
     (folder / "models").mkdir(parents=True, exist_ok=True)
     _write_model(logs / BEST, weights, model, start)
     rows = read_rows(logs / FIGURES)
-    key = figure or next((n for n in PREFERRED if rows and rows[0].get(n) is not None), None)
+    key = figure or key_figure(*rows[:1])
     best = best_row(rows, key)
     assert best is not None
     facts = {
@@ -101,7 +101,7 @@ def write_mcbo_bundle(
     folder = Path(output_dir)
     before, after = search.check(pairs)
     rows = [before.means, after.means]
-    key = next((n for n in PREFERRED if rows[0].get(n) is not None), None)
+    key = key_figure(rows[0])
     holds = best_row(rows, key) is rows[1]
     best = search.best() if holds else search.trials[0]
     facts = {
@@ -159,7 +159,7 @@ def summary(folder: Path) -> str:
         f"{facts['steps']} steps, the best at {_plain(facts['best_step'])}",
         *(
             f"{name}: {_number(before.get(name))} -> {_number(after[name])}"
-            for name in BETTER
+            for name in COMPARED
             if after.get(name) is not None
         ),
         f"written to {folder}; use it with regzoo register --bundle {folder}",
@@ -229,7 +229,7 @@ def model_card(title: str, facts: Mapping[str, Any]) -> str:
         "| figure | images as given | before training | after |",
         "|---|---|---|---|",
     ]
-    for name in BETTER:
+    for name in COMPARED:
         if after.get(name) is not None:
             given = before.get(name.removesuffix("_after") + "_before")
             cells = [_words(name), *map(_number, (given, before.get(name), after[name]))]
@@ -246,12 +246,7 @@ def model_card(title: str, facts: Mapping[str, Any]) -> str:
 
 def _words(figure: str | None) -> str:
     """Return a figure's name in words."""
-    if figure is None:
-        return "figure"
-    if figure in MAP_WORDS:
-        return MAP_WORDS[figure][0]
-    words, more, _ = WORDS[figure.removesuffix("_after")]
-    return f"{words}, {more}" if "tre" in figure else words
+    return "figure" if figure is None else COMPARED[figure].label
 
 
 def _number(value: float | None) -> str:

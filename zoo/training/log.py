@@ -20,7 +20,7 @@ from torch import nn
 from tqdm import tqdm
 
 from zoo.errors import UserError
-from zoo.evaluation.figures import BETTER, PREFERRED
+from zoo.evaluation.figures import COMPARED, key_figure
 from zoo.io.atomic import atomic_path, write_text
 from zoo.registration.result import RegisteredPair
 from zoo.training.checkpoint import write_weights
@@ -49,8 +49,8 @@ class TrainingLog:
         figure: str | None = None,
         bar: bool = True,
     ) -> None:
-        if figure is not None and figure not in BETTER:
-            raise UserError(f"--set figure={figure} is not known; use one of {', '.join(BETTER)}")
+        if figure is not None and figure not in COMPARED:
+            raise UserError(f"--set figure={figure} is not known; use one of {', '.join(COMPARED)}")
         self.folder = Path(folder)
         self.network = network
         self.evaluator = evaluator
@@ -109,7 +109,7 @@ class TrainingLog:
         if self.figure is not None and means.get(self.figure) is None:
             raise UserError(
                 f"the validation pairs have no {self.figure}; there are "
-                f"{', '.join(n for n in BETTER if n in means)}"
+                f"{', '.join(n for n in COMPARED if n in means)}"
             )
         before = best_row(self.figures, self.key(means))
         self.figures.append({"step": self.trainer.state.iteration, **means})
@@ -121,7 +121,7 @@ class TrainingLog:
 
     def key(self, means: Mapping[str, float | None]) -> str | None:
         """Return the figure that says which weights are best."""
-        return self.figure or next((n for n in PREFERRED if means.get(n) is not None), None)
+        return self.figure or key_figure(means)
 
     def write(self, _engine: Engine) -> None:
         """Write the tables and the picture, from the first process only."""
@@ -171,7 +171,7 @@ def best_row(rows: Sequence[Row], figure: str | None) -> Row | None:
     """Return the first row whose figure no other betters; without a figure the last row."""
     if figure is None:
         return rows[-1] if rows else None
-    sign = BETTER[figure]
+    sign = COMPARED[figure].better
     known = [row for row in rows if row.get(figure) is not None]
     return max(known, key=lambda row: sign * float(row[figure] or 0.0), default=None)
 
@@ -202,7 +202,7 @@ def _short(value: float | None) -> Any:
 
 def draw_curve(path: Path, losses: Sequence[Row], figures: Sequence[Row]) -> None:
     """Write a PNG: each loss against the steps, and the figures of the validations."""
-    after = [n for n in BETTER if any(row.get(n) is not None for row in figures)]
+    after = [n for n in COMPARED if any(row.get(n) is not None for row in figures)]
     names = [n for n in dict.fromkeys(n for row in losses for n in row) if n not in _NO_LOSS]
     count = len(names) + len(after)
     if not count:

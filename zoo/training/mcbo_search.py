@@ -20,9 +20,10 @@ from tqdm import tqdm
 
 from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
-from zoo.evaluation.comparison import Run, ranking
-from zoo.evaluation.figures import BETTER, PREFERRED, RANKED
+from zoo.evaluation.comparison import ranking
+from zoo.evaluation.figures import COMPARED, PREFERRED, RANKED
 from zoo.evaluation.metrics import measure
+from zoo.evaluation.runs import Run
 from zoo.io.atomic import write_json
 from zoo.io.json_documents import read_object
 from zoo.registration.mcbo import MCBOInferer
@@ -263,7 +264,9 @@ def order_of(trials: Sequence[Trial]) -> list[int]:
 
     def goodness(number: int) -> tuple[float, float]:
         mean = trials[number].means.get(key or "") or 0.0
-        return scores[names[number]].get("overall", 0.0), mean * BETTER.get(key or "", 1)
+        return scores[names[number]].get("overall", 0.0), mean * (
+            COMPARED[key].better if key else 1
+        )
 
     return sorted(range(len(trials)), key=goodness, reverse=True)
 
