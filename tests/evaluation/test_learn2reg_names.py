@@ -1,9 +1,13 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from support.report_cases import phantom_registration
+
 from zoo import UserError
 from zoo.evaluation.learn2reg_names import find_learn2reg_field, learn2reg_name
+from zoo.handlers import RegistrationSaver
 
 
 @pytest.mark.parametrize(
@@ -37,3 +41,19 @@ def test_names_without_modalities_are_refused_for_other_modalities(tmp_path):
     (tmp_path / "disp_0001_0002.nii.gz").touch()
     with pytest.raises(UserError, match=r"has no disp_0001_0002_0002_0001\.nii\.gz or disp_"):
         find_learn2reg_field(tmp_path, Path("X_0001_0002.nii.gz"), Path("X_0002_0001.nii.gz"))
+
+
+def test_a_registration_saves_its_field_under_the_name_of_the_challenge(tmp_path):
+    registration = phantom_registration()
+    pair = registration.pair
+    fixed, moving = (Path(f"X_0001_000{k}.nii.gz") for k in (0, 1))
+    pair = replace(
+        pair,
+        fixed=replace(pair.fixed, path=fixed),
+        moving=(replace(pair.moving[0], path=moving),),
+        moving_labels=None,
+    )
+    saver = RegistrationSaver(tmp_path, learn2reg=True, report=False)
+    saver.save(replace(registration, pair=pair), tmp_path)
+    file = tmp_path / "disp_0001_0000_0001_0001.nii.gz"
+    assert find_learn2reg_field(tmp_path, fixed, moving) == file

@@ -73,7 +73,7 @@ def test_cropping_to_a_label_changes_neither_dice_nor_hd95():
         assert row["hd95_mm_before"] == pytest.approx(metrics.hd95(*masks, grid.spacing))
 
 
-def test_a_label_that_is_lost_has_dice_0_and_no_hd95():
+def test_a_label_that_vanishes_has_dice_0_and_no_hd95():
     a, b = blobs(1) == 1, torch.zeros(26, 22, 19, dtype=torch.bool)
     assert metrics.dice(a, b) == 0
     assert metrics.hd95(a, b, SPACING) is None
@@ -104,7 +104,7 @@ def test_error_figures_of_ten_known_errors():
     assert found["tre_mm_hardest30"] == pytest.approx(9.0)
 
 
-def test_the_true_map_is_better_than_none_in_every_figure():
+def test_the_true_transform_is_better_than_the_identity_in_every_figure():
     registration = phantom_registration(contrasts=("t1", "t2"))
     found = metrics.measure(registration.pair, registration.transform).figures
     assert found["dice_after"] > found["dice_before"] + 0.05
@@ -115,7 +115,7 @@ def test_the_true_map_is_better_than_none_in_every_figure():
     assert found["folding_percent"] == 0
 
 
-def test_figures_do_not_depend_on_the_order_of_the_moving_images_axes():
+def test_figures_do_not_depend_on_the_axis_order_of_the_moving_image():
     registration = phantom_registration()
     pair = registration.pair
     target = Grid.from_spacing((1, 1, 1))
@@ -131,7 +131,7 @@ def test_figures_do_not_depend_on_the_order_of_the_moving_images_axes():
         assert two[name] == pytest.approx(value, abs=2e-3), name
 
 
-def test_similarity_is_blind_to_an_inverted_contrast():
+def test_similarity_does_not_depend_on_the_sign_of_the_contrast():
     phantom = make_pair(4, shape=(40, 40, 40), noise=False)
     pair = in_memory(phantom)
     inverted = Volume(700 - phantom.moving, phantom.moving_grid, pair.moving[0].path)
@@ -146,7 +146,7 @@ def test_normalised_mutual_information_is_2_for_one_image_and_1_for_independent_
     assert metrics.normalised_mutual_information(a, b) == pytest.approx(1, abs=1e-3)
 
 
-def test_overlap_falls_with_a_shift_out_of_the_field_of_view():
+def test_overlap_decreases_with_a_shift_out_of_the_field_of_view():
     registration = phantom_registration(tilt_degrees=0.0)
     grid = registration.pair.fixed.grid
     shift = torch.eye(4, dtype=torch.float64)
@@ -156,7 +156,7 @@ def test_overlap_falls_with_a_shift_out_of_the_field_of_view():
     assert found["overlap_percent_after"] == pytest.approx(50, abs=6)
 
 
-def test_a_mirroring_and_a_folding_map_are_told():
+def test_folding_of_a_mirroring_and_of_a_folding_transform_is_measured():
     grid = Grid.from_spacing((12, 12, 12))
     mirror = Transform(torch.diag(torch.tensor([-1.0, 1, 1, 1])))
     assert metrics.regularity(mirror, grid)["folding_percent"] == 100
@@ -167,7 +167,7 @@ def test_a_mirroring_and_a_folding_map_are_told():
     assert folded["deformation_mm_mean"] == pytest.approx(2 / 12)
 
 
-def test_inverse_consistency_is_the_distance_that_a_wrong_inverse_leaves():
+def test_inverse_consistency_is_the_remaining_distance_of_a_wrong_inverse():
     registration = phantom_registration()
     pair, true = registration.pair, registration.transform
     right = metrics.measure(pair, true, invert(true, pair.moving[0].grid).transform).figures
