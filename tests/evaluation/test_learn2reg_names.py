@@ -2,7 +2,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from support.report_cases import phantom_registration
 
 from zoo import UserError

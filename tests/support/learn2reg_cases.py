@@ -49,7 +49,7 @@ def five_fields(pair: PhantomPair) -> dict[str, np.ndarray]:
 
 
 def write_dataset(folder: Path) -> Path:
-    """Write images, labels, masks, landmarks and fields; return the path of a table of the pairs."""
+    """Write images, labels, masks, landmarks and fields; return the table of the pairs."""
     folders = ("imagesTr", "labelsTr", "keypointsTr", "masksTr")
     for name in (*folders, *FIELDS):
         (folder / name).mkdir(parents=True, exist_ok=True)
