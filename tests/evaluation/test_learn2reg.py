@@ -65,12 +65,12 @@ def test_the_displacement_equals_the_one_in_the_file(tmp_path):
         moving_axes="SAR",
     )
     write_learn2reg(tmp_path / "d.npz", pair.truth, pair.fixed_grid, pair.moving_grid)
-    found = learn2reg.displacement(pair.truth, pair.fixed_grid, pair.moving_grid)
+    result = learn2reg.displacement(pair.truth, pair.fixed_grid, pair.moving_grid)
     with np.load(tmp_path / "d.npz") as archive:
-        assert np.abs(archive["arr_0"] - found).max() < 1e-4
+        assert np.abs(archive["arr_0"] - result).max() < 1e-4
     again = read_learn2reg(tmp_path / "d.npz", pair.fixed_grid, pair.moving_grid)
     once_more = learn2reg.displacement(again, pair.fixed_grid, pair.moving_grid)
-    assert np.abs(once_more - found).max() < 1e-4
+    assert np.abs(once_more - result).max() < 1e-4
 
 
 def test_landmarks_follow_the_displacement_on_different_oblique_grids():
@@ -82,8 +82,8 @@ def test_landmarks_follow_the_displacement_on_different_oblique_grids():
         moving_axes="LAS",
         moving_shape=(44, 40, 42),
     )
-    found = learn2reg.learn2reg_figures(in_memory(pair), pair.truth)
-    assert found["l2r_tre"] < 0.05
+    result = learn2reg.learn2reg_figures(in_memory(pair), pair.truth)
+    assert result["l2r_tre"] < 0.05
 
 
 def test_sdlogj_of_a_uniform_stretch_is_0_and_that_of_a_ramp_is_known():
@@ -172,8 +172,8 @@ def test_a_field_of_half_voxels_is_rounded_as_in_the_file(tmp_path):
     labels = pair.moving_labels.numpy()
     exact = learn2reg.warped_labels(labels, field)
     assert (learn2reg.warped_labels(labels, converted) != exact).any()
-    found = learn2reg.learn2reg_figures(loaded, read, field)
+    result = learn2reg.learn2reg_figures(loaded, read, field)
     scores = [
         learn2reg.dice(pair.fixed_labels.numpy(), exact, labels, label) for label in range(1, 13)
     ]
-    assert found["l2r_dice"] == pytest.approx(np.nanmean(scores))
+    assert result["l2r_dice"] == pytest.approx(np.nanmean(scores))

@@ -44,8 +44,8 @@ def test_hd95_agrees_with_distance_maps_of_scipy():
     edges = [m & ~ndimage.binary_erosion(m) for m in (a, b)]
     maps = [ndimage.distance_transform_edt(~e, sampling=SPACING) for e in edges]
     expected = max(np.percentile(maps[1][edges[0]], 95), np.percentile(maps[0][edges[1]], 95))
-    found = metrics.hd95(torch.from_numpy(a), torch.from_numpy(b), SPACING)
-    assert found == pytest.approx(expected)
+    result = metrics.hd95(torch.from_numpy(a), torch.from_numpy(b), SPACING)
+    assert result == pytest.approx(expected)
 
 
 def test_hd95_of_a_shifted_box_is_the_shift_in_mm():
@@ -92,27 +92,27 @@ def test_landmark_errors_agree_with_simple_itk(grid):
     theirs = sitk.DisplacementFieldTransform(image)
     mapped = [theirs.TransformPoint((p * flip).tolist()) for p in fixed]
     expected = (torch.tensor(mapped).double() * flip - moving).norm(dim=1)
-    found = metrics.landmark_errors(Transform(torch.eye(4), field, grid), fixed, moving)
-    assert torch.allclose(found, expected, atol=1e-4)
+    result = metrics.landmark_errors(Transform(torch.eye(4), field, grid), fixed, moving)
+    assert torch.allclose(result, expected, atol=1e-4)
 
 
 def test_error_figures_of_ten_known_errors():
-    found = metrics.error_figures(torch.arange(1, 11).double())
-    assert found["tre_mm"] == pytest.approx(5.5)
-    assert found["tre_mm_median"] == pytest.approx(5.5)
-    assert found["tre_mm_p95"] == pytest.approx(9.55)
-    assert found["tre_mm_hardest30"] == pytest.approx(9.0)
+    result = metrics.error_figures(torch.arange(1, 11).double())
+    assert result["tre_mm"] == pytest.approx(5.5)
+    assert result["tre_mm_median"] == pytest.approx(5.5)
+    assert result["tre_mm_p95"] == pytest.approx(9.55)
+    assert result["tre_mm_hardest30"] == pytest.approx(9.0)
 
 
 def test_the_true_transform_is_better_than_the_identity_in_every_figure():
     registration = phantom_registration(contrasts=("t1", "t2"))
-    found = metrics.measure(registration.pair, registration.transform).figures
-    assert found["dice_after"] > found["dice_before"] + 0.05
-    assert found["hd95_mm_after"] < found["hd95_mm_before"]
-    assert found["tre_mm_after"] < 0.1 < found["tre_mm_before"]
-    assert found["similarity_after"] > found["similarity_before"]
-    assert found["nmi_after"] > found["nmi_before"]
-    assert found["folding_percent"] == 0
+    result = metrics.measure(registration.pair, registration.transform).figures
+    assert result["dice_after"] > result["dice_before"] + 0.05
+    assert result["hd95_mm_after"] < result["hd95_mm_before"]
+    assert result["tre_mm_after"] < 0.1 < result["tre_mm_before"]
+    assert result["similarity_after"] > result["similarity_before"]
+    assert result["nmi_after"] > result["nmi_before"]
+    assert result["folding_percent"] == 0
 
 
 def test_figures_do_not_depend_on_the_axis_order_of_the_moving_image():
@@ -151,9 +151,9 @@ def test_overlap_decreases_with_a_shift_out_of_the_field_of_view():
     grid = registration.pair.fixed.grid
     shift = torch.eye(4, dtype=torch.float64)
     shift[:3, 3] = grid.linear[:, 0] * grid.shape[0] / 2
-    found = metrics.measure(registration.pair, Transform(shift)).figures
-    assert found["overlap_percent_before"] == 100
-    assert found["overlap_percent_after"] == pytest.approx(50, abs=6)
+    result = metrics.measure(registration.pair, Transform(shift)).figures
+    assert result["overlap_percent_before"] == 100
+    assert result["overlap_percent_after"] == pytest.approx(50, abs=6)
 
 
 def test_folding_of_a_mirroring_and_of_a_folding_transform_is_measured():

@@ -14,7 +14,7 @@ from zoo.synthesis.phantom import placed_grid
 
 @pytest.mark.parametrize("name", GRIDS)
 @pytest.mark.parametrize(
-    ("direction", "plane", "place"),
+    ("direction", "plane", "side"),
     [
         ((1, 0, 0), 0, "left"),
         ((-1, 0, 0), 1, "right"),
@@ -24,14 +24,14 @@ from zoo.synthesis.phantom import placed_grid
         ((0, 0, -1), 2, "bottom"),
     ],
 )
-def test_the_patient_is_seen_as_by_a_radiologist_on_any_grid(name, direction, plane, place):
+def test_planes_are_in_radiological_view_on_any_grid(name, direction, plane, side):
     grid = placed_grid((36, 30, 20), (1.2, 1.5, 2.2), **GRIDS[name])
     volume = marked_volume(grid, direction)
     chosen = choose_planes(volume, width=300)
     picture = image_slices(volume, chosen, Transform.identity())[plane]
     rows, columns = np.nonzero(picture > 0.9)
     across, down = columns.mean() / picture.shape[1], rows.mean() / picture.shape[0]
-    value = {"left": 1 - across, "right": across, "top": 1 - down, "bottom": down}[place]
+    value = {"left": 1 - across, "right": across, "top": 1 - down, "bottom": down}[side]
     assert value > 0.6
     assert chosen[plane].letters == ("RLAP", "RLSI", "APSI")[plane]
 

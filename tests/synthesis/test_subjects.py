@@ -19,9 +19,9 @@ def test_the_moving_image_warped_by_the_truth_is_the_fixed_image(region, pairing
     after = float(measure(sample(pair.moving[None], index), pair.fixed[None]))
     assert after < before
 
-    seen = ((index >= 0) & (index <= torch.tensor(SHAPE).view(1, 3, 1, 1, 1) - 1)).all(1)[0]
-    carried = sample_nearest(pair.moving_labels[None, None], index)[0, 0]
-    assert (carried == pair.fixed_labels)[seen].float().mean() > 0.999
+    inside = ((index >= 0) & (index <= torch.tensor(SHAPE).view(1, 3, 1, 1, 1) - 1)).all(1)[0]
+    warped_labels = sample_nearest(pair.moving_labels[None, None], index)[0, 0]
+    assert (warped_labels == pair.fixed_labels)[inside].float().mean() > 0.999
 
 
 def test_the_truth_never_folds():
@@ -55,7 +55,7 @@ def test_contrasts_of_a_subject_share_one_geometry_but_not_their_intensities():
     assert float(torch.corrcoef(torch.stack([one, two]))[0, 1]) < 0.98
     labels = pair.fixed_labels.flatten().long()
     for image in pair.fixed:
-        # Structures explain most of what is seen in each contrast.
+        # Structures explain most of the variance of each contrast.
         count = torch.bincount(labels).clamp_min(1)
         mean = torch.bincount(labels, image.flatten()) / count
         rest = image.flatten() - mean[labels]
@@ -82,9 +82,9 @@ def test_a_layered_pair_has_other_labels_and_a_true_displacement():
     plain, layered = (draw_pair(8, SHAPE, region="brain", layered=k) for k in (False, True))
     assert not torch.equal(plain.moving_labels, layered.moving_labels)
     index = identity_index(SHAPE) + layered.truth[None]
-    seen = ((index >= 0) & (index <= torch.tensor(SHAPE).view(1, 3, 1, 1, 1) - 1)).all(1)[0]
-    carried = sample_nearest(layered.moving_labels[None, None], index)[0, 0]
-    assert (carried == layered.fixed_labels)[seen].float().mean() > 0.999
+    inside = ((index >= 0) & (index <= torch.tensor(SHAPE).view(1, 3, 1, 1, 1) - 1)).all(1)[0]
+    warped_labels = sample_nearest(layered.moving_labels[None, None], index)[0, 0]
+    assert (warped_labels == layered.fixed_labels)[inside].float().mean() > 0.999
     assert folded_share(layered.truth[None]) == 0
 
 
@@ -92,10 +92,10 @@ def test_the_images_of_a_clean_pair_differ_by_the_deformation_alone():
     clean, noisy = (draw_pair(4, SHAPE, contrasts=2, clean=c) for c in (True, False))
     assert torch.equal(clean.truth, noisy.truth)
     index = identity_index(SHAPE) + clean.truth[None]
-    seen = ((index >= 0) & (index <= torch.tensor(SHAPE).view(1, 3, 1, 1, 1) - 1)).all(1)[0]
+    inside = ((index >= 0) & (index <= torch.tensor(SHAPE).view(1, 3, 1, 1, 1) - 1)).all(1)[0]
 
     def rest(pair):
-        return (sample(pair.moving[None], index)[0] - pair.fixed)[:, seen].abs().mean()
+        return (sample(pair.moving[None], index)[0] - pair.fixed)[:, inside].abs().mean()
 
     assert rest(clean) < 1e-3 < 0.01 < rest(noisy)
 

@@ -98,7 +98,7 @@ def ranking(
 ) -> dict[str, dict[str, float]]:
     """Return each run's score per figure and overall, 0.1 to 1, as Learn2Reg ranks methods.
 
-    `tables` holds the values [run, case] of each figure. A run wins against another one if a
+    `tables` has the values [run, case] of each figure. A run wins against another one if a
     rank-sum test finds it better with p < 0.05. The runs are ordered by their wins and get evenly
     spaced scores; runs with equal wins share their mean score. The overall score is the geometric
     mean over the figures.

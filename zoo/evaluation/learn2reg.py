@@ -215,8 +215,8 @@ def _percentile(distances: Array, areas: Array) -> float:
     """Return the distance that 95 % of the area does not exceed."""
     order = np.argsort(distances, kind="stable")
     share = np.cumsum(areas[order]) / areas.sum()
-    place = min(int(np.searchsorted(share, 0.95)), len(order) - 1)
-    return float(distances[order][place])
+    rank = min(int(np.searchsorted(share, 0.95)), len(order) - 1)
+    return float(distances[order][rank])
 
 
 def _nanmean(values: object) -> float | None:

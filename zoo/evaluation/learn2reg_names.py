@@ -18,7 +18,7 @@ def learn2reg_name(fixed: Path, moving: Path) -> str:
 
 
 def find_learn2reg_field(folder: Path, fixed: Path, moving: Path) -> Path:
-    """Return the file in `folder` that holds the Learn2Reg field of a pair.
+    """Return the file in `folder` with the Learn2Reg field of a pair.
 
     The full names of the images are accepted as well. So are names without the modalities, if both
     images have the same modality or if they are 0000 and 0001.

@@ -12,7 +12,7 @@ MARGIN, TITLE_HEIGHT, HEADING_HEIGHT, LINE_HEIGHT = 36, 84, 44, 22  # pixels
 
 
 def contact_sheet(title: str, lines: Sequence[str], panels: Sequence[Panel]) -> Pixels:
-    """Put all strips on a white page, two per row, and lines of text into the first free place.
+    """Put all strips on a white page, two per row, and lines of text into the first free space.
 
     Lines that do not fit are left out.
     """
