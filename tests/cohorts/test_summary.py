@@ -10,7 +10,7 @@ from support.report_cases import needs_chromium, phantom_registration, screensho
 from zoo import UserError
 from zoo.cohorts.summary import summary_text, worst_first, write_summary
 from zoo.cohorts.worker import THUMBNAIL, record_failure
-from zoo.reporting.panels import write_thumbnail
+from zoo.reporting.thumbnail import write_thumbnail
 
 
 @pytest.fixture

@@ -12,11 +12,12 @@ from typing import Any
 
 from zoo.cohorts.jobs import RESULT, UNFINISHED, Cohort, Job, failure_of, is_finished, read_json
 from zoo.cohorts.worker import THUMBNAIL
-from zoo.evaluation.cases import summary
-from zoo.evaluation.figures import BETTER, MAP_WORDS, PREFERRED, WHEN, WORDS
+from zoo.evaluation.figures import COMPARED, FIGURES, key_figure
 from zoo.evaluation.quality import quality_warnings
+from zoo.evaluation.summary import summarise_figures
 from zoo.io.atomic import write_json, write_text
-from zoo.reporting.report import Row, render, tiles
+from zoo.reporting.pages import render
+from zoo.reporting.tables import Row, tiles
 
 MAX_THUMBNAILS = 1000
 """The report shows thumbnails of this many of the worst pairs; each takes about 15 KiB."""
@@ -56,7 +57,7 @@ def summarise(cohort: Cohort) -> dict[str, Any]:
         "finished": len(cases),
         "failed": failed,
         "missing": missing,
-        "summary": summary([case["figures"] for case in cases]),
+        "summary": summarise_figures([case["figures"] for case in cases]),
         "cases": cases,
     }
 
@@ -79,7 +80,7 @@ def summary_text(document: Mapping[str, Any], folder: Path) -> str:
     lines += [f"failed: {row['name']}: {row['reason']}" for row in document["failed"]]
     if document["missing"]:
         lines.append(f"not done: {len(document['missing'])}")
-    for name in BETTER:
+    for name in COMPARED:
         row = document["summary"].get(name)
         if row is not None:
             lines.append(f"{name}: {row['mean']:.4g}")
@@ -105,17 +106,13 @@ def csv_table(document: Mapping[str, Any]) -> str:
 
 def worst_first(cases: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Sort cases: by the number of quality warnings, then by the key figure that all cases have."""
-    name = next((n for n in PREFERRED if all(_has(c, n) for c in cases)), None)
+    name = key_figure(*(case["figures"] for case in cases))
 
     def rank(case: Mapping[str, Any]) -> tuple[int, float]:
-        value = case["figures"][name] * BETTER[name] if name else 0.0
+        value = case["figures"][name] * COMPARED[name].better if name else 0.0
         return -len(case["warnings"]), value
 
     return sorted(cases, key=rank)
-
-
-def _has(case: Mapping[str, Any], name: str) -> bool:
-    return case["figures"].get(name) is not None
 
 
 def report_page(document: Mapping[str, Any], folder: Path) -> str:
@@ -159,14 +156,11 @@ def thumbnail(path: Path) -> str:
 def summary_rows(rows: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     """Return the figures of a run as rows of text; those with a value before and after first."""
     out: list[Row] = []
-    for name, (word, more, form) in WORDS.items():
-        before, after = (rows.get(f"{name}_{when}") for when in WHEN)
-        if after is not None:
-            first = form.format(before["mean"]) if before else "\N{EN DASH}"
-            out.append((f"{word}: {more}", *_cells(after, first, form)))
-    for name, (word, form) in MAP_WORDS.items():
-        if name in rows:
-            out.append((word, *_cells(rows[name], "", form)))
+    for spec in FIGURES.values():
+        if spec.key in rows:
+            before = rows.get(spec.keys[0], {}).get("mean")
+            first = spec.text(before) if spec.before_after else ""
+            out.append((spec.description, *_cells(rows[spec.key], first, spec.form)))
     return out
 
 

@@ -25,7 +25,7 @@ from zoo.hub.bundles import bundle_folder
 from zoo.io.atomic import replace_folder, write_json
 from zoo.registration.pair import register_pair
 from zoo.registration.result import RegisteredPair
-from zoo.reporting.panels import write_thumbnail
+from zoo.reporting.thumbnail import write_thumbnail
 from zoo.runtime.bundle import open_bundle
 from zoo.runtime.signals import Stopped, StopSignal
 

@@ -10,9 +10,10 @@ from ignite.metrics import Metric
 from ignite.metrics.metric import reinit__is_reduced
 
 from zoo.errors import UserError
-from zoo.evaluation.cases import evaluation, write_evaluation
-from zoo.evaluation.figures import PREFERRED
-from zoo.evaluation.learn2reg import learn2reg_figures
+from zoo.evaluation.case_rows import case_row
+from zoo.evaluation.documents import write_evaluation
+from zoo.evaluation.figures import key_figure
+from zoo.evaluation.summary import evaluation
 from zoo.registration.result import RegisteredPair
 
 
@@ -38,7 +39,7 @@ class MeanFigure(Metric):
         """Add the value of one registration."""
         figures = output.measured.figures
         if self.figure is None:
-            self.figure = next((n for n in PREFERRED if figures.get(n) is not None), None)
+            self.figure = key_figure(figures)
         if self.figure is not None and self.figure not in figures:
             raise UserError(
                 f"the pair {output.pair.name} has no figure {self.figure!r}; its figures are "
@@ -76,15 +77,11 @@ class EvaluationWriter:
     def collect(self, engine: Engine) -> None:
         """Add the figures of the engine's current registration."""
         registration: RegisteredPair = engine.state.output["pred"]  # type: ignore[index]
-        measured = registration.measured
+        seconds = sum(registration.seconds.values())
         self.rows.append(
-            {
-                "name": registration.pair.name,
-                "seconds": sum(registration.seconds.values()),
-                "figures": measured.figures
-                | learn2reg_figures(registration.pair, registration.transform),
-                "labels": measured.labels,
-            }
+            case_row(
+                registration.pair, registration.transform, registration.measured, seconds=seconds
+            )
         )
 
     def write(self, _engine: Engine) -> None:

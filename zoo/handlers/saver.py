@@ -13,8 +13,9 @@ from typing import Any, Literal, get_args
 from ignite.engine import Engine, Events
 
 from zoo.datasets.dataset import SIDES
-from zoo.datasets.pairs import Pair, stem
+from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
+from zoo.evaluation.learn2reg_names import learn2reg_name
 from zoo.geometry import warp
 from zoo.handlers.provenance import peak_memory_mib, versions
 from zoo.io.atomic import write_json
@@ -136,7 +137,7 @@ class RegistrationSaver:
             if self.format in ("h5", "both"):
                 write_transform(folder / "inverse.h5", registration.inverse, moving)
         if self.learn2reg:
-            name = f"disp_{stem(pair.fixed.path)}_{stem(pair.moving[0].path)}.nii.gz"
+            name = f"{learn2reg_name(pair.fixed.path, pair.moving[0].path)}.nii.gz"
             write_transform(
                 folder / name, transform, grid, moving=pair.moving[0].grid, format="learn2reg"
             )
