@@ -8,7 +8,7 @@ from typing import Any, get_args
 from zoo.errors import UserError
 from zoo.io.atomic import write_json
 from zoo.io.json_documents import read_object
-from zoo.solvers.settings import PRESETS, Mode, Settings, changed
+from zoo.solvers.settings import PRESETS, Mode, Settings, with_changes
 
 KIND = "regzoo mcbo preset"
 
@@ -38,4 +38,4 @@ def read_preset(path: str | Path | None) -> dict[str, Any]:
 
 def settings_of(mode: Mode, changes: dict[str, Any]) -> Settings:
     """Return the settings of a mode with some changed; lists become tuples."""
-    return changed(PRESETS[mode], changes)
+    return with_changes(PRESETS[mode], changes)
