@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoo.geometry.displacement_maps import DisplacementMap, last_index, unit_grid
 
-Points = Callable[[Tensor], Tensor]
+PointMap = Callable[[Tensor], Tensor]
 
 
 def field_map(displacement: Tensor) -> DisplacementMap:
@@ -31,7 +31,7 @@ def consistency_points(shape: Sequence[int], generator: torch.Generator | None =
     return points[:, :, ::2, ::2, ::2].contiguous()
 
 
-def gradicon(forward: Points, reverse: Points, points: Tensor, delta: float = 1e-3) -> Tensor:
+def gradicon(forward: PointMap, reverse: PointMap, points: Tensor, delta: float = 1e-3) -> Tensor:
     """Return the gradient inverse consistency of two maps at `points` [B, 3, x, y, z], a scalar.
 
     The error e(x) = x - forward(reverse(x)) is zero for inverse maps. The loss penalises its slope:

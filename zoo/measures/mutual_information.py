@@ -1,7 +1,7 @@
 """Normalised mutual information of two sets of intensities, from a plain joint histogram.
 
-It is not differentiable. The affine alignment optimises the smooth estimate in
-`zoo.solvers.affine_objective`, which is too slow for all voxels of an image.
+It is not differentiable; the affine alignment optimises a smooth estimate of it, which is in
+`zoo.solvers.affine_objective`.
 """
 
 import torch

@@ -92,8 +92,8 @@ class Condition:
             return float(weight)
         except (TypeError, ValueError):
             raise UserError(
-                f"the weight {weight!r} of a {self.name} is not a number; give for example "
-                f"{{{self.options[0]!r}: 0.5, {self.options[1]!r}: 0.5}}"
+                f"the weight {weight!r} of a {self.name} is not a number; give a number of zero or "
+                "more, such as 0.5"
             ) from None
 
     def _normalised(self, weights: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from zoo.networks.recolour import recoloured
 from zoo.networks.unet import Precision, UNet
 
 SMALLEST = 65
-"""Voxels per axis that the quarter-size U-Net, with its five levels, needs at least."""
+"""The smallest number of voxels per axis that the network accepts."""
 
 
 class FunctionFromVectorField(nn.Module):

@@ -19,7 +19,10 @@ PUBLISHED_WIDTH = 16
 _DEPTH = 5
 _DOWN, _UP = (1, 2, 4, 16, 32), (1, 2, 4, 8, 16)
 _COMPACT = 8
-_MANY_WEIGHTS = (3, 4)  # levels with more weights than voxels, where folding batch norm is slower
+_MANY_WEIGHTS = (
+    3,
+    4,
+)  # levels with more weights than voxels, where folding batch norm does not pay
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 

@@ -129,7 +129,10 @@ class UniReg(nn.Module):
             step //= 2
 
     def freeze_conditions(self, frozen: bool = True) -> None:
-        """Fix every flow head to the base head, for the first stage of training on one task."""
+        """Fix every flow head to the base head, or release it again with `frozen` False.
+
+        The first stage of training, on a single task, trains with the base head.
+        """
         for decoder in (self.decoder4, self.decoder3, self.decoder2, self.decoder1):
             decoder.dynamic_flow.controller.weight.requires_grad_(not frozen)
 

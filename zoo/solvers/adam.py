@@ -4,7 +4,6 @@ Siebert et al., "Fast 3D registration with accurate optimisation and little lear
 2021". The field is obtained from free weights by averaging over 3^3 cells, once or several times;
 three times is close to a cubic B-spline. The loss is the squared difference of the features plus a
 regulariser: diffusion as in ConvexAdam, bending (which does not penalise affine motion), or both.
-The analytic gradient saves the memory that autograd would need for the features.
 """
 
 from collections.abc import Callable, Sequence

@@ -38,8 +38,7 @@ def box_mean(volume: Tensor, radius: int, edge: Literal["zeros", "replicate"] = 
     """Average [..., X, Y, Z] over cubes of `2 * radius + 1` cells, one axis after another.
 
     Beyond the border the volume is zero, which makes the filter its own adjoint, or with
-    "replicate" the border is repeated. `zoo.losses.filters` filters the same way by matrix
-    products, which are slower for small radii but differentiable.
+    "replicate" the border is repeated.
     """
     for axis in (-3, -2, -1):
         n = volume.shape[axis]
