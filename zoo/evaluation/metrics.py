@@ -25,7 +25,14 @@ from zoo.geometry import (
     warp,
 )
 from zoo.losses.similarity import SquaredLNCC
-from zoo.measures.body import Body, find_body
+from zoo.measures import (
+    Body,
+    dice_per_label,
+    find_body,
+    normalised_mutual_information,
+    shared_labels,
+    spacing_for_voxels,
+)
 
 Figures = dict[str, float | None]
 """Figures by their key in result.json; None if undefined, such as HD95 of a vanished label."""
@@ -100,21 +107,17 @@ def per_label(pair: Pair, before: Transform, after: Transform) -> dict[str, Figu
     assert pair.fixed_labels is not None
     assert pair.moving_labels is not None
     fixed, moving = pair.fixed_labels, pair.moving_labels
-    shared = set(fixed.data.unique().tolist()) & set(moving.data.unique().tolist()) - {0}
-    rows: dict[str, Figures] = {str(label): {} for label in sorted(shared)}
+    labels = shared_labels(fixed.data, moving.data)
+    rows: dict[str, Figures] = {str(label): {} for label in labels}
     for when, map_ in (("before", before), ("after", after)):
         moved = warp(moving.data[None], moving.grid, fixed.grid, map_, interpolation="nearest")[0]
-        for label, row in rows.items():
-            a, b = _cropped(fixed.data == int(label), moved == int(label))
-            row[f"dice_{when}"] = dice(a, b)
+        overlaps = dice_per_label(fixed.data, moved, labels)
+        for label in labels:
+            row = rows[str(label)]
+            row[f"dice_{when}"] = overlaps[label]
+            a, b = _cropped(fixed.data == label, moved == label)
             row[f"hd95_mm_{when}"] = hd95(a, b, fixed.grid.spacing)
     return rows
-
-
-def dice(a: Tensor, b: Tensor) -> float | None:
-    """Return the Dice overlap of two masks [X, Y, Z]; None when both are empty."""
-    total = int(a.sum()) + int(b.sum())
-    return 2 * int((a & b).sum()) / total if total else None
 
 
 def hd95(a: Tensor, b: Tensor, spacing: tuple[float, float, float]) -> float | None:
@@ -197,15 +200,6 @@ def agreement(fixed: Body, moving: Body, transform: Transform) -> Figures:
     return out | {"overlap_percent": 100 * float(common.sum() / body.sum().clamp_min(1))}
 
 
-def normalised_mutual_information(a: Tensor, b: Tensor, bins: int = 32) -> float:
-    """Return (H(a) + H(b)) / H(a, b) of values in [0, 1], (n,) each: 1 for independent ones."""
-    levels = [(v * bins).long().clamp(0, bins - 1) for v in (a, b)]
-    joint = torch.bincount(levels[0] * bins + levels[1], minlength=bins * bins).double()
-    joint = (joint / joint.sum()).view(bins, bins)
-    whole = _entropy(joint)
-    return (_entropy(joint.sum(0)) + _entropy(joint.sum(1))) / whole if whole > 0 else 1.0
-
-
 def inverse_consistency(
     transform: Transform, inverse: Transform, fixed: Body, moving: Grid
 ) -> Figures:
@@ -230,21 +224,12 @@ def inverse_consistency(
 
 def _bodies(pair: Pair) -> tuple[Body, Body]:
     """Return the fixed and the first moving image, reduced and scaled to [0, 1]."""
-    moving = pair.moving[0]
+    fixed, moving = pair.fixed, pair.moving[0]
+    spacings = [spacing_for_voxels(volume.grid, BODY_VOXELS) for volume in (fixed, moving)]
     return (
-        find_body(pair.fixed.data, pair.fixed.grid, _lattice(pair.fixed.grid), "fixed"),
-        find_body(moving.data, moving.grid, _lattice(moving.grid), "moving"),
+        find_body(fixed.data, fixed.grid, spacings[0], "fixed"),
+        find_body(moving.data, moving.grid, spacings[1], "moving"),
     )
-
-
-def _lattice(grid: Grid) -> float:
-    """Return the side of voxels that `BODY_VOXELS` of would fill the grid, mm."""
-    volume = float(torch.linalg.det(grid.linear).abs()) * grid.voxels
-    return (volume / BODY_VOXELS) ** (1 / 3)
-
-
-def _entropy(share: Tensor) -> float:
-    return float(-(share * share.clamp_min(1e-300).log()).sum())
 
 
 def _mean(values: object) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from zoo.errors import UserError
 from zoo.io.atomic import write_json
 from zoo.io.json_documents import read_json_object
-from zoo.solvers.settings import PRESETS, Mode, Settings, changed
+from zoo.solvers.settings import PRESETS, Mode, Settings, with_changes
 
 KIND = "regzoo mcbo preset"
 
@@ -52,5 +52,5 @@ def solver_changes(changes: Mapping[str, Any], preset: str | Path | None = None)
 
 
 def settings_of(mode: Mode, changes: dict[str, Any]) -> Settings:
-    """Return the settings of a mode with some of them changed; lists become tuples."""
-    return changed(PRESETS[mode], changes)
+    """Return the settings of a mode with some changed; lists become tuples."""
+    return with_changes(PRESETS[mode], changes)
