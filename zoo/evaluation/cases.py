@@ -71,7 +71,8 @@ def cases_of_dataset(dataset: Path, split: str, folder: Path) -> list[Case]:
     """Return the cases of a dataset's split whose fields are in `folder`.
 
     The field of a pair is PAIR/transform.nii.gz (or .h5), as a run writes it, or PAIR with any
-    suffixes = dict.fromkeys(s for several in TRANSFORM_SUFFIXES.values() for s in several)
+    suffix in `TRANSFORM_SUFFIXES`, or a Learn2Reg field. PAIR is FIXED_MOVING, the names of both
+    images.
     """
     files = [pair_files(**mapping) for mapping in read_dataset(dataset).pairs(split)]
     names = unique_pair_names(files)
