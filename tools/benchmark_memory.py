@@ -1,4 +1,4 @@
-"""Measures the peak memory of whole registrations: zoo/planning/memory.json.
+"""Measures the peak memory of whole registrations: the files memory.json.
 
     python tools/benchmark_memory.py [--cases mcbo,width=8] [--full] [--out benchmarks/memory]
     python tools/benchmark_memory.py --write
@@ -30,7 +30,13 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-MODEL_FILE = ROOT / "zoo" / "planning" / "memory.json"
+MODEL_FILES = {
+    "mcbo": ROOT / "bundles" / "mcbo" / "memory.json",
+    "gradicon": ROOT / "bundles" / "multigradicon" / "memory.json",
+    "unireg": ROOT / "bundles" / "unireg" / "memory.json",
+    "images": ROOT / "zoo" / "planning" / "memory.json",
+}
+"""Where the cases are written to, by the first word of their name."""
 Shape = tuple[int, int, int]
 
 
@@ -198,7 +204,9 @@ def write(runs: Sequence[Mapping[str, Any]]) -> None:
         "thread, by tools/benchmark_memory.py; images of the size that the model works at; "
         "`images`: images of that size, MCBO on 30^3"
     )
-    MODEL_FILE.write_text(json.dumps({"measured": how, "models": models}, indent=1) + "\n")
+    for kind, path in MODEL_FILES.items():
+        own = {name: entry for name, entry in models.items() if name.split()[0] == kind}
+        path.write_text(json.dumps({"measured": how, "models": own}, indent=1) + "\n")
 
 
 def read_runs(path: Path) -> list[dict[str, Any]]:
@@ -213,7 +221,7 @@ def main() -> None:
     )
     parser.add_argument("--cases", default="", help="words that the names hold, with commas")
     parser.add_argument("--full", action="store_true", help="the full size as well")
-    parser.add_argument("--write", action="store_true", help="write zoo/planning/memory.json")
+    parser.add_argument("--write", action="store_true", help="write the files memory.json")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/memory"))
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)

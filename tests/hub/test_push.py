@@ -81,7 +81,7 @@ def test_a_bundle_of_the_hub_is_checked_without_running_it(hub_here, bundle, cap
     out = capsys.readouterr().out
     assert "scripts/__init__.py: code" in out
     assert "me/hostile: 2 finding(s)" in out
-    with pytest.raises(UserError, match="no such repo"):
+    with pytest.raises(UserError, match="no such repository"):
         check_command("me/nothing")
     with pytest.raises(UserError, match="neither a folder nor OWNER/NAME"):
         check_command("nothing")
@@ -90,7 +90,7 @@ def test_a_bundle_of_the_hub_is_checked_without_running_it(hub_here, bundle, cap
 def test_only_what_belongs_to_a_bundle_goes(hub_here, bundle):
     plan = plan_push(str(bundle))
     assert plan.left_out == {
-        "eval/patient.nii": "outputs",
+        "eval/patient.nii": "an output",
         "models/model.pt": "weights are published as safetensors only",
         "patients.csv": "not part of a bundle",
     }
@@ -106,7 +106,7 @@ def test_a_dry_run_lists_what_would_go_and_sends_nothing(hub_here, bundle, capsy
     push_command(str(bundle), REPO, dry_run=True)
     out = capsys.readouterr().out
     assert "would send models/model.safetensors" in out
-    assert "leaves out eval/patient.nii: outputs" in out
+    assert "leaves out eval/patient.nii: an output" in out
     assert "library_name: monai" in out
     assert hub_here.requests == []
 
@@ -165,9 +165,12 @@ def test_monai_without_a_version_gets_the_newest(hub_here, bundle, tmp_path):
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (Fault("/api/repos/create", status=403, method="POST"), "403: your token may not do this"),
-        (Fault("/api/repos/create", status=401, method="POST"), "401: the Hub does not know you"),
-        (Fault("/lfs/", status=403, method="PUT"), "403: your token may not do this"),
+        (
+            Fault("/api/repos/create", status=403, method="POST"),
+            "403: your token does not allow this",
+        ),
+        (Fault("/api/repos/create", status=401, method="POST"), "401: you are not logged in"),
+        (Fault("/lfs/", status=403, method="PUT"), "403: your token does not allow this"),
         (Fault("/commit/", status=500, method="POST"), "500: the Hub failed"),
     ],
 )
@@ -181,12 +184,12 @@ def test_a_push_that_is_refused_says_why_and_tags_nothing(hub_here, bundle, faul
 
 @pytest.mark.parametrize("repo", ["tiny", "not a repo id", "me/tiny/more"])
 def test_a_repo_without_its_owner_is_refused_before_anything_is_made(hub_here, bundle, repo):
-    with pytest.raises(UserError, match="give OWNER/NAME"):
+    with pytest.raises(UserError, match="use OWNER/NAME"):
         push(plan_push(str(bundle)), repo)
     assert not hub_here.repos
 
 
-def test_a_bundle_that_is_not_whole_or_not_safe_is_not_published(bundle):
+def test_an_incomplete_or_unsafe_bundle_is_not_published(bundle):
     for name, problem in (("LICENSE", "lacks LICENSE"), ("docs/README.md", "no model card")):
         kept = (bundle / name).read_text()
         (bundle / name).unlink()
@@ -198,7 +201,7 @@ def test_a_bundle_that_is_not_whole_or_not_safe_is_not_published(bundle):
         plan_push(str(bundle))
     (bundle / "configs" / "train.json").unlink()
     (bundle / "models" / "half.safetensors").write_bytes(b"\xff" * 100)
-    with pytest.raises(UserError, match="truncated or not a safetensors"):
+    with pytest.raises(UserError, match="truncated or is not a safetensors"):
         plan_push(str(bundle))
-    with pytest.raises(UserError, match="is no bundle"):
+    with pytest.raises(UserError, match="is not a bundle"):
         plan_push(str(bundle / "docs"))

@@ -22,12 +22,13 @@ def check_bundle(bundle: str, *, revision: str | None = None) -> int:
     from pathlib import Path
 
     from zoo.errors import UserError
-    from zoo.hub.places import at_home, packaged_bundles
+    from zoo.hub.bundles import packaged_bundle
+    from zoo.hub.cache import expand_user
     from zoo.hub.pull import fetch_bundle
     from zoo.hub.safety import check_bundle as look
 
-    for folder in (at_home(bundle), packaged_bundles() / bundle):
-        if folder.is_dir():
+    for folder in (expand_user(bundle), packaged_bundle(bundle)):
+        if folder is not None and folder.is_dir():
             findings = look(folder)
             break
     else:

@@ -14,6 +14,7 @@ from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
 from zoo.evaluation.figures import BETTER, MAP_WORDS, PREFERRED, WORDS
 from zoo.hub.bundles import bundle_folder
+from zoo.hub.catalogue import find_model
 from zoo.hub.weights import read_weights_header, sha256_of
 from zoo.io.atomic import atomic_path, write_json, write_text
 from zoo.registration.initial_affine import KINDS
@@ -170,8 +171,9 @@ def summary(folder: Path) -> str:
 def _write_model(best: Path, target: Path, model: str, start: Mapping[str, Any]) -> None:
     """Write the best weights with what they are: architecture, width, where they come from."""
     header = read_weights_header(best)
+    architecture = find_model(model).architecture
     metadata = header.metadata | {
-        "architecture": "unireg" if model == "unireg" else "gradicon",
+        **({"architecture": architecture.name} if architecture else {}),
         "width": str(header.width()),
         "variant": "trained",
         "source": _origin(start),
