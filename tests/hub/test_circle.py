@@ -1,4 +1,4 @@
-"""The full circle with a bundle of the zoo: checkpoint, weights, Hub, MONAI, the same transform."""
+"""From a checkpoint to weights, the Hub and MONAI, with the same transform at the end."""
 
 from __future__ import annotations
 

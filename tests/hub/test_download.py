@@ -1,4 +1,4 @@
-"""Downloading a file from an address: resumed, refused, explained."""
+"""Downloading a file from an address: resuming, refusals, error messages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ranges(hub):
     return [headers.get("range") for _, path, headers in hub.requests if "/files/" in path]
 
 
-def test_a_file_comes_whole_and_nothing_else_stays(hub, url, target):
+def test_a_download_leaves_the_complete_file_and_nothing_else(hub, url, target):
     download(url, target)
     assert target.read_bytes() == DATA
     assert [p.name for p in target.parent.iterdir()] == ["weights.bin"]

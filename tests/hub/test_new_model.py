@@ -1,4 +1,4 @@
-"""A new model needs nothing but its bundle: the example of docs/writing-a-bundle.md is added."""
+"""A new model needs only its bundle: the example in writing-a-bundle.md is added to the zoo."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def toy(tmp_path, monkeypatch):
 
 @pytest.fixture
 def command(tmp_path):
-    """The command for a ball and the same ball moved by `SHIFT`, said to be prostates in MR."""
+    """The command for a ball and the same ball moved by `SHIFT`, declared as prostates in MR."""
     grid = Grid((24, 24, 24), torch.diag(torch.tensor([2.0, 2, 2, 1], dtype=torch.float64)))
     axes = torch.stack(torch.meshgrid(*[torch.arange(24.0)] * 3, indexing="ij"))
     for name, shift in (("fixed", (0, 0, 0)), ("moving", SHIFT)):

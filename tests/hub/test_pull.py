@@ -1,4 +1,4 @@
-"""Pulling weights over real HTTP, with what can go wrong on the way."""
+"""Pulling weights over real HTTP, with faults on the way."""
 
 from __future__ import annotations
 

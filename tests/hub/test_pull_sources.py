@@ -20,7 +20,8 @@ from zoo.hub.catalogue import find_variant
 from zoo.hub.lock import lock_path, read_lock
 from zoo.hub.pull import pull
 from zoo.hub.specs import Upstream
-from zoo.hub.weights import find_weights, load_weights, sha256_of
+from zoo.hub.weights import find_weights, load_weights
+from zoo.hub.weights_header import sha256_of
 from zoo.io.atomic import atomic_path
 from zoo.networks.unireg import UniReg
 

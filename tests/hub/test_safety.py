@@ -1,4 +1,4 @@
-"""Hostile bundles are refused before anything of them runs; ordinary ones pass."""
+"""Hostile bundles are refused before anything in them runs; ordinary ones pass."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ from safetensors.torch import save, save_file
 
 from zoo.errors import UserError
 from zoo.hub import bundles
-from zoo.hub.weights import find_weights, load_weights, read_weights_header, sha256_of
+from zoo.hub.weights import find_weights, load_weights
+from zoo.hub.weights_header import read_weights_header, sha256_of
 
 TENSORS = {
     "netPsi.net.downConvs.0.weight": torch.randn(4, 2, 3, 3, 3),

@@ -16,9 +16,8 @@ from zoo.evaluation.metrics import measure as figures_of
 from zoo.geometry import Transform
 from zoo.io.volume import write_volume
 from zoo.planning.alignment import measure_alignment
-from zoo.planning.anatomy import infer_anatomy
+from zoo.planning.beliefs import infer_anatomy, infer_modality
 from zoo.planning.fingerprint import (
-    infer_modality,
     pair_fingerprint,
     read_fingerprint,
     take_fingerprint,

@@ -80,7 +80,7 @@ def test_every_planned_key_is_a_setting_of_its_bundle(model):
 
 
 @pytest.mark.parametrize(
-    ("key", "found"),
+    ("facts", "key"),
     [
         (("brain", "mr-mr", "intra"), "brain/mr-mr/any"),
         (("brain", "mr-mr'", None), "brain/mr-mr'/any"),
@@ -89,8 +89,8 @@ def test_every_planned_key_is_a_setting_of_its_bundle(model):
         ((None, None, None), "any/any/any"),
     ],
 )
-def test_the_most_exact_preset_counts(key, found):
-    assert find_preset(*key).key == found
+def test_the_most_exact_preset_counts(facts, key):
+    assert find_preset(*facts).key == key
 
 
 def test_which_image_is_fixed_does_not_matter_to_the_preset():

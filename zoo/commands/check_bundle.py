@@ -24,7 +24,7 @@ def check_bundle(bundle: str, *, revision: str | None = None) -> int:
     from zoo.errors import UserError
     from zoo.hub.bundles import packaged_bundle
     from zoo.hub.cache import expand_user
-    from zoo.hub.pull import fetch_bundle
+    from zoo.hub.remote import fetch_bundle
     from zoo.hub.safety import check_bundle as look
 
     for folder in (expand_user(bundle), packaged_bundle(bundle)):

@@ -20,7 +20,7 @@ from torch import Tensor
 from zoo.errors import UserError
 from zoo.hub.catalogue import load_catalogue
 from zoo.hub.specs import Architecture
-from zoo.hub.weights import sha256_of
+from zoo.hub.weights_header import sha256_of
 from zoo.io.atomic import atomic_path
 
 Half = Literal["float32", "float16"]

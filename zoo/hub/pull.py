@@ -23,7 +23,7 @@ from zoo.hub.download import check_url, download
 from zoo.hub.lock import UNVERIFIED, Installed, exclusive, lock_path, read_lock, record
 from zoo.hub.remote import check_repo_path, hub_client
 from zoo.hub.specs import ModelSpec, Variant
-from zoo.hub.weights import read_weights_header, sha256_of
+from zoo.hub.weights_header import read_weights_header, sha256_of
 from zoo.io.atomic import LEFTOVERS, atomic_path
 
 _CATALOGUE, _HUB, _EARLIER_PULL = "the catalogue", "the Hub", "an earlier pull"
@@ -289,13 +289,3 @@ def _architecture(model: ModelSpec) -> str:
 
 def _origin_of(source: str) -> str:
     return source if "://" in source else str(expand_user(source).resolve())
-
-
-def fetch_bundle(repo_id: str, revision: str | None, folder: Path) -> Path:
-    """Download a bundle from the Hub into `folder`; nothing in it is read or run."""
-    with hub_client(f"cannot fetch {repo_id} from the Hub") as api:
-        info = api.model_info(repo_id, revision=revision)
-        for sibling in info.siblings:
-            check_repo_path(sibling.rfilename)
-        api.snapshot_download(repo_id, revision=info.sha, local_dir=folder)
-    return folder

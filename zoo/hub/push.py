@@ -15,7 +15,7 @@ from zoo.hub.card import model_card
 from zoo.hub.catalogue import SPEC_FILE
 from zoo.hub.remote import hub_client
 from zoo.hub.safety import check_bundle
-from zoo.hub.weights import read_weights_header
+from zoo.hub.weights_header import read_weights_header
 from zoo.io.json_documents import read_object
 
 _LATEST = "latest_version"  # the tag that MONAI downloads if no version is named

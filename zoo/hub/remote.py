@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from zoo.errors import UserError
@@ -58,6 +58,16 @@ def check_repo_path(name: str) -> None:
         raise UserError(
             f"the repository is refused: its file {name!r} leads out of its folder; tell its owner"
         )
+
+
+def fetch_bundle(repo_id: str, revision: str | None, folder: Path) -> Path:
+    """Download a bundle from the Hub into `folder`; nothing in it is read or run."""
+    with hub_client(f"cannot fetch {repo_id} from the Hub") as api:
+        info = api.model_info(repo_id, revision=revision)
+        for sibling in info.siblings:
+            check_repo_path(sibling.rfilename)
+        api.snapshot_download(repo_id, revision=info.sha, local_dir=folder)
+    return folder
 
 
 def _reason(error: BaseException) -> str | None:

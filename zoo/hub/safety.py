@@ -28,7 +28,7 @@ from zoo.hub.expressions import (
     check_references,
     parse_import,
 )
-from zoo.hub.weights import read_weights_header
+from zoo.hub.weights_header import read_weights_header
 
 _CONFIGS = {".json", ".yaml", ".yml"}
 _HARMLESS = {".md", ".txt", ".png", ".jpg", ".svg", ".csv", ".nii", ".mha", ".nrrd"}

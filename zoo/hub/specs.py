@@ -1,7 +1,7 @@
 """What the zoo knows about a model: the data classes behind `spec.yaml` in a bundle's folder.
 
 Rules, memory budget, catalogue, model card and training read a `ModelSpec` and never ask for a
-model by its name. docs/writing-a-bundle.md explains the keys of the file.
+model by its name. docs/how-to/writing-a-bundle.md explains the keys of the file.
 """
 
 from __future__ import annotations

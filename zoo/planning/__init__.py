@@ -1,6 +1,7 @@
 """Planning: fingerprint, alignment of sampled pairs, presets, rules, memory budget, plan."""
 
-from zoo.planning.anatomy import infer_anatomy, parse_anatomy
+from zoo.planning.anatomy import parse_anatomy
+from zoo.planning.beliefs import infer_anatomy
 from zoo.planning.evidence import UserOptions
 from zoo.planning.fingerprint import (
     Fingerprint,

@@ -16,8 +16,7 @@ from zoo.datasets.checks import all_problems
 from zoo.datasets.dataset import Dataset
 from zoo.datasets.headers import HeaderFacts, look_at
 from zoo.datasets.landmarks import coordinates, outside, to_index
-from zoo.datasets.modality import HOUNSFIELD, Values, canonical, evidence, is_hounsfield
-from zoo.datasets.names import case_of
+from zoo.datasets.modality import Values, is_hounsfield
 from zoo.datasets.problems import Problem
 from zoo.datasets.scan import DatasetScan, FileProgress, content, scan_dataset, spread
 from zoo.datasets.voxels import Voxels, decode
@@ -25,7 +24,7 @@ from zoo.errors import UserError
 from zoo.io.files import AnyPath
 from zoo.io.json_documents import read_object
 from zoo.planning.alignment import Alignment, measure_alignment
-from zoo.planning.anatomy import Belief, infer_anatomy
+from zoo.planning.beliefs import Belief, infer_anatomy, infer_modality, infer_pairing
 
 SCHEMA = 1
 ALIGNED_PAIRS = 20
@@ -66,7 +65,7 @@ def take_fingerprint(
         "dataset": str(dataset.root.resolve()),
         "content": content(dataset, scan.headers),
         "anatomy": infer_anatomy(dataset).to_json(),
-        "pairing": _pairing(dataset).to_json(),
+        "pairing": infer_pairing(dataset).to_json(),
         "channels": channels,
         "annotations": _annotations(scan),
         "pairs": _pairs(scan),
@@ -162,34 +161,6 @@ def _channel(
     descriptions = [h.description for h in headers]
     out["modality"] = infer_modality(word, values, descriptions).to_json()
     return out
-
-
-def infer_modality(
-    word: str | None, values: Sequence[Values], descriptions: Sequence[str] = ()
-) -> Belief:
-    """Return the modality of a channel: as declared, else as its values prove, else unknown."""
-    shown = evidence(values)
-    if word is not None and (declared := canonical(word)) is not None:
-        conflict = bool(values) and (declared in HOUNSFIELD) != all(map(is_hounsfield, values))
-        return Belief(declared, "dataset", "declared", shown, word, conflict)
-    if values and all(map(is_hounsfield, values)):
-        return Belief("ct", "values", "certain", shown)
-    if descriptions and all("TE=" in d for d in descriptions):
-        return Belief("mr", "header", "likely", "every header gives an echo time (TE=)")
-    return Belief(None, "none", "unknown", shown)
-
-
-def _pairing(dataset: Dataset) -> Belief:
-    """Return whether pairs show one patient or two: as declared, else as the file names suggest."""
-    if dataset.pairing is not None:
-        return Belief(dataset.pairing, "dataset", "declared", "pairing in the dataset's file")
-    same = [case_of(p.fixed) == case_of(p.moving) for p in dataset.named_pairs]
-    if not same:
-        return Belief(None, "none", "unknown", "there are no pairs")
-    shown = f"in {sum(same)} of {len(same)} pairs both images have one case number"
-    if all(same):
-        return Belief("intra", "names", "likely", shown)
-    return Belief(None if any(same) else "inter", "names", "likely", shown)
 
 
 def _annotations(scan: DatasetScan) -> dict[str, Any]:
