@@ -169,8 +169,8 @@ def line(points: Sequence[tuple[int, int]]) -> tuple[float, float]:
 def fitted(case: Case, points: Sequence[tuple[int, int]]) -> dict[str, Any]:
     """Return a case's entry in memory.json: the line, raised until no point lies above it.
 
-    `residuals_mib` are those of the line before it was raised; `foretold` is what the line through
-    the small sizes says of the full one, and what was measured there.
+    `residuals_mib` are those of the line before it was raised; `extrapolated` is what the line
+    through the small sizes says of the full one, and what was measured there.
     """
     points = sorted(points)
     base, slope = line(points)
@@ -184,7 +184,7 @@ def fitted(case: Case, points: Sequence[tuple[int, int]]) -> dict[str, Any]:
     small, full = [p for p in points if p[0] != prod(case.full)], dict(points).get(prod(case.full))
     if full is not None and len(small) > 2:
         first, step = line(small)
-        entry["foretold"] = {
+        entry["extrapolated"] = {
             "voxels": prod(case.full),
             "from_small_sizes_mib": round(first + step * prod(case.full) / 1e6),
             "measured_mib": full,

@@ -29,14 +29,15 @@ class MemoryModel:
     """Peak resident memory in MiB: `base_mib` + `mib_per_megavoxel` * voxels / 10^6.
 
     `points` are the measured peaks (MiB) by the number of voxels; beyond the largest number the
-    line is an extrapolation.
+    line is an extrapolation. `residuals_mib` are those of the fit before the line was raised above
+    all points; `extrapolated` compares a line through the small sizes with the peak at full size.
     """
 
     base_mib: float
     mib_per_megavoxel: float
     points: Mapping[str, int]
     residuals_mib: tuple[float, ...] = ()
-    foretold: Mapping[str, int] = field(default_factory=dict)
+    extrapolated: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def largest(self) -> int:
