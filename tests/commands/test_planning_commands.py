@@ -60,6 +60,8 @@ def test_an_archive_is_checked_without_unpacking(tmp_path, capsys):
     (tmp_path / "d.zip").write_bytes(b"PK broken")
     assert run("check", tmp_path / "d.zip") == 2
     assert "archive-broken" in capsys.readouterr().out
+    assert run("check", tmp_path / "d.zip", "--fix", tmp_path / "fixed") == 2
+    assert "is an archive" in capsys.readouterr().err
 
 
 def test_init_writes_once(tmp_path, capsys):
@@ -72,7 +74,7 @@ def test_init_writes_once(tmp_path, capsys):
     assert document["registration_val"] == [{"fixed": "./a.nii.gz", "moving": "./b.nii.gz"}]
     assert document["anatomy"] == "head-neck"
     assert run("init", tmp_path, "--modality.0", "mr") == 2
-    assert "there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

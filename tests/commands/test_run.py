@@ -159,7 +159,7 @@ def test_a_run_is_evaluated_and_compared(study, tmp_path, capsys):
     ("words", "says"),
     [
         (["--split", "vall"], "use one of train, val, test, all"),
-        (["--split", "test"], "no pairs in the split 'test'; there are val"),
+        (["--split", "test"], "no pairs in the split 'test'; the splits with pairs are val"),
         (["--workers", "0"], "--workers 0 must be 1 or more"),
         (["--device", "gpu"], "use cpu, cuda"),
         (["--wrokers", "2"], "did you mean --workers"),

@@ -16,7 +16,7 @@ from zoo.hub.catalogue import SPEC_FILE
 from zoo.hub.remote import hub_client
 from zoo.hub.safety import check_bundle
 from zoo.hub.weights_header import read_weights_header
-from zoo.io.json_documents import read_object
+from zoo.io.json_documents import read_json_object
 
 _LATEST = "latest_version"  # the tag that MONAI downloads if no version is named
 _PUBLISHED = re.compile(
@@ -64,7 +64,7 @@ def plan_push(bundle: str) -> PushPlan:
     findings = [f for f in check_bundle(folder) if f.file in files]
     if findings:
         raise UserError(f"{folder} is not safe to publish: {findings[0]}")
-    metadata = read_object(files["configs/metadata.json"])
+    metadata = read_json_object(files["configs/metadata.json"])
     version = str(metadata.get("version", ""))
     if not _VERSION.fullmatch(version):
         raise UserError(

@@ -7,8 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from zoo.datasets.dataset import Dataset
-from zoo.datasets.modality import HOUNSFIELD, Values, evidence, is_hounsfield
-from zoo.datasets.modality import canonical as canonical_modality
+from zoo.datasets.modality import (
+    HOUNSFIELD,
+    IntensityStatistics,
+    canonical_modality,
+    describe_intensities,
+    is_hounsfield,
+)
 from zoo.datasets.names import case_of
 from zoo.planning.anatomy import ANATOMIES, canonical
 
@@ -62,10 +67,10 @@ def infer_anatomy(dataset: Dataset) -> Belief:
 
 
 def infer_modality(
-    word: str | None, values: Sequence[Values], descriptions: Sequence[str] = ()
+    word: str | None, values: Sequence[IntensityStatistics], descriptions: Sequence[str] = ()
 ) -> Belief:
     """Return the modality of a channel: as declared, else as its values prove, else unknown."""
-    shown = evidence(values)
+    shown = describe_intensities(values)
     if word is not None and (declared := canonical_modality(word)) is not None:
         conflict = bool(values) and (declared in HOUNSFIELD) != all(map(is_hounsfield, values))
         return Belief(declared, "dataset", "declared", shown, word, conflict)

@@ -84,7 +84,7 @@ def gather_evidence(fingerprint: Mapping[str, Any], options: UserOptions) -> Evi
         raise UserError(f"--modality.{min(unknown)}: there is no such slot; the slots are {slots}")
     beliefs = {slot: dict(c["modality"]) for slot, c in fingerprint["channels"].items()}
     for slot, word in options.modality.items():
-        beliefs[slot] |= _declared(modalities.checked(word, f"--modality.{slot}"), word)
+        beliefs[slot] |= _declared(modalities.parse_modality(word, f"--modality.{slot}"), word)
     anatomy, pairing = dict(fingerprint["anatomy"]), dict(fingerprint["pairing"])
     if options.anatomy is not None:
         anatomy |= _declared(parse_anatomy(options.anatomy), options.anatomy)

@@ -14,15 +14,15 @@ import numpy as np
 from zoo import __version__
 from zoo.datasets.checks import all_problems
 from zoo.datasets.dataset import Dataset
-from zoo.datasets.headers import HeaderFacts, look_at
-from zoo.datasets.landmarks import coordinates, outside, to_index
-from zoo.datasets.modality import Values, is_hounsfield
+from zoo.datasets.headers import HeaderFacts, inspect_header
+from zoo.datasets.landmarks import count_outside, points_to_voxels, read_coordinates
+from zoo.datasets.modality import IntensityStatistics, is_hounsfield
 from zoo.datasets.problems import Problem
-from zoo.datasets.scan import DatasetScan, FileProgress, content, scan_dataset, spread
-from zoo.datasets.voxels import Voxels, decode
+from zoo.datasets.scan import DatasetScan, FileProgress, content_digest, evenly_spaced, scan_dataset
+from zoo.datasets.voxels import VoxelFacts, inspect_voxels
 from zoo.errors import UserError
 from zoo.io.files import AnyPath
-from zoo.io.json_documents import read_object
+from zoo.io.json_documents import read_json_object
 from zoo.planning.alignment import Alignment, measure_alignment
 from zoo.planning.beliefs import Belief, infer_anatomy, infer_modality, infer_pairing
 
@@ -63,7 +63,7 @@ def take_fingerprint(
         "regzoo": __version__,
         "name": dataset.name,
         "dataset": str(dataset.root.resolve()),
-        "content": content(dataset, scan.headers),
+        "content": content_digest(dataset, scan.headers),
         "anatomy": infer_anatomy(dataset).to_json(),
         "pairing": infer_pairing(dataset).to_json(),
         "channels": channels,
@@ -77,7 +77,7 @@ def take_fingerprint(
 
 def read_fingerprint(path: AnyPath) -> dict[str, Any]:
     """Read a fingerprint."""
-    document = read_object(path)
+    document = read_json_object(path)
     if document.get("schema") != SCHEMA or "channels" not in document:
         raise UserError(
             f"{path} is not a fingerprint that this version can read (schema {SCHEMA}); make it "
@@ -97,11 +97,11 @@ def pair_fingerprint(
     sides = {"0": Path(fixed), "1": Path(moving)}
     channels, headers = {}, []
     for slot, path in sides.items():
-        header, problems = look_at(path.parent, path.name)
+        header, problems = inspect_header(path.parent, path.name)
         if header is None:
             raise UserError(f"{path}: {problems[0].what}; {problems[0].fix}")
         headers.append(header)
-        voxels = decode(str(path.parent), path.name, "image")
+        voxels = inspect_voxels(str(path.parent), path.name, "image")
         if voxels.problems and voxels.values is None:
             raise UserError(f"{path}: {voxels.problems[0].what}; {voxels.problems[0].fix}")
         name = path.name
@@ -128,7 +128,7 @@ _ANNOTATIONS = ("fixed_labels", "moving_labels", "fixed_points", "moving_points"
 def _channel(
     images: Sequence[str],
     known: Mapping[str, HeaderFacts],
-    decoded: Mapping[str, Voxels],
+    decoded: Mapping[str, VoxelFacts],
     word: str | None,
 ) -> dict[str, Any]:
     """Describe the images of one slot; `word` is its declared modality."""
@@ -151,7 +151,7 @@ def _channel(
         medians = np.median([v.percentiles for v in values], axis=0)
         out["intensity"] = {
             "decoded": len(values),
-            "percentiles": dict(zip(map(str, Values.PERCENTS), _rounded(medians), strict=True)),
+            "percentiles": dict(zip(map(str, IntensityStatistics.PERCENTS), _rounded(medians), strict=True)),
             "minimum": min(v.minimum for v in values),
             "maximum": max(v.maximum for v in values),
             "whole": round(median(v.whole for v in values), 4),
@@ -169,10 +169,10 @@ def _annotations(scan: DatasetScan) -> dict[str, Any]:
     items = list(dataset.by_image.values())
     maps = [v for v in scan.voxels.values() if v.kind == "labels" and v.labels]
     presence = Counter(id for v in maps for id in v.labels if id)
-    points = [(item, coordinates(scan, item.points)) for item in items if item.points]
+    points = [(item, read_coordinates(scan, item.points)) for item in items if item.points]
     known = [(i, p) for i, p in points if not isinstance(p, UserError) and i.image in scan.headers]
     beyond = [
-        outside(to_index(p, scan.headers[i.image], dataset.points_space), scan.headers[i.image])
+        count_outside(points_to_voxels(p, scan.headers[i.image], dataset.points_space), scan.headers[i.image])
         for i, p in known
     ]
     return {
@@ -240,7 +240,7 @@ def _alignments(dataset: Dataset) -> tuple[list[Alignment], list[Problem]]:
     usable = pairs if not any(p.level == "error" for p in dataset.problems) else []
     out, failed = [], []
     mappings = {f"{p.fixed} {p.moving}": dataset.mapping(p) for p in usable}
-    for name in spread(list(mappings), ALIGNED_PAIRS):
+    for name in evenly_spaced(list(mappings), ALIGNED_PAIRS):
         try:
             out.append(measure_alignment(mappings[name]))
         except UserError as error:

@@ -12,7 +12,7 @@ from zoo import __version__
 from zoo.errors import UserError
 from zoo.hub.catalogue import find_model
 from zoo.io.files import AnyPath
-from zoo.io.json_documents import read_object
+from zoo.io.json_documents import read_json_object
 from zoo.planning.cautions import cautions
 from zoo.planning.evidence import Choice, Evidence, UserOptions, gather_evidence
 from zoo.planning.migrations import SCHEMA, Plan, migrate, pairs_component
@@ -89,7 +89,7 @@ def override(plan: Plan, name: str, changes: Mapping[str, Any], known: Sequence[
 
 def read_plan(path: AnyPath) -> Plan:
     """Read a plan of this version or of an earlier one."""
-    plan = migrate(read_object(path))
+    plan = migrate(read_json_object(path))
     section = plan.get("plan")
     if not isinstance(section, dict) or section.get("schema") != SCHEMA or not _complete(section):
         raise UserError(

@@ -32,7 +32,7 @@ def preset_of(evidence: Evidence) -> Preset:
 
 def two_contrasts(evidence: Evidence) -> bool:
     """Return whether two MR images are of two contrasts: as declared, else as their values show."""
-    declared = [modalities.contrast(b.get("declared")) for b in (evidence.fixed, evidence.moving)]
+    declared = [modalities.mr_sequence(b.get("declared")) for b in (evidence.fixed, evidence.moving)]
     if None not in declared:
         return declared[0] != declared[1]
     return signs_disagree(evidence)
@@ -74,7 +74,7 @@ def check_options(options: UserOptions) -> None:
     if options.anatomy is not None:
         parse_anatomy(options.anatomy)
     for slot, word in options.modality.items():
-        modalities.checked(word, f"--modality.{slot}")
+        modalities.parse_modality(word, f"--modality.{slot}")
 
 
 def choose_model(evidence: Evidence, preset: Preset, options: UserOptions) -> Choice:
