@@ -209,7 +209,13 @@ def test_words_for_modalities(word, name):
 
 
 def test_the_contrast_is_the_declared_sequence():
-    assert [mr_sequence(w) for w in ("T1w", "t1", "MR", "CT", None)] == ["t1", "t1", None, None, None]
+    assert [mr_sequence(w) for w in ("T1w", "t1", "MR", "CT", None)] == [
+        "t1",
+        "t1",
+        None,
+        None,
+        None,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,9 @@ def _channel(
         medians = np.median([v.percentiles for v in values], axis=0)
         out["intensity"] = {
             "decoded": len(values),
-            "percentiles": dict(zip(map(str, IntensityStatistics.PERCENTS), _rounded(medians), strict=True)),
+            "percentiles": dict(
+                zip(map(str, IntensityStatistics.PERCENTS), _rounded(medians), strict=True)
+            ),
             "minimum": min(v.minimum for v in values),
             "maximum": max(v.maximum for v in values),
             "whole": round(median(v.whole for v in values), 4),
@@ -172,7 +174,9 @@ def _annotations(scan: DatasetScan) -> dict[str, Any]:
     points = [(item, read_coordinates(scan, item.points)) for item in items if item.points]
     known = [(i, p) for i, p in points if not isinstance(p, UserError) and i.image in scan.headers]
     beyond = [
-        count_outside(points_to_voxels(p, scan.headers[i.image], dataset.points_space), scan.headers[i.image])
+        count_outside(
+            points_to_voxels(p, scan.headers[i.image], dataset.points_space), scan.headers[i.image]
+        )
         for i, p in known
     ]
     return {

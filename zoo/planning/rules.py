@@ -32,7 +32,9 @@ def preset_of(evidence: Evidence) -> Preset:
 
 def two_contrasts(evidence: Evidence) -> bool:
     """Return whether two MR images are of two contrasts: as declared, else as their values show."""
-    declared = [modalities.mr_sequence(b.get("declared")) for b in (evidence.fixed, evidence.moving)]
+    declared = [
+        modalities.mr_sequence(b.get("declared")) for b in (evidence.fixed, evidence.moving)
+    ]
     if None not in declared:
         return declared[0] != declared[1]
     return signs_disagree(evidence)
