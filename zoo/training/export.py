@@ -17,6 +17,7 @@ from zoo import __version__
 from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder
+from zoo.hub.catalogue import find_model
 from zoo.hub.weights import read_weights_header, sha256_of
 from zoo.io.atomic import atomic_path, write_json, write_text
 from zoo.registration.initial_affine import KINDS
@@ -188,7 +189,9 @@ def _write_model(best: Path, target: Path, model: str, start: Mapping[str, Any])
 
 def _architecture(model: str) -> str:
     """Return the name of a model's network architecture."""
-    return "unireg" if model == "unireg" else "gradicon"
+    architecture = find_model(model).architecture
+    assert architecture is not None, "only a model with weights is trained"
+    return architecture.name
 
 
 def _origin(start: Mapping[str, Any]) -> str:
