@@ -1,5 +1,6 @@
 """The commands: one module each, holding a function of the same name.
 
-Its signature is the command's arguments, its docstring the help. Heavy imports stay inside the
-function, so that `regzoo --help` answers at once.
+The signature of the function defines the arguments of the command, its docstring the help text. A
+command parses, calls its pipeline and prints. Heavy imports stay inside the function, so that
+`regzoo --help` answers at once.
 """

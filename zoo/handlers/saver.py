@@ -78,8 +78,8 @@ class RegistrationSaver:
         folder = self.output_dir
         self.save(registration, folder if self.pairs == 1 else folder / registration.pair.name)
 
-    def save(self, registration: RegisteredPair, folder: Path) -> None:
-        """Write all files of one registration into `folder`."""
+    def save(self, registration: RegisteredPair, folder: Path) -> dict[str, Any]:
+        """Write all files of one registration into `folder`; return what result.json holds."""
         folder.mkdir(parents=True, exist_ok=True)
         forget(folder)
         started = time.perf_counter()
@@ -105,6 +105,7 @@ class RegistrationSaver:
 
             write_report(registration, result, folder)
         write_json(folder / "result.json", result)
+        return result
 
     def _model_record(self) -> dict[str, Any]:
         """Return what result.json reports of the model that made a registration."""

@@ -111,8 +111,6 @@ def parse_settings(pairs: Sequence[str], known: Sequence[str]) -> dict[str, Any]
     """Turn KEY=VALUE texts into settings of a bundle; a value is read as YAML reads it."""
     import yaml
 
-    from zoo.registration.initial_affine import with_absolute_paths
-
     out: dict[str, Any] = {}
     for pair in pairs:
         key, sign, value = pair.partition("=")
@@ -122,13 +120,11 @@ def parse_settings(pairs: Sequence[str], known: Sequence[str]) -> dict[str, Any]
             out[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise UserError(f"--set {pair!r}: the value is not YAML; quote it") from error
-        if key == "preset" and isinstance(out[key], str):  # a plan is run from any folder
-            out[key] = str(Path(out[key]).absolute())
         if _is_expression(value) or _is_expression(out[key]):
             raise UserError(
                 f"--set {pair!r}: a value cannot be an expression; write it in a config"
             )
-    return with_absolute_paths(out)
+    return out
 
 
 def _is_expression(value: Any) -> bool:
