@@ -1,4 +1,4 @@
-"""What fine-tuning the compact UniReg gives on little data: the table of docs/fine-tuning.md.
+"""What fine-tuning the compact UniReg gives on little data (docs/experiments/fine-tuning.md).
 
     python tools/benchmark_finetune.py brains --data FOLDER --out runs/finetune
     python tools/benchmark_finetune.py phantoms --out runs/finetune

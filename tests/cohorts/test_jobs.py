@@ -24,10 +24,10 @@ from zoo.cohorts import worker as cohort_worker
 from zoo.cohorts.disk_space import bytes_of, require_space
 from zoo.cohorts.jobs import OWN, RESULT, Cohort, Job, content_of, digest_of_settings
 from zoo.cohorts.worker import THUMBNAIL, Share, claim, claims, fail, let_go
-from zoo.datasets.pairs import PairFiles, folder_names
+from zoo.datasets.pairs import PairFiles, unique_pair_names
 from zoo.evaluation.cases import summary
 from zoo.geometry import Transform
-from zoo.io.atomic import put_folder, write_json
+from zoo.io.atomic import replace_folder, write_json
 from zoo.io.transforms import write_transform
 from zoo.planning.plan import for_a_pair, read_plan
 from zoo.reporting.panels import write_thumbnail
@@ -59,12 +59,12 @@ def finish(cohort, job, **figures):
     part.mkdir()
     result = {"content": content_of(job, cohort), "figures": figures, "seconds": {"all": 2.0}}
     write_json(part / RESULT, result)
-    put_folder(part, job.folder)
+    replace_folder(part, job.folder)
 
 
 def test_pairs_of_one_name_get_folders_of_their_own():
     files = [PairFiles(Path(f"{d}/a.nii.gz"), (Path(f"{d}/b.nii.gz"),)) for d in "xyz"]
-    assert folder_names(files) == ["a_b", "a_b-2", "a_b-3"]
+    assert unique_pair_names(files) == ["a_b", "a_b-2", "a_b-3"]
 
 
 def test_a_result_belongs_to_the_bytes_of_all_files(cohort):
@@ -264,7 +264,7 @@ def test_a_folder_is_replaced_whole(tmp_path):
     for name, text in (("old", "1"), ("new", "2")):
         (tmp_path / name).mkdir()
         (tmp_path / name / f"{name}.txt").write_text(text)
-    put_folder(tmp_path / "new", tmp_path / "old")
+    replace_folder(tmp_path / "new", tmp_path / "old")
     assert [p.name for p in tmp_path.rglob("*.txt")] == ["new.txt"]
     assert [p.name for p in tmp_path.iterdir()] == ["old"]
 

@@ -27,3 +27,5 @@ def test_an_archive_is_checked_without_unpacking(tmp_path, capsys):
     (tmp_path / "d.zip").write_bytes(b"PK broken")
     assert run("check", tmp_path / "d.zip") == 2
     assert "archive-broken" in capsys.readouterr().out
+    assert run("check", tmp_path / "d.zip", "--fix", tmp_path / "fixed") == 2
+    assert "is an archive" in capsys.readouterr().err

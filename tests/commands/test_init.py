@@ -17,7 +17,7 @@ def test_init_writes_once(tmp_path, capsys):
     assert document["registration_val"] == [{"fixed": "./a.nii.gz", "moving": "./b.nii.gz"}]
     assert document["anatomy"] == "head-neck"
     assert run("init", tmp_path, "--modality.0", "mr") == 2
-    assert "there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

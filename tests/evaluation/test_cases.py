@@ -141,7 +141,7 @@ def test_the_fields_of_a_dataset_are_found_by_the_names_of_a_run_of_images_and_o
     found[1].unlink()
     with pytest.raises(UserError, match=r"disp_0003_0000_0003_0001"):
         evaluation.cases_of_dataset(dataset, "test", fields)
-    with pytest.raises(UserError, match="there are test"):
+    with pytest.raises(UserError, match="splits with pairs are test"):
         evaluation.cases_of_dataset(dataset, "val", fields)
 
 

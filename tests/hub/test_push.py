@@ -80,7 +80,7 @@ def test_a_bundle_of_the_hub_is_checked_without_running_it(hub_here, bundle, cap
     assert check_command("me/hostile") == 1
     out = capsys.readouterr().out
     assert "scripts/__init__.py: code" in out
-    assert "me/hostile: 2 finding(s)" in out
+    assert "me/hostile: 2 findings" in out
     with pytest.raises(UserError, match="no such repo"):
         check_command("me/nothing")
     with pytest.raises(UserError, match="neither a folder nor OWNER/NAME"):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from zoo import UserError
-from zoo.geometry.displacement_maps import on_lattice
+from zoo.geometry.displacement_maps import resize_displacement
 from zoo.networks import unireg
 from zoo.networks.unireg import UniReg
 
@@ -374,7 +374,7 @@ def test_weights_of_a_coarser_lattice_see_the_pair_averaged_and_their_flow_is_ca
         found = shifted(image)
         coarse = network(F.avg_pool3d(image, 2), type="intra", region="liver")
     assert found.shape == (1, 3, 32, 48, 32)
-    assert torch.allclose(on_lattice(coarse, image.shape[2:]), found)
+    assert torch.allclose(resize_displacement(coarse, image.shape[2:]), found)
 
 
 def test_a_flow_that_is_linear_in_space_stays_so_on_another_lattice():
@@ -383,7 +383,7 @@ def test_a_flow_that_is_linear_in_space_stays_so_on_another_lattice():
     x, y, z = torch.meshgrid(*world, indexing="ij")
     way = torch.stack([0.1 * y, 0.2 * z - 0.1 * x, 0.3 * x])  # in cubes
     flow = way * torch.tensor(shape).view(3, 1, 1, 1)
-    found = on_lattice(flow[None], finer)[0] / torch.tensor(finer).view(3, 1, 1, 1)
+    found = resize_displacement(flow[None], finer)[0] / torch.tensor(finer).view(3, 1, 1, 1)
     x, y, z = torch.meshgrid(*[(torch.arange(n) + 0.5) / n for n in finer], indexing="ij")
     wanted = torch.stack([0.1 * y, 0.2 * z - 0.1 * x, 0.3 * x])
     inner = (slice(None), slice(1, -1), slice(1, -1), slice(2, -2))  # no extrapolation

@@ -6,10 +6,16 @@ import pytest
 import torch
 from support.planning_data import nifti, write_document, write_learn2reg
 
-from zoo.datasets.modality import Values, canonical, contrast, is_hounsfield, is_shifted
+from zoo.datasets.modality import (
+    IntensityStatistics,
+    canonical_modality,
+    is_hounsfield,
+    is_shifted,
+    mr_sequence,
+)
 from zoo.datasets.pairs import load_pair, pair_files
 from zoo.datasets.reading import read_dataset
-from zoo.datasets.scan import check_content, content
+from zoo.datasets.scan import check_content, content_digest
 from zoo.errors import UserError
 from zoo.evaluation.metrics import landmark_errors
 from zoo.evaluation.metrics import measure as figures_of
@@ -110,7 +116,7 @@ def test_the_sign_of_the_correlation_tells_one_contrast_from_two(tmp_path):
 
 def test_the_digest_follows_content_names_and_times_but_not_the_clock(taken, tmp_path):
     folder, dataset, document = taken
-    assert content(dataset) == document["content"]
+    assert content_digest(dataset) == document["content"]
     check_content(folder, document["content"])
     image = folder / "imagesTr" / "Ph_0001_0000.nii.gz"
     state = image.stat()
@@ -141,7 +147,7 @@ def test_a_bad_image_of_a_pair_is_told_as_such(tmp_path):
 
 
 def values(low, high, middle=0.0, whole=1.0, top=None):
-    return Values(low, high, (low, low, middle, top or high, top or high), whole)
+    return IntensityStatistics(low, high, (low, low, middle, top or high, top or high), whole)
 
 
 @pytest.mark.parametrize(
@@ -171,15 +177,15 @@ def test_a_shifted_ct_is_only_suspected():
 def test_no_mr_phantom_passes_for_ct_and_every_ct_does(kind):
     for seed in range(3):
         made = make_pair(seed, shape=(28, 26, 30), contrasts=("ct", kind))
-        assert is_hounsfield(Values.of(made.fixed.round().numpy()))
-        assert not is_hounsfield(Values.of(made.moving.round().numpy()))
-        assert believed_modality(None, [Values.of(made.moving.numpy())]).value is None
+        assert is_hounsfield(IntensityStatistics.of(made.fixed.round().numpy()))
+        assert not is_hounsfield(IntensityStatistics.of(made.moving.round().numpy()))
+        assert believed_modality(None, [IntensityStatistics.of(made.moving.numpy())]).value is None
 
 
 def test_percentiles_of_a_sample_are_near_those_of_all():
     data = make_pair(1, shape=(90, 92, 94), contrasts=("t1", "t1")).fixed.numpy()
-    exact = np.percentile(data, Values.PERCENTS)
-    found = np.array(Values.of(data, sample=100_000).percentiles)
+    exact = np.percentile(data, IntensityStatistics.PERCENTS)
+    found = np.array(IntensityStatistics.of(data, sample=100_000).percentiles)
     assert np.abs(found - exact).max() < 0.01 * (exact[-1] - exact[0])
 
 
@@ -200,11 +206,17 @@ def test_echo_times_in_headers_make_mr_likely():
     [("T1w", "mr"), ("FBCT", "ct"), ("CBCT", "cbct"), ("MR T2", "mr"), ("TRUS", "us"), ("x", None)],
 )
 def test_words_for_modalities(word, name):
-    assert canonical(word) == name
+    assert canonical_modality(word) == name
 
 
 def test_the_contrast_is_the_declared_sequence():
-    assert [contrast(w) for w in ("T1w", "t1", "MR", "CT", None)] == ["t1", "t1", None, None, None]
+    assert [mr_sequence(w) for w in ("T1w", "t1", "MR", "CT", None)] == [
+        "t1",
+        "t1",
+        None,
+        None,
+        None,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.grid_cases import GRIDS
+from support.grid_cases import ORIENTATIONS
 from support.report_cases import phantom_registration
 
 from zoo.geometry import Transform
@@ -27,7 +27,7 @@ def marked(grid, direction, offset_mm=(0.0, 0.0, 0.0)):
     return Volume(data, grid, Path("marked.nii.gz"))
 
 
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("name", ORIENTATIONS)
 @pytest.mark.parametrize(
     ("direction", "plane", "place"),
     [
@@ -40,7 +40,7 @@ def marked(grid, direction, offset_mm=(0.0, 0.0, 0.0)):
     ],
 )
 def test_the_patient_is_seen_as_by_a_radiologist_on_any_grid(name, direction, plane, place):
-    grid = placed_grid((36, 30, 20), (1.2, 1.5, 2.2), **GRIDS[name])
+    grid = placed_grid((36, 30, 20), (1.2, 1.5, 2.2), **ORIENTATIONS[name])
     volume = marked(grid, direction)
     chosen = planes.choose_planes(volume, width=300)
     picture = pictures.scaled(volume, chosen, HELD)[plane]
@@ -104,9 +104,9 @@ def test_outlines_are_white_where_both_labels_end():
     assert {pictures.FIXED_COLOUR, pictures.MOVED_COLOUR} <= colours
 
 
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("name", ORIENTATIONS)
 def test_folded_voxels_are_marked_where_they_are(name):
-    grid = placed_grid((24, 22, 20), (1.5, 1.5, 2.0), **GRIDS[name])
+    grid = placed_grid((24, 22, 20), (1.5, 1.5, 2.0), **ORIENTATIONS[name])
     volume = marked(grid, (1, 0, 0))
     x = grid.to_world(torch.cartesian_prod(*[torch.arange(n) for n in grid.shape]))[:, 0]
     step = torch.where((x > 3) & (x < 9), -2.5 * (x - 6), 0.0)  # dT/dx = -1.5 on the right

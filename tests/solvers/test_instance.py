@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from zoo import UserError
-from zoo.geometry.displacement_maps import on_lattice
+from zoo.geometry.displacement_maps import resize_displacement
 from zoo.geometry.sampling import identity_index, sample
 from zoo.losses import LNCC, NCC, folded_share
 from zoo.losses.filters import gaussian
@@ -323,7 +323,7 @@ def test_a_field_keeps_its_meaning_at_another_size():
     field = 0.1 * (identity_index(shape) + 0.5)
     centres = identity_index(coarse) + 0.5
     inner = (slice(None), slice(None), slice(1, -1), slice(1, -1), slice(1, -1))
-    torch.testing.assert_close(on_lattice(field, coarse)[inner], (0.1 * centres)[inner])
+    torch.testing.assert_close(resize_displacement(field, coarse)[inner], (0.1 * centres)[inner])
 
 
 def test_images_that_cannot_be_refined_are_explained(phantom, network):

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from zoo import __version__
-from zoo.datasets.pairs import DatasetPairs, PairFiles, folder_names, pair_files
+from zoo.datasets.pairs import DatasetPairs, PairFiles, pair_files, unique_pair_names
 from zoo.errors import UserError
 from zoo.hub.weights import sha256_of
 from zoo.io.atomic import write_json
 from zoo.io.files import AnyPath, existing_file
-from zoo.io.json_documents import read_object
+from zoo.io.json_documents import read_json_object
 from zoo.planning.plan import Plan, for_a_pair, read_plan
 
 RESULT, FAILURE, PLAN = "result.json", "failure.json", "plan.json"
@@ -72,7 +72,7 @@ def begin(plan: Plan, folder: Path) -> None:
     """Make the folder of a run and write the plan into it; another run's folder is refused."""
     kept = folder / PLAN
     if kept.is_file():
-        before = read_object(kept)
+        before = read_json_object(kept)
         for key in ("dataset_dir", "split"):
             if before.get(key) != plan[key]:
                 raise UserError(
@@ -90,7 +90,7 @@ def jobs_of(plan: Plan, folder: Path) -> tuple[Job, ...]:
     """Return the jobs of a plan; a dataset that is no longer the one planned for is refused."""
     listed = DatasetPairs(plan["dataset_dir"], plan["split"], plan["plan"]["content"])
     files = [pair_files(**mapping) for mapping in listed.pairs]
-    names = folder_names(files)
+    names = unique_pair_names(files)
     return tuple(Job(n, pair, folder / n) for n, pair in zip(names, files, strict=True))
 
 

@@ -20,6 +20,7 @@ import torch
 from zoo.cohorts.jobs import Cohort, Job, failure_of, is_settled
 from zoo.cohorts.worker import Pending, Share, work
 from zoo.errors import UserError
+from zoo.resources import available_cores
 from zoo.runtime.device import choose_device, use_threads
 from zoo.runtime.signals import Stop
 
@@ -71,8 +72,7 @@ def threads_of(asked: int | None, processes: int) -> int | None:
     """
     if asked is not None or os.environ.get("OMP_NUM_THREADS"):
         return asked
-    lent = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (lent or 1) // processes)
+    return max(1, available_cores() // processes)
 
 
 def run_here(

@@ -25,7 +25,7 @@ from zoo.datasets.pairs import Pair, load_pair
 from zoo.errors import UserError
 from zoo.handlers.saver import RegistrationSaver
 from zoo.hub.bundles import bundle_folder
-from zoo.io.atomic import put_folder, write_json
+from zoo.io.atomic import replace_folder, write_json
 from zoo.registration.pair import register_pair
 from zoo.registration.result import RegisteredPair
 from zoo.reporting.panels import write_thumbnail
@@ -201,7 +201,7 @@ def save(
         part = fresh_part(cohort, loaded.job)
         write_thumbnail(noted, part / THUMBNAIL)
         saver.save(noted, part)
-        put_folder(part, loaded.job.folder)
+        replace_folder(part, loaded.job.folder)
     except Exception as error:
         fail(cohort, loaded.job, error)
     finally:
@@ -217,7 +217,7 @@ def fail(cohort: Cohort, job: Job, error: Exception) -> None:
         told["traceback"] = traceback.format_exception(error)
     part = fresh_part(cohort, job)
     write_json(part / FAILURE, told | {"token": secrets.token_hex(8)})
-    put_folder(part, job.folder)
+    replace_folder(part, job.folder)
 
 
 def fresh_part(cohort: Cohort, job: Job) -> Path:

@@ -32,6 +32,7 @@ def compare(run_a: str, run_b: str, *others: str, out: str | None = None) -> Non
 
 def table(comparison: dict[str, Any]) -> str:
     """Return a comparison as text: means per run, then a test for each figure and two runs."""
+    from zoo.commands._shared import counted
     from zoo.evaluation.figures import BETTER
 
     runs = comparison["summary"]
@@ -45,7 +46,7 @@ def table(comparison: dict[str, Any]) -> str:
         [t["figure"], f"{t['b']} - {t['a']}", f"{t['b_minus_a']:+.4g}", f"p = {t['p']:.3g}"]
         for t in comparison["tests"]
     ]
-    head = f"{len(comparison['cases'])} pairs in common"
+    head = f"{counted(len(comparison['cases']), 'pair')} in common"
     return "\n".join([head, *_aligned(rows), "", *_aligned(tests)])
 
 

@@ -56,6 +56,7 @@ def evaluate(
         submission: A folder or a .zip to which the fields are written for Learn2Reg.
         half: Write the fields of --submission at half the size in half precision (.npz).
     """
+    from zoo.commands._shared import counted
     from zoo.errors import UserError
     from zoo.pipelines.evaluate import evaluate as run_evaluation
 
@@ -79,10 +80,10 @@ def evaluate(
         half=half,
     )
     print(table(evaluation.summary))
-    count = len(evaluation.cases)
-    print(f"Figures of {count} case{'s' if count > 1 else ''} written to {evaluation.file}")
+    print(f"Figures of {counted(len(evaluation.cases), 'case')} written to {evaluation.file}")
     if submission is not None:
-        print(f"{len(evaluation.submission)} Learn2Reg fields written to {submission}")
+        written = counted(len(evaluation.submission), "Learn2Reg field")
+        print(f"{written} written to {submission}")
 
 
 def table(summary: Mapping[str, Mapping[str, float | None]]) -> str:

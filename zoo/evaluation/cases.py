@@ -12,7 +12,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from zoo.datasets.pairs import PairFiles, folder_names, load_pair, pair_files, stem
+from zoo.datasets.names import stem
+from zoo.datasets.pairs import PairFiles, load_pair, pair_files, unique_pair_names
 from zoo.datasets.reading import read_dataset
 from zoo.errors import UserError
 from zoo.evaluation.learn2reg import QUANTILE30, learn2reg_figures, read_displacement
@@ -20,7 +21,7 @@ from zoo.evaluation.metrics import Figures, measure, require_finite
 from zoo.io.atomic import write_json, write_text
 from zoo.io.files import existing_file
 from zoo.io.points import Space
-from zoo.io.transforms import SUFFIXES, detect_format, read_transform
+from zoo.io.transforms import TRANSFORM_SUFFIXES, detect_format, read_transform
 
 RESAMPLES = 2000
 FIELD_NAMES = ("transform.nii.gz", "transform.h5")
@@ -70,10 +71,10 @@ def cases_of_dataset(dataset: Path, split: str, folder: Path) -> list[Case]:
     """Return the cases of a dataset's split, whose fields lie in `folder`, of any program.
 
     A pair's field is PAIR/transform.nii.gz (or .h5) as a run has it, PAIR with a suffix of
-    `SUFFIXES`, or Learn2Reg's disp_FIXED_MOVING; PAIR is the names of both images.
+    `TRANSFORM_SUFFIXES`, or Learn2Reg's disp_FIXED_MOVING; PAIR is the names of both images.
     """
     files = [pair_files(**mapping) for mapping in read_dataset(dataset).pairs(split)]
-    names = folder_names(files)
+    names = unique_pair_names(files)
     return [_case_in(folder, name, pair) for name, pair in zip(names, files, strict=True)]
 
 
@@ -85,7 +86,9 @@ def _case_in(folder: Path, name: str, files: PairFiles) -> Case:
         known = read_result(own / "result.json") if (own / "result.json").is_file() else {}
         seconds = sum(known.get("seconds", {}).values()) or None
         return Case(files, field, _first(own, INVERSE_NAMES), seconds, name)
-    suffixes = dict.fromkeys(suffix for several in SUFFIXES.values() for suffix in several)
+    suffixes = dict.fromkeys(
+        suffix for several in TRANSFORM_SUFFIXES.values() for suffix in several
+    )
     field = _first(folder, [name + suffix for suffix in suffixes])
     return Case(files, field or learn2reg_file(folder, files), name=name)
 
@@ -122,7 +125,7 @@ def cases_of_table(table: Path, folder: Path | None = None) -> list[Case]:
     if not rows:
         raise UserError(f"{table} holds no pairs; give fixed and moving a row")
     cases = [_case_of_row(row, f"{table}, line {line}", table, folder) for line, row in rows]
-    names = folder_names([case.files for case in cases])
+    names = unique_pair_names([case.files for case in cases])
     return [replace(case, name=name) for case, name in zip(cases, names, strict=True)]
 
 

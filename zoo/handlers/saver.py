@@ -15,7 +15,8 @@ import torch
 from ignite.engine import Engine, Events
 
 from zoo import __version__
-from zoo.datasets.pairs import Pair, stem
+from zoo.datasets.names import stem
+from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
 from zoo.geometry import warp
 from zoo.io.atomic import write_json

@@ -14,7 +14,7 @@ from zoo.hub.places import at_home, packaged_bundles
 from zoo.hub.remote import hub_client
 from zoo.hub.safety import check_bundle
 from zoo.hub.weights import read_weights_header
-from zoo.io.json_documents import read_object
+from zoo.io.json_documents import read_json_object
 
 _LATEST = "latest_version"  # what MONAI's download takes when it is given no version
 _GOES = re.compile(
@@ -59,7 +59,7 @@ def plan_push(bundle: str) -> PushPlan:
     findings = [f for f in check_bundle(folder) if f.file in files]
     if findings:
         raise UserError(f"{folder} is not safe to publish: {findings[0]}")
-    metadata = read_object(files["configs/metadata.json"])
+    metadata = read_json_object(files["configs/metadata.json"])
     version = str(metadata.get("version", ""))
     if not _VERSION.fullmatch(version):
         raise UserError(f"{folder}/configs/metadata.json: version {version!r} is not like 1.2.3")

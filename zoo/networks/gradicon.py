@@ -17,10 +17,10 @@ from zoo.errors import UserError
 from zoo.geometry.displacement_maps import (
     Composition,
     DisplacementMap,
-    Map,
+    PointMap,
     displacement_in_voxels,
-    on_lattice,
-    warp,
+    resize_displacement,
+    sample_unit_cube,
 )
 from zoo.networks.recolour import recoloured
 from zoo.networks.unet import Precision, UNet
@@ -35,7 +35,7 @@ class FunctionFromVectorField(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, moving: Tensor, fixed: Tensor) -> Map:
+    def forward(self, moving: Tensor, fixed: Tensor) -> PointMap:
         """Return the map x -> x + u(x) of two images [B, 1, X, Y, Z]."""
         return DisplacementMap(self.net(moving, fixed))
 
@@ -48,7 +48,7 @@ class TwoStep(nn.Module):
         self.netPhi = netPhi
         self.netPsi = netPsi
 
-    def forward(self, moving: Tensor, fixed: Tensor) -> Map:
+    def forward(self, moving: Tensor, fixed: Tensor) -> PointMap:
         """Return the map of two images [B, 1, X, Y, Z]."""
         return _two_step(self.netPhi, self.netPsi, moving, fixed)
 
@@ -60,7 +60,7 @@ class Downsample(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, moving: Tensor, fixed: Tensor) -> Map:
+    def forward(self, moving: Tensor, fixed: Tensor) -> PointMap:
         """Return the map of two images [B, 1, X, Y, Z]."""
         small = [F.avg_pool3d(image, 2, ceil_mode=True) for image in (moving, fixed)]
         return self.net(*small)
@@ -110,13 +110,13 @@ class GradICON(nn.Module):
         shape = tuple(image.shape[2:] if shape is None else shape)
         lattice = shape if self.size is None else self.size
         found = self.map(image[:, :1], image[:, 1:]).on_grid(lattice)
-        return on_lattice(displacement_in_voxels(found), shape)
+        return resize_displacement(displacement_in_voxels(found), shape)
 
     def both_directions(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return forward(image), and the same for the swapped pair: moving(i) ~ fixed(i + d(i))."""
         return self(image), self(image.flip(1))
 
-    def map(self, moving: Tensor, fixed: Tensor) -> Map:
+    def map(self, moving: Tensor, fixed: Tensor) -> PointMap:
         """Return the map of two images [B, 1, X, Y, Z] as a function of points of the unit cube."""
         if moving.shape[1] != 1 or fixed.shape != moving.shape:
             raise UserError(
@@ -141,8 +141,8 @@ def _check_size(shape: Sequence[int]) -> None:
         )
 
 
-def _two_step(net_phi: nn.Module, net_psi: nn.Module, moving: Tensor, fixed: Tensor) -> Map:
+def _two_step(net_phi: nn.Module, net_psi: nn.Module, moving: Tensor, fixed: Tensor) -> PointMap:
     """Return phi after psi, psi found between the moving image warped by phi and the fixed one."""
     phi = net_phi(moving, fixed)
-    warped = warp(moving, phi.on_grid(fixed.shape[2:]))
+    warped = sample_unit_cube(moving, phi.on_grid(fixed.shape[2:]))
     return Composition(phi, net_psi(warped, fixed))

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import UserError
-from zoo.geometry.displacement_maps import on_lattice
+from zoo.geometry.displacement_maps import resize_displacement
 from zoo.geometry.sampling import identity_index, sample
 from zoo.networks.conditions import REGION, TYPE, ConditionLike
 from zoo.networks.unireg_tasks import COARSEST, check_body, coarser
@@ -224,7 +224,7 @@ class UniReg(nn.Module):
         `warped(i) = moving(i + d(i))`. `type` and `region` may differ from pair to pair.
         """
         *_, finest = self.levels(image, type, region)
-        return on_lattice(finest.flow, image.shape[2:])
+        return resize_displacement(finest.flow, image.shape[2:])
 
     def levels(
         self,

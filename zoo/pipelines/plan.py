@@ -11,8 +11,8 @@ from zoo.datasets.reading import read_dataset
 from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.hub.weights import models_here, models_to_choose
-from zoo.io.atomic import check_place, write_json
-from zoo.io.json_documents import complete, read_object
+from zoo.io.atomic import check_writable, write_json
+from zoo.io.json_documents import read_json_object, report_missing_keys
 from zoo.pipelines.options import modality_by_slot
 from zoo.pipelines.settings import resolve_settings
 from zoo.planning.evidence import UserOptions
@@ -53,7 +53,7 @@ def plan(
             false, a `UserError` names the missing facts.
     """
     if out is not None:
-        check_place(out)
+        check_writable(out)
     changes = resolve_settings(settings)
     options = UserOptions(
         anatomy=anatomy,
@@ -69,7 +69,7 @@ def plan(
     check_options(options)
     planned = _plan_of(Path(source), options)
     if changes:
-        with complete(source):
+        with report_missing_keys(source):
             keys = config_keys(bundle_folder(planned["plan"]["model"]))
             planned = override(planned, name, changes, keys)
     if out is not None:
@@ -79,7 +79,7 @@ def plan(
 
 def _plan_of(source: Path, options: UserOptions) -> Plan:
     """Return the plan of a dataset, of a fingerprint, or the plan that `source` is."""
-    keys = set(read_object(source)) if source.is_file() and source.suffix == ".json" else set()
+    keys = set(read_json_object(source)) if source.is_file() and source.suffix == ".json" else set()
     if "plan" in keys:
         if options != UserOptions(
             settings=options.settings, available=options.available, widths=options.widths
@@ -90,20 +90,20 @@ def _plan_of(source: Path, options: UserOptions) -> Plan:
             )
         return read_plan(source)
     if "channels" in keys:
-        with complete(source):
+        with report_missing_keys(source):
             return make_plan(read_fingerprint(source), options)
     return make_plan(take_fingerprint(read_dataset(source)).document, options)
 
 
 def plan_difference(first: str | PathLike[str], second: str | PathLike[str]) -> str:
     """Return the settings in which two plans differ, one per line."""
-    with complete(f"{first} or {second}"):
+    with report_missing_keys(f"{first} or {second}"):
         return difference(read_plan(first), read_plan(second))
 
 
 def explanation(plan: Plan, source: str | PathLike[str]) -> str:
     """Return every value of a plan with its rule and reason; errors name the file `source`."""
-    with complete(source):
+    with report_missing_keys(source):
         return explain(plan)
 
 

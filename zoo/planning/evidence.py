@@ -81,7 +81,7 @@ def gather(fingerprint: Mapping[str, Any], wishes: UserOptions) -> Facts:
         raise UserError(f"--modality.{min(unknown)}: there is no such slot; there are {slots}")
     beliefs = {slot: dict(c["modality"]) for slot, c in fingerprint["channels"].items()}
     for slot, word in wishes.modality.items():
-        beliefs[slot] |= _said(modalities.checked(word, f"--modality.{slot}"), word)
+        beliefs[slot] |= _said(modalities.parse_modality(word, f"--modality.{slot}"), word)
     anatomy, pairing = dict(fingerprint["anatomy"]), dict(fingerprint["pairing"])
     if wishes.anatomy is not None:
         anatomy |= _said(anatomies.checked(wishes.anatomy), wishes.anatomy)

@@ -14,16 +14,22 @@ import numpy as np
 from zoo import __version__
 from zoo.datasets.checks import all_problems
 from zoo.datasets.dataset import Dataset
-from zoo.datasets.headers import HeaderFacts, look_at
-from zoo.datasets.landmarks import coordinates, outside, to_index
-from zoo.datasets.modality import HOUNSFIELD, Values, canonical, evidence, is_hounsfield
+from zoo.datasets.headers import HeaderFacts, inspect_header
+from zoo.datasets.landmarks import count_outside, points_to_voxels, read_coordinates
+from zoo.datasets.modality import (
+    HOUNSFIELD,
+    IntensityStatistics,
+    canonical_modality,
+    describe_intensities,
+    is_hounsfield,
+)
 from zoo.datasets.names import case_of
 from zoo.datasets.problems import Problem
-from zoo.datasets.scan import DatasetScan, FileProgress, content, scan_dataset, spread
-from zoo.datasets.voxels import Voxels, decode
+from zoo.datasets.scan import DatasetScan, FileProgress, content_digest, evenly_spaced, scan_dataset
+from zoo.datasets.voxels import VoxelFacts, inspect_voxels
 from zoo.errors import UserError
 from zoo.io.files import AnyPath
-from zoo.io.json_documents import read_object
+from zoo.io.json_documents import read_json_object
 from zoo.planning.alignment import Alignment, measure
 from zoo.planning.anatomy import Belief, believed_anatomy
 
@@ -59,7 +65,7 @@ def take_fingerprint(
         "regzoo": __version__,
         "name": dataset.name,
         "dataset": str(dataset.root.resolve()),
-        "content": content(dataset, looked.headers),
+        "content": content_digest(dataset, looked.headers),
         "anatomy": believed_anatomy(dataset).to_json(),
         "pairing": _pairing(dataset).to_json(),
         "channels": channels,
@@ -73,7 +79,7 @@ def take_fingerprint(
 
 def read_fingerprint(path: AnyPath) -> dict[str, Any]:
     """Read a fingerprint that was written before."""
-    document = read_object(path)
+    document = read_json_object(path)
     if document.get("schema") != SCHEMA or "channels" not in document:
         raise UserError(
             f"{path} is no fingerprint of this version (schema {SCHEMA}); make it again with "
@@ -93,11 +99,11 @@ def pair_fingerprint(
     sides = {"0": Path(fixed), "1": Path(moving)}
     channels, headers = {}, []
     for slot, path in sides.items():
-        header, found = look_at(path.parent, path.name)
+        header, found = inspect_header(path.parent, path.name)
         if header is None:
             raise UserError(f"{path}: {found[0].what}; {found[0].fix}")
         headers.append(header)
-        voxels = decode(str(path.parent), path.name, "image")
+        voxels = inspect_voxels(str(path.parent), path.name, "image")
         if voxels.problems and voxels.values is None:
             raise UserError(f"{path}: {voxels.problems[0].what}; {voxels.problems[0].fix}")
         name = path.name
@@ -124,7 +130,7 @@ _ANNOTATIONS = ("fixed_labels", "moving_labels", "fixed_points", "moving_points"
 def _channel(
     images: Sequence[str],
     known: Mapping[str, HeaderFacts],
-    decoded: Mapping[str, Voxels],
+    decoded: Mapping[str, VoxelFacts],
     word: str | None,
 ) -> dict[str, Any]:
     """Describe the images of one slot, of which `word` is declared."""
@@ -147,7 +153,9 @@ def _channel(
         middle = np.median([v.percentiles for v in values], axis=0)
         out["intensity"] = {
             "decoded": len(values),
-            "percentiles": dict(zip(map(str, Values.PERCENTS), _rounded(middle), strict=True)),
+            "percentiles": dict(
+                zip(map(str, IntensityStatistics.PERCENTS), _rounded(middle), strict=True)
+            ),
             "minimum": min(v.minimum for v in values),
             "maximum": max(v.maximum for v in values),
             "whole": round(median(v.whole for v in values), 4),
@@ -160,11 +168,11 @@ def _channel(
 
 
 def believed_modality(
-    word: str | None, values: Sequence[Values], descriptions: Sequence[str] = ()
+    word: str | None, values: Sequence[IntensityStatistics], descriptions: Sequence[str] = ()
 ) -> Belief:
     """Say which modality a channel is: as declared, else as its values prove, else unknown."""
-    shown = evidence(values)
-    if word is not None and (declared := canonical(word)) is not None:
+    shown = describe_intensities(values)
+    if word is not None and (declared := canonical_modality(word)) is not None:
         conflict = bool(values) and (declared in HOUNSFIELD) != all(map(is_hounsfield, values))
         return Belief(declared, "dataset", "declared", shown, word, conflict)
     if values and all(map(is_hounsfield, values)):
@@ -192,12 +200,15 @@ def _annotations(looked: DatasetScan) -> dict[str, Any]:
     items = list(dataset.by_image.values())
     maps = [v for v in looked.voxels.values() if v.kind == "labels" and v.labels]
     presence = Counter(id for v in maps for id in v.labels if id)
-    points = [(item, coordinates(looked, item.points)) for item in items if item.points]
+    points = [(item, read_coordinates(looked, item.points)) for item in items if item.points]
     known = [
         (i, p) for i, p in points if not isinstance(p, UserError) and i.image in looked.headers
     ]
     beyond = [
-        outside(to_index(p, looked.headers[i.image], dataset.points_space), looked.headers[i.image])
+        count_outside(
+            points_to_voxels(p, looked.headers[i.image], dataset.points_space),
+            looked.headers[i.image],
+        )
         for i, p in known
     ]
     return {
@@ -264,7 +275,7 @@ def _alignments(dataset: Dataset) -> tuple[list[Alignment], list[Problem]]:
     usable = pairs if not any(p.level == "error" for p in dataset.problems) else []
     out, failed = [], []
     mappings = {f"{p.fixed} {p.moving}": dataset.mapping(p) for p in usable}
-    for name in spread(list(mappings), ALIGNED_PAIRS):
+    for name in evenly_spaced(list(mappings), ALIGNED_PAIRS):
         try:
             out.append(measure(mappings[name]))
         except UserError as error:

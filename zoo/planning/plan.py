@@ -11,7 +11,7 @@ from typing import Any
 from zoo import __version__
 from zoo.errors import UserError
 from zoo.io.files import AnyPath
-from zoo.io.json_documents import read_object
+from zoo.io.json_documents import read_json_object
 from zoo.planning.evidence import Choice, Facts, UserOptions, gather
 from zoo.planning.rules import cautions, choose_model, missing_facts_question, preset_of, settings
 
@@ -80,7 +80,7 @@ def override(plan: Plan, name: str, changes: Mapping[str, Any], known: Sequence[
 
 def read_plan(path: AnyPath) -> Plan:
     """Read a plan that was written before."""
-    plan = read_object(path)
+    plan = read_json_object(path)
     told = plan.get("plan")
     if not isinstance(told, dict) or told.get("schema") != SCHEMA or not _whole(told):
         raise UserError(f"{path} is no plan of this version; make it with regzoo plan")

@@ -29,7 +29,7 @@ def preset_of(facts: Facts) -> Preset:
 
 def contrasts(facts: Facts) -> bool:
     """Say whether two MR images are of two contrasts: as declared, else as their values show."""
-    words = [modalities.contrast(b.get("declared")) for b in (facts.fixed, facts.moving)]
+    words = [modalities.mr_sequence(b.get("declared")) for b in (facts.fixed, facts.moving)]
     if None not in words:
         return words[0] != words[1]
     sign, trust = facts.alignment.get("sign"), facts.alignment.get("lncc2")
@@ -64,7 +64,7 @@ def check_options(wishes: UserOptions) -> None:
     if wishes.anatomy is not None:
         anatomies.checked(wishes.anatomy)
     for slot, word in wishes.modality.items():
-        modalities.checked(word, f"--modality.{slot}")
+        modalities.parse_modality(word, f"--modality.{slot}")
 
 
 def choose_model(facts: Facts, preset: Preset, wishes: UserOptions) -> Choice:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zoo.datasets.modality import HOUNSFIELD, Values
+from zoo.datasets.modality import HOUNSFIELD, IntensityStatistics
 from zoo.datasets.modality import is_hounsfield as values_are_hounsfield
 from zoo.errors import UserError
 from zoo.networks.unireg_tasks import CT_WINDOW, MR_PERCENTILES
@@ -94,7 +94,7 @@ def is_hounsfield(image: Tensor, modality: str | None) -> bool:
 
 def looks_like_hounsfield(image: Tensor) -> bool:
     """Say whether the values are those of a CT, by the rule that plans go by."""
-    return values_are_hounsfield(Values.of(image.detach().cpu().numpy()))
+    return values_are_hounsfield(IntensityStatistics.of(image.detach().cpu().numpy()))
 
 
 def to_unit(image: Tensor, low: float, high: float) -> Tensor:

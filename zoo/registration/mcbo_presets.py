@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from zoo.errors import UserError
 from zoo.io.atomic import write_json
-from zoo.io.json_documents import read_object
+from zoo.io.json_documents import read_json_object
 from zoo.solvers.settings import PRESETS, Mode, Settings, changed
 
 KIND = "regzoo mcbo preset"
@@ -22,7 +22,7 @@ def read_preset(path: str | Path | None) -> dict[str, Any]:
     """Return `mode` and `changes` of a preset file; nothing for None."""
     if path is None:
         return {}
-    found = read_object(path)
+    found = read_json_object(path)
     if found.get("kind") != KIND:
         raise UserError(f"{path} is no preset of mcbo; regzoo finetune writes one")
     mode: Any = found.get("mode")

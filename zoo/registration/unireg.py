@@ -9,7 +9,7 @@ from torch import nn
 
 from zoo.errors import UserError
 from zoo.geometry import Grid
-from zoo.geometry.displacement_maps import on_lattice
+from zoo.geometry.displacement_maps import resize_displacement
 from zoo.networks import UniReg
 from zoo.networks.conditions import REGION, TYPE
 from zoo.networks.unireg_tasks import BODY, TASKS
@@ -51,7 +51,7 @@ class UniRegInferer(RefiningInferer):
             for level in levels
         }
         needed = self.inverse or self.refine
-        flow = on_lattice(levels[-1].flow, image.shape[2:])
+        flow = resize_displacement(levels[-1].flow, image.shape[2:])
         fields = flow, network(image.flip(1)) if needed else None
         if self.refine:
             fields = self.refined(*fields, instance_pair(work, order), progress)

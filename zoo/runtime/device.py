@@ -32,7 +32,7 @@ def use_threads(count: int | None) -> None:
     """Let torch use `count` CPU threads; None leaves it as it is.
 
     Also keeps freed memory and asks for large pages: most small operations on large volumes cost
-    what their fresh memory costs (docs/gradicon-speed.md, docs/unireg.md).
+    what their fresh memory costs (docs/experiments/gradicon-speed.md, docs/experiments/unireg.md).
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     keep_freed_memory()

@@ -2,7 +2,7 @@
 
 Centre of mass, then a rigid map from several starts, then an affine one, coarse to fine, by
 mutual information; and the decision whether any of it is needed. What was tried and what it gave
-is in docs/affine-start.md.
+is in docs/experiments/initial-alignment.md.
 """
 
 from __future__ import annotations

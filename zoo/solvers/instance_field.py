@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.geometry.displacement_maps import on_lattice
+from zoo.geometry.displacement_maps import resize_displacement
 from zoo.losses import (
     MINDSSC,
     Similarity,
@@ -86,7 +86,7 @@ def refine_field(
         mass=mass,
         outside="border",
     )
-    start = on_lattice(predicted.detach(), coarse)
+    start = resize_displacement(predicted.detach(), coarse)
     parameters = torch.zeros_like(start, requires_grad=True)
     optimiser = torch.optim.Adam([parameters], lr=learning_rate)
     trace: list[Step] = []
@@ -108,7 +108,7 @@ def refine_field(
             if settled(trace, tolerance):
                 break
     with torch.no_grad():
-        refined = predicted + on_lattice(_smoothed(parameters, smoothness), full)
+        refined = predicted + resize_displacement(_smoothed(parameters, smoothness), full)
     return Refined(refined[:1], None if reverse is None else refined[1:], trace)
 
 

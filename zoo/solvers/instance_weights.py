@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from zoo.geometry.displacement_maps import Map, displacement_in_voxels
+from zoo.geometry.displacement_maps import PointMap, displacement_in_voxels
 from zoo.losses import (
     Similarity,
     consistency_points,
@@ -105,7 +105,7 @@ def _backward(
     return step
 
 
-def _predict(network: nn.Module, moving: Tensor, fixed: Tensor) -> tuple[Tensor, Map]:
+def _predict(network: nn.Module, moving: Tensor, fixed: Tensor) -> tuple[Tensor, PointMap]:
     """Return the displacement [1, 3, X, Y, Z] in voxels, and the map between its voxels.
 
     A network of several levels has a `map` that composes them; another's field is interpolated.
@@ -115,7 +115,7 @@ def _predict(network: nn.Module, moving: Tensor, fixed: Tensor) -> tuple[Tensor,
         displacement = network(torch.cat([moving, fixed], dim=1))
         return displacement, field_map(displacement)
     shape = fixed.shape[2:]
-    phi: Map = map_of(moving, fixed)
+    phi: PointMap = map_of(moving, fixed)
     return displacement_in_voxels(phi.on_grid(shape)), phi
 
 

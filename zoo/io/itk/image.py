@@ -1,4 +1,4 @@
-"""MetaImage (.mha, .mhd) and NRRD volumes, through SimpleITK where the extra is installed."""
+"""MetaImage (.mha, .mhd) and NRRD volumes, through SimpleITK from the extra `regzoo[itk]`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from zoo.errors import UserError
 from zoo.geometry import Grid
 from zoo.io.atomic import atomic_path
-from zoo.io.files import AnyPath, broken, existing_file, head
+from zoo.io.files import AnyPath, damaged_file_error, existing_file, first_bytes
 from zoo.io.lps import grid_from_itk, grid_to_itk
 
 WRITTEN = (".mha", ".nrrd")
 
-_WORDS = (b"NRRD", b"ObjectType", b"NDims")
+_FIRST_WORDS = (b"NRRD", b"ObjectType", b"NDims")
 _TYPES = {
     "8-bit unsigned integer": "uint8",
     "8-bit signed integer": "int8",
@@ -31,23 +31,23 @@ _TYPES = {
 
 
 def is_itk_image(path: Path) -> bool:
-    """Say whether the file begins as a MetaImage or NRRD header does."""
-    return head(path, 16).lstrip().startswith(_WORDS)
+    """Return whether the file begins like a MetaImage or NRRD header."""
+    return first_bytes(path, 16).lstrip().startswith(_FIRST_WORDS)
 
 
 def read_itk_header(path: AnyPath) -> tuple[Grid, str]:
-    """Return the grid (RAS+ mm) and the stored type, without decoding the voxels."""
+    """Return the grid and the stored type without decoding the voxels."""
     return _open(existing_file(path))[1:]
 
 
 def read_itk_image(path: AnyPath) -> tuple[np.ndarray, Grid]:
-    """Return the data [X, Y, Z], C-contiguous, of a type that torch has, and the grid."""
+    """Return the data [X, Y, Z], C-contiguous and of a type that torch supports, and the grid."""
     file = existing_file(path)
     reader, grid, stored = _open(file)
     try:
         image = reader.Execute()
     except RuntimeError as error:
-        raise broken(file, _last_line(error)) from error
+        raise damaged_file_error(file, _last_line(error)) from error
     target = {"uint16": "int32", "uint32": "int64"}.get(stored, stored)
     view = _sitk(file).GetArrayViewFromImage(image).transpose(2, 1, 0)
     return np.array(view, dtype=target, order="C"), grid
@@ -71,31 +71,34 @@ def write_itk_image(path: AnyPath, data: np.ndarray, grid: Grid) -> None:
 
 
 def _open(path: Path) -> tuple[Any, Grid, str]:
-    """Return SimpleITK's reader after its look at the header, the grid and the stored type."""
+    """Return a SimpleITK reader that has read the header, the grid and the stored type."""
     reader = _sitk(path).ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        raise broken(path, _last_line(error)) from error
+        raise damaged_file_error(path, _last_line(error)) from error
     size, components = reader.GetSize(), reader.GetNumberOfComponents()
     if len(size) != 3 or components != 1:
         raise UserError(
-            f"{path} has {len(size)} axes and {components} numbers a voxel; "
-            "a volume has 3 axes and one number: split it and give one volume"
+            f"{path} is {len(size)}-dimensional with {components}-component voxels; a volume has "
+            "3 axes and one number per voxel: save one volume to a separate file",
+            code="header",
         )
     stored = _TYPES.get(_sitk(path).GetPixelIDValueAsString(reader.GetPixelIDValue()), "")
     if not stored:
         kind = _sitk(path).GetPixelIDValueAsString(reader.GetPixelIDValue())
-        raise UserError(f"{path} holds {kind}; save it as one of {', '.join(_TYPES.values())}")
+        raise UserError(
+            f"{path} has voxels of {kind}; save it as one of {', '.join(_TYPES.values())}"
+        )
     spacing, direction = np.array(reader.GetSpacing()), np.array(reader.GetDirection())
     if not (np.isfinite(spacing).all() and (spacing > 0).all()):
-        raise UserError(f"{path} has the spacing {spacing.tolist()}; each must be above 0 mm")
+        raise UserError(f"{path} has the spacing {spacing.tolist()}; set each one above 0 mm")
     return reader, grid_from_itk(size, np.array(reader.GetOrigin()), spacing, direction), stored
 
 
 def _sitk(path: Path) -> Any:
-    """Import SimpleITK, or name the extra that brings it."""
+    """Import SimpleITK, or name the extra that installs it."""
     try:
         return importlib.import_module("SimpleITK")
     except ImportError as error:
@@ -106,5 +109,5 @@ def _sitk(path: Path) -> Any:
 
 
 def _last_line(error: Exception) -> str:
-    """Return the last line of ITK's message, which is the reason."""
+    """Return the last line of an error message of ITK, which states the reason."""
     return str(error).strip().splitlines()[-1].strip()

@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from zoo import UserError
-from zoo.io.itk_image import is_itk_image
+from zoo.io.itk.image import is_itk_image
 from zoo.io.volume import read_header, read_volume
 
 
@@ -15,13 +15,13 @@ def image():
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".mhd", ".nrrd"])
-def test_files_are_known_by_their_content(tmp_path, image, suffix):
+def test_files_are_recognised_by_their_content(tmp_path, image, suffix):
     path = tmp_path / f"a{suffix}"
     sitk.WriteImage(image, str(path))
     assert is_itk_image(path)
 
 
-def test_without_simpleitk_the_extra_is_named(tmp_path, image, monkeypatch):
+def test_missing_simpleitk_is_an_error_that_names_the_extra(tmp_path, image, monkeypatch):
     sitk.WriteImage(image, str(tmp_path / "a.mha"))
     monkeypatch.setitem(sys.modules, "SimpleITK", None)
     with pytest.raises(UserError, match=r"regzoo\[itk\]"):
@@ -42,17 +42,17 @@ def test_truncated_files_are_refused(tmp_path, image, suffix, packed):
 def test_vectors_and_slices_are_refused(tmp_path, image):
     path = tmp_path / "a.mha"
     sitk.WriteImage(sitk.Compose(image, image), str(path))
-    with pytest.raises(UserError, match="2 numbers a voxel"):
+    with pytest.raises(UserError, match="2-component voxels"):
         read_header(path)
     sitk.WriteImage(image[:, :, 3], str(path))
-    with pytest.raises(UserError, match="2 axes"):
+    with pytest.raises(UserError, match="2-dimensional"):
         read_header(path)
 
 
 def test_complex_and_infinite_voxels_are_refused(tmp_path, image):
     path = tmp_path / "a.nrrd"
     sitk.WriteImage(sitk.RealToHalfHermitianForwardFFT(sitk.Cast(image, sitk.sitkFloat32)), path)
-    with pytest.raises(UserError, match=r"save it as one|numbers a voxel"):
+    with pytest.raises(UserError, match=r"save it as one|component"):
         read_volume(path)
     sitk.WriteImage(sitk.Cast(image, sitk.sitkFloat32) / 0, path)
     with pytest.raises(UserError, match="NaN or Inf"):

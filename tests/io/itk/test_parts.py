@@ -1,14 +1,14 @@
-"""ITK's parametrisations against SimpleITK itself, in each of its three kinds of file."""
+"""The parametrisations of ITK, compared with SimpleITK in its three file formats."""
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from support.io_cases import GRIDS, farthest, inner_points, smooth_transform
+from support.io_cases import GRIDS, inner_points, max_distance, smooth_transform
 
 from zoo import UserError
 from zoo.geometry import Transform
-from zoo.io.itk_parts import Part, affine_part, field_part, transform_of
+from zoo.io.itk.parts import Part, affine_part, combine_parts, field_part
 from zoo.io.transforms import read_transform
 
 FLIP = np.array([-1.0, -1.0, 1.0])
@@ -61,11 +61,11 @@ def composite(*parts):
     return transform
 
 
-def same(itk, path, points):
+def assert_same(itk, path, points):
     ours = read_transform(path).map_points(points)
     theirs = np.array([itk.TransformPoint(p) for p in points.numpy() * FLIP]) * FLIP
-    assert farthest(ours, points) > 0.1
-    assert farthest(ours, theirs) < 1e-3
+    assert max_distance(ours, points) > 0.1
+    assert max_distance(ours, theirs) < 1e-3
 
 
 SINGLE = {
@@ -85,14 +85,14 @@ SINGLE = {
         (name, suffix)
         for name in SINGLE
         for suffix in (".tfm", ".h5", ".mat")
-        if (name, suffix) != ("composite of affines", ".mat")  # which ITK does not write
+        if (name, suffix) != ("composite of affines", ".mat")  # ITK does not write it
     ],
 )
-def test_affine_kinds_are_read_as_simpleitk_does(tmp_path, name, suffix):
+def test_affine_classes_are_read_like_simpleitk(tmp_path, name, suffix):
     itk = SINGLE[name]()
     path = tmp_path / f"t{suffix}"
     sitk.WriteTransform(itk, str(path))
-    same(itk, path, inner_points(GRIDS["RAS"]))
+    assert_same(itk, path, inner_points(GRIDS["RAS"]))
 
 
 GRID = GRIDS["oblique anisotropic LAS"]
@@ -106,14 +106,14 @@ WITH_FIELD = {
 
 @pytest.mark.parametrize("name", WITH_FIELD)
 @pytest.mark.parametrize("suffix", [".h5", ".tfm"])
-def test_composites_with_a_field_anywhere_are_read_exactly(tmp_path, name, suffix):
+def test_composites_with_a_field_at_any_position_are_exact(tmp_path, name, suffix):
     itk = WITH_FIELD[name]()
     path = tmp_path / f"t{suffix}"
     sitk.WriteTransform(itk, str(path))
-    same(itk, path, inner_points(GRID, margin=-6))
+    assert_same(itk, path, inner_points(GRID, margin=-6))
 
 
-def test_bspline_is_refused_with_what_is_allowed(tmp_path):
+def test_bspline_is_refused_with_the_allowed_classes(tmp_path):
     path = tmp_path / "t.tfm"
     sitk.WriteTransform(sitk.BSplineTransform(3), str(path))
     with pytest.raises(UserError, match=r"BSplineTransform; allowed are AffineTransform"):
@@ -127,24 +127,24 @@ def test_two_fields_are_refused(tmp_path):
         read_transform(path)
 
 
-def test_flat_transforms_are_refused(tmp_path):
+def test_two_dimensional_transforms_are_refused(tmp_path):
     path = tmp_path / "t.tfm"
     sitk.WriteTransform(sitk.AffineTransform(2), str(path))
     with pytest.raises(UserError, match=r"AffineTransform_double_2_2.*three-dimensional"):
         read_transform(path)
 
 
-def test_centred_affine_has_its_centre_among_its_parameters(tmp_path):
+def test_centred_affine_uses_the_centre_in_its_parameters(tmp_path):
     values = np.array([*affine().GetMatrix(), *CENTRE, *SHIFT])
-    ours = transform_of(tmp_path, [Part("CenteredAffineTransform", values, np.zeros(3))])
+    ours = combine_parts(tmp_path, [Part("CenteredAffineTransform", values, np.zeros(3))])
     expected = np.array(affine().TransformPoint((1.0, 2.0, 3.0))) * FLIP
-    assert farthest(ours.map_points(torch.tensor([[-1.0, -2.0, 3.0]])), expected[None]) < 1e-9
+    assert max_distance(ours.map_points(torch.tensor([[-1.0, -2.0, 3.0]])), expected[None]) < 1e-9
 
 
-def test_parts_written_add_up_to_the_transform(tmp_path):
+def test_parts_of_a_transform_combine_to_it_again(tmp_path):
     transform = smooth_transform(GRID)
     parts = [affine_part(transform.affine), field_part(transform.field, GRID)]
-    again = transform_of(tmp_path, parts)
+    again = combine_parts(tmp_path, parts)
     torch.testing.assert_close(again.affine, transform.affine)
     torch.testing.assert_close(again.field, transform.field)
     assert again.grid.same_as(GRID, 1e-9)
@@ -153,4 +153,4 @@ def test_parts_written_add_up_to_the_transform(tmp_path):
 def test_singular_affine_is_refused(tmp_path):
     flat = affine_part(Transform(torch.diag(torch.tensor([1.0, 1, 0, 1]))).affine)
     with pytest.raises(UserError, match="cannot be inverted"):
-        transform_of(tmp_path, [flat])
+        combine_parts(tmp_path, [flat])

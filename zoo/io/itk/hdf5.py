@@ -1,7 +1,7 @@
-"""ITK's HDF5 transforms: written as a composite of AffineTransform and DisplacementFieldTransform.
+"""ITK transforms as HDF5: a composite of AffineTransform and DisplacementFieldTransform.
 
-That pair is what SimpleITK, ANTs and nitransforms all read. Numbers of the field are kept as
-float32 and compressed; the strings are ASCII, since ITK reads no others.
+SimpleITK, ANTs and nitransforms all read this composite. The field is stored as compressed float32;
+strings are ASCII, the only encoding that ITK reads.
 """
 
 from __future__ import annotations
@@ -16,36 +16,44 @@ import numpy as np
 from zoo.errors import UserError
 from zoo.geometry import Grid, Transform
 from zoo.io.atomic import atomic_path
-from zoo.io.files import HDF5, AnyPath, broken, existing_file, head
-from zoo.io.itk_parts import COMPOSITE, Part, affine_part, field_part, kind_of, transform_of
+from zoo.io.files import HDF5_MAGIC, AnyPath, damaged_file_error, existing_file, first_bytes
+from zoo.io.itk.parts import (
+    COMPOSITE,
+    Part,
+    affine_part,
+    combine_parts,
+    field_part,
+    parse_class_name,
+    without_composite,
+)
 
 _GROUP = "TransformGroup"
 _TEXT = h5py.string_dtype("ascii")
 
 
 def is_hdf5(path: Path) -> bool:
-    """Say whether the file begins as HDF5 does."""
-    return head(path, len(HDF5)) == HDF5
+    """Return whether the file begins like HDF5."""
+    return first_bytes(path, len(HDF5_MAGIC)) == HDF5_MAGIC
 
 
 def read_itk_hdf5(path: AnyPath) -> Transform:
-    """Read a transform or a composite of affine parts and at most one displacement field."""
+    """Read a transform, or a composite of affine transforms and at most one displacement field."""
     file = existing_file(path)
     try:
         with h5py.File(file, "r") as store:
-            parts = _parts(file, store)
+            parts = _read_parts(file, store)
     except (OSError, RuntimeError) as error:
-        raise broken(file, error) from error
-    return transform_of(file, parts)
+        raise damaged_file_error(file, error) from error
+    return combine_parts(file, parts)
 
 
 def write_itk_hdf5(path: AnyPath, transform: Transform, grid: Grid | None = None) -> None:
-    """Write affine and field as a composite; the field on `grid`, or on its own grid."""
+    """Write affine and field as a composite, the field on `grid` or by default on its own grid."""
     parts = [affine_part(transform.affine)]
     target = grid or transform.grid
     if transform.field is not None and target is not None:
         parts.append(field_part(transform.displacement_on(target), target))
-    content = io.BytesIO()  # HDF5 itself leaves a full disk with a broken open file
+    content = io.BytesIO()  # on a full disk, HDF5 itself would leave a file that cannot be closed
     with h5py.File(content, "w") as store:
         _write_parts(store, parts)
     with atomic_path(path) as temporary:
@@ -53,49 +61,45 @@ def write_itk_hdf5(path: AnyPath, transform: Transform, grid: Grid | None = None
 
 
 def _write_parts(store: Any, parts: list[Part]) -> None:
-    """Write a composite of the parts, as ITK lays it out."""
+    """Write a composite of the parts in the layout of ITK."""
     for name in ("HDFVersion", "ITKVersion", "OSName", "OSVersion"):
         store.create_dataset(name, data=["unknown"], dtype=_TEXT)
-    _write_type(store, 0, COMPOSITE)
+    _create_group(store, 0, COMPOSITE)
     for number, part in enumerate(parts, start=1):
-        group = _write_type(store, number, part.kind)
-        packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+        group = _create_group(store, number, part.class_name)
+        compression = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
         group.create_dataset(
             "TransformParameters",
             data=part.parameters,
-            **(packed if part.parameters.size > 12 else {}),
+            **(compression if part.parameters.size > 12 else {}),
         )
         group.create_dataset("TransformFixedParameters", data=part.fixed)
 
 
-def _write_type(store: Any, number: int, kind: str) -> Any:
-    """Make the group of one part and return it."""
+def _create_group(store: Any, number: int, kind: str) -> Any:
+    """Create the group of part `number`, with its class, and return it."""
     group = store.create_group(f"{_GROUP}/{number}")
     group.create_dataset("TransformType", data=[f"{kind}_double_3_3"], dtype=_TEXT)
     return group
 
 
-def _parts(path: Path, store: Any) -> list[Part]:
-    """Return the parts of an open file in its own order, without the word composite."""
+def _read_parts(path: Path, store: Any) -> list[Part]:
+    """Return the parts of an open file in their order, without the leading composite."""
     group = store.get(_GROUP)
     if not isinstance(group, h5py.Group) or not len(group):
         raise UserError(
-            f"{path} is HDF5 but holds no {_GROUP} (it holds {', '.join(store) or 'nothing'}); "
+            f"{path} is HDF5 but has no {_GROUP} (it has {', '.join(store) or 'nothing'}); "
             "give a transform that ITK wrote"
         )
     names = sorted(group, key=lambda name: int(name) if name.isdigit() else -1)
-    parts = [_part(path, group[name]) for name in names]
-    if parts[0].kind == COMPOSITE:
-        return parts[1:]
-    if len(parts) > 1:
-        raise UserError(f"{path} holds {len(parts)} transforms and no composite; write it as one")
-    return parts
+    parts = [_read_part(path, group[name]) for name in names]
+    return without_composite(path, parts)
 
 
-def _part(path: Path, group: Any) -> Part:
-    """Return one part; older ITK spelled the names of its vectors without the s."""
+def _read_part(path: Path, group: Any) -> Part:
+    """Return one part. Older versions of ITK misspelled the prefix of the vectors as Tranform."""
     try:
-        kind = kind_of(path, np.ravel(group["TransformType"][()])[0].decode("ascii"))
+        kind = parse_class_name(path, np.ravel(group["TransformType"][()])[0].decode("ascii"))
         if kind == COMPOSITE:
             return Part(kind, np.empty(0), np.empty(0))
         vectors = []
@@ -104,7 +108,9 @@ def _part(path: Path, group: Any) -> Part:
             vectors.append(np.asarray(group[key][()], dtype=group[key].dtype.newbyteorder("=")))
         parameters, fixed = vectors
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-        raise broken(path, f"{group.name} is not a transform of ITK's: {error}") from error
+        raise damaged_file_error(path, f"{group.name} is not an ITK transform: {error}") from error
     if parameters.dtype.kind != "f" or fixed.dtype.kind != "f":
-        raise broken(path, f"{group.name} holds {parameters.dtype} and {fixed.dtype} for numbers")
+        raise damaged_file_error(
+            path, f"{group.name} has parameters of type {parameters.dtype} and {fixed.dtype}"
+        )
     return Part(kind, parameters.ravel(), fixed.ravel().astype(np.float64))
