@@ -332,7 +332,7 @@ def test_registrations_are_evaluated_and_compared(from_files, tmp_path):
     evaluations = [zoo.evaluate(tmp_path / name) for name in ("one", "two")]
     (case,) = evaluations[0].cases
     for name, value in from_files.figures.items():
-        assert case["figures"][name] == pytest.approx(value, rel=1e-4, abs=1e-4), name
+        assert case["figures"][name] == pytest.approx(value, rel=5e-3, abs=1e-3), name
     assert evaluations[0].file == tmp_path / "one" / "figures.json"
     assert evaluations[0].summary["sd_log_jacobian"]["n"] == 1
     comparison = zoo.compare(tmp_path / "one", tmp_path / "two", out=tmp_path / "comparison")
