@@ -30,6 +30,7 @@ from zoo.pipelines.finetune import finetune
 from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.plan import plan
 from zoo.pipelines.register import register_files
+from zoo.pipelines.run import CohortResult, run_cohort
 from zoo.pipelines.signatures import takes
 
 __all__ = ["Registration", "compare", "evaluate", "finetune", "plan", "register", "run"]
@@ -140,8 +141,8 @@ def run(
     workers: int = 1,
     threads: int | None = None,
     device: str | None = None,
-) -> Any:
-    """Register every pair of a dataset with the settings of its plan, and return a summary.
+) -> CohortResult:
+    """Register every pair of a dataset with the settings of its plan, and return the summary.
 
     Call it again with the same arguments to resume a run that was interrupted.
 
@@ -154,11 +155,7 @@ def run(
             evenly.
         device: The device: cpu, cuda, cuda:1 or mps. The default is all GPUs in turn, if any.
     """
-    from zoo.pipelines.run import run_cohort
-
-    return run_cohort(
-        fspath(plan), split=split, out=out, workers=workers, threads=threads, device=device
-    )
+    return run_cohort(plan, split=split, out=out, workers=workers, threads=threads, device=device)
 
 
 def _as_files(options: RegistrationOptions, folder: Path) -> RegistrationOptions:

@@ -171,7 +171,7 @@ def test_unireg_trains_in_two_stages_on_several_tasks(images, tmp_path):
 
 
 def test_unireg_needs_the_region(images, tmp_path):
-    with pytest.raises(UserError, match="must be told the region"):
+    with pytest.raises(UserError, match="the region of the pair"):
         train("unireg", images, tmp_path, **(TINY | {"region": None}))
 
 

@@ -31,6 +31,12 @@ def test_files_are_recorded_by_their_absolute_paths(pair, tmp_path):
     assert files.fixed_mask is None
 
 
+def test_an_existing_file_with_a_comma_in_its_name_is_one_image(pair, tmp_path):
+    (tmp_path / "b, c.nii").touch()
+    files = absolute_files(RegistrationOptions("fixed.nii", "b, c.nii"))
+    assert files.moving == (tmp_path / "b, c.nii",)
+
+
 def test_the_plan_is_known_before_the_registration_and_the_result_is_the_file(pair, tmp_path):
     plans = []
 
@@ -50,7 +56,7 @@ def test_the_plan_is_known_before_the_registration_and_the_result_is_the_file(pa
 
 
 def test_a_failed_registration_leaves_no_result(pair, tmp_path):
-    with pytest.raises(UserError, match="missing.nii"):
+    with pytest.raises(UserError, match=r"missing\.nii"):
         register_files(RegistrationOptions(**pair, out="out", fixed_points="missing.nii"))
     assert not list(tmp_path.glob("out/transform*"))
 

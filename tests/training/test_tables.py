@@ -1,6 +1,7 @@
 """The tables of a training: means, the best row, and files."""
 
-from zoo.training.tables import best_row, means_of, preferred_figure, read_rows, write_rows
+from zoo.evaluation.figures import key_figure
+from zoo.training.tables import best_row, means_of, read_rows, write_rows
 
 
 def test_means_are_over_the_pairs_that_have_the_figure():
@@ -25,9 +26,9 @@ def test_without_a_figure_the_last_row_is_the_best():
 
 def test_dice_is_preferred_to_errors_and_errors_to_similarity():
     row = {"similarity_after": 0.3, "tre_mm_after": 2.0, "dice_after": None}
-    assert preferred_figure(row | {"dice_after": 0.5}) == "dice_after"
-    assert preferred_figure(row) == "tre_mm_after"
-    assert preferred_figure({"folding_percent": 0.0}) is None
+    assert key_figure(row | {"dice_after": 0.5}) == "dice_after"
+    assert key_figure(row) == "tre_mm_after"
+    assert key_figure({"folding_percent": 0.0}) is None
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path):

@@ -33,10 +33,10 @@ def compare(run_a: str, run_b: str, *others: str, out: str | None = None) -> Non
 def table(comparison: dict[str, Any]) -> str:
     """Return a comparison as text: means per run, then a test for each figure and two runs."""
     from zoo.commands._shared import counted
-    from zoo.evaluation.figures import BETTER
+    from zoo.evaluation.figures import COMPARED
 
     runs = comparison["summary"]
-    shown = [figure for figure in BETTER if all(figure in runs[name] for name in runs)]
+    shown = [figure for figure in COMPARED if all(figure in runs[name] for name in runs)]
     rows = [["", *runs]]
     rows += [[figure, *(_mean(runs[name][figure]) for name in runs)] for figure in shown]
     rows.append(["seconds per pair", *(_number(comparison["seconds"][name]) for name in runs)])

@@ -36,7 +36,7 @@ def explain(
         set: A setting of the bundle as KEY=VALUE; may be given several times.
     """
     from zoo.pipelines.conditions import explain_conditions
-    from zoo.runtime.bundle import parse_settings
+    from zoo.runtime.settings import parse_settings
 
     result = explain_conditions(
         fixed,

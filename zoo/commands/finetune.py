@@ -40,7 +40,7 @@ def finetune(
         set: A setting of the bundle's train.yaml as KEY=VALUE; may be given several times.
     """
     from zoo.pipelines.finetune import finetune as run_finetuning
-    from zoo.runtime.bundle import parse_settings
+    from zoo.runtime.settings import parse_settings
     from zoo.training.export import summary
 
     tuned = run_finetuning(

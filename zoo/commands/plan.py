@@ -52,7 +52,7 @@ def plan(
     from zoo.errors import UserError
     from zoo.pipelines.plan import describe_choice, explanation, plan_difference
     from zoo.pipelines.plan import plan as make_plan
-    from zoo.runtime.bundle import parse_settings
+    from zoo.runtime.settings import parse_settings
 
     if diff:
         if second is None:

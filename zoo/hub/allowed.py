@@ -27,7 +27,8 @@ NAMESPACES = (
 SINGLE = (
     *(f"zoo.{name}" for name in (
         "datasets.DatasetPairs", "datasets.PairDataset", "datasets.only_item",
-        "handlers.prepare_pair", "registration.lattice", "registration.read_preset",
+        "handlers.prepare_pair", "registration.lattice", "registration.mcbo_frame",
+        "registration.solver_changes", "registration.solver_mode",
         "training.collate", "training.cosine_schedule", "training.data_parallel",
         "training.join_processes", "training.leave_processes", "training.prepare_training",
         "training.process_count", "training.process_device", "training.process_rank",

@@ -6,8 +6,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from zoo.evaluation.comparison import compare_runs, draw_comparison, read_run
+from zoo.evaluation import compare_runs, read_run
 from zoo.io.atomic import write_json
+from zoo.reporting import draw_comparison
 
 
 def compare(

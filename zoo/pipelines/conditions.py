@@ -22,7 +22,7 @@ from zoo.io.volume import write_volume
 from zoo.pipelines.settings import resolve_settings
 from zoo.registration.inferer import PairInferer
 from zoo.registration.result import RegisteredPair
-from zoo.reporting.panels import Panel, Pixels, contact_sheet, draw_panels, png_bytes
+from zoo.reporting import Panel, Pixels, contact_sheet, draw_panels, png_bytes
 from zoo.runtime.bundle import open_bundle
 from zoo.runtime.device import choose_device, use_threads
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from zoo.datasets.pairs import pair_files
 from zoo.errors import UserError
-from zoo.evaluation.cases import (
+from zoo.evaluation import (
     Case,
     cases_of_dataset,
     cases_of_run,
@@ -18,8 +18,8 @@ from zoo.evaluation.cases import (
     evaluate_case,
     evaluation,
     write_evaluation,
+    write_submission,
 )
-from zoo.evaluation.submission import write_submission
 
 File = str | PathLike[str]
 

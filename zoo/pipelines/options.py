@@ -21,7 +21,7 @@ _FILE = Flag(type=str | None)
 
 def _parsed(texts: Sequence[str] | None) -> Mapping[str, Any]:
     """Return the KEY=VALUE texts of --set as a mapping."""
-    from zoo.runtime.bundle import parse_settings
+    from zoo.runtime.settings import parse_settings
 
     return parse_settings(texts or [], ["affine"])
 

@@ -15,7 +15,14 @@ from zoo.io.labels import read_labels
 from zoo.io.points import read_points
 from zoo.io.volume import read_volume
 from zoo.losses.filters import gaussian
-from zoo.measures.body import Body, find_body
+from zoo.measures import (
+    Body,
+    dice_per_label,
+    find_body,
+    normalised_mutual_information,
+    shared_labels,
+    spacing_for_voxels,
+)
 
 BODY_VOXELS = 300_000
 TRUSTED = 0.12
@@ -55,7 +62,7 @@ def measure(pair: dict[str, Any]) -> Alignment:
     """Measure a pair, given as `Dataset.pairs` lists it."""
     fixed, moving = (read_volume(path) for path in (pair["fixed"], pair["moving"][0]))
     bodies = [
-        find_body(volume.data, volume.grid, _lattice(volume.grid), side)
+        find_body(volume.data, volume.grid, spacing_for_voxels(volume.grid, BODY_VOXELS), side)
         for volume, side in ((fixed, "fixed"), (moving, "moving"))
     ]
     name = f"{Path(pair['fixed']).name}, {Path(pair['moving'][0]).name}"
@@ -87,7 +94,7 @@ def _alike(fixed: Body, moving: Body) -> dict[str, Any]:
         "lncc": float(r.mean()),
         "lncc2": float(weight.mean()),
         "sign": float((weight * r).sum() / size),
-        "nmi": _mutual_information(a[inside], b[inside]),
+        "nmi": normalised_mutual_information(a[inside], b[inside]),
     }
 
 
@@ -113,19 +120,6 @@ def _eroded(mask: Tensor, steps: int = 3) -> Tensor:
     return out[0, 0] < 0.5
 
 
-def _mutual_information(a: Tensor, b: Tensor, bins: int = 32) -> float:
-    """Return (H(a) + H(b)) / H(a, b) of values in [0, 1]: 1 for independent ones."""
-    levels = [(v * bins).long().clamp(0, bins - 1) for v in (a, b)]
-    joint = torch.bincount(levels[0] * bins + levels[1], minlength=bins * bins).double()
-    joint = (joint / joint.sum()).view(bins, bins)
-
-    def entropy(share: Tensor) -> float:
-        return -float(torch.xlogy(share, share).sum())
-
-    whole = entropy(joint)
-    return (entropy(joint.sum(0)) + entropy(joint.sum(1))) / whole if whole > 0 else 1.0
-
-
 def _dice(pair: dict[str, Any]) -> float | None:
     """Return the mean overlap of the labels that both images have, where the headers place them."""
     if pair["fixed_labels"] is None or pair["moving_labels"] is None:
@@ -134,19 +128,9 @@ def _dice(pair: dict[str, Any]) -> float | None:
     moved = warp(
         moving.data[None], moving.grid, fixed.grid, Transform.identity(), interpolation="nearest"
     )[0]
-    a, b = fixed.data.flatten().long(), moved.flatten().long()
-    values = [int(v) for data in (fixed.data, moving.data) for v in (data.min(), data.max())]
-    if min(values) < 0 or max(values) > 100_000:
-        return None
-    most = max(values) + 1
-    sizes = [torch.bincount(v, minlength=most).double() for v in (a, b)]
-    both = torch.bincount(a[a == b], minlength=most).double()
-    present = torch.bincount(moving.data.flatten().long(), minlength=most) > 0
-    kept = (sizes[0] > 0) & present
-    kept[0] = False
-    if not bool(kept.any()):
-        return None
-    return float((2 * both / (sizes[0] + sizes[1]))[kept].mean())
+    labels = shared_labels(fixed.data, moving.data)
+    overlaps = list(dice_per_label(fixed.data, moved, labels).values())
+    return float(torch.tensor(overlaps, dtype=torch.float64).mean()) if overlaps else None
 
 
 def _errors(pair: dict[str, Any], fixed: Grid, moving: Grid) -> list[float] | None:
@@ -160,9 +144,3 @@ def _errors(pair: dict[str, Any], fixed: Grid, moving: Grid) -> list[float] | No
         raise UserError(f"{pair['fixed_points']} and its partner differ in length; correct them")
     distance = (a - b).norm(dim=1)
     return [float(distance.quantile(q)) for q in (0.5, 0.95, 1)]
-
-
-def _lattice(grid: Grid) -> float:
-    """Return the side of voxels of which `BODY_VOXELS` fill the grid, mm."""
-    x, y, z = grid.spacing
-    return (grid.voxels * x * y * z / BODY_VOXELS) ** (1 / 3)

@@ -12,7 +12,7 @@ from torch import nn
 from tqdm import tqdm
 
 from zoo.errors import UserError
-from zoo.evaluation.figures import BETTER
+from zoo.evaluation.figures import COMPARED, key_figure
 from zoo.registration.result import RegisteredPair
 from zoo.training.checkpoint import BestValidation, write_best
 from zoo.training.distributed import mean_over_processes, process_rank
@@ -21,7 +21,6 @@ from zoo.training.tables import (
     best_row,
     draw_curve,
     means_of,
-    preferred_figure,
     read_rows,
     write_rows,
 )
@@ -48,9 +47,9 @@ class TrainingLog:
         figure: str | None = None,
         bar: bool = True,
     ) -> None:
-        if figure is not None and figure not in BETTER:
+        if figure is not None and figure not in COMPARED:
             raise UserError(
-                f"--set figure={figure} is unknown; use one of {', '.join(BETTER)}, or leave it "
+                f"--set figure={figure} is unknown; use one of {', '.join(COMPARED)}, or leave it "
                 "out to use the best figure that the data allow"
             )
         self.folder = Path(folder)
@@ -111,10 +110,10 @@ class TrainingLog:
         if self.figure is not None and means.get(self.figure) is None:
             raise UserError(
                 f"--set figure={self.figure}: the validation pairs have no {self.figure}; use one "
-                f"of {', '.join(name for name in BETTER if name in means)}"
+                f"of {', '.join(name for name in COMPARED if name in means)}"
             )
         row: Row = {"step": self.trainer.state.iteration, **means}
-        figure = self.figure or preferred_figure(row)
+        figure = self.figure or key_figure(row)
         self.figures.append(row)
         add_scalars(self.tensorboard, "figures", row)
         if best_row(self.figures, figure) is row and not process_rank():

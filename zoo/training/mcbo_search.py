@@ -20,7 +20,7 @@ from tqdm import tqdm
 from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
 from zoo.evaluation.comparison import Run, ranking
-from zoo.evaluation.figures import BETTER, PREFERRED, RANKED
+from zoo.evaluation.figures import COMPARED, PREFERRED, RANKED, key_figure
 from zoo.evaluation.metrics import measure
 from zoo.io.atomic import write_json
 from zoo.io.json_documents import read_json_object
@@ -30,7 +30,7 @@ from zoo.solvers.mcbo import MCBO
 from zoo.solvers.settings import Mode
 from zoo.training.checkpoint import plain, require_same
 from zoo.training.mcbo_settings import Changes, perturbed_changes, random_changes
-from zoo.training.tables import Row, best_row, means_of, preferred_figure
+from zoo.training.tables import Row, best_row, means_of
 
 TRIALS = "trials.json"
 UNANNOTATED = ("similarity_after", "folding_percent")
@@ -146,7 +146,7 @@ class SettingsSearch:
         preset, best = self.trials[0], self.best()
         before = evaluate(preset.mode, preset.changes).means
         after = evaluate(best.mode, best.changes).means
-        figure = preferred_figure(before)
+        figure = key_figure(before)
         if best_row([before, after], figure) is after:
             return ValidatedSettings(best, figure, before, after)
         return ValidatedSettings(preset, figure, before, before)
@@ -181,7 +181,9 @@ class TrialEvaluator:
     """Registers pairs with given settings and measures the result; pairs are prepared once."""
 
     def __init__(self, pairs: Sequence[Pair], inferer: MCBOInferer) -> None:
-        self.prepared = [(pair, inferer.prepare(pair, inferer.start(pair))) for pair in pairs]
+        self.prepared = [
+            (pair, inferer.prepare(pair, inferer.initial_alignment(pair))) for pair in pairs
+        ]
 
     def __call__(self, mode: Mode, changes: Changes) -> Trial:
         """Return the trial of a mode with some settings changed."""
@@ -206,10 +208,11 @@ def rank_trials(trials: Sequence[Trial]) -> list[int]:
     figures = ranking_figures(trials)
     scores = ranking({name: _table(trials, name) for name in figures}, runs)
     preferred = next((name for name in PREFERRED if name in figures), None)
+    direction = COMPARED[preferred].better if preferred else 1
 
     def goodness(number: int) -> tuple[float, float]:
         mean = trials[number].means.get(preferred or "") or 0.0
-        return scores[names[number]].get("overall", 0.0), mean * BETTER.get(preferred or "", 1)
+        return scores[names[number]].get("overall", 0.0), mean * direction
 
     return sorted(range(len(trials)), key=goodness, reverse=True)
 

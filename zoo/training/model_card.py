@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.evaluation.figures import BETTER, MAP_WORDS, WORDS
+from zoo.evaluation.figures import COMPARED
 
 _USE = """\
 ## Use
@@ -47,7 +47,7 @@ def training_summary(folder: Path, trained: Mapping[str, Any]) -> str:
         f"{trained['steps']} steps, the best at {_plain(trained['best_step'])}",
         *(
             f"{name}: {_number(before.get(name))} -> {_number(after[name])}"
-            for name in BETTER
+            for name in COMPARED
             if after.get(name) is not None
         ),
         f"written to {folder}; use it with regzoo register --bundle {folder}",
@@ -78,7 +78,7 @@ def _figure_lines(trained: Mapping[str, Any]) -> Iterator[str]:
     before, after = trained["figures_before"], trained["figures_after"]
     pairs = trained["recipe"].get("validation_pairs", "the")
     figure = trained["figure"]
-    chosen = f"the best {_words(figure)}" if figure else "the last validation"
+    chosen = f"the best {COMPARED[figure].label}" if figure else "the last validation"
     yield (
         f"Means over {pairs} validation pairs. The exported model is the one with {chosen}; the "
         "model before training takes part in this comparison."
@@ -86,19 +86,11 @@ def _figure_lines(trained: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "| figure | images as given | before training | after training |"
     yield "|---|---|---|---|"
-    for name in BETTER:
+    for name in COMPARED:
         if after.get(name) is not None:
             given = before.get(name.removesuffix("_after") + "_before")
-            cells = [_words(name), *map(_number, (given, before.get(name), after[name]))]
+            cells = [COMPARED[name].label, *map(_number, (given, before.get(name), after[name]))]
             yield f"| {' | '.join(cells)} |"
-
-
-def _words(figure: str) -> str:
-    """Return the name of a figure in words."""
-    if figure in MAP_WORDS:
-        return MAP_WORDS[figure][0]
-    name, explanation, _ = WORDS[figure.removesuffix("_after")]
-    return f"{name}, {explanation}" if "tre" in figure else name
 
 
 def _number(value: float | None) -> str:

@@ -35,7 +35,7 @@ from zoo.losses import (
     soft_dice,
 )
 from zoo.networks import GradICON, UniReg
-from zoo.networks.unireg import to_finer
+from zoo.networks.unireg_levels import upsample_flow
 from zoo.networks.unireg_tasks import Task
 
 Losses = dict[str, Tensor]
@@ -151,7 +151,7 @@ class GradICONObjective(nn.Module):
         if self.steps == ALL_STEPS:
             return self.network.map(moving, fixed)
         coarse = self.network.netPhi
-        moving, fixed = self.network.seen(moving, fixed)
+        moving, fixed = self.network.network_input(moving, fixed)
         coarse_map: PointMap = (
             coarse(moving, fixed) if self.steps == 3 else coarse.netPhi.net(moving, fixed)  # type: ignore[operator]
         )
@@ -218,7 +218,7 @@ class UniRegObjective(nn.Module):
         for level in islice(levels, self.levels):
             flow = level.flow
             for _ in range(level.step.bit_length() - 1):
-                flow = to_finer(flow)
+                flow = upsample_flow(flow)
             flows.append(resize_displacement(flow, fixed.shape[2:]))
         return flows
 

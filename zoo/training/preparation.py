@@ -12,7 +12,7 @@ from zoo.geometry import Transform, warp
 from zoo.io.volume import Volume
 from zoo.registration.axis_order import reordered
 from zoo.registration.inferer import PairInferer
-from zoo.registration.working_grid import Work
+from zoo.registration.working_pair import WorkingPair
 from zoo.solvers.affine import AffineAlignment
 
 
@@ -57,9 +57,9 @@ class PairPreparation:
         wanted = replace(files, fixed_points=None, moving_points=None) if labels else images
         pair = load_pair(wanted)
         if images not in self.alignments:
-            self.alignments[images] = self.inferer.start(pair)
+            self.alignments[images] = self.inferer.initial_alignment(pair)
         work = self.inferer.prepare(pair, self.alignments[images])
-        order = self.inferer.order(work.grid)
+        order = self.inferer.axis_order(work.grid)
         label_maps = _label_maps(pair, work)
         content = _content_mask(pair, work) if mask else None
         return PreparedPair(
@@ -70,7 +70,7 @@ class PairPreparation:
         )
 
 
-def _label_maps(pair: Pair, work: Work) -> Tensor | None:
+def _label_maps(pair: Pair, work: WorkingPair) -> Tensor | None:
     """Return the labels [2, X, Y, Z] of the moving and the fixed image on the working grid."""
     if pair.moving_labels is None or pair.fixed_labels is None:
         return None
@@ -85,7 +85,7 @@ def _label_maps(pair: Pair, work: Work) -> Tensor | None:
     )
 
 
-def _content_mask(pair: Pair, work: Work) -> Tensor:
+def _content_mask(pair: Pair, work: WorkingPair) -> Tensor:
     """Return 1 where a voxel of the fixed image lies in the moving image and in both masks."""
     if work.masks is not None:
         return work.masks[0].prod(0, keepdim=True).cpu()

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from zoo.evaluation.figures import BETTER, PREFERRED
+from zoo.evaluation.figures import COMPARED
 from zoo.io.atomic import atomic_path, write_text
 
 Row = dict[str, float | None]
@@ -33,16 +33,11 @@ def means_of(rows: Sequence[Mapping[str, float | None]]) -> Row:
     return means
 
 
-def preferred_figure(row: Mapping[str, float | None]) -> str | None:
-    """Return the first figure of `PREFERRED` that a row has; None if it has none."""
-    return next((name for name in PREFERRED if row.get(name) is not None), None)
-
-
 def best_row(rows: Sequence[Row], figure: str | None) -> Row | None:
     """Return the row with the best `figure`, the first of equals; without a figure the last row."""
     if figure is None:
         return rows[-1] if rows else None
-    sign = BETTER[figure]
+    sign = COMPARED[figure].better
     known = [row for row in rows if row.get(figure) is not None]
     return max(known, key=lambda row: sign * float(row[figure] or 0.0), default=None)
 
@@ -77,7 +72,7 @@ def draw_curve(path: Path, losses: Sequence[Row], figures: Sequence[Row]) -> Non
     loss_names = [
         n for n in dict.fromkeys(n for row in losses for n in row) if n not in _NOT_A_LOSS
     ]
-    figure_names = [n for n in BETTER if any(row.get(n) is not None for row in figures)]
+    figure_names = [n for n in COMPARED if any(row.get(n) is not None for row in figures)]
     panels = [(n, losses, True) for n in loss_names] + [(n, figures, False) for n in figure_names]
     if not panels:
         return

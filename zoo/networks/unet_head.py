@@ -1,12 +1,13 @@
-"""The last level of the U-Net in one convolution: what makes inference several times faster.
+"""The last level of the U-Net as a single convolution, which makes inference several times faster.
 
-After its last leaky ReLU the network is linear: transposed convolution plus trilinear up-sampling,
-batch norm with frozen statistics, cropping, joining the input, convolution to three channels. The
-composition of these, seen from the half-size grid, is a 3x3x3 convolution that gives the three
-components of all eight voxels of a 2x2x2 block at once. The full-size feature maps never exist.
+After its last leaky ReLU the network is linear: transposed convolution plus trilinear upsampling,
+batch norm with fixed statistics, cropping, concatenation of the input, and convolution to three
+channels. On the half-size grid, the composition of these steps is a 3x3x3 convolution that returns
+the three components of all eight voxels of a 2x2x2 block. The full-size feature maps never exist.
 
-Cropping and zero padding change the composition in the outermost blocks, so along each axis the
-first, the inner and the last blocks have kernels of their own: 27 in all.
+Cropping and zero padding change the composition in the outermost blocks. Therefore the first, the
+inner and the last blocks along each axis have their own kernels, 27 in all; a zone is the set of
+blocks that share a kernel.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 FIRST, INNER, LAST = range(3)
-_TRILINEAR = (0.25, 0.75, 0.75, 0.25)  # doubling by trilinear interpolation, as a 4-tap kernel
+_TRILINEAR = (0.25, 0.75, 0.75, 0.25)  # trilinear upsampling by two, as a 4-tap kernel
 
-Place = tuple[slice, ...]
+Slices = tuple[slice, ...]
 Zone = tuple[int, ...]
 
 
@@ -35,12 +36,12 @@ def upsample_and_convolve(
     bias: Tensor,
     shape: Sequence[int],
 ) -> Tensor:
-    """Return conv3d(crop(scale * (deconv(active) + doubled(raw)) + shift), last) + bias.
+    """Return conv3d(crop(scale * (deconv(active) + upsample(raw)) + shift), last) + bias.
 
-    `joined` [B, C + M, x, y, z] is active, C channels that go through the transposed convolution
-    `up` [C, M, 4, 4, 4] (stride 2, padding 1), and raw, M channels that are doubled by trilinear
-    interpolation. `scale` and `shift` are [M], `last` is [3, M, 3, 3, 3], padded with zeros outside
-    the cropped `shape`, `bias` [3]. Gives [B, 3, *shape], float32 or more.
+    `joined` [B, C + M, x, y, z] consists of active, C channels for the transposed convolution `up`
+    [C, M, 4, 4, 4] (stride 2, padding 1), and raw, M channels that are upsampled by trilinear
+    interpolation. `scale` and `shift` are [M], `bias` is [3], and `last` is [3, M, 3, 3, 3] with
+    zero padding outside the cropped `shape`. The result is [B, 3, *shape] in at least float32.
     """
     kernels, biases = _kernels(up, scale, shift, last, bias, shape)
     full = _Composed.apply(joined, kernels.to(joined.dtype), biases.to(joined.dtype))
@@ -48,9 +49,9 @@ def upsample_and_convolve(
 
 
 def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None, padding: int = 0) -> Tensor:
-    """Return conv3d(x, kernel, bias); on the CPU by oneDNN even for thin slabs and few channels.
+    """Return conv3d(x, kernel, bias), on the CPU always by oneDNN.
 
-    For those torch chooses a kernel of its own that is five to ten times slower.
+    For thin slabs and few channels torch chooses its own kernel, which is five to ten times slower.
     """
     if (
         x.device.type != "cpu"
@@ -63,22 +64,22 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None, padding: int
 
 
 class _Composed(torch.autograd.Function):
-    """Each zone's blocks [B, C + M, x, y, z] with its own kernel, to voxels [B, 3, 2 x, 2 y, 2 z].
+    """Convolve the blocks [B, C + M, x, y, z] of each zone to voxels [B, 3, 2 x, 2 y, 2 z].
 
-    One step for autograd: taken zone by zone, it would fill and add a whole tensor for each.
+    It is one step for autograd, because separate zones would each allocate and add a full gradient.
     """
 
     @staticmethod
     def forward(ctx: Any, joined: Tensor, kernels: Tensor, biases: Tensor) -> Tensor:
-        """Convolve each zone and write it to its place."""
+        """Convolve each zone with its kernel and write the voxels of its blocks."""
         ctx.save_for_backward(joined, kernels)
         dtype = torch.promote_types(joined.dtype, torch.float32)
         full = joined.new_empty(len(joined), 3, *(2 * n for n in joined.shape[2:]), dtype=dtype)
         by_block = _by_block(full)
-        for zone, place, reads, taps in _zones(joined.shape[2:]):
+        for zone, written, reads, taps in _zones(joined.shape[2:]):
             tile = convolve(joined[reads], kernels[zone][taps], biases[zone])
             voxels = tile.unflatten(1, (2, 2, 2, 3)).permute(0, 4, 5, 1, 6, 2, 7, 3)
-            by_block[place] = voxels
+            by_block[written] = voxels
         return full
 
     @staticmethod
@@ -89,9 +90,9 @@ class _Composed(torch.autograd.Function):
         grad_kernels = torch.zeros_like(kernels)
         grad_biases = kernels.new_zeros(kernels.shape[:4])
         by_block = _by_block(grads[0])
-        for zone, place, reads, taps in _zones(joined.shape[2:]):
-            voxels = by_block[place].permute(0, 3, 5, 7, 1, 2, 4, 6)
-            to_piece, to_kernel, to_bias = torch.ops.aten.convolution_backward(
+        for zone, written, reads, taps in _zones(joined.shape[2:]):
+            voxels = by_block[written].permute(0, 3, 5, 7, 1, 2, 4, 6)
+            grad_piece, grad_kernel, grad_bias = torch.ops.aten.convolution_backward(
                 voxels.flatten(1, 4).to(joined.dtype),
                 joined[reads],
                 kernels[zone][taps],
@@ -104,9 +105,9 @@ class _Composed(torch.autograd.Function):
                 groups=1,
                 output_mask=[True] * 3,
             )
-            grad_joined[reads] += to_piece
-            grad_kernels[zone][taps] = to_kernel
-            grad_biases[zone] = to_bias
+            grad_joined[reads] += grad_piece
+            grad_kernels[zone][taps] = grad_kernel
+            grad_biases[zone] = grad_bias
         return grad_joined, grad_kernels, grad_biases
 
 
@@ -116,22 +117,23 @@ def _by_block(full: Tensor) -> Tensor:
     return full.reshape(-1, 3, x, 2, y, 2, z, 2)
 
 
-def _zones(blocks: Sequence[int]) -> Iterator[tuple[Zone, Place, Place, Place]]:
-    """Yield the zones of a grid of blocks: which one, its blocks, what they read, their taps.
+def _zones(blocks: Sequence[int]) -> Iterator[tuple[Zone, Slices, Slices, Slices]]:
+    """Yield each zone of a grid of blocks with three indices.
 
-    The second indexes `_by_block`, the third the joined blocks, the fourth a zone's kernel.
+    They select the zone's voxels in `_by_block`, the blocks of the input that the zone reads, and
+    the taps of the zone's kernel that stay inside the grid.
     """
     all_of = slice(None)
     for zone in product((FIRST, INNER, LAST), repeat=3):
         parts = (_extent(side, n) for side, n in zip(zone, blocks, strict=True))
         (i, j, k), reads, taps = zip(*parts, strict=True)
         if all(part.start < part.stop for part in (i, j, k)):
-            place = (all_of, all_of, i, all_of, j, all_of, k)
-            yield zone, place, (all_of, all_of, *reads), (all_of, all_of, *taps)
+            written = (all_of, all_of, i, all_of, j, all_of, k)
+            yield zone, written, (all_of, all_of, *reads), (all_of, all_of, *taps)
 
 
 def _extent(zone: int, blocks: int) -> tuple[slice, slice, slice]:
-    """Return, along one axis, the blocks of a zone, what they read and their kernel's taps."""
+    """Return, along one axis, the blocks of a zone, the blocks that it reads, and its taps."""
     if zone == FIRST:
         return slice(0, 1), slice(0, 2), slice(1, 3)
     if zone == LAST:
@@ -144,16 +146,16 @@ def _kernels(
 ) -> tuple[Tensor, Tensor]:
     """Return the kernels [3, 3, 3, 24, C + M, 3, 3, 3] and biases [3, 3, 3, 24] of all zones.
 
-    The 24 channels are (x, y, z of the voxel in its block, component).
+    The 24 channels are ordered by the voxel in its block (x, y, z) and then by component.
     """
     zeros, edges, inside = zip(*(_placements(n, up) for n in shape), strict=True)
     taps = torch.tensor(_TRILINEAR).to(up)
     trilinear = torch.einsum("k,l,n->kln", taps, taps, taps)
-    doubling = torch.diag(scale)[:, :, None, None, None] * trilinear
+    upsampling = torch.diag(scale)[:, :, None, None, None] * trilinear
     kernels = torch.cat(
         [
             _composed(up * scale.view(1, -1, 1, 1, 1), last, zeros),
-            _composed(doubling, last, edges),
+            _composed(upsampling, last, edges),
         ],
         dim=7,
     )
@@ -164,7 +166,7 @@ def _kernels(
 
 
 def _composed(up: Tensor, last: Tensor, placements: Sequence[Tensor]) -> Tensor:
-    """Return `last` after `up` as [zone x, y, z, voxel x, y, z, 3, C, tap x, y, z]."""
+    """Return the kernel of `last` after `up`: [zone x, y, z, voxel x, y, z, 3, C, tap x, y, z]."""
     products = torch.einsum("omdef,cmkln->ocdefkln", last, up)
     along_x = torch.einsum("ocdefkln,apdkt->oceflnapt", products, placements[0])
     along_y = torch.einsum("oceflnapt,bqelu->ocfnaptbqu", along_x, placements[1])
@@ -172,13 +174,13 @@ def _composed(up: Tensor, last: Tensor, placements: Sequence[Tensor]) -> Tensor:
 
 
 def _placements(n: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return how taps combine along an axis of `n` full-size voxels, as 0 and 1.
+    """Return which taps combine along an axis of `n` full-size voxels, as tensors of 0 and 1.
 
-    For a voxel p of a block, tap d of the last convolution looks at full-size voxel p + d, which
-    tap k of the doubling reaches from half-size voxel t: [zone, p, d, k, t], all counted from the
-    block. The first result drops what lies outside the half-size grid (zero padding), the second
-    moves it to the edge (as interpolation does), the third, [zone, p, d], says whether the
-    full-size voxel exists.
+    For voxel p of a block, tap d of the last convolution reads full-size voxel p + d, which tap k
+    of the upsampling computes from half-size voxel t. All indices are relative to the block. The
+    first result [zone, p, d, k, t] drops voxels outside the half-size grid, as zero padding does;
+    the second one replaces them by the edge, as interpolation does. The third one, [zone, p, d],
+    is 1 where the full-size voxel exists.
     """
     zeros, edges, inside = (
         torch.zeros(3, 2, 3, 4, 3),
