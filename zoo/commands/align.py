@@ -23,12 +23,12 @@ def align(
         regzoo align fixed.nii.gz moving.nii.gz rigid.tfm --affine rigid --warped aligned.nii.gz
 
     Args:
-        fixed: the fixed image.
-        moving: the moving image, which is aligned to the fixed image.
-        out: the transform file to write: .tfm (ITK text), .mat (ANTs) or .h5.
-        affine: the transform: com (translation), rigid, affine, or auto (none if already aligned).
-        warped: also write the moving image, resampled on the fixed grid, to this file.
-        threads: the number of CPU threads.
+        fixed: The fixed image.
+        moving: The moving image, which is aligned to the fixed image.
+        out: The transform file to write: .tfm (ITK text), .mat (ANTs) or .h5.
+        affine: The transform: com (translation), rigid, affine, or auto (none if already aligned).
+        warped: Also write the moving image, resampled on the fixed grid, to this file.
+        threads: The number of CPU threads.
     """
     from zoo.geometry import Transform
     from zoo.geometry import warp as warp_volume

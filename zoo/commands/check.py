@@ -23,11 +23,11 @@ def check(
         regzoo check data --fix repaired
 
     Args:
-        dataset: a folder with dataset.json or pairs.csv, one of these files, or an archive.
-        verify: decode the voxels of every file, not only of a sample.
-        fix: write copies with repaired headers to this folder, where the correct value is certain.
-        out: also write the problems to this JSON file.
-        workers: the number of processes that decode files; by default memory and cores decide.
+        dataset: A folder with dataset.json or pairs.csv, one of these files, or an archive.
+        verify: Decode the voxels of every file, not only of a sample.
+        fix: Write copies with repaired headers to this folder, where the correct value is certain.
+        out: Also write the problems to this JSON file.
+        workers: The number of processes that decode files; by default memory and cores decide.
     """
     from pathlib import Path
 

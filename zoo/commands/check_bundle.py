@@ -15,8 +15,8 @@ def check_bundle(bundle: str, *, revision: str | None = None) -> int:
         regzoo check-bundle some_owner/some_bundle --revision 0.1.0
 
     Args:
-        bundle: a folder, the name of a bundle of the zoo, or OWNER/NAME on the Hugging Face Hub.
-        revision: a tag or commit of the repository on the Hub.
+        bundle: A folder, the name of a bundle of the zoo, or OWNER/NAME on the Hugging Face Hub.
+        revision: A tag or commit of the repository on the Hub.
     """
     import sys
     import tempfile

@@ -24,11 +24,11 @@ def convert(
         regzoo convert transform.h5 disp.nii.gz --to learn2reg --fixed f.nii.gz --moving m.nii.gz
 
     Args:
-        source: the transform to read.
-        out: the transform file to write.
-        to: the format to write, if the suffix does not determine it.
-        fixed: the fixed image, whose grid is used; by default the grid of the transform.
-        moving: the moving image, which a Learn2Reg field needs.
+        source: The transform to read.
+        out: The transform file to write.
+        to: The format to write, if the suffix does not determine it.
+        fixed: The fixed image, whose grid is used; by default the grid of the transform.
+        moving: The moving image, which a Learn2Reg field needs.
     """
     from zoo.commands._shared import grid_of, open_transform
     from zoo.io.transforms import write_transform

@@ -16,10 +16,10 @@ def fingerprint(
         regzoo fingerprint data -o fingerprint.json
 
     Args:
-        dataset: a folder with dataset.json or pairs.csv, or one of these files.
-        out: the JSON file to write.
-        verify: decode the voxels of every file, not only of up to 200 images per slot.
-        workers: the number of processes that decode files; by default memory and cores decide.
+        dataset: A folder with dataset.json or pairs.csv, or one of these files.
+        out: The JSON file to write.
+        verify: Decode the voxels of every file, not only of up to 200 images per slot.
+        workers: The number of processes that decode files; by default memory and cores decide.
     """
     from zoo.commands._shared import counted, progress_bar
     from zoo.datasets.reading import read_dataset

@@ -16,7 +16,7 @@ def info(file: str) -> None:
         regzoo info result/transform.h5
 
     Args:
-        file: the file to describe.
+        file: The file to describe.
     """
     from zoo.errors import UserError
     from zoo.io.files import existing_file

@@ -22,11 +22,11 @@ def jacobian(
         regzoo jacobian result/transform.nii.gz jacobian.nii.gz
 
     Args:
-        transform: the transform fixed -> moving, in any format that regzoo reads.
-        out: the volume file to write.
-        fixed: the fixed image, whose grid is used; by default the grid of the transform.
-        moving: the moving image, which a Learn2Reg field needs.
-        mask: a mask on the same grid; the printed figures include only voxels where it is not 0.
+        transform: The transform fixed -> moving, in any format that regzoo reads.
+        out: The volume file to write.
+        fixed: The fixed image, whose grid is used; by default the grid of the transform.
+        moving: The moving image, which a Learn2Reg field needs.
+        mask: A mask on the same grid; the printed figures include only voxels where it is not 0.
     """
     from zoo.commands._shared import open_transform, output_grid
     from zoo.errors import UserError

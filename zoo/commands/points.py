@@ -25,13 +25,13 @@ def points(
         regzoo points moving.csv result/transform.h5 fixed.csv --space lps --back
 
     Args:
-        points: a CSV file with x, y, z in each row.
-        transform: the transform fixed -> moving, in any format that regzoo reads.
-        out: the CSV file to write, in the same coordinate space.
-        space: the coordinate space: ras (mm, NIfTI), lps (mm, ITK and DICOM) or voxel.
-        back: map points from the moving image to the fixed image.
-        fixed: the fixed image, which --space voxel and Learn2Reg fields need.
-        moving: the moving image, which --space voxel and Learn2Reg fields need.
+        points: A CSV file with x, y, z in each row.
+        transform: The transform fixed -> moving, in any format that regzoo reads.
+        out: The CSV file to write, in the same coordinate space.
+        space: The coordinate space: ras (mm, NIfTI), lps (mm, ITK and DICOM) or voxel.
+        back: Map points from the moving image to the fixed image.
+        fixed: The fixed image, which --space voxel and Learn2Reg fields need.
+        moving: The moving image, which --space voxel and Learn2Reg fields need.
     """
     from zoo.commands._shared import counted, grid_of, open_transform
     from zoo.errors import UserError

@@ -22,11 +22,11 @@ def push(
         regzoo push my_bundle me/my_bundle --private --tag 0.2.0
 
     Args:
-        bundle: the folder of a bundle, or the name of a bundle of the zoo.
+        bundle: The folder of a bundle, or the name of a bundle of the zoo.
         repo_id: OWNER/NAME on the Hub; the repository is created if it does not exist.
-        private: create a private repository.
-        tag: the version tag; if you give it and it exists already, it moves to the new commit.
-        dry_run: list the files that would be sent, and send nothing.
+        private: Create a private repository.
+        tag: The version tag; if you give it and it exists already, it moves to the new commit.
+        dry_run: List the files that would be sent, and send nothing.
     """
     from zoo.hub.push import plan_push
     from zoo.hub.push import push as push_bundle

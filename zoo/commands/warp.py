@@ -22,13 +22,13 @@ def warp(
         regzoo warp labels.nii.gz result/transform.h5 warped.nii.gz --fixed fixed.nii.gz --labels
 
     Args:
-        moving: the moving image or label map.
-        transform: the transform fixed -> moving, in any format that regzoo reads.
-        out: the volume file to write (.nii.gz, .nii, .mha or .nrrd).
-        fixed: the fixed image, whose grid is used; by default the grid of the transform.
-        interpolation: linear, cubic (B-spline) or nearest.
-        labels: treat the image as a label map: use nearest and keep the data type.
-        fill: the value outside the moving image, such as -1024 for CT.
+        moving: The moving image or label map.
+        transform: The transform fixed -> moving, in any format that regzoo reads.
+        out: The volume file to write (.nii.gz, .nii, .mha or .nrrd).
+        fixed: The fixed image, whose grid is used; by default the grid of the transform.
+        interpolation: Linear, cubic (B-spline) or nearest.
+        labels: Treat the image as a label map: use nearest and keep the data type.
+        fill: The value outside the moving image, such as -1024 for CT.
     """
     from zoo.commands._shared import open_transform, output_grid
     from zoo.geometry import warp as warp_volume
