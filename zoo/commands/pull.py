@@ -18,7 +18,7 @@ def pull(model: str, *, source: str | None = None, revision: str | None = None) 
 
     Args:
         model: MODEL or MODEL:VARIANT, as listed by `regzoo models`.
-        source: Hub, upstream, the path of a file, or an https address.
+        source: The source: hub, upstream, the path of a file, or an https address.
         revision: A tag or commit of the repository on the Hub.
     """
     from zoo.hub.pull import pull as pull_weights

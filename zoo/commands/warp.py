@@ -26,7 +26,7 @@ def warp(
         transform: The transform fixed -> moving, in any format that regzoo reads.
         out: The volume file to write (.nii.gz, .nii, .mha or .nrrd).
         fixed: The fixed image, whose grid is used; by default the grid of the transform.
-        interpolation: Linear, cubic (B-spline) or nearest.
+        interpolation: The interpolation: linear, cubic (B-spline) or nearest.
         labels: Treat the image as a label map: use nearest and keep the data type.
         fill: The value outside the moving image, such as -1024 for CT.
     """
