@@ -27,7 +27,7 @@ def init(
         folder: The folder that contains the images.
         modality: The modality of slot 0 (fixed) or 1 (moving images): ct, cbct, mr, us or pet.
         anatomy: The anatomy that the images show, such as brain or lung.
-        pairing: Intra if both images of a pair show the same person, else inter.
+        pairing: The pairing: intra if both images of a pair show the same person, else inter.
         name: The name of the dataset; by default the name of its folder.
     """
     from pathlib import Path
