@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from benchmark_cohort import write_dataset, write_plan
+from benchmarks.cohorts import write_dataset, write_plan
 from support.report_cases import needs_chromium, phantom_registration, screenshot
 
 from zoo import UserError

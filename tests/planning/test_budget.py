@@ -166,7 +166,7 @@ def test_the_lines_that_ship_lie_on_or_above_what_was_measured_and_not_far():
         spread = max(model.residuals_mib) - min(model.residuals_mib)
         assert spread < 0.25 * max(model.points.values())
     text = files("zoo.planning").joinpath("memory.json").read_text(encoding="utf-8")
-    assert "benchmark_memory.py" in json.loads(text)["measured"]
+    assert "benchmarks/memory.py" in json.loads(text)["measured"]
 
 
 @pytest.mark.parametrize(
