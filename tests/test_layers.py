@@ -25,17 +25,17 @@ def test_the_layout_table_shows_every_folder():
 
 
 @pytest.mark.parametrize(
-    "path", sorted(PACKAGE.glob("*/*.py")), ids=lambda p: f"{p.parent.name}/{p.stem}"
+    "path", sorted(PACKAGE.glob("*/**/*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
 )
 def test_a_module_imports_only_from_its_own_layer_and_those_above(path):
-    own = LAYERS.index(path.parent.name)
+    own = LAYERS.index(path.relative_to(PACKAGE).parts[0])
     for module in imported_modules(path):
         found = layer(module)
         assert found is None or LAYERS.index(found) <= own, f"{module} lies below"
 
 
 @pytest.mark.parametrize(
-    "folder", sorted(p.parent for p in PACKAGE.glob("*/__init__.py")), ids=lambda p: p.name
+    "folder", sorted(p.parent for p in PACKAGE.rglob("*/__init__.py")), ids=lambda p: p.name
 )
 def test_a_folder_holds_few_modules(folder):
     most = 30 if folder.name == "commands" else MOST_MODULES  # one module per command

@@ -39,7 +39,7 @@ def import_graph() -> dict[str, list[str]]:
     graph: dict[str, list[str]] = {}
     for layer in order:
         folder, module = ROOT / "zoo" / layer, ROOT / "zoo" / f"{layer}.py"
-        files = sorted(folder.glob("*.py")) if folder.is_dir() else [module]
+        files = sorted(folder.rglob("*.py")) if folder.is_dir() else [module]
         names = {name.split(".")[1] for file in files for name in imported_modules(file)}
         graph[layer] = [name for name in order if name in names - {layer} - IGNORED]
     return graph

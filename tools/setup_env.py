@@ -9,6 +9,8 @@ written last: an interrupted installation leaves no stamp, and the next run star
 folder.
 """
 
+from __future__ import annotations
+
 import argparse
 import hashlib
 import json
@@ -16,15 +18,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, Dict  # noqa: UP035 - an older Python must get as far as its error
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "regzoo-setup.json"
 PYTHON = VENV / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 OLDEST_PYTHON = (3, 10)
+Stamp = Dict[str, Any]  # noqa: UP006
+"""A hash of the requirements ("inputs"), and the optional dependencies ("extras")."""
 
 
-def required_stamp(extras):
+def required_stamp(extras: set[str]) -> Stamp:
     """Return the stamp of an environment with these extras."""
     digest = hashlib.sha256(str(ROOT).encode())
     for name in ("pyproject.toml", "constraints.txt"):
@@ -32,7 +37,7 @@ def required_stamp(extras):
     return {"inputs": digest.hexdigest(), "extras": sorted(extras)}
 
 
-def read_stamp():
+def read_stamp() -> Stamp | None:
     """Return the stamp of the present environment, or None."""
     try:
         return json.loads(STAMP.read_text())
@@ -40,7 +45,7 @@ def read_stamp():
         return None
 
 
-def works():
+def works() -> bool:
     """Return whether the interpreter of the environment starts and finds the package and torch."""
     check = "import importlib.util as u, zoo, sys; sys.exit(u.find_spec('torch') is None)"
     try:
@@ -49,7 +54,7 @@ def works():
         return False
 
 
-def is_ready(required):
+def is_ready(required: Stamp) -> bool:
     """Return whether the present environment works and has everything that is required."""
     present = read_stamp()
     if present is None or present["inputs"] != required["inputs"]:
@@ -57,7 +62,7 @@ def is_ready(required):
     return set(required["extras"]) <= set(present["extras"]) and works()
 
 
-def install(required):
+def install(required: Stamp) -> None:
     """Install the package with its extras, into a new environment if the present one is broken."""
     if read_stamp() is None or not works():
         if VENV.exists():
@@ -71,7 +76,7 @@ def install(required):
     STAMP.write_text(json.dumps(required))
 
 
-def main():
+def main() -> None:
     """Make the environment ready, or exit with one line that says why that is not possible."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

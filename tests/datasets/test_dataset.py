@@ -108,13 +108,13 @@ def test_a_table_of_pairs_is_a_dataset(folder):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"training": [], "training": []}', "there twice"),
+        ('{"training": [], "training": []}', "occurs twice"),
         ('{"training": [NaN]}', "NaN"),
         ("[1]", "not an object"),
-        ("{", "not the JSON"),
+        ("{", "not valid JSON"),
         ('{"name": "x"}', "lists no images"),
         ('{"training": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
-        ("\x80\x02pickle", "not the JSON"),
+        ("\x80\x02pickle", "not valid JSON"),
     ],
 )
 def test_a_file_that_is_not_a_dataset_is_an_error(tmp_path, text, message):

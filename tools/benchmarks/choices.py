@@ -23,6 +23,7 @@ from benchmarks.harness.pairs import BenchPair, data_pairs
 from benchmarks.harness.processes import ChildError, run_regzoo
 from benchmarks.harness.runs import Run, append_run, missing_runs, read_runs
 from benchmarks.harness.tables import heading, row
+from benchmarks.harness.zoo_methods import dense_field
 from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.io.atomic import write_json
@@ -125,8 +126,7 @@ def register(plan: Plan, pair: BenchPair, weights: Mapping[str, Path]) -> dict[s
         run_regzoo(words)
         result = json.loads((folder / "out" / "result.json").read_text())
         transform = read_transform(folder / "out" / "transform.nii.gz")
-        field = transform.dense_on(read_volume(pair.fixed).grid).field
-    displacement = field.permute(1, 2, 3, 0).contiguous().numpy()
+    displacement = dense_field(transform, read_volume(pair.fixed))
     return {"start": result["affine_start"]["kind"], **accuracy(pair, displacement)}
 
 

@@ -26,7 +26,7 @@ from benchmarks.harness.peer_methods import convexadam
 from benchmarks.harness.tables import heading, row
 from benchmarks.harness.zoo_methods import mcbo
 from zoo.io.volume import read_volume
-from zoo.solvers.mind import mind_ssc
+from zoo.solvers.mind import mind_features
 
 
 def main() -> None:
@@ -68,7 +68,7 @@ def rounding_rows(pair: BenchPair) -> Iterator[str]:
         return features * (1 + 1e-5 * torch.randn(features.shape, generator=generator))
 
     def ours(image: Tensor, radius: int, dilation: int, device: object) -> Tensor:
-        return mind_ssc(image, radius, dilation).contiguous()
+        return mind_features(image, radius, dilation).contiguous()
 
     for name, features in (("those of the zoo", ours), ("its own, changed by 1e-5", perturbed)):
         peer.MINDSSC = features

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -18,6 +19,7 @@ from benchmarks.harness.measurement import Timer
 from benchmarks.harness.tables import heading, row
 from zoo.geometry import Grid, Transform, invert, jacobian_determinant, warp
 
+Interpolation = Literal["linear", "cubic", "nearest"]
 Jobs = Mapping[str, Callable[[], object]]
 
 
@@ -45,13 +47,14 @@ def make_jobs(size: int) -> Jobs:
     volume = torch.rand(1, *grid.shape)
     labels = torch.randint(0, 100, (1, *grid.shape), dtype=torch.uint8)
     image, label_image = itk_image(volume[0], grid), itk_image(labels[0], grid)
+    assert transform.field is not None
     field = itk_image(transform.field, grid)
     itk_transform = sitk.DisplacementFieldTransform(sitk.Image(field))
 
     def resample(source: sitk.Image, method: int) -> Callable[[], object]:
         return lambda: sitk.Resample(source, source, itk_transform, method, 0.0)
 
-    def ours(source: torch.Tensor, interpolation: str) -> Callable[[], object]:
+    def ours(source: torch.Tensor, interpolation: Interpolation) -> Callable[[], object]:
         return lambda: warp(source, grid, grid, transform, interpolation=interpolation)
 
     return {

@@ -88,7 +88,7 @@ def measure_all(args: argparse.Namespace, folder: Path) -> dict[str, Figures]:
                 "repeats": args.repeats,
             }
             figures = call(
-                "benchmarks.gradicon:measure", arguments, threads=args.threads, **variables
+                "benchmarks.gradicon:measure", arguments, threads=args.threads, variables=variables
             )
             for key, values in figures.items():
                 results[name][key] += values
@@ -129,7 +129,7 @@ def upstream_direction(state: dict[str, Any], image: Any) -> Callable[[], Any]:
     return lambda: network.regis_net(moving, fixed)(network.identity_map)
 
 
-def our_direction(state: dict[str, Any], image: Any, precision: str) -> Callable[[], Any]:
+def our_direction(state: dict[str, Any], image: Any, precision: Any) -> Callable[[], Any]:
     """Return a function that computes our displacement, in voxels."""
     from zoo.networks import GradICON
     from zoo.runtime.memory import keep_freed_memory

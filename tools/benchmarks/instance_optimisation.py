@@ -183,6 +183,7 @@ def ours(
         del network
         clocks.append(_clocks())
         result = refine_field(forward, pair, reverse=reverse, **common)
+    assert result.reverse is not None
     with torch.no_grad():
         misfit = float(Misfit(pair, LNCC())(torch.cat([result.displacement, result.reverse])))
     return {
@@ -206,7 +207,8 @@ def _normalised(path: str, modality: str) -> Any:
     import nibabel
     import torch
 
-    volume = torch.tensor(nibabel.load(path).get_fdata(dtype="float32"))[None, None]
+    image: Any = nibabel.load(path)
+    volume = torch.tensor(image.get_fdata(dtype="float32"))[None, None]
     low, high = -1000.0, 1000.0
     if modality == "mr":
         low = float(volume.min())

@@ -1,4 +1,4 @@
-"""How much memory does a whole registration need? Writes zoo/planning/memory.json.
+"""How much memory does a whole registration need? Writes the files memory.json.
 
     PYTHONPATH=tools python -m benchmarks.memory [--cases mcbo,width=8] [--full]
     PYTHONPATH=tools python -m benchmarks.memory --write
@@ -27,7 +27,13 @@ import numpy as np
 from benchmarks.harness.processes import ROOT, call, run_regzoo
 from benchmarks.harness.runs import append_run, read_runs
 
-MODEL_FILE = ROOT / "zoo" / "planning" / "memory.json"
+MODEL_FILES = {
+    "mcbo": ROOT / "bundles" / "mcbo" / "memory.json",
+    "gradicon": ROOT / "bundles" / "multigradicon" / "memory.json",
+    "unireg": ROOT / "bundles" / "unireg" / "memory.json",
+    "images": ROOT / "zoo" / "planning" / "memory.json",
+}
+"""The file of each case, by the first word of its name."""
 Shape = tuple[int, int, int]
 
 
@@ -101,7 +107,7 @@ def main() -> None:
         "--cases", default="", help="words that the name of a case must contain, comma-separated"
     )
     parser.add_argument("--full", action="store_true", help="also measure the full size")
-    parser.add_argument("--write", action="store_true", help="write zoo/planning/memory.json")
+    parser.add_argument("--write", action="store_true", help="write the files memory.json")
     parser.add_argument("--out", type=Path, default=Path("bench/memory"), help="output folder")
     args = parser.parse_args()
     log = args.out / "runs.jsonl"
@@ -189,8 +195,8 @@ def fit_line(points: Sequence[tuple[int, int]]) -> tuple[float, float]:
 def memory_entry(case: Case, points: Sequence[tuple[int, int]]) -> dict[str, Any]:
     """Return the entry of a case in memory.json: its line, raised until no point lies above it.
 
-    "residuals_mib" are those of the line before it was raised. "foretold" compares the prediction
-    of the line through the small sizes with the measurement at the full size.
+    "residuals_mib" are those of the line before it was raised. "extrapolated" compares what the
+    line through the small sizes predicts for the full size with the measurement there.
     """
     points = sorted(points)
     base, slope = fit_line(points)
@@ -204,7 +210,7 @@ def memory_entry(case: Case, points: Sequence[tuple[int, int]]) -> dict[str, Any
     small, full = [p for p in points if p[0] != prod(case.full)], dict(points).get(prod(case.full))
     if full is not None and len(small) > 2:
         first, step = fit_line(small)
-        entry["foretold"] = {
+        entry["extrapolated"] = {
             "voxels": prod(case.full),
             "from_small_sizes_mib": round(first + step * prod(case.full) / 1e6),
             "measured_mib": full,
@@ -224,7 +230,9 @@ def write_model(runs: Sequence[Mapping[str, Any]]) -> None:
         "thread, by tools/benchmarks/memory.py; images of the size at which the model works; "
         "`images`: images of that size, MCBO on 30^3"
     )
-    MODEL_FILE.write_text(json.dumps({"measured": method, "models": models}, indent=1) + "\n")
+    for kind, path in MODEL_FILES.items():
+        own = {name: entry for name, entry in models.items() if name.split()[0] == kind}
+        path.write_text(json.dumps({"measured": method, "models": own}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -122,14 +122,16 @@ def run_random_tests(count: int = 10_000) -> None:
 def print_plans(folder: Path) -> None:
     """Print and explain the plan of each dataset.json below a folder."""
     from zoo.datasets.reading import read_dataset
+    from zoo.hub.catalogue import load_catalogue
     from zoo.planning.evidence import UserOptions
     from zoo.planning.fingerprint import take_fingerprint
     from zoo.planning.plan import explain, make_plan
-    from zoo.planning.presets import models
 
     for path in sorted(folder.rglob("dataset.json")):
         document = take_fingerprint(read_dataset(path)).document
-        plan = make_plan(document, UserOptions(accept_guess=True, available=tuple(models())))
+        plan = make_plan(
+            document, UserOptions(accept_guess=True, available=tuple(load_catalogue()))
+        )
         print(f"{path.parent.name}\n{explain(plan)}\n")
 
 

@@ -40,7 +40,7 @@ def main() -> None:
                 "benchmarks.unireg:measure",
                 {"shape": shape, "channels": args.channels, "threads": threads, "runs": args.runs},
                 threads=threads,
-                THP_MEM_ALLOC_ENABLE="1" if args.huge_pages else "0",
+                variables={"THP_MEM_ALLOC_ENABLE": "1" if args.huge_pages else "0"},
             )
             memory = f"{figures['peak_mib']:.0f} ({figures['idle_mib']:.0f})"
             times = [f"{figures[name]:.2f}" for name in ("seconds", "cpu_seconds")]

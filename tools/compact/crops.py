@@ -71,7 +71,8 @@ def draw_crops(
         fixed, moving = pair.fixed[first], pair.moving[second]
         if recolour:
             moving = recoloured(moving[None, None], fixed[None, None])[0, 0]
-        crop = fixed[box][None], moving[box][None], pair.truth[(slice(None), *box)]
+        truth_box = (slice(None), *box)
+        crop = fixed[box][None], moving[box][None], pair.truth[truth_box]
         fixed, moving, truth = (F.avg_pool3d(values, ratio) for values in crop)
         crops.append(reoriented(fixed[0], moving[0], truth / ratio, generator))
     fixed, moving, truth = (torch.stack(parts) for parts in zip(*crops, strict=True))

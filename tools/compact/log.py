@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 from compact.training import Training
@@ -17,7 +18,7 @@ def append_row(training: Training, losses: list[dict[str, float]], log: Path) ->
     """
     names = sorted({name for terms in losses for name in terms})
     values = {n: [terms[n] for terms in losses if n in terms] for n in names}
-    row = {
+    row: dict[str, object] = {
         "drawn": training.drawn,
         "stage": training.stage,
         "step": training.step,
@@ -25,7 +26,7 @@ def append_row(training: Training, losses: list[dict[str, float]], log: Path) ->
         **{name: round(sum(values[name]) / len(values[name]), 6) for name in names},
         **{f"validation_{k}": round(value, 6) for k, value in validate(training).items()},
     }
-    rows = [*_read_rows(log), row]
+    rows: list[Mapping[str, object]] = [*_read_rows(log), row]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     with atomic_path(log) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="")

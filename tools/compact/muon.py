@@ -32,7 +32,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(list(weights), {"lr": rate, "ratio": matrix_rate / rate})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Take a step along the gradients."""
         for group in self.param_groups:
             for weight in group["params"]:

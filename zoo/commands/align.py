@@ -32,7 +32,7 @@ def align(
     """
     from zoo.geometry import Transform
     from zoo.geometry import warp as warp_volume
-    from zoo.io.atomic import check_place
+    from zoo.io.atomic import check_writable
     from zoo.io.transforms import write_transform
     from zoo.io.volume import read_volume, write_volume
     from zoo.runtime.device import use_threads
@@ -41,7 +41,7 @@ def align(
     use_threads(threads)
     for path in (out, warped):
         if path is not None:
-            check_place(path)
+            check_writable(path)
     a, b = read_volume(fixed), read_volume(moving)
     alignment = align_affine(a.data.float(), a.grid, b.data.float(), b.grid, affine)
     transform = Transform(alignment.matrix)

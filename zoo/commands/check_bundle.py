@@ -24,12 +24,13 @@ def check_bundle(bundle: str, *, revision: str | None = None) -> int:
 
     from zoo.commands._shared import counted
     from zoo.errors import UserError
-    from zoo.hub.places import at_home, packaged_bundles
-    from zoo.hub.pull import fetch_bundle
+    from zoo.hub.bundles import packaged_bundle
+    from zoo.hub.cache import expand_user
+    from zoo.hub.remote import fetch_bundle
     from zoo.hub.safety import check_bundle as find_risks
 
-    for folder in (at_home(bundle), packaged_bundles() / bundle):
-        if folder.is_dir():
+    for folder in (expand_user(bundle), packaged_bundle(bundle)):
+        if folder is not None and folder.is_dir():
             findings = find_risks(folder)
             break
     else:

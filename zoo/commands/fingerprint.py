@@ -23,10 +23,10 @@ def fingerprint(
     """
     from zoo.commands._shared import counted, progress_bar
     from zoo.datasets.reading import read_dataset
-    from zoo.io.atomic import check_place, write_json
+    from zoo.io.atomic import check_writable, write_json
     from zoo.planning.fingerprint import take_fingerprint
 
-    check_place(out)
+    check_writable(out)
     with progress_bar("decoding") as progress:
         document = take_fingerprint(
             read_dataset(dataset), everything=verify, workers=workers, progress=progress

@@ -36,7 +36,7 @@ def init(
     from zoo.datasets.discovery import describe_folder
     from zoo.errors import UserError
     from zoo.io.atomic import write_json
-    from zoo.planning.anatomy import checked
+    from zoo.planning.anatomy import parse_anatomy
 
     target = Path(folder) / "dataset.json"
     if target.exists():
@@ -44,7 +44,7 @@ def init(
     document = describe_folder(
         Path(folder),
         modality=modality,
-        anatomy=checked(anatomy) if anatomy else None,
+        anatomy=parse_anatomy(anatomy) if anatomy else None,
         pairing=pairing,
         name=name,
     )

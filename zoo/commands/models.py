@@ -35,13 +35,13 @@ def _on_disk(model: str, variant: str) -> tuple[str, int | None]:
     """Return where the weights are ("" if absent) and the size of their file in bytes, if known."""
     from zoo.hub.catalogue import find_model
     from zoo.hub.lock import read_lock
-    from zoo.hub.places import packaged_bundles
 
-    known = find_model(model).variants[variant]
+    spec = find_model(model)
+    known = spec.variants[variant]
     installed = read_lock().installed.get(f"{model}:{variant}")
     if installed is not None and installed.in_place():
         return "yes", installed.size
-    packaged = packaged_bundles() / model / known.file
+    packaged = spec.folder / known.file
     if packaged.is_file():
         return "packaged", packaged.stat().st_size
     return "", known.size

@@ -11,7 +11,7 @@ def verify() -> int:
     Examples:
         regzoo verify
     """
-    from zoo.hub.verify import verify_all
+    from zoo.hub.weights import verify_all
 
     checks = verify_all()
     for check in checks:

@@ -14,8 +14,9 @@ from zoo.datasets.headers import SPACING_MM, inspect_header
 from zoo.datasets.problems import Problem
 from zoo.errors import UserError
 from zoo.io.atomic import atomic_path
-from zoo.io.files import is_gzip, open_bytes
-from zoo.io.nifti import NibabelHeader, open_nifti
+from zoo.io.files import is_gzip, open_decompressed
+from zoo.io.nifti import open_nifti
+from zoo.io.nifti_affine import NibabelHeader
 
 REPAIRABLE = ("unit", "qform-broken", "spacing-not-positive")
 """Problems that can be repaired: an implausible unit, and a qform or pixdim that is invalid while
@@ -62,7 +63,7 @@ def _repair(root: Path, name: str, folder: Path) -> bool:
 def _copy(source: Path, target: Path, header: NibabelHeader) -> None:
     """Copy a file and replace its header by another one of the same length."""
     block = bytes(header.binaryblock)
-    with atomic_path(target) as temporary, open_bytes(source) as old:
+    with atomic_path(target) as temporary, open_decompressed(source) as old:
         old.read(len(block))
         compressed = is_gzip(source)
         with gzip.open(temporary, "wb", 6) if compressed else temporary.open("wb") as new:

@@ -13,9 +13,10 @@ import numpy as np
 from zoo.datasets.names import SUFFIXES
 from zoo.datasets.problems import Problem, problem_from_error, warning
 from zoo.errors import UserError
-from zoo.io import itk_image
 from zoo.io.files import is_gzip
-from zoo.io.nifti import Nifti, open_nifti, placement
+from zoo.io.itk import image as itk_image
+from zoo.io.nifti import NiftiFile, open_nifti
+from zoo.io.nifti_affine import affine_and_errors
 from zoo.io.volume import read_header
 
 SPACING_MM = (0.05, 20.0)
@@ -107,7 +108,7 @@ def _inspect_nifti(root: Path, name: str) -> tuple[HeaderFacts | None, list[Prob
     nifti = open_nifti(path)
     if shape_problem := _shape_problem(name, nifti.shape):
         return None, [shape_problem]
-    affine, faults = placement(nifti)
+    affine, faults = affine_and_errors(path, nifti.header, nifti.shape)
     problems = [problem_from_error(error, name, str(path)) for error in faults]
     if affine is None or any(p.id == "affine" for p in problems):
         return None, problems
@@ -201,7 +202,7 @@ def _size_problems(header: HeaderFacts) -> list[Problem]:
     return problems
 
 
-def _length_mismatch(nifti: Nifti) -> bool:
+def _length_mismatch(nifti: NiftiFile) -> bool:
     """Return whether the length recorded at the end of a gzip file is not that of the volume.
 
     This is not yet an error: some compressors write several streams, of which the last is empty.

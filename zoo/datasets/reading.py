@@ -12,7 +12,7 @@ from zoo.datasets.entries import EntryCollector
 from zoo.datasets.problems import Problem, warning
 from zoo.errors import UserError
 from zoo.io.files import AnyPath, existing_file
-from zoo.io.json_documents import MOST_BYTES, read_object
+from zoo.io.json_documents import MAX_BYTES, read_json_object
 
 
 def read_dataset(path: AnyPath) -> Dataset:
@@ -39,7 +39,7 @@ def _file_in(folder: Path) -> Path:
 
 def _read_document(file: Path) -> Dataset:
     """Read a dataset.json."""
-    value = read_object(file)
+    value = read_json_object(file)
     entries = EntryCollector(file)
     counts = {}
     for key, listed in value.items():
@@ -113,9 +113,9 @@ def _read_table(given: Path) -> Dataset:
 
 def _table_rows(file: Path) -> list[list[str]]:
     """Return the rows of a pairs.csv; the first one contains the names of the columns."""
-    if file.stat().st_size > MOST_BYTES:
+    if file.stat().st_size > MAX_BYTES:
         raise UserError(
-            f"{file} is too large; at most {MOST_BYTES} bytes are allowed: split the table"
+            f"{file} is too large; at most {MAX_BYTES} bytes are allowed: split the table"
         )
     try:
         text = file.read_text(encoding="utf-8-sig")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.harness.pairs import BenchPair, true_field
 from zoo.geometry import Transform, warp
 from zoo.geometry.jacobian import folding_percent, jacobian_determinant, sd_log_jacobian
 from zoo.io.volume import read_volume
 from zoo.measures.body import find_body
+from zoo.measures.overlap import dice_per_label
 
 MIN_LABEL_VOXELS = 200
 """A label counts if it has more voxels than this in both images."""
@@ -36,24 +38,26 @@ def accuracy(pair: BenchPair, field: np.ndarray) -> dict[str, float]:
     if pair.fixed_labels is not None and pair.moving_labels is not None:
         labels, moving = read_volume(pair.fixed_labels), read_volume(pair.moving_labels)
         warped = warp(moving.data[None], moving.grid, grid, transform, interpolation="nearest")[0]
-        figures["dice"] = mean_dice(labels.data.numpy(), moving.data.numpy(), warped.numpy())
+        figures["dice"] = mean_dice(labels.data, moving.data, warped)
     figures["error"] = figures["epe_mm"] if "epe_mm" in figures else 1 - figures["dice"]
     return figures
 
 
-def mean_dice(fixed: np.ndarray, moving: np.ndarray, warped: np.ndarray) -> float:
+def mean_dice(fixed: Tensor, moving: Tensor, warped: Tensor) -> float:
     """Return the mean Dice of `fixed` and `warped` over the labels that are large in both images.
 
-    The sizes are those of the labels in `fixed` and in `moving`, the labels before warping.
+    The size of a label is that in `fixed` and in `moving`, the label map before warping.
     """
-    sizes = [dict(zip(*np.unique(a, return_counts=True), strict=True)) for a in (fixed, moving)]
-    labels = [
+    sizes = [_label_sizes(labels) for labels in (fixed, moving)]
+    large = [
         label
         for label, size in sizes[0].items()
         if label and min(size, sizes[1].get(label, 0)) > MIN_LABEL_VOXELS
     ]
-    return float(np.mean([_dice(fixed == label, warped == label) for label in labels]))
+    overlaps = dice_per_label(fixed, warped, large).values()
+    return float(np.mean([overlap for overlap in overlaps if overlap is not None]))
 
 
-def _dice(a: np.ndarray, b: np.ndarray) -> float:
-    return 2 * float((a & b).sum()) / float(a.sum() + b.sum())
+def _label_sizes(labels: Tensor) -> dict[int, int]:
+    values, counts = labels.unique(return_counts=True)
+    return {int(value): int(count) for value, count in zip(values, counts, strict=True)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -76,10 +77,13 @@ _FILES = {
 def data_pairs(folder: Path) -> list[BenchPair]:
     """Return the pairs of a data folder whose two images exist."""
     pairs = [
-        BenchPair(name, **{k: folder / v for k, v in files.items()}, **_FACTS[name])
-        for name, files in _FILES.items()
+        BenchPair(name, **_FACTS[name], **_paths(folder, files)) for name, files in _FILES.items()
     ]
     return [pair for pair in pairs if pair.fixed.is_file() and pair.moving.is_file()]
+
+
+def _paths(folder: Path, files: Mapping[str, str]) -> dict[str, Any]:
+    return {role: folder / name for role, name in files.items()}
 
 
 def phantom_pairs(folder: Path, sizes: list[int], seed: int) -> list[BenchPair]:
@@ -92,7 +96,7 @@ def phantom_pairs(folder: Path, sizes: list[int], seed: int) -> list[BenchPair]:
 
 def _phantom(folder: Path, size: int, seed: int) -> BenchPair:
     names = ("fixed", "moving", "fixed_labels", "moving_labels")
-    files = {name: folder / f"{name}.nii.gz" for name in names}
+    files: dict[str, Any] = {name: folder / f"{name}.nii.gz" for name in names}
     truth = folder / "truth.npy"
     pair = BenchPair(f"phantom_{size}", **files, truth=truth)
     if truth.is_file():
@@ -102,6 +106,7 @@ def _phantom(folder: Path, size: int, seed: int) -> BenchPair:
     for name in names:
         grid = phantom.fixed_grid if name.startswith("fixed") else phantom.moving_grid
         write_volume(files[name], getattr(phantom, name), grid)
+    assert phantom.truth.field is not None
     np.save(truth, phantom.truth.field.permute(1, 2, 3, 0).numpy())
     return pair
 

@@ -13,7 +13,13 @@ import numpy as np
 import torch
 
 from benchmarks.harness.pairs import BenchPair
-from benchmarks.harness.zoo_methods import dense_field, initial_matrix, read_images, shared_start
+from benchmarks.harness.zoo_methods import (
+    Kind,
+    dense_field,
+    initial_matrix,
+    read_images,
+    shared_start,
+)
 from zoo.geometry import Transform, warp
 from zoo.io.transforms import read_transform, write_transform
 from zoo.io.volume import read_volume
@@ -32,7 +38,7 @@ def convexadam(pair: BenchPair) -> np.ndarray:
     return dense_field(Transform.from_voxels(displacement, fixed.grid, start), fixed)
 
 
-def ants_registration(pair: BenchPair, kind: str, affine: str | None = None) -> np.ndarray:
+def ants_registration(pair: BenchPair, kind: str, affine: Kind | None = None) -> np.ndarray:
     """Run antspyx with the defaults of a transform type, or from our affine alignment."""
     import ants
 

@@ -39,7 +39,7 @@ def call(
     threads: int,
     python: str = sys.executable,
     timeout: float | None = None,
-    **variables: str,
+    variables: Mapping[str, str] | None = None,
 ) -> Any:
     """Call a function in a new process and return its result.
 
@@ -55,7 +55,7 @@ def call(
             process = subprocess.run(
                 command,
                 input=json.dumps(arguments),
-                env=environment(threads, **variables),
+                env=environment(threads, **(variables or {})),
                 cwd=folder,
                 capture_output=True,
                 text=True,

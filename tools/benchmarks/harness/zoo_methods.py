@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,16 +19,20 @@ from benchmarks.harness.pairs import BenchPair, same_grid
 from zoo.datasets.pairs import Pair
 from zoo.geometry import Transform
 from zoo.io.volume import Volume, read_volume
-from zoo.registration.working_grid import Image, IsotropicFrame, NativeFrame
+from zoo.registration.working_grid import IsotropicFrame, NativeFrame
+from zoo.registration.working_pair import Image
 from zoo.solvers.affine import align_affine
 from zoo.solvers.mcbo import MCBO
 from zoo.solvers.settings import Mode
+
+Kind = Literal["auto", "com", "rigid", "affine", "none"]
+"""Kinds of initial affine alignment."""
 
 
 def mcbo(
     pair: BenchPair,
     mode: Mode,
-    kind: str | None = None,
+    kind: Kind | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> np.ndarray:
     """Run MCBO on the working grid of its bundle, by default from the shared initial alignment."""
@@ -61,13 +65,13 @@ def model(
         return dense_field(registration.transform, read_volume(pair.fixed))
 
 
-def affine(pair: BenchPair, kind: str) -> np.ndarray:
+def affine(pair: BenchPair, kind: Kind) -> np.ndarray:
     """Run the initial affine alignment alone."""
     fixed, moving = read_images(pair)
     return dense_field(Transform(initial_matrix(fixed, moving, kind)), fixed)
 
 
-def shared_start(pair: BenchPair) -> str:
+def shared_start(pair: BenchPair) -> Kind:
     """Return the kind of initial alignment for the methods that have none of their own.
 
     It is none if both images have the same grid, and otherwise the centre of mass.
@@ -80,7 +84,7 @@ def read_images(pair: BenchPair) -> tuple[Volume, Volume]:
     return read_volume(pair.fixed), read_volume(pair.moving)
 
 
-def initial_matrix(fixed: Volume, moving: Volume, kind: str) -> Tensor:
+def initial_matrix(fixed: Volume, moving: Volume, kind: Kind) -> Tensor:
     """Return the matrix [4, 4] of the initial alignment, from fixed to moving points in mm."""
     images = fixed.data.float(), fixed.grid, moving.data.float(), moving.grid
     return align_affine(*images, kind).matrix
@@ -89,4 +93,5 @@ def initial_matrix(fixed: Volume, moving: Volume, kind: str) -> Tensor:
 def dense_field(transform: Transform, fixed: Volume) -> np.ndarray:
     """Return the displacement of a transform on the fixed grid, affine part included."""
     field = transform.dense_on(fixed.grid).field
+    assert field is not None
     return field.permute(1, 2, 3, 0).contiguous().numpy()

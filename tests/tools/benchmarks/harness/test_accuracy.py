@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from benchmarks.harness.accuracy import accuracy, mean_dice
 from benchmarks.harness.pairs import phantom_pairs, true_field
 
@@ -36,13 +37,13 @@ def test_folding_voxels_are_counted(pair):
 
 
 def test_dice_ignores_labels_that_are_small_or_missing_in_one_image():
-    fixed = np.zeros((20, 20, 20), np.uint8)
+    fixed = torch.zeros((20, 20, 20), dtype=torch.uint8)
     fixed[:10] = 1
     fixed[10:, :2, :2] = 2  # 40 voxels: too small
     fixed[10:, 10:] = 3
-    moving = np.where(fixed == 3, 0, fixed)
-    warped = np.roll(fixed, 5, axis=0)
+    moving = torch.where(fixed == 3, 0, fixed)
+    warped = fixed.roll(5, dims=0)
     a, b = fixed == 1, warped == 1
     assert mean_dice(fixed, moving, warped) == pytest.approx(
-        2 * (a & b).sum() / (a.sum() + b.sum())
+        float(2 * (a & b).sum() / (a.sum() + b.sum()))
     )

@@ -9,7 +9,7 @@ def test_a_function_runs_in_a_process_with_its_own_environment_and_folder(tmp_pa
     monkeypatch.chdir(tmp_path)
     number = call("os:getenv", {"key": "OMP_NUM_THREADS"}, threads=3)
     assert number == "3"
-    assert call("os:getenv", {"key": "EXTRA"}, threads=1, EXTRA="set") == "set"
+    assert call("os:getenv", {"key": "EXTRA"}, threads=1, variables={"EXTRA": "set"}) == "set"
     assert call("os:getcwd", {}, threads=1) != str(tmp_path)
 
 

@@ -1,0 +1,27 @@
+import pytest
+
+from zoo.errors import UserError
+from zoo.runtime.settings import parse_settings
+
+
+def test_values_are_parsed_as_yaml():
+    arguments = ["a=3", "b=[1, 2]", "c=no", "d={x: 1.5}", "e=x=y", "f="]
+    assert parse_settings(arguments, ["a"]) == {
+        "a": 3, "b": [1, 2], "c": False, "d": {"x": 1.5}, "e": "x=y", "f": None
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("refine", "must be KEY=VALUE, such as --set affine=VALUE"),
+        ("=3", "must be KEY=VALUE"),
+        ("a=[1", "is not valid YAML"),
+        ("a=$print(1)", "must not be an expression"),
+        ("a='@b'", "must not be an expression"),
+        ("a={x: ['%file']}", "must not be an expression"),
+    ],
+)
+def test_other_arguments_are_refused(argument, message):
+    with pytest.raises(UserError, match=message):
+        parse_settings([argument], ["affine"])

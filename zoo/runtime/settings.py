@@ -1,0 +1,41 @@
+"""Settings of a bundle that a user gives as KEY=VALUE arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zoo.errors import UserError
+
+
+def parse_settings(arguments: Sequence[str], known: Sequence[str]) -> dict[str, Any]:
+    """Convert KEY=VALUE arguments to settings of a bundle; a value is parsed as YAML.
+
+    `known` are the names of settings, the first of which serves as an example in the error message.
+    """
+    import yaml
+
+    out: dict[str, Any] = {}
+    for argument in arguments:
+        key, sign, value = argument.partition("=")
+        if not sign or not key:
+            raise UserError(f"--set {argument!r} must be KEY=VALUE, such as --set {known[0]}=VALUE")
+        try:
+            out[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {argument!r}: the value is not valid YAML; quote it") from error
+        if _is_expression(value) or _is_expression(out[key]):
+            raise UserError(
+                f"--set {argument!r}: the value must not be an expression; "
+                "write expressions into a config file"
+            )
+    return out
+
+
+def _is_expression(value: Any) -> bool:
+    """Return whether MONAI would evaluate a value or a part of it."""
+    if isinstance(value, Mapping):
+        return any(_is_expression(part) for part in (*value.keys(), *value.values()))
+    if isinstance(value, list):
+        return any(map(_is_expression, value))
+    return isinstance(value, str) and value.lstrip().startswith(("$", "@", "%"))
