@@ -12,6 +12,7 @@ from typing import Any
 from zoo.datasets.scan import check_content
 from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder, config_keys
+from zoo.io.atomic import write_json
 from zoo.pipelines.settings import resolve_settings
 from zoo.planning.plan import read_plan
 from zoo.runtime.bundle import run_bundle
@@ -81,7 +82,9 @@ def finetune(
         **_initial_weights(from_),
         **resolve_settings(settings),
     }
-    run_bundle(bundle, overrides, ["train.yaml", Path(plan).absolute()])
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "plan.json", planned)  # as read: an older plan has been migrated
+    run_bundle(bundle, overrides, ["train.yaml", (folder / "plan.json").absolute()])
     metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
     return FineTuned(folder, metadata["trained"])
 
