@@ -1,9 +1,9 @@
 # Two commands for a fresh machine with Python, git and make:
-#   make demo   a phantom pair registered with every model that can run here -> demo/report.html
-#   make test   the whole suite
-# And to measure, each in a process of its own, the zoo beside every installed peer:
-#   make bench                     a small phantom
-#   make bench-full [DATA=FOLDER]  phantoms of 96 to 256 voxels an axis, and the pairs of a folder
+#   make demo   register a phantom pair with each available model; writes demo/report.html
+#   make test   run the whole suite
+# To compare the zoo with all installed peers, each run in a process of its own:
+#   make bench                     on a small phantom
+#   make bench-full [DATA=FOLDER]  on phantoms of 96 to 256 voxels per axis and the pairs of a folder
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -24,10 +24,11 @@ lint: env-test
 	$(BIN)/mypy
 
 bench: env-test
-	$(BIN)/python tools/benchmark.py --sizes 64 --out bench $(ARGS)
+	PYTHONPATH=tools $(BIN)/python -m benchmarks.peers --sizes 64 --out bench/peers $(ARGS)
 
 bench-full: env-test
-	$(BIN)/python tools/benchmark.py --sizes 96,128,192,256 $(if $(DATA),--data $(DATA)) --out bench-full $(ARGS)
+	PYTHONPATH=tools $(BIN)/python -m benchmarks.peers --sizes 96,128,192,256 \
+	  $(if $(DATA),--data $(DATA)) --out bench/peers-full $(ARGS)
 
 env:
 	@$(PYTHON) tools/setup_env.py
@@ -37,7 +38,7 @@ env-test:
 
 env-peers: .venv-peers/ready
 
-# The upstream packages on top of the test environment, which stays free of them.
+# The upstream packages in an environment of their own, on top of the test environment.
 .venv-peers/ready: tools/peers.txt | env-test
 	rm -rf .venv-peers
 	$(BIN)/python -m venv .venv-peers
@@ -47,4 +48,4 @@ env-peers: .venv-peers/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peers demo bench bench-full build dist
+	rm -rf .venv .venv-peers demo bench build dist

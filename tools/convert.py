@@ -1,6 +1,6 @@
 """Convert a released checkpoint to safetensors, and print the sha256 of the result.
 
-    python tools/convert.py Step_2_final.trch model.safetensors \
+    python tools/convert.py Step_2_final.trch model.safetensors \\
         --architecture gradicon --width 16 --licence Apache-2.0 --url https://...
 """
 
@@ -12,13 +12,16 @@ from zoo.hub.convert import architectures, convert
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Convert the checkpoint of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("source", help="the checkpoint: .trch, .pth or .pt")
     parser.add_argument("target", help="the .safetensors file to write")
     parser.add_argument("--architecture", required=True, choices=sorted(architectures()))
     parser.add_argument("--width", required=True, type=int, help="16 for GradICON, 8 for UniReg")
     parser.add_argument("--licence", required=True, help="the licence of the weights")
-    parser.add_argument("--url", help="where the checkpoint came from")
+    parser.add_argument("--url", help="address from which the checkpoint was downloaded")
     parser.add_argument("--dtype", default="float32", choices=("float32", "float16"))
     try:
         print(convert(**vars(parser.parse_args())))

@@ -1,4 +1,7 @@
-"""Register a phantom pair with every model that can run here: python tools/demo.py --out demo."""
+"""Register a phantom pair with each model whose weights are available, and write a report.
+
+python tools/demo.py --out demo
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,11 @@ SHOWN = ("Overlay", "Label outlines", "Deformation")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("demo"))
+    """Run the demo and return the exit code: 0 if at least one model registered the pair."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="output folder")
     parser.add_argument("--model", action="append", help="only this model; may be repeated")
     args = parser.parse_args()
     files = write_phantom(args.out / "data")
@@ -42,7 +48,7 @@ def main() -> int:
 
 
 def write_phantom(folder: Path) -> dict[str, Path]:
-    """Write two images of one anatomy in two contrasts, with labels and landmarks."""
+    """Write two images of the same anatomy in two contrasts, with labels and landmarks."""
     folder.mkdir(parents=True, exist_ok=True)
     pair = make_pair(7, shape=(64, 64, 64), spacing=(2.5, 2.5, 2.5), contrasts=("t1", "t2"))
     files = {}
@@ -58,16 +64,16 @@ def write_phantom(folder: Path) -> dict[str, Path]:
 
 
 def run_model(name: str, files: dict[str, Path], folder: Path) -> DemoRow:
-    """Register the pair with one model by the command, or say what is missing."""
+    """Return the row of a model: the registration of the pair, or the reason why there is none."""
     if name not in models_to_choose():
-        return DemoRow(name, f"needs its official weights: regzoo pull {name}")
+        return DemoRow(name, f"needs the official weights; run `regzoo pull {name}`")
     words = [sys.executable, "-m", "zoo", "register", str(files["fixed"]), str(files["moving"])]
     words += ["--model", name, "--out", str(folder), "--anatomy", "brain", "--pairing", "intra"]
     for key in ("fixed_labels", "moving_labels", "fixed_points", "moving_points"):
         words += ["--" + key.replace("_", "-"), str(files[key])]
-    done = subprocess.run(words, capture_output=True, text=True)
-    if done.returncode:
-        return DemoRow(name, (done.stderr.strip() or "failed").splitlines()[-1])
+    process = subprocess.run(words, capture_output=True, text=True)
+    if process.returncode:
+        return DemoRow(name, (process.stderr.strip() or "failed").splitlines()[-1])
     case = case_of_result(folder)
     registration = RegisteredPair(load_pair(case.files), read_transform(case.field))
     panels = [panel for panel in draw_panels(registration) if panel.title in SHOWN]
@@ -75,7 +81,7 @@ def run_model(name: str, files: dict[str, Path], folder: Path) -> DemoRow:
 
 
 def table(rows: list[DemoRow]) -> str:
-    """Return the figures of all models as lines of text."""
+    """Return the figures of all models as a text table."""
     lines = [("model", *DEMO_KEYS[1:])]
     lines += [(row.model, *demo_cells(row.result)) for row in rows if row.result]
     widths = [max(len(line[k]) for line in lines) for k in range(len(DEMO_KEYS))]

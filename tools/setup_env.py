@@ -1,36 +1,43 @@
-"""Make `.venv` for this checkout: quick when it is ready, remade when it is broken.
+"""Create or update the virtual environment `.venv` of this checkout.
 
     python3 tools/setup_env.py          what `make demo` needs
     python3 tools/setup_env.py test     also what `make test` needs
 
-Only the standard library is used: this runs before anything is installed. A stamp with the
-hash of what was asked for is written last, so an interrupted installation leaves none and the
-next run starts from an empty folder.
+A ready environment is left as it is; a broken one is created anew. Only the standard library is
+used, because this runs before anything is installed. A stamp with a hash of the requirements is
+written last: an interrupted installation leaves no stamp, and the next run starts from an empty
+folder.
 """
 
+from __future__ import annotations
+
+import argparse
 import hashlib
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, Dict  # noqa: UP035 - an older Python must get as far as its error
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "regzoo-setup.json"
 PYTHON = VENV / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-OLDEST = (3, 10)
+OLDEST_PYTHON = (3, 10)
+Stamp = Dict[str, Any]  # noqa: UP006
+"""A hash of the requirements ("inputs"), and the optional dependencies ("extras")."""
 
 
-def wanted(extras):
-    """Return what a ready environment's stamp must hold, apart from its extras."""
+def required_stamp(extras: set[str]) -> Stamp:
+    """Return the stamp of an environment with these extras."""
     digest = hashlib.sha256(str(ROOT).encode())
     for name in ("pyproject.toml", "constraints.txt"):
         digest.update((ROOT / name).read_bytes())
     return {"inputs": digest.hexdigest(), "extras": sorted(extras)}
 
 
-def stamp():
+def read_stamp() -> Stamp | None:
     """Return the stamp of the present environment, or None."""
     try:
         return json.loads(STAMP.read_text())
@@ -38,8 +45,8 @@ def stamp():
         return None
 
 
-def works():
-    """Say whether the environment's interpreter starts and finds the package and torch."""
+def works() -> bool:
+    """Return whether the interpreter of the environment starts and finds the package and torch."""
     check = "import importlib.util as u, zoo, sys; sys.exit(u.find_spec('torch') is None)"
     try:
         return subprocess.run([PYTHON, "-c", check], capture_output=True, cwd="/").returncode == 0
@@ -47,47 +54,51 @@ def works():
         return False
 
 
-def ready(want):
-    """Say whether the present environment holds all that is wanted, and works."""
-    have = stamp()
-    if have is None or have["inputs"] != want["inputs"]:
+def is_ready(required: Stamp) -> bool:
+    """Return whether the present environment works and has everything that is required."""
+    present = read_stamp()
+    if present is None or present["inputs"] != required["inputs"]:
         return False
-    return set(want["extras"]) <= set(have["extras"]) and works()
+    return set(required["extras"]) <= set(present["extras"]) and works()
 
 
-def install(want):
-    """Install the package with the wanted extras; reuse a sound environment, else start anew."""
-    if stamp() is None or not works():
+def install(required: Stamp) -> None:
+    """Install the package with its extras, into a new environment if the present one is broken."""
+    if read_stamp() is None or not works():
         if VENV.exists():
-            print("setup: .venv is missing its stamp or does not work; it is made anew")
+            print("setup: .venv is incomplete or does not work; it is created anew")
             shutil.rmtree(VENV)
         subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
     STAMP.unlink(missing_ok=True)
-    target = f".[{','.join(want['extras'])}]" if want["extras"] else "."
+    target = f".[{','.join(required['extras'])}]" if required["extras"] else "."
     command = [PYTHON, "-m", "pip", "install", "--quiet", "-c", "constraints.txt", "-e", target]
     subprocess.run(command, cwd=ROOT, check=True)
-    STAMP.write_text(json.dumps(want))
+    STAMP.write_text(json.dumps(required))
 
 
-def main():
-    """Make the environment ready, or say in one line why it cannot be."""
-    if sys.version_info < OLDEST:
+def main() -> None:
+    """Make the environment ready, or exit with one line that says why that is not possible."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("extras", nargs="*", help="optional dependencies, as in pyproject.toml")
+    extras = set(parser.parse_args().extras)
+    if sys.version_info < OLDEST_PYTHON:
         sys.exit(
             f"setup: Python {sys.version.split()[0]} is too old; run `make PYTHON=python3.11 ...`"
             " with Python 3.10 to 3.13"
         )
-    have = stamp()
-    extras = set(sys.argv[1:]) | set(have["extras"] if have else [])
-    want = wanted(extras)
-    if ready(want):
+    present = read_stamp()
+    required = required_stamp(extras | set(present["extras"] if present else []))
+    if is_ready(required):
         return
-    print(f"setup: installing into {VENV} (a few minutes the first time)", flush=True)
+    print(f"setup: installing into {VENV}; the first time takes a few minutes", flush=True)
     try:
-        install(want)
+        install(required)
     except subprocess.CalledProcessError as error:
         sys.exit(
             f"setup: {' '.join(map(str, error.cmd[1:5]))} ... failed; see the lines above."
-            " The next run starts anew."
+            " The next run starts with an empty environment."
         )
 
 

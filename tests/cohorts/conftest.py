@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from benchmark_cohort import write_dataset, write_plan
+from benchmarks.cohorts import write_dataset, write_plan
 
 from zoo.cohorts.jobs import create_run_folder, plan_cohort, plan_of_run
 

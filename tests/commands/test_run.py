@@ -9,7 +9,14 @@ import sys
 import time
 
 import pytest
-from benchmark_cohort import family, finished, outputs, start, write_dataset, write_plan
+from benchmarks.cohorts import (
+    finished,
+    outputs,
+    process_tree,
+    start,
+    write_dataset,
+    write_plan,
+)
 from filelock import FileLock
 
 from zoo.cli import run
@@ -64,7 +71,7 @@ def test_what_a_killed_worker_had_is_done_by_the_others(study, tmp_path):
     folder = tmp_path / "run"
     process = start(study / "plan.json", folder, "--workers", "2")
     until(lambda: len(finished(folder)) >= 1, process)
-    worker = family(process)[-1]
+    worker = process_tree(process)[-1]
     assert "spawn_main" in " ".join(worker.cmdline())
     worker.kill()
     before = finished(folder)
@@ -131,8 +138,8 @@ def test_what_changed_is_done_again_and_a_failing_pair_stops_nothing(study, tmp_
 def test_workers_end_when_the_one_who_started_them_is_killed(study, tmp_path):
     folder = tmp_path / "run"
     process = start(study / "plan.json", folder, "--workers", "2")
-    until(lambda: len(family(process)) >= 4, process)
-    workers = family(process)[1:]
+    until(lambda: len(process_tree(process)) >= 4, process)
+    workers = process_tree(process)[1:]
     process.send_signal(signal.SIGKILL)
     process.wait()
     for worker in workers:

@@ -1,7 +1,7 @@
 """The pipeline of `regzoo run` returns its result and prints nothing."""
 
 import pytest
-from benchmark_cohort import write_dataset, write_plan
+from benchmarks.cohorts import write_dataset, write_plan
 
 from zoo.errors import UserError
 from zoo.pipelines.run import CohortResult, run_cohort

@@ -2,7 +2,7 @@
 
     REGZOO_DATA=FOLDER pytest tests/planning/test_real_data.py
 
-FOLDER holds the volumes that tools/benchmark.py measures on. Nothing is written there.
+FOLDER holds the volumes that tools/benchmarks/peers.py measures on. Nothing is written there.
 """
 
 import os

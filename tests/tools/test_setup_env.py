@@ -10,7 +10,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "tools" / "setup_env.py"
 
 @pytest.fixture
 def setup(tmp_path, monkeypatch):
-    """The program, for a checkout of its own; what it would run is recorded, venvs are empty."""
+    """Return the script for a checkout of its own, with commands recorded instead of run."""
     spec = importlib.util.spec_from_file_location("setup_env", SOURCE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -1,8 +1,8 @@
 """Muon: steps of equal size in every direction of a weight matrix.
 
-Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024). A convolution is
-the matrix [first axis, all others]; what is no such matrix takes Adam's step. PyTorch's own Muon
-takes matrices alone, and none of the older releases that the zoo runs with has it.
+Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024). The weights of a
+convolution are treated as the matrix [first axis, all others]; all other weights take the step of
+Adam. The Muon of PyTorch accepts matrices only, and the oldest supported release does not have it.
 """
 
 from __future__ import annotations
@@ -17,27 +17,28 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 _MOMENTUM = 0.95
 _BETAS, _EPSILON = (0.9, 0.995), 1e-8
-_SMALLEST = 4
-"""Matrices with fewer rows, such as those of the last convolutions, take Adam's step."""
+_MIN_ROWS = 4
+"""Matrices with fewer rows, such as those of the last convolutions, take the step of Adam."""
 
 
 class Muon(torch.optim.Optimizer):
-    """`rate` is Adam's; a matrix takes a step of `matrix_rate` along each singular direction.
+    """Muon for convolutions and Adam for all other weights.
 
-    Who changes a group's "lr" changes both: their ratio is kept.
+    `rate` is the learning rate of Adam; a matrix takes a step of `matrix_rate` along each singular
+    direction. A change of "lr" in a parameter group scales both rates.
     """
 
     def __init__(self, weights: Iterable[nn.Parameter], rate: float, matrix_rate: float) -> None:
         super().__init__(list(weights), {"lr": rate, "ratio": matrix_rate / rate})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Take a step along the gradients."""
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is None:
                     continue
-                if weight.ndim > 2 and len(weight) >= _SMALLEST:
+                if weight.ndim > 2 and len(weight) >= _MIN_ROWS:
                     self._step_matrix(weight, group["lr"] * group["ratio"])
                 else:
                     self._step_adam(weight, group["lr"])
@@ -67,7 +68,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Return [n, m] with the same singular vectors and singular values near one."""
+    """Return a matrix [n, m] with the same singular vectors and singular values near one."""
     a, b, c = _COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix

@@ -1,4 +1,4 @@
-"""How the compact weights are trained, as data: nothing but what is written here decides it."""
+"""How the compact weights are trained, as data: a recipe and its seed determine the weights."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Stage:
-    """So many optimiser steps at a learning rate that falls in a straight line to a tenth.
+    """A number of optimiser steps at a learning rate that falls linearly to a tenth.
 
-    `rate` is Adam's, `matrix_rate` that of the convolutions, by Muon. A step sees `batch` subjects
-    on a grid of `size`. Of the network the first `parts` train: levels of UniReg, U-Nets of
-    GradICON, where one part is a matcher of crops that all four start from. `sigma` is the window
-    of GradICON's local correlation, in voxels. A `relative` matcher also learns from subjects seen
-    at half their resolution, and from errors as shares of what each crop is off by. `layered` is
-    the share of subjects that are built like a brain. For UniReg `tasks` names the regions, and
-    `conditioned` says whether the flow heads are written by the conditions.
+    rate, matrix_rate: learning rates of Adam and, for the convolutions, of Muon.
+    batch, size: number of subjects per step and their grid, in voxels.
+    parts: how many parts of the network are trained, from the first: levels of UniReg, U-Nets of
+        GradICON. One part of GradICON is trained to match crops, and all four start from it.
+    sigma: window of the local correlation of GradICON, in voxels.
+    relative: whether matching also sees subjects at half resolution, with a loss relative to the
+        error of each crop.
+    layered_share: share of the subjects (UniReg: of the brains) that have the layers of a brain.
+    tasks: the regions of UniReg.
+    conditioned: whether the conditions of UniReg set its flow heads.
     """
 
     steps: int
@@ -26,22 +29,27 @@ class Stage:
     batch: int = 1
     sigma: int = 0
     relative: bool = False
-    layered: float = 0.0
+    layered_share: float = 0.0
     tasks: tuple[str, ...] = ()
     conditioned: bool = True
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one model is trained, from `seed` on.
+    """The training of one model.
 
-    It will see pairs on a grid of `size`, for UniReg the body's lattice, foot to head first.
-    `contrasts` a subject, of which each image draws its own, but for a share of at least `alike` of
-    the crops; with `randomised` so do the images that the loss is taken of. `squared` makes the
-    correlation blind to the sign of the contrast. With `recolour` the network sees the moving image
-    in the contrast of the fixed one. `after` names the recipe whose network training goes on from:
-    what ships is the mean of the weights before and after.
-    `truth` weighs the mean error of the displacement, which is known, against the correlation.
+    seed: decides the initial weights and all subjects.
+    size: grid of the pairs at inference in voxels; for UniReg the lattice of the body, with the
+        axis from foot to head first.
+    contrasts: number of contrasts per subject; each image draws one of them.
+    same_contrast_share: least share of the crops whose two images have the same contrast.
+    squared_correlation: whether the loss ignores the sign of the local correlation.
+    randomised_loss: whether the images in the loss draw contrasts of their own.
+    recolour: whether the network sees the moving image in the contrast of the fixed image.
+    continues: the recipe whose network this training starts from; the published weights are the
+        mean of the weights before and after.
+    regularity_weight: weight of the regularity in the loss, relative to the correlation.
+    truth_weight: weight of the mean error of the displacement, whose truth is known.
     """
 
     model: str
@@ -49,26 +57,27 @@ class Recipe:
     size: tuple[int, int, int]
     stages: tuple[Stage, ...]
     contrasts: int = 1
-    alike: float = 0.3
-    squared: bool = False
-    randomised: bool = False
+    same_contrast_share: float = 0.3
+    squared_correlation: bool = False
+    randomised_loss: bool = False
     recolour: bool = False
-    after: str = ""
-    regularity: float = 1.5
-    truth: float = 0.3
+    continues: str = ""
+    regularity_weight: float = 1.5
+    truth_weight: float = 0.3
 
 
-def _matcher(
-    *steps: int, relative: tuple[int, ...] = (), layered: int = 0, last: int = 0
+def _matching(
+    *plain: int, relative: tuple[int, ...] = (), layered: int = 0, last: int = 0
 ) -> tuple[Stage, ...]:
-    """Return the stages of a matcher of crops: plain, relative, with brains in layers, slow.
+    """Return the stages that match crops: plain, relative, with layered brains, and the last.
 
-    The rate is raised again at each but the last, which takes it down to a hundredth.
+    The arguments are numbers of steps. Each stage starts again at the full rate, except the last,
+    which ends at a hundredth of it.
     """
     first = Stage(0, (32, 32, 32), 3e-4, 1e-2, parts=1, batch=8)
-    brains = replace(first, relative=True, layered=0.4)
+    brains = replace(first, relative=True, layered_share=0.4)
     stages = (
-        *(replace(first, steps=n) for n in steps),
+        *(replace(first, steps=n) for n in plain),
         *(replace(first, steps=n, relative=True) for n in relative),
         replace(brains, steps=layered),
         replace(brains, steps=last, rate=3e-5, matrix_rate=1e-3),
@@ -77,7 +86,7 @@ def _matcher(
 
 
 def _together(steps: int) -> tuple[Stage, ...]:
-    """Return a stage in which the two coarse U-Nets learn together, as published."""
+    """Return a stage that trains the two coarse U-Nets together, as published."""
     return (Stage(steps, (64, 64, 64), 1e-4, 3e-3, parts=2, sigma=2),)
 
 
@@ -88,10 +97,11 @@ _SMALL = (24, 32, 32)
 
 
 def _unireg(tasks: tuple[str, ...], steps: tuple[int, ...]) -> tuple[Stage, ...]:
-    """Return UniReg's stages: one head for all pairs on brains, then heads by condition.
+    """Return the stages of UniReg: unconditioned heads on brains, then conditioned heads.
 
-    The finest level, which costs as much as all others, joins at last. Once through, the rate is
-    raised again and the same done over, from the third time on with half of the brains in layers.
+    Stages with the three coarse levels and with all four alternate, because the finest level costs
+    as much as all others together. The rate is raised again at each stage. From the third round on,
+    half of the brains are layered.
     """
     brain = ("brain",)
     coarse = Stage(0, _BODY, 3e-4, 2e-3, parts=3, batch=2, tasks=tasks)
@@ -102,15 +112,15 @@ def _unireg(tasks: tuple[str, ...], steps: tuple[int, ...]) -> tuple[Stage, ...]
         replace(whole, steps=steps[2]),
         replace(coarse, steps=steps[3]),
         replace(whole, steps=steps[4]),
-        replace(coarse, steps=steps[5], layered=0.5),
-        replace(whole, steps=steps[6], layered=0.5),
-        replace(coarse, steps=steps[7], layered=0.5),
-        replace(whole, steps=steps[8], layered=0.5),
+        replace(coarse, steps=steps[5], layered_share=0.5),
+        replace(whole, steps=steps[6], layered_share=0.5),
+        replace(coarse, steps=steps[7], layered_share=0.5),
+        replace(whole, steps=steps[8], layered_share=0.5),
     )
 
 
 def _ablation(tasks: tuple[str, ...], steps: int) -> tuple[Stage, ...]:
-    """Return one short stage on a small lattice, to hold one task against two."""
+    """Return one short stage on a small lattice, to compare training on one task and on two."""
     return (Stage(steps, _SMALL, 3e-4, 2e-3, parts=3, batch=2, tasks=tasks),)
 
 
@@ -119,29 +129,29 @@ RECIPES: dict[str, Recipe] = {
         "unigradicon",
         1,
         _GRID,
-        _matcher(3500, 2500, relative=(3000, 3000), layered=3000, last=1500),
+        _matching(3500, 2500, relative=(3000, 3000), layered=3000, last=1500),
     ),
     "multigradicon": Recipe(
         "multigradicon",
         2,
         _GRID,
-        _matcher(layered=3500, last=1200),
+        _matching(layered=3500, last=1200),
         contrasts=3,
-        alike=0.7,
+        same_contrast_share=0.7,
         recolour=True,
-        after="unigradicon",
+        continues="unigradicon",
     ),
     "multigradicon-plain": Recipe(
-        "multigradicon", 2, _GRID, (*_matcher(3500), *_together(300)), 3, squared=True
+        "multigradicon", 2, _GRID, (*_matching(3500), *_together(300)), 3, squared_correlation=True
     ),
     "multigradicon-randomised": Recipe(
         "multigradicon",
         2,
         _GRID,
-        (*_matcher(3500), *_together(300)),
+        (*_matching(3500), *_together(300)),
         3,
-        squared=True,
-        randomised=True,
+        squared_correlation=True,
+        randomised_loss=True,
     ),
     "unireg": Recipe(
         "unireg", 3, _BODY, _unireg(_REGIONS, (300, 2500, 300, 2000, 200, 4000, 500, 2500, 400))
@@ -152,4 +162,4 @@ RECIPES: dict[str, Recipe] = {
     "unireg-abdomen-half": Recipe("unireg", 3, _SMALL, _ablation(("abdomen",), 1500)),
     "unireg-brain-half": Recipe("unireg", 3, _SMALL, _ablation(("brain",), 1500)),
 }
-"""By name. Those with a suffix are ablations: with and without loss randomisation; fewer tasks."""
+"""Recipes by name. Those with a suffix are ablations: of the randomised loss, and of the tasks."""

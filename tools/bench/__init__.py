@@ -1,1 +1,0 @@
-"""The pieces of tools/benchmark.py: pairs, methods, the measured run, figures, the table."""

@@ -1,0 +1,21 @@
+"""Benchmarks for maintainers: one script per question, run from the root of a checkout.
+
+    PYTHONPATH=tools python -m benchmarks.QUESTION --help
+
+| question | what it measures |
+|---|---|
+| peers | accuracy, time and memory of the models and solvers beside other packages |
+| choices | planned settings beside one fixed configuration for all pairs |
+| memory | peak memory of whole registrations, for the memory model of the planner |
+| planning | reading of headers and volumes, robustness to random inputs, plans of datasets |
+| cohorts | throughput and memory of `regzoo run`, and recovery from killed processes |
+| fine_tuning | gain of fine-tuning the compact UniReg on little data |
+| compact_weights | error that trainings of compact weights leave on unseen pairs |
+| convexadam_parity | difference between MCBO's preset `convexadam` and convexAdam |
+| gradicon | time and memory of the GradICON network beside upstream |
+| unireg | time and memory of the UniReg network |
+| instance_optimisation | time and memory of instance optimisation beside upstream |
+| geometry | time of warping, Jacobian and inversion beside SimpleITK |
+
+`harness` holds what they share. Output folders are named `bench/...` by default, which git ignores.
+"""

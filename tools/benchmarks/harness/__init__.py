@@ -1,0 +1,1 @@
+"""What the benchmarks share: child processes, measurements, pairs, methods, records and tables."""

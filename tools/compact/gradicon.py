@@ -1,0 +1,195 @@
+"""Training of GradICON networks."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compact.crops import HALF_RESOLUTION_SHARE, KEPT_SUBJECTS, draw_crops, easy_share
+from compact.matching import MAX_PASSES, matched, matching_losses, set_slope_filters
+from compact.recipes import Recipe, Stage
+from compact.seeds import (
+    FIRST_VALIDATION_SEED,
+    independent_generator,
+    training_seed,
+)
+from compact.training import Training
+from zoo.losses import LNCC, SquaredLNCC
+from zoo.networks import GradICON
+from zoo.networks.recolour import recoloured
+from zoo.networks.unet import UNet
+from zoo.synthesis.subjects import SyntheticPair, draw_pair
+from zoo.training.objectives import GradICONObjective
+
+WIDTH = 8
+CALIBRATION_STEPS = 12
+"""Batches from which the statistics of the batch norm are taken."""
+MIN_CLEAN_SHARE = 0.2
+"""Share of subjects without noise once training is past its easy part."""
+
+
+class GradICONTraining(Training):
+    """Training of a GradICON network in inference mode.
+
+    A stage of one part trains the first U-Net alone, on crops; the next stage starts with four
+    copies of it. The statistics of the batch norm are taken once, at the start, and only its scale
+    and shift are trained: a batch of one would otherwise train on statistics that inference never
+    sees.
+    """
+
+    network: GradICON
+
+    def __init__(self, recipe: Recipe, device: str = "cpu") -> None:
+        super().__init__(recipe, device)
+        self.network = GradICON(width=WIDTH, recolour=recipe.recolour).to(device).eval()
+        self.subjects: deque[SyntheticPair] = deque(maxlen=KEPT_SUBJECTS)
+
+    def losses(self, stage: Stage) -> dict[str, Tensor]:
+        """Return the terms of the loss of the next subjects; each image has a random contrast."""
+        if stage.parts == 1:
+            return self._crop_losses(stage)
+        pairs = [self.next_pair(stage) for _ in range(stage.batch)]
+        subjects = [self._images(pair) for pair in pairs]
+        batch = {name: torch.stack([s[name] for s in subjects])[:, None] for name in subjects[0]}
+        truth = torch.stack([pair.truth for pair in pairs])
+        losses: dict[str, Tensor] = self._objective(stage)(
+            **batch, truth=truth, generator=self.generator
+        )
+        return losses
+
+    def trained_weights(self, stage: Stage) -> list[nn.Parameter]:
+        """Return the weights of the U-Nets of a stage."""
+        unets = unets_of(self.network)[: stage.parts]
+        return [weight for unet in unets for weight in unet.parameters()]
+
+    def predict(self, pair: SyntheticPair, stage: Stage) -> Tensor:
+        """Return the displacement [1, 3, X, Y, Z] in voxels for a pair in its first contrast."""
+        moving, fixed = pair.moving[None, :1], pair.fixed[None, :1]
+        if stage.parts == 1:
+            moving = recoloured(moving, fixed) if self.recipe.recolour else moving
+            return matched(unets_of(self.network)[0], moving, fixed, MAX_PASSES)[-1]
+        return self._objective(stage).displacement(moving, fixed)
+
+    def draw(self, seed: int, stage: Stage) -> SyntheticPair:
+        """Return the pair with this seed; every second subject for crops is twice as large."""
+        size, clean, layered = stage.size, False, False
+        if stage.parts == 1 and seed < FIRST_VALIDATION_SEED:
+            number = seed - training_seed(self.recipe, 0)
+            generator = independent_generator(seed)
+            rounds = (number - KEPT_SUBJECTS) / self.recipe.stages[0].steps
+            share = easy_share(self._progress(rounds), MIN_CLEAN_SHARE)
+            clean = float(torch.rand(1, generator=generator)) < share
+            layered = float(torch.rand(1, generator=generator)) < stage.layered_share
+            size = size if number % 2 else (2 * size[0], 2 * size[1], 2 * size[2])
+        return draw_pair(
+            seed,
+            size,
+            contrasts=self.recipe.contrasts,
+            region="brain" if layered else None,
+            clean=clean,
+            layered=layered,
+            device=self.device,
+        )
+
+    def enter(self, stage: Stage) -> None:
+        """Initialise the first U-Net, or copy it to the others once they train together."""
+        first, second, *_ = unets_of(self.network)
+        if first.lastConv.weight.any():
+            if stage.parts > 1 and not second.lastConv.weight.any():
+                self._copy_first_unet(self.network)
+            return
+        set_slope_filters(first)
+        first.train()
+        for norm in first.batchNorms:
+            assert isinstance(norm, nn.BatchNorm3d)
+            norm.reset_running_stats()
+            norm.momentum = None  # the statistics are a plain average of all batches
+        with torch.no_grad():
+            for _ in range(CALIBRATION_STEPS):
+                self._crop_losses(stage)
+        self.network.eval()
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Resume from a state, and draw the recent subjects again."""
+        super().load(state)
+        stage = self.recipe.stages[min(self.stage, len(self.recipe.stages) - 1)]
+        if stage.parts == 1:
+            numbers = range(max(self.drawn - KEPT_SUBJECTS, 0), self.drawn)
+            seeds = (training_seed(self.recipe, number) for number in numbers)
+            self.subjects.extend(self.draw(seed, stage) for seed in seeds)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the weights to publish.
+
+        While the first U-Net is trained alone, the others are copies of it.
+        """
+        network = deepcopy(self.network)
+        network.load_state_dict(self.averaged(self.network.state_dict()))
+        if not unets_of(network)[1].lastConv.weight.any():
+            self._copy_first_unet(network)
+        return network.state_dict()
+
+    def metadata(self) -> dict[str, str]:
+        """Return the width, the grid that the weights are made for, and whether they recolour."""
+        facts = {"width": str(WIDTH), "size": str(list(self.recipe.size))}
+        return {**facts, "recolour": "true"} if self.recipe.recolour else facts
+
+    def _images(self, pair: SyntheticPair) -> dict[str, Tensor]:
+        """Return the images [X, Y, Z] of the network and, if they differ, those of the loss."""
+        roles = torch.randint(self.recipe.contrasts, (4,), generator=self.generator).tolist()
+        images = {"fixed": pair.fixed[roles[0]], "moving": pair.moving[roles[1]]}
+        if self.recipe.randomised_loss:
+            images |= {"fixed_loss": pair.fixed[roles[2]], "moving_loss": pair.moving[roles[3]]}
+        return images
+
+    def _objective(self, stage: Stage) -> GradICONObjective:
+        correlation = SquaredLNCC if self.recipe.squared_correlation else LNCC
+        return GradICONObjective(
+            self.network,
+            correlation(stage.sigma),
+            self.recipe.regularity_weight,
+            steps=stage.parts,
+            truth_weight=self.recipe.truth_weight,
+        )
+
+    def _crop_losses(self, stage: Stage) -> dict[str, Tensor]:
+        """Return the terms of the loss of the next crops; every third step makes two passes."""
+        while len(self.subjects) < KEPT_SUBJECTS:
+            self.subjects.append(self.next_pair(stage))
+        self.subjects.append(self.next_pair(stage))
+        progress = self._progress(self.stage + self.step / stage.steps)
+        crops = draw_crops(
+            self.subjects,
+            stage.size[0],
+            stage.batch,
+            easy_share(progress, self.recipe.same_contrast_share),
+            self.generator,
+            HALF_RESOLUTION_SHARE if stage.relative else 0.0,
+            recolour=self.recipe.recolour,
+        )
+        passes = 1 if self.step % 3 else MAX_PASSES
+        return matching_losses(unets_of(self.network)[0], crops, passes, relative=stage.relative)
+
+    def _progress(self, rounds: float) -> float:
+        """Return the progress in lengths of the first stage; 1 if the recipe continues another."""
+        return 1.0 if self.recipe.continues else rounds
+
+    def _copy_first_unet(self, network: GradICON) -> None:
+        """Copy the first U-Net to the others, scaled to the unit cube of the lattice of each."""
+        first, *_ = unets = unets_of(network)
+        trained = {name: value.clone() for name, value in first.state_dict().items()}
+        whole, crop = self.recipe.size[0], self.recipe.stages[0].size[0]
+        for unet, factor in zip(unets, (4, 2, 1, 1), strict=True):
+            scale = (crop - 1) / (math.ceil(whole / factor) - 1)
+            last = {name: scale * trained[name] for name in trained if name.startswith("lastConv")}
+            unet.load_state_dict({**trained, **last})
+
+
+def unets_of(network: GradICON) -> list[UNet]:
+    """Return the four U-Nets in the order in which they act."""
+    return [module for module in network.modules() if isinstance(module, UNet)]

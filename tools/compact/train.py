@@ -1,0 +1,94 @@
+"""Train compact weights from synthetic subjects alone.
+
+    PYTHONPATH=tools python -m compact.train unigradicon --out runs/unigradicon --minutes 60
+
+Training stops when the time is up, at SIGINT or SIGTERM, or when the recipe is complete. Run the
+same command again to resume; the result is the same as without the stop. OUT holds state.pt (to
+resume from, not for publication), log.csv, curve.png and model_compact.safetensors (the weights so
+far).
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from compact.checkpoints import export, read_state, save_state
+from compact.log import append_row, draw_curve
+from compact.recipes import RECIPES
+from compact.start import new_training
+from compact.training import Training
+
+SAVE_INTERVAL_S = 180.0
+
+
+def main() -> None:
+    """Train for the given time."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("recipe", choices=sorted(RECIPES))
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    parser.add_argument("--minutes", type=float, default=60.0, help="time limit of this run")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--start", type=Path, help="state.pt of the training that the recipe continues"
+    )
+    args = parser.parse_args()
+    out: Path = args.out
+    out.mkdir(parents=True, exist_ok=True)
+    recipe = RECIPES[args.recipe]
+    if recipe.continues and not args.start:
+        parser.error(
+            f"{args.recipe} continues the training of {recipe.continues}: add --start with the"
+            " state.pt of that training"
+        )
+    training = new_training(recipe, args.device)
+    if (out / "state.pt").exists():
+        training.load(read_state(out / "state.pt", args.device))
+    elif args.start:
+        training.start_from(read_state(args.start, args.device)["network"])
+    end = time.monotonic() + 60 * args.minutes
+    train(training, out, until=lambda: time.monotonic() > end)
+
+
+def train(training: Training, out: Path, *, until: Callable[[], bool]) -> None:
+    """Train until `until` returns true, a signal arrives or the recipe is complete.
+
+    State, weights and log are saved to the folder `out` at intervals and at the end.
+    """
+    stop = False
+
+    def request_stop(*_: object) -> None:
+        nonlocal stop
+        stop = True
+
+    signal.signal(signal.SIGINT, request_stop)
+    signal.signal(signal.SIGTERM, request_stop)
+    saved = time.monotonic()
+    recent: list[dict[str, float]] = []
+    for losses in training.run():
+        recent.append(losses)
+        if stop or until() or time.monotonic() - saved > SAVE_INTERVAL_S:
+            save(training, recent, out)
+            recent, saved = [], time.monotonic()
+            if stop or until():
+                return
+    save(training, recent, out)  # even without a new step, to record that the recipe is complete
+    print("The recipe is complete.")
+
+
+def save(training: Training, losses: list[dict[str, float]], out: Path) -> None:
+    """Write the log, the state, the weights and the curve."""
+    if losses:
+        append_row(training, losses, out / "log.csv")
+    save_state(training, out / "state.pt")
+    export(training, out / "model_compact.safetensors")
+    draw_curve(out / "log.csv", out / "curve.png")
+
+
+if __name__ == "__main__":
+    main()

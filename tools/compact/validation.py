@@ -1,0 +1,36 @@
+"""Validation of a training on pairs that it is never trained on."""
+
+from __future__ import annotations
+
+import torch
+
+from compact.seeds import FIRST_VALIDATION_SEED
+from compact.training import Training
+from zoo.geometry.sampling import identity_index, sample
+from zoo.losses import LNCC, folded_share
+
+VALIDATION_PAIRS = 12
+
+
+@torch.no_grad()
+def validate(training: Training) -> dict[str, float]:
+    """Return the mean figures of the validation pairs.
+
+    "error" is the mean error of the displacement in the body, as a share of the error without
+    registration; "similarity" is one minus the mean local correlation, so that lower is better;
+    "folding" is the share of folded voxels.
+    """
+    stages = training.recipe.stages
+    stage = stages[min(training.stage, len(stages) - 1)]
+    before = after = dissimilarity = folding = 0.0
+    for k in range(VALIDATION_PAIRS):
+        pair = training.draw(FIRST_VALIDATION_SEED + k, stage)
+        displacement = training.predict(pair, stage)
+        body = pair.fixed_labels > 0
+        after += float((displacement[0] - pair.truth).norm(dim=0)[body].mean())
+        before += float(pair.truth.norm(dim=0)[body].mean())
+        index = identity_index(displacement.shape[2:], device=displacement.device)
+        warped = sample(pair.moving[None, :1], index + displacement)
+        dissimilarity += float(LNCC(2)(warped, pair.fixed[None, :1])) / VALIDATION_PAIRS
+        folding += folded_share(displacement) / VALIDATION_PAIRS
+    return {"error": after / before, "similarity": dissimilarity, "folding": folding}
