@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from support.grid_cases import GRIDS
+from support.grid_cases import ORIENTATIONS
 
 from zoo.synthesis.phantom import placed_grid
 
@@ -12,6 +12,6 @@ def _seeded():
     torch.manual_seed(0)
 
 
-@pytest.fixture(params=list(GRIDS))
+@pytest.fixture(params=list(ORIENTATIONS))
 def grid(request):
-    return placed_grid((23, 30, 19), (1.5, 1.0, 2.6), **GRIDS[request.param])
+    return placed_grid((23, 30, 19), (1.5, 1.0, 2.6), **ORIENTATIONS[request.param])

@@ -200,7 +200,7 @@ def test_with_a_folder_it_is_used(pair, tmp_path):
         ((np.zeros((8, 8)), np.eye(4)), r"shape \(8, 8\)"),
         ((np.zeros((8, 8, 8, 3)), np.eye(4)), "shape"),
         ((np.zeros((8, 8, 8)), np.eye(3)), "4x4"),
-        ((np.zeros((8, 8, 8)), np.zeros((4, 4))), "inverted"),
+        ((np.zeros((8, 8, 8)), np.zeros((4, 4))), "invertible"),
         ((np.zeros((8, 8, 8), complex), np.eye(4)), "complex128"),
         ((np.full((8, 8, 8), np.nan), np.eye(4)), "NaN"),
     ],
@@ -222,10 +222,10 @@ SQUARE = np.zeros((4, 5, 6), np.float32)
     ("image", "says"),
     [
         ((np.full((3, 3, 3), 2**63 + 5, np.uint64), np.eye(4)), "at most 9223372036854775807"),
-        ((np.zeros((0, 4, 4)), np.eye(4)), "at least two voxels an axis"),
-        ((np.zeros((64, 64, 1)), np.eye(4)), "at least two voxels an axis"),
+        ((np.zeros((0, 4, 4)), np.eye(4)), "at least two voxels per axis"),
+        ((np.zeros((64, 64, 1)), np.eye(4)), "at least two voxels per axis"),
         ((SQUARE, "x"), "cannot be read"),
-        ((SQUARE, np.zeros((4, 4))), "can be inverted"),
+        ((SQUARE, np.zeros((4, 4))), "must be an invertible"),
         (sitk.Image((4, 4), sitk.sitkVectorFloat32, 3), "3 axes and one number"),
     ],
 )

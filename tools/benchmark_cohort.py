@@ -33,7 +33,7 @@ from zoo.io.volume import write_volume
 from zoo.planning.evidence import UserOptions
 from zoo.planning.fingerprint import take_fingerprint
 from zoo.planning.plan import make_plan, override
-from zoo.runtime.bundle import parse_settings
+from zoo.runtime.settings import parse_settings
 from zoo.synthesis.phantom import make_pair
 
 IN_TURN = """
@@ -42,7 +42,7 @@ from concurrent.futures import Future
 from contextlib import nullcontext
 
 import zoo.cli
-from zoo.cohorts import worker as cohort_worker
+from zoo.cohorts import overlap
 
 
 class InTurn(nullcontext):
@@ -55,7 +55,7 @@ class InTurn(nullcontext):
         return future
 
 
-cohort_worker.ThreadPoolExecutor = lambda *_: InTurn()
+overlap.ThreadPoolExecutor = lambda *_: InTurn()
 zoo.cli.main(sys.argv[1:])
 """
 """`regzoo` without threads for reading and saving: one thing after the other."""

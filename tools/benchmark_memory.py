@@ -1,4 +1,4 @@
-"""Measures the peak memory of whole registrations: zoo/planning/memory.json.
+"""Measures the peak memory of whole registrations: the files memory.json.
 
     python tools/benchmark_memory.py [--cases mcbo,width=8] [--full] [--out benchmarks/memory]
     python tools/benchmark_memory.py --write
@@ -30,7 +30,13 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-MODEL_FILE = ROOT / "zoo" / "planning" / "memory.json"
+MODEL_FILES = {
+    "mcbo": ROOT / "bundles" / "mcbo" / "memory.json",
+    "gradicon": ROOT / "bundles" / "multigradicon" / "memory.json",
+    "unireg": ROOT / "bundles" / "unireg" / "memory.json",
+    "images": ROOT / "zoo" / "planning" / "memory.json",
+}
+"""Where the cases are written to, by the first word of their name."""
 Shape = tuple[int, int, int]
 
 
@@ -163,8 +169,8 @@ def line(points: Sequence[tuple[int, int]]) -> tuple[float, float]:
 def fitted(case: Case, points: Sequence[tuple[int, int]]) -> dict[str, Any]:
     """Return a case's entry in memory.json: the line, raised until no point lies above it.
 
-    `residuals_mib` are those of the line before it was raised; `foretold` is what the line through
-    the small sizes says of the full one, and what was measured there.
+    `residuals_mib` are those of the line before it was raised; `extrapolated` is what the line
+    through the small sizes says of the full one, and what was measured there.
     """
     points = sorted(points)
     base, slope = line(points)
@@ -178,7 +184,7 @@ def fitted(case: Case, points: Sequence[tuple[int, int]]) -> dict[str, Any]:
     small, full = [p for p in points if p[0] != prod(case.full)], dict(points).get(prod(case.full))
     if full is not None and len(small) > 2:
         first, step = line(small)
-        entry["foretold"] = {
+        entry["extrapolated"] = {
             "voxels": prod(case.full),
             "from_small_sizes_mib": round(first + step * prod(case.full) / 1e6),
             "measured_mib": full,
@@ -198,7 +204,9 @@ def write(runs: Sequence[Mapping[str, Any]]) -> None:
         "thread, by tools/benchmark_memory.py; images of the size that the model works at; "
         "`images`: images of that size, MCBO on 30^3"
     )
-    MODEL_FILE.write_text(json.dumps({"measured": how, "models": models}, indent=1) + "\n")
+    for kind, path in MODEL_FILES.items():
+        own = {name: entry for name, entry in models.items() if name.split()[0] == kind}
+        path.write_text(json.dumps({"measured": how, "models": own}, indent=1) + "\n")
 
 
 def read_runs(path: Path) -> list[dict[str, Any]]:
@@ -213,7 +221,7 @@ def main() -> None:
     )
     parser.add_argument("--cases", default="", help="words that the names hold, with commas")
     parser.add_argument("--full", action="store_true", help="the full size as well")
-    parser.add_argument("--write", action="store_true", help="write zoo/planning/memory.json")
+    parser.add_argument("--write", action="store_true", help="write the files memory.json")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/memory"))
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from bench.pairs import BenchPair, data_pairs
 from torch import Tensor
 
 from zoo.io.volume import read_volume
-from zoo.solvers.mind import mind_ssc
+from zoo.solvers.mind import mind_features
 
 
 def apart(pair: BenchPair) -> str:
@@ -55,7 +55,7 @@ def by_rounding(pair: BenchPair) -> Iterator[str]:
         return found * (1 + 1e-5 * torch.randn(found.shape, generator=random))
 
     def ours(image: Tensor, radius: int, dilation: int, device: object) -> Tensor:
-        return mind_ssc(image, radius, dilation).contiguous()
+        return mind_features(image, radius, dilation).contiguous()
 
     for name, features in (("features of the zoo", ours), ("features changed by 1e-5", changed)):
         peer.MINDSSC = features

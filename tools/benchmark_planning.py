@@ -55,7 +55,7 @@ def write_many(root: Path, count: int, shape: tuple[int, int, int]) -> None:
 
 def headers(count: int = 4000) -> None:
     """Time the reading of a dataset and of all its headers."""
-    from zoo.datasets.headers import look_at
+    from zoo.datasets.headers import inspect_header
     from zoo.datasets.reading import read_dataset
     from zoo.datasets.scan import volume_names
 
@@ -64,7 +64,7 @@ def headers(count: int = 4000) -> None:
         began, cpu = time.perf_counter(), time.process_time()
         dataset = read_dataset(Path(folder) / "d")
         middle = time.perf_counter()
-        found = [look_at(dataset.root, name) for name in volume_names(dataset)]
+        found = [inspect_header(dataset.root, name) for name in volume_names(dataset)]
         end = time.perf_counter()
         assert len(found) == count
         assert not any(problems for _, problems in found)
@@ -106,14 +106,16 @@ def fuzz(count: int = 10_000) -> None:
 def plans(folder: Path) -> None:
     """Say for every pair of a folder with dataset.json files below it what is planned, and why."""
     from zoo.datasets.reading import read_dataset
+    from zoo.hub.catalogue import load_catalogue
     from zoo.planning.evidence import UserOptions
     from zoo.planning.fingerprint import take_fingerprint
     from zoo.planning.plan import explain, make_plan
-    from zoo.planning.presets import models
 
     for path in sorted(folder.rglob("dataset.json")):
         document = take_fingerprint(read_dataset(path)).document
-        plan = make_plan(document, UserOptions(accept_guess=True, available=tuple(models())))
+        plan = make_plan(
+            document, UserOptions(accept_guess=True, available=tuple(load_catalogue()))
+        )
         print(f"{path.parent.name}\n{explain(plan)}\n")
 
 

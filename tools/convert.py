@@ -8,14 +8,14 @@ import argparse
 import sys
 
 from zoo.errors import UserError
-from zoo.hub.convert import NETWORKS, convert
+from zoo.hub.convert import architectures, convert
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", help="the checkpoint: .trch, .pth or .pt")
     parser.add_argument("target", help="the .safetensors file to write")
-    parser.add_argument("--architecture", required=True, choices=sorted(NETWORKS))
+    parser.add_argument("--architecture", required=True, choices=sorted(architectures()))
     parser.add_argument("--width", required=True, type=int, help="16 for GradICON, 8 for UniReg")
     parser.add_argument("--licence", required=True, help="the licence of the weights")
     parser.add_argument("--url", help="where the checkpoint came from")

@@ -18,8 +18,8 @@ from zoo.io.points import write_points
 from zoo.io.transforms import read_transform
 from zoo.io.volume import write_volume
 from zoo.registration.result import RegisteredPair
+from zoo.reporting.demo import DEMO_KEYS, DemoRow, demo_cells, write_demo_report
 from zoo.reporting.panels import draw_panels
-from zoo.reporting.report import DEMO_KEYS, DemoRow, demo_cells, write_demo_report
 from zoo.synthesis.phantom import make_pair
 
 SHOWN = ("Overlay", "Label outlines", "Deformation")

@@ -1,8 +1,13 @@
-"""The one exception for what a user can mend."""
+"""The exception for problems that the user can correct."""
 
 
 class UserError(Exception):
-    """A problem the user can mend; the command prints its text as one line and exits with 2.
+    """A problem that the user can correct; the command prints it as one line and exits with 2.
 
-    The text quotes the bad value and the file, says what is allowed and what to do.
+    The message quotes the bad value and the file, and says what is allowed and what to do. `code`
+    names the kind of problem for programs, such as "truncated"; rewording the message keeps it.
     """
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code

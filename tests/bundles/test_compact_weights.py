@@ -1,4 +1,4 @@
-"""The compact weights that ship: each fits pairs that it never saw, however these lie."""
+"""The packaged compact weights register pairs that they were not trained on, in any orientation."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ NAMES = ("fixed", "moving", "fixed_labels", "moving_labels")
 
 @pytest.fixture(scope="module", params=["RAS", "left-handed oblique"])
 def files(request, tmp_path_factory):
-    """A phantom of one contrast, its arrays lying this way or that."""
+    """A phantom of one contrast, with arrays in the orientation of the parameter."""
     folder = tmp_path_factory.mktemp("phantom")
-    lies = {"shape": (80, 84, 76), "spacing": (2.4, 2.4, 2.6), **GRIDS[request.param]}
-    pair = make_pair(11, contrasts=("t1", "t1"), **lies)
+    geometry = {"shape": (80, 84, 76), "spacing": (2.4, 2.4, 2.6), **GRIDS[request.param]}
+    pair = make_pair(11, contrasts=("t1", "t1"), **geometry)
     for name in NAMES:
         grid = pair.fixed_grid if name.startswith("fixed") else pair.moving_grid
         write_volume(folder / f"{name}.nii.gz", getattr(pair, name), grid)
@@ -33,8 +33,8 @@ def files(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_prediction_fits_a_phantom_better_without_folding(files, model, tmp_path):
-    found = zoo.register(
+def test_a_prediction_improves_the_overlap_without_folding(files, model, tmp_path):
+    result = zoo.register(
         files["fixed"],
         files["moving"],
         fixed_labels=files["fixed_labels"],
@@ -47,12 +47,12 @@ def test_a_prediction_fits_a_phantom_better_without_folding(files, model, tmp_pa
         pairing="inter",
         settings={"affine": "none", "refine": 0},
     )
-    assert found.figures["dice_after"] > found.figures["dice_before"] + 0.05
-    assert found.figures["folding_percent"] < 0.5
+    assert result.figures["dice_after"] > result.figures["dice_before"] + 0.05
+    assert result.figures["folding_percent"] < 0.5
     assert json.loads((tmp_path / "result.json").read_text())["weights"]["variant"] == "compact"
 
 
-def test_multigradicon_fits_two_contrasts_better_than_unigradicon_and_than_nothing(tmp_path):
+def test_multigradicon_registers_two_contrasts_better_than_unigradicon(tmp_path):
     pair = make_pair(11, contrasts=("t1", "t2"), shape=(80, 84, 76), spacing=(2.4, 2.4, 2.6))
     for name in NAMES:
         write_volume(tmp_path / f"{name}.nii.gz", getattr(pair, name), pair.fixed_grid)
@@ -75,7 +75,7 @@ def test_multigradicon_fits_two_contrasts_better_than_unigradicon_and_than_nothi
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_they_are_small_half_precision_and_say_what_they_are(model):
+def test_the_files_are_small_and_their_headers_describe_them(model):
     path = bundle_folder(model) / "models" / "model_compact.safetensors"
     assert path.stat().st_size < 10e6
     header = read_weights_header(path)

@@ -7,7 +7,7 @@ import pytest
 from support.train_cases import write_images
 
 from zoo import cli
-from zoo.training.log import read_rows
+from zoo.training.tables import read_rows
 
 TINY = ["--set", "size=[16,24,16]", "--set", "affine=none", "--device", "cpu"]
 

@@ -60,6 +60,8 @@ def test_an_archive_is_checked_without_unpacking(tmp_path, capsys):
     (tmp_path / "d.zip").write_bytes(b"PK broken")
     assert run("check", tmp_path / "d.zip") == 2
     assert "archive-broken" in capsys.readouterr().out
+    assert run("check", tmp_path / "d.zip", "--fix", tmp_path / "fixed") == 2
+    assert "is an archive" in capsys.readouterr().err
 
 
 def test_init_writes_once(tmp_path, capsys):
@@ -72,7 +74,7 @@ def test_init_writes_once(tmp_path, capsys):
     assert document["registration_val"] == [{"fixed": "./a.nii.gz", "moving": "./b.nii.gz"}]
     assert document["anatomy"] == "head-neck"
     assert run("init", tmp_path, "--modality.0", "mr") == 2
-    assert "there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_a_plan_that_lost_a_part_is_refused_in_one_line(data, tmp_path, lost, ca
     for words in ((path, "--explain"), (path, "--set", "affine=none", "-o", tmp_path / "new.json")):
         assert run("plan", *words) == 2
         error = capsys.readouterr().err
-        assert "is no plan of this version" in error
+        assert "is not a plan that this version can read" in error
         assert error.count("\n") == 1
 
 
@@ -204,7 +206,7 @@ def test_a_plan_that_would_run_code_is_refused(data, tmp_path, change, capsys):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     image = data / "imagesTr" / "Ph_0001_0000.nii.gz"
     assert run("register", image, image, "--out", tmp_path / "r", "--plan", path) == 2
-    assert "which a plan never does" in capsys.readouterr().err
+    assert "which no plan of regzoo does" in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
 
 

@@ -72,7 +72,7 @@ def test_what_a_killed_worker_had_is_done_by_the_others(study, tmp_path):
     lines = errors.decode().splitlines()
     assert process.returncode == 0, lines
     assert sorted(line.split()[1].rstrip(":") for line in lines if "]" in line) == NAMES
-    assert any("1 of 2 processes were killed" in line for line in lines)
+    assert any("1 of 2 worker processes were killed" in line for line in lines)
     assert before.items() <= finished(folder).items()
     assert outputs(folder) == outputs(study / "whole")
 
@@ -92,7 +92,7 @@ def test_killed_then_stopped_then_finished_by_two_ranks(study, tmp_path):
     _, errors = process.communicate()
     stopped = finished(folder)
     assert process.returncode == 143
-    assert "the same command goes on" in errors.decode()
+    assert "run the same command again to resume" in errors.decode()
     told = json.loads((folder / "summary.json").read_text())
     assert told["finished"] == len(stopped) == PAIRS - len(told["missing"])
     assert killed.items() <= stopped.items()
@@ -159,7 +159,7 @@ def test_a_run_is_evaluated_and_compared(study, tmp_path, capsys):
     ("words", "says"),
     [
         (["--split", "vall"], "use one of train, val, test, all"),
-        (["--split", "test"], "no pairs in the split 'test'; there are val"),
+        (["--split", "test"], "no pairs in the split 'test'; the splits with pairs are val"),
         (["--workers", "0"], "--workers 0 must be 1 or more"),
         (["--device", "gpu"], "use cpu, cuda"),
         (["--wrokers", "2"], "did you mean --workers"),

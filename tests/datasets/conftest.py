@@ -1,4 +1,4 @@
-"""Fixtures of the tests of datasets."""
+"""Fixtures for the tests of datasets."""
 
 import sys
 
@@ -17,7 +17,7 @@ sys.addaudithook(_hook)
 
 @pytest.fixture
 def opened_files():
-    """The names of all files that are opened while a test runs, by whatever library."""
+    """The names of all files that any library opens during a test."""
     global _OPENED
     _OPENED = []
     yield _OPENED

@@ -1,4 +1,5 @@
 import io
+import pickle
 import re
 import tarfile
 import zipfile
@@ -12,8 +13,10 @@ from support.planning_data import nifti, write_document, write_learn2reg
 
 from zoo.datasets.archives import archive_problems
 from zoo.datasets.checks import all_problems
+from zoo.datasets.problems import problem_from_error
 from zoo.datasets.reading import read_dataset
-from zoo.datasets.scan import scan_dataset
+from zoo.datasets.scan import decoding_workers, evenly_spaced, scan_dataset
+from zoo.errors import UserError
 
 
 def problems_of(folder, **more):
@@ -21,7 +24,7 @@ def problems_of(folder, **more):
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def bad_dataset(tmp_path_factory):
     root = tmp_path_factory.mktemp("bad ünput")
     return make(root), problems_of(root / "data")
 
@@ -31,23 +34,21 @@ with TemporaryDirectory() as _folder:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_bad_input_of_one_dataset_is_found_in_one_run(found, name):
-    expected, problems = found
+def test_every_bad_input_of_one_dataset_is_found_in_one_run(bad_dataset, name):
+    expected, problems = bad_dataset
     case = next(case for case in expected if case.name == name)
-    there = [p for p in problems if p.file == case.file and p.id in case.id.split("|")]
-    assert there, [str(p) for p in problems if p.file == case.file]
-    assert there[0].fix
-    assert there[0].what
+    of_file = [p for p in problems if p.file == case.file]
+    assert any(p.id in case.id.split("|") for p in of_file), [str(p) for p in of_file]
 
 
-def test_the_list_is_long_and_good_images_of_it_are_not_blamed(found):
-    expected, problems = found
+def test_good_images_of_the_bad_dataset_have_no_problems(bad_dataset):
+    expected, problems = bad_dataset
     assert len({case.name for case in expected}) >= 60
     assert [str(p) for p in problems if p.file.endswith("_0001.nii.gz")] == []
 
 
 @pytest.mark.parametrize("axes", ["RAS", "LPS", "LAS", "LPI", "ASR", "PIL", "SLA", "IRP"])
-def test_clean_phantoms_of_any_orientation_raise_no_alarm(tmp_path, axes):
+def test_clean_phantoms_of_any_orientation_have_no_problems(tmp_path, axes):
     write_learn2reg(
         tmp_path,
         axes=axes,
@@ -57,11 +58,11 @@ def test_clean_phantoms_of_any_orientation_raise_no_alarm(tmp_path, axes):
         spacing=(2.0, 1.5, 3.1),
         moving_spacing=(2.5, 2.5, 2.5),
     )
-    found = [p for p in problems_of(tmp_path, everything=True) if p.id != "case-in-two-splits"]
-    assert [str(p) for p in found] == []
+    problems = [p for p in problems_of(tmp_path, everything=True) if p.id != "case-in-two-splits"]
+    assert [str(p) for p in problems] == []
 
 
-def test_a_fourth_axis_of_one_is_no_problem(tmp_path):
+def test_a_fourth_axis_of_length_one_is_accepted(tmp_path):
     data = np.random.default_rng(0).integers(0, 99, (24, 22, 20, 1)).astype(np.int16)
     for case in (1, 2):
         nifti(tmp_path / "imagesTr" / f"A_{case:04d}_0000.nii.gz", data + case)
@@ -69,13 +70,46 @@ def test_a_fourth_axis_of_one_is_no_problem(tmp_path):
     assert problems_of(tmp_path) == []
 
 
-def test_other_processes_find_what_this_one_finds(found, tmp_path):
+def test_worker_processes_give_the_same_facts(tmp_path):
     write_learn2reg(tmp_path, shape=(20, 22, 18))
     (tmp_path / "labelsTr" / "Ph_0001_0000.nii.gz").write_bytes(b"\x1f\x8bnothing")
     dataset = read_dataset(tmp_path)
     one, two = (scan_dataset(dataset, workers=n) for n in (1, 2))
     assert one.voxels == two.voxels
     assert [p.id for p in one.problems] == ["truncated"]
+
+
+def test_the_number_of_workers_is_limited_by_cores_and_memory(monkeypatch):
+    monkeypatch.setattr("zoo.datasets.scan.available_cores", lambda: 8)
+    monkeypatch.setattr("zoo.datasets.scan.available_memory", lambda: 24 * 1000 * 3)
+    assert [decoding_workers(voxels) for voxels in (1, 1000, 3001)] == [8, 3, 1]
+
+
+def test_a_sample_covers_the_whole_range_of_names():
+    assert evenly_spaced("abcdefgh", 4) == list("aceg")
+    assert evenly_spaced("abc", 4) == list("abc")
+
+
+def test_the_code_of_an_error_survives_the_way_from_a_worker_process():
+    error = pickle.loads(pickle.dumps(UserError("x is too short; copy it", code="truncated")))
+    problem = problem_from_error(error, "x", "x")
+    assert (problem.id, problem.fix) == ("truncated", "copy it")
+    assert problem_from_error(OSError("no space"), "x", "y").id == "unreadable"
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "fix"),
+    [
+        ("d/x.nii is cut; copy it", "the file is cut", "copy it"),
+        ("d/x.csv, line 3: 2 columns; add one", "line 3: 2 columns", "add one"),
+        ("there is no file d/x.nii; check it", "there is no file", "check it"),
+        ("cannot read d/x.nii (why): copy it", "cannot read (why)", "copy it"),
+    ],
+)
+def test_a_problem_does_not_repeat_the_path_of_its_file(text, what, fix):
+    path = "d/x.csv" if ".csv" in text else "d/x.nii"
+    problem = problem_from_error(UserError(text), "x", path)
+    assert (problem.what, problem.fix) == (what, fix)
 
 
 def test_a_truncated_file_is_found_although_only_a_sample_is_decoded(tmp_path, monkeypatch):
@@ -87,9 +121,9 @@ def test_a_truncated_file_is_found_although_only_a_sample_is_decoded(tmp_path, m
     cut = (tmp_path / names[4]).read_bytes()
     (tmp_path / names[4]).write_bytes(cut[:-200])
     write_document(tmp_path, {"training": names})
-    looked = scan_dataset(read_dataset(tmp_path))
-    assert sorted(looked.voxels) == [names[0], names[3], names[4]]
-    assert [(p.id, p.file) for p in all_problems(looked)] == [("truncated", names[4])]
+    scan = scan_dataset(read_dataset(tmp_path))
+    assert sorted(scan.voxels) == [names[0], names[3], names[4]]
+    assert [(p.id, p.file) for p in all_problems(scan)] == [("truncated", names[4])]
 
 
 def _zip(path, name, mode=0o100644, size=3):
@@ -119,10 +153,10 @@ def _tar(path, name, kind=tarfile.REGTYPE):
         ("archive-broken", lambda path: path.write_bytes(b"PK nothing")),
     ],
 )
-def test_a_zip_is_looked_through_without_unpacking(tmp_path, id, write):
+def test_a_zip_is_checked_without_unpacking(tmp_path, id, write):
     write(tmp_path / "data.zip")
-    found = archive_problems(tmp_path / "data.zip")
-    assert {problem.id for problem in found} == ({id} if id else set())
+    problems = archive_problems(tmp_path / "data.zip")
+    assert {problem.id for problem in problems} == ({id} if id else set())
     assert [path.name for path in tmp_path.iterdir()] == ["data.zip"]
 
 
@@ -137,20 +171,20 @@ def test_a_zip_is_looked_through_without_unpacking(tmp_path, id, write):
         ("archive-broken", lambda path: path.write_bytes(b"\x1f\x8bnothing")),
     ],
 )
-def test_a_tar_is_looked_through_without_unpacking(tmp_path, id, write):
+def test_a_tar_is_checked_without_unpacking(tmp_path, id, write):
     write(tmp_path / "data.tar.gz")
-    found = archive_problems(tmp_path / "data.tar.gz")
-    assert {problem.id for problem in found} == ({id} if id else set())
+    problems = archive_problems(tmp_path / "data.tar.gz")
+    assert {problem.id for problem in problems} == ({id} if id else set())
 
 
-def test_a_bomb_is_told_by_its_sizes(tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo.datasets.archives.LARGEST_UNASKED", 1 << 16)
+def test_an_archive_bomb_is_recognised_by_its_sizes(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.datasets.archives.UNCHECKED_BYTES", 1 << 16)
     _zip(tmp_path / "data.zip", "a.nii.gz", size=1 << 22)
     assert [p.id for p in archive_problems(tmp_path / "data.zip")] == ["archive-bomb"]
 
 
-def test_problems_name_a_file_and_a_remedy_in_words(found):
-    for problem in found[1]:
+def test_problems_have_a_stable_id_a_description_and_a_remedy(bad_dataset):
+    for problem in bad_dataset[1]:
         assert re.fullmatch(r"[a-z0-9-]+", problem.id)
         assert len(problem.what) > 5
         assert len(problem.fix) > 5

@@ -1,4 +1,7 @@
-"""Whatever a dataset.json or a header says: problems or an error in words, soon, in the folder."""
+"""Fuzz tests: any dataset.json and any header give problems or a `UserError`, quickly.
+
+No file outside the dataset's folder is opened meanwhile.
+"""
 
 import gzip
 import json
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 from support.planning_data import nifti
 
 from zoo.datasets.checks import all_problems
-from zoo.datasets.headers import look_at
+from zoo.datasets.headers import inspect_header
 from zoo.datasets.reading import read_dataset
 from zoo.datasets.scan import scan_dataset
 from zoo.errors import UserError
@@ -75,7 +78,7 @@ def read_in_time(folder, opened):
 
 @SETTINGS
 @given(document=DOCUMENT)
-def test_any_document_is_read_or_refused_in_words(document, tmp_path_factory, opened_files):
+def test_any_document_is_read_or_is_a_user_error(document, tmp_path_factory, opened_files):
     folder = _shared(tmp_path_factory)
     (folder / "dataset.json").write_text(json.dumps(document), encoding="utf-8")
     read_in_time(folder, opened_files)
@@ -83,7 +86,7 @@ def test_any_document_is_read_or_refused_in_words(document, tmp_path_factory, op
 
 @SETTINGS
 @given(raw=st.binary(max_size=300))
-def test_any_bytes_for_a_document_are_refused_in_words(raw, tmp_path_factory, opened_files):
+def test_any_bytes_as_a_document_are_a_user_error(raw, tmp_path_factory, opened_files):
     folder = _shared(tmp_path_factory)
     (folder / "dataset.json").write_bytes(raw)
     read_in_time(folder, opened_files)
@@ -100,7 +103,7 @@ FIELDS = [name for name in nib.Nifti1Header.template_dtype.names if name != "siz
     cut=st.none() | st.integers(0, 3000),
     packed=st.booleans(),
 )
-def test_any_header_is_read_or_refused_in_words(changes, cut, packed, tmp_path_factory):
+def test_any_header_is_read_or_gives_problems(changes, cut, packed, tmp_path_factory):
     folder = _shared(tmp_path_factory)
     dtype = nib.Nifti1Header.template_dtype
     content = bytearray(_good())
@@ -113,7 +116,7 @@ def test_any_header_is_read_or_refused_in_words(changes, cut, packed, tmp_path_f
     (folder / name).write_bytes(blob[:cut])
     began = time.monotonic()
     with np.errstate(all="ignore"):
-        header, problems = look_at(folder, name)
+        header, problems = inspect_header(folder, name)
     assert header is not None or problems
     assert time.monotonic() - began < SECONDS
 

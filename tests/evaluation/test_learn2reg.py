@@ -10,8 +10,7 @@ from support.report_cases import in_memory
 
 from zoo import UserError
 from zoo.datasets.pairs import load_pair
-from zoo.evaluation import learn2reg
-from zoo.evaluation.cases import cases_of_table, evaluate_case, evaluation
+from zoo.evaluation import cases_of_table, evaluate_case, evaluation, learn2reg
 from zoo.geometry import Transform
 from zoo.io.learn2reg import read_learn2reg, write_learn2reg
 from zoo.io.transforms import read_transform
@@ -22,7 +21,7 @@ OFFICIAL = json.loads(Path(__file__).with_name("learn2reg_official.json").read_t
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
-    """What `regzoo evaluate` finds for each of the five fields."""
+    """The rows that `regzoo evaluate` writes for each of the five fields."""
     folder = tmp_path_factory.mktemp("learn2reg")
     table = write_dataset(folder)
     return {
@@ -36,13 +35,13 @@ def test_figures_agree_with_the_official_evaluation(rows, name):
     for row, official in zip(rows[name], OFFICIAL[name]["cases"], strict=True):
         for figure, value in official.items():
             assert row["figures"][figure] == pytest.approx(value, abs=1e-6), figure
-    found = evaluation(rows[name])["summary"]
+    summary = evaluation(rows[name])["summary"]
     for figure, value in OFFICIAL[name]["aggregates"].items():
-        assert found[figure]["mean"] == pytest.approx(value["mean"], abs=1e-6)
-        assert found[figure]["30"] == pytest.approx(value["30"], abs=1e-6)
+        assert summary[figure]["mean"] == pytest.approx(value["mean"], abs=1e-6)
+        assert summary[figure]["30"] == pytest.approx(value["30"], abs=1e-6)
 
 
-def test_five_fields_are_told_apart_as_the_official_evaluation_tells_them(rows):
+def test_the_five_fields_are_ordered_as_by_the_official_evaluation(rows):
     def order(figure):
         means = {n: evaluation(r)["summary"][figure]["mean"] for n, r in rows.items()}
         return sorted(means, key=means.get)
@@ -54,7 +53,7 @@ def test_five_fields_are_told_apart_as_the_official_evaluation_tells_them(rows):
     assert order("similarity_after")[-1] == "true"
 
 
-def test_the_displacement_is_the_one_that_the_file_holds(tmp_path):
+def test_the_displacement_equals_the_one_in_the_file(tmp_path):
     pair = make_pair(
         5,
         shape=(20, 24, 18),
@@ -66,15 +65,15 @@ def test_the_displacement_is_the_one_that_the_file_holds(tmp_path):
         moving_axes="SAR",
     )
     write_learn2reg(tmp_path / "d.npz", pair.truth, pair.fixed_grid, pair.moving_grid)
-    found = learn2reg.displacement(pair.truth, pair.fixed_grid, pair.moving_grid)
+    result = learn2reg.displacement(pair.truth, pair.fixed_grid, pair.moving_grid)
     with np.load(tmp_path / "d.npz") as archive:
-        assert np.abs(archive["arr_0"] - found).max() < 1e-4
+        assert np.abs(archive["arr_0"] - result).max() < 1e-4
     again = read_learn2reg(tmp_path / "d.npz", pair.fixed_grid, pair.moving_grid)
     once_more = learn2reg.displacement(again, pair.fixed_grid, pair.moving_grid)
-    assert np.abs(once_more - found).max() < 1e-4
+    assert np.abs(once_more - result).max() < 1e-4
 
 
-def test_points_go_where_the_displacement_says_on_unequal_oblique_grids():
+def test_landmarks_follow_the_displacement_on_different_oblique_grids():
     pair = make_pair(
         6,
         shape=(40, 44, 38),
@@ -83,11 +82,11 @@ def test_points_go_where_the_displacement_says_on_unequal_oblique_grids():
         moving_axes="LAS",
         moving_shape=(44, 40, 42),
     )
-    found = learn2reg.learn2reg_figures(in_memory(pair), pair.truth)
-    assert found["l2r_tre"] < 0.05
+    result = learn2reg.learn2reg_figures(in_memory(pair), pair.truth)
+    assert result["l2r_tre"] < 0.05
 
 
-def test_sdlogj_of_a_uniform_stretch_is_0_and_of_a_known_ramp_is_known():
+def test_sdlogj_of_a_uniform_stretch_is_0_and_that_of_a_ramp_is_known():
     index = np.stack(np.meshgrid(*[np.arange(12.0)] * 3, indexing="ij"), axis=-1)
     assert learn2reg.sdlogj(0.3 * index) == pytest.approx(0)
     ramp = np.zeros((12, 12, 12, 3))
@@ -100,9 +99,9 @@ def test_labels_outside_the_moving_image_become_0():
     labels = np.full((6, 6, 6), 3, dtype=np.uint8)
     field = np.zeros((6, 6, 6, 3))
     field[..., 1] = 2.0
-    moved = learn2reg.warped_labels(labels, field)
-    assert (moved[:, :4] == 3).all()
-    assert (moved[:, 4:] == 0).all()
+    warped = learn2reg.warped_labels(labels, field)
+    assert (warped[:, :4] == 3).all()
+    assert (warped[:, 4:] == 0).all()
 
 
 def test_a_surface_has_the_same_area_inside_out_and_mirrored():
@@ -124,7 +123,7 @@ def test_the_pieces_of_a_flat_surface_add_up_to_its_area():
     assert areas.sum() == pytest.approx(faces + edges + corners)
 
 
-def test_a_label_that_an_image_lacks_does_not_count():
+def test_a_label_that_an_image_lacks_is_not_counted():
     fixed = np.zeros((8, 8, 8), dtype=int)
     fixed[2:5, 2:5, 2:5] = 4
     nothing = np.zeros_like(fixed)
@@ -143,13 +142,13 @@ def test_a_field_with_nan_is_refused_though_the_official_evaluation_scores_it():
         )
 
 
-def test_the_five_fields_are_what_their_names_say(tmp_path):
+def test_the_five_fields_have_the_errors_in_their_names(tmp_path):
     pair = phantom(1)
     fields = five_fields(pair)
-    goal = pair.moving_grid.to_index(pair.moving_points).numpy()
+    target = pair.moving_grid.to_index(pair.moving_points).numpy()
     start = pair.fixed_grid.to_index(pair.fixed_points).numpy()
     step = np.stack([map_coordinates(fields["true"][..., k], start.T) for k in range(3)], axis=1)
-    assert np.abs(start + step - goal).max() < 1e-3
+    assert np.abs(start + step - target).max() < 1e-3
     assert len(LABELS) == len(np.unique(pair.fixed_labels)) - 1
     write_dataset(tmp_path)
     case = cases_of_table(tmp_path / "pairs.csv", tmp_path / "sign")[0]
@@ -159,8 +158,8 @@ def test_the_five_fields_are_what_their_names_say(tmp_path):
     assert torch.allclose(read.map_points(pair.fixed_points), mirrored, atol=0.1)
 
 
-def test_a_field_of_half_voxels_is_rounded_as_the_file_says(tmp_path):
-    """Half precision is full of halves, where the last bit of a detour through mm would decide."""
+def test_a_field_of_half_voxels_is_rounded_as_in_the_file(tmp_path):
+    """Half precision has many halves, which a conversion to mm and back rounds differently."""
     pair = make_pair(8, shape=(20, 18, 22), spacing=(1.3, 1.7, 2.1), axes="LPS", tilt_degrees=17)
     steps = torch.randint(-6, 7, (20, 18, 22, 3)) / 2
     path = tmp_path / "disp_0001_0000_0001_0001.npz"
@@ -169,12 +168,12 @@ def test_a_field_of_half_voxels_is_rounded_as_the_file_says(tmp_path):
     assert np.array_equal(field, steps.numpy())
     loaded = in_memory(pair)
     read = read_transform(path, pair.fixed_grid, pair.moving_grid)
-    detour = learn2reg.displacement(read, pair.fixed_grid, pair.moving_grid)
+    converted = learn2reg.displacement(read, pair.fixed_grid, pair.moving_grid)
     labels = pair.moving_labels.numpy()
     exact = learn2reg.warped_labels(labels, field)
-    assert (learn2reg.warped_labels(labels, detour) != exact).any()
-    found = learn2reg.learn2reg_figures(loaded, read, field)
+    assert (learn2reg.warped_labels(labels, converted) != exact).any()
+    result = learn2reg.learn2reg_figures(loaded, read, field)
     scores = [
         learn2reg.dice(pair.fixed_labels.numpy(), exact, labels, label) for label in range(1, 13)
     ]
-    assert found["l2r_dice"] == pytest.approx(np.nanmean(scores))
+    assert result["l2r_dice"] == pytest.approx(np.nanmean(scores))

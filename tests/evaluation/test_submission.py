@@ -37,19 +37,19 @@ def test_full_fields_are_float32_voxels(tmp_path, phantom, case):
     assert np.abs(np.asanyarray(image.dataobj) - expected).max() < 1e-4
 
 
-def test_half_fields_come_back_as_the_challenge_widens_them(tmp_path, phantom, case):
+def test_half_size_fields_are_restored_as_the_challenge_does(tmp_path, phantom, case):
     write_submission([case], tmp_path / "out", half=True)
     with np.load(tmp_path / "out" / "disp_0001_0000_0001_0001.npz") as archive:
         small = archive["arr_0"]
     assert small.dtype == np.float16
     assert small.shape == (3, 20, 18, 16)
-    wide = np.stack([zoom(component.astype(np.float32), 2, order=2) for component in small])
+    restored = np.stack([zoom(component.astype(np.float32), 2, order=2) for component in small])
     expected = displacement(phantom.truth, phantom.fixed_grid, phantom.moving_grid)
     inner = (slice(None), *(slice(4, -4),) * 3)
-    assert np.abs(wide - np.moveaxis(expected, -1, 0))[inner].max() < 0.12
+    assert np.abs(restored - np.moveaxis(expected, -1, 0))[inner].max() < 0.12
 
 
-def test_an_archive_holds_the_files_at_its_top(tmp_path, case):
+def test_an_archive_contains_the_files_at_its_top_level(tmp_path, case):
     write_submission([case], tmp_path / "submission.zip")
     with zipfile.ZipFile(tmp_path / "submission.zip") as archive:
         assert archive.namelist() == ["disp_0001_0000_0001_0001.nii.gz"]
@@ -61,7 +61,7 @@ def test_pairs_that_would_share_a_name_are_refused(tmp_path, case):
         write_submission([case, case], tmp_path / "out")
 
 
-def test_an_odd_shape_has_no_half(tmp_path):
+def test_half_size_fields_of_an_odd_shape_are_refused(tmp_path):
     files = on_disk(tmp_path / "odd", make_pair(2, **(SMALL | {"shape": (31, 30, 28)})))
     case = Case(PairFiles(files["fixed"], (files["moving"],)), files["field"])
     with pytest.raises(UserError, match="even"):

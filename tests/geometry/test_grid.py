@@ -7,30 +7,30 @@ from zoo.geometry import Grid
 from zoo.synthesis.phantom import placed_grid
 
 
-def test_axis_codes_are_nibabels(grid):
+def test_axis_codes_equal_those_of_nibabel(grid):
     assert grid.axis_codes == "".join(nibabel.aff2axcodes(grid.affine.numpy()))
 
 
-def test_spacing_is_nibabels(grid):
+def test_spacing_equals_that_of_nibabel(grid):
     expected = nibabel.affines.voxel_sizes(grid.affine.numpy())
     assert grid.spacing == pytest.approx(expected.tolist())
 
 
-def test_to_index_undoes_to_world(grid):
+def test_to_index_inverts_to_world(grid):
     index = torch.rand(50, 3, dtype=torch.float64) * 20
     assert torch.allclose(grid.to_index(grid.to_world(index)), index, atol=1e-9)
 
 
 @pytest.mark.parametrize("shape", [(75, 75, 75), (11, 60, 19), (23, 30, 1)])
-def test_resize_places_voxels_where_interpolate_reads_them(grid, shape):
-    """A volume holding its own world x, resized by torch, holds the world x of the new grid."""
+def test_resize_agrees_with_torch_interpolate(grid, shape):
+    """World coordinates stored as a volume and resized by torch are those of the new grid."""
     small = grid.resize(shape)
     ramp = grid.to_world(torch.cartesian_prod(*[torch.arange(n).double() for n in grid.shape]))
     volume = ramp.T.reshape(1, 3, *grid.shape)
     resized = F.interpolate(volume, size=shape, mode="trilinear", align_corners=False)[0]
     expected = small.to_world(torch.cartesian_prod(*[torch.arange(n).double() for n in shape]))
     expected = expected.T.reshape(3, *shape)
-    # at the border torch repeats the edge voxel, so only voxels inside the outermost centres count
+    # torch repeats the border value outside the outermost voxel centres; leave these voxels out
     index = grid.to_index(expected.flatten(1).T).T.reshape(3, *shape)
     last = torch.tensor(grid.shape).view(3, 1, 1, 1) - 1
     within = ((index >= 0) & (index <= last)).all(dim=0)
@@ -47,7 +47,7 @@ def test_resize_keeps_the_field_of_view(grid):
         assert torch.allclose(high, grid.to_world(torch.tensor([[n - 0.5 for n in grid.shape]])))
 
 
-def test_with_spacing_comes_near_the_spacing_asked_for():
+def test_with_spacing_rounds_to_whole_voxels():
     grid = placed_grid((100, 80, 30), (1, 1, 4), "LPS", 10).with_spacing((2, 2, 2))
     assert grid.shape == (50, 40, 60)
     assert grid.spacing == pytest.approx((2, 2, 2))
@@ -62,7 +62,7 @@ def test_same_as_compares_corners_in_mm(grid):
     assert not grid.same_as(Grid((23, 30, 18), grid.affine))
 
 
-def test_describe_says_shape_spacing_and_orientation():
+def test_describe_gives_shape_spacing_and_orientation():
     grid = placed_grid((96, 96, 60), (2.5, 2.5, 2.5), "LAS")
     assert grid.describe() == "96x96x60, 2.5x2.5x2.5 mm, LAS"
 
@@ -71,6 +71,6 @@ def test_describe_says_shape_spacing_and_orientation():
     ("shape", "affine"),
     [((3, 0, 3), torch.eye(4)), ((3, 3, 3), torch.zeros(4, 4)), ((3, 3, 3), torch.eye(4) / 0)],
 )
-def test_rejects_what_is_no_grid(shape, affine):
+def test_invalid_shapes_and_affines_are_refused(shape, affine):
     with pytest.raises(ValueError, match="grid"):
         Grid(shape, affine)

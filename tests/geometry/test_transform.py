@@ -13,7 +13,7 @@ from zoo.geometry import Grid, Transform, warp
 from zoo.synthesis.phantom import SmoothMap, placed_grid, true_transform
 
 
-def test_points_go_where_simple_itk_sends_them(grid):
+def test_map_points_agrees_with_simpleitk(grid):
     transform = some_transform(grid)
     points = points_about(grid)
     expected = itk_points(itk_transform(transform), points)
@@ -27,8 +27,8 @@ def test_identity_and_affine_map_points_exactly():
     assert torch.allclose(Transform(some_affine()).map_points(points), expected)
 
 
-def test_a_displacement_in_voxels_moves_voxels(grid):
-    """One voxel along array axis k is one column of the affine, whatever the orientation."""
+def test_from_voxels_moves_points_by_voxels_of_the_grid(grid):
+    """One voxel along array axis k is column k of the affine, for any orientation."""
     for k in range(3):
         step = torch.zeros(3, *grid.shape)
         step[k] = 2
@@ -48,7 +48,7 @@ def test_moving_index_agrees_with_map_points(grid):
     assert (index[0].flatten(1).T - expected).abs().max() < 1e-3
 
 
-def test_dense_on_keeps_the_map(grid):
+def test_dense_on_represents_the_same_transform(grid):
     transform = some_transform(grid)
     dense = transform.dense_on(grid)
     assert torch.equal(dense.affine, torch.eye(4, dtype=torch.float64))
@@ -56,7 +56,7 @@ def test_dense_on_keeps_the_map(grid):
     assert (dense.map_points(points) - transform.map_points(points)).abs().max() < 1e-3
 
 
-def test_then_applies_the_second_after_the_first(grid):
+def test_then_applies_the_second_transform_after_the_first(grid):
     first, second = some_transform(grid, 1), some_transform(grid, 2)
     both = first.then(second)
     voxels = torch.cartesian_prod(*[torch.arange(n) for n in grid.shape]).double()
@@ -72,19 +72,19 @@ def test_then_composes_affine_with_dense(grid, dense):
     voxels = torch.cartesian_prod(*[torch.arange(n) for n in grid.shape]).double()
     points = grid.to_world(voxels)
     expected = second.map_points(first.map_points(points))
-    apart = (both.map_points(points) - expected).abs().amax(dim=1)
+    error = (both.map_points(points) - expected).abs().amax(dim=1)
     assert (
-        apart > 1e-3
-    ).double().mean() < 1e-3  # a point on the field's outer face may go either way
+        error > 1e-3
+    ).double().mean() < 1e-3  # points on the outer face of the field may fall on either side
     assert (both.field is None) == (not any(dense))
 
 
-def test_the_true_transform_of_a_phantom_is_its_smooth_map():
+def test_true_transform_of_a_phantom_equals_its_smooth_map():
     grid = placed_grid((40, 40, 40), (2, 2, 2), "LPS", 20)
     smooth = SmoothMap.draw(0, 5, 40, 0.5)
     points = points_about(grid, reach=0.9)
-    apart = true_transform(smooth, grid).map_points(points) - smooth(points)
-    assert apart.norm(dim=1).max() < 0.02
+    error = true_transform(smooth, grid).map_points(points) - smooth(points)
+    assert error.norm(dim=1).max() < 0.02
 
 
 @pytest.mark.parametrize(
@@ -95,23 +95,23 @@ def test_the_true_transform_of_a_phantom_is_its_smooth_map():
         (torch.zeros(3, 4, 4, 5), Grid.from_spacing((4, 4, 4))),
     ],
 )
-def test_rejects_a_field_that_does_not_fit_its_grid(field, grid):
+def test_field_that_does_not_fit_its_grid_is_refused(field, grid):
     with pytest.raises(ValueError, match="field"):
         Transform(torch.eye(4), field, grid)
 
 
-def test_a_field_after_an_affine_is_carried_back_through_it_exactly():
+def test_composing_an_affine_with_a_field_is_exact():
     grid = placed_grid((9, 8, 7), (1.0, 2.0, 1.5), "LPS", 15)
     affine, dense = Transform(some_affine()), some_transform(grid)
     both = affine.then(dense)
-    there = grid.to_world(torch.rand(200, 3, dtype=torch.float64) * torch.tensor([8.0, 7.0, 6.0]))
-    points = Transform(torch.linalg.inv(some_affine())).map_points(there)
+    mapped = grid.to_world(torch.rand(200, 3, dtype=torch.float64) * torch.tensor([8.0, 7.0, 6.0]))
+    points = Transform(torch.linalg.inv(some_affine())).map_points(mapped)
     expected = dense.map_points(affine.map_points(points))
     torch.testing.assert_close(both.map_points(points), expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("shift", [-0.5, 0.5, 0.4])
-def test_the_edge_of_the_field_of_view_belongs_to_the_voxels_as_in_itk(shift):
+def test_border_of_the_field_of_view_agrees_with_simpleitk(shift):
     grid = Grid.from_spacing((6, 5, 4))
     data = torch.rand(6, 5, 4) + 1
     affine = torch.eye(4, dtype=torch.float64)
@@ -119,8 +119,10 @@ def test_the_edge_of_the_field_of_view_belongs_to_the_voxels_as_in_itk(shift):
     itk = sitk.TranslationTransform(3, (-shift, 0.0, 0.0))
     image = sitk.GetImageFromArray(data.permute(2, 1, 0).numpy())
     image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
-    for way, code in (("linear", sitk.sitkLinear), ("nearest", sitk.sitkNearestNeighbor)):
+    for interpolation, code in (("linear", sitk.sitkLinear), ("nearest", sitk.sitkNearestNeighbor)):
         moved = sitk.Resample(image, image, itk, code, -9.0)
-        wanted = torch.from_numpy(sitk.GetArrayFromImage(moved).T.copy())
-        found = warp(data[None], grid, grid, Transform(affine), interpolation=way, fill=-9)[0]
-        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+        expected = torch.from_numpy(sitk.GetArrayFromImage(moved).T.copy())
+        warped = warp(
+            data[None], grid, grid, Transform(affine), interpolation=interpolation, fill=-9
+        )[0]
+        torch.testing.assert_close(warped, expected, atol=1e-5, rtol=0)

@@ -32,7 +32,7 @@ def resampled(volume, moving, fixed, transform, method, fill):
 
 
 @pytest.mark.parametrize("interpolation", ["linear", "nearest"])
-def test_warped_volume_is_simple_itks(grid, interpolation):
+def test_warp_agrees_with_simpleitk(grid, interpolation):
     moving = placed_grid((21, 33, 17), (1.7, 0.9, 2.8), "SLA", 30)
     transform = smooth_field(grid)
     volume = torch.randint(-900, 900, moving.shape).short()
@@ -41,10 +41,10 @@ def test_warped_volume_is_simple_itks(grid, interpolation):
     ours = warp(volume[None], moving, grid, transform, interpolation=interpolation, fill=-7)[0]
     theirs = resampled(volume, moving, grid, transform, METHODS[interpolation], -7)
     assert ours.dtype == volume.dtype
-    assert ((ours - theirs).abs() > 0.5).float().mean() < 2e-3  # half-way and outermost voxels
+    assert ((ours - theirs).abs() > 0.5).float().mean() < 2e-3  # ties and border voxels differ
 
 
-def test_cubic_warp_is_simple_itks_b_spline_inside(grid):
+def test_cubic_warp_agrees_with_the_b_spline_of_simpleitk_inside(grid):
     moving = placed_grid((21, 33, 17), (1.7, 0.9, 2.8), "SLA", 30)
     transform = smooth_field(grid)
     volume = torch.rand(moving.shape)
@@ -57,7 +57,7 @@ def test_cubic_warp_is_simple_itks_b_spline_inside(grid):
     assert (ours - theirs)[deep].abs().max() < 1e-3
 
 
-def test_several_channels_are_warped_alike():
+def test_channels_are_warped_independently():
     grid = placed_grid((9, 8, 7), (1, 2, 3))
     volume = torch.rand(2, 9, 8, 7)
     transform = smooth_field(grid, 0.5)
@@ -65,7 +65,7 @@ def test_several_channels_are_warped_alike():
     assert torch.equal(both[1:], warp(volume[1:], grid, grid, transform))
 
 
-def test_identity_on_one_grid_gives_the_volume_back(grid):
+def test_identity_returns_the_volume(grid):
     labels = torch.randint(0, 2**14, grid.shape).short()
     same = Transform.identity()
     assert torch.equal(warp(labels[None], grid, grid, same, interpolation="nearest")[0], labels)
@@ -90,7 +90,7 @@ print((after - before) * 1024 / (volume.numel() * 4))
 """
 
 
-def test_a_large_volume_needs_less_than_three_times_its_size():
+def test_warp_needs_less_than_three_times_the_memory_of_the_volume():
     out = subprocess.run(
         [sys.executable, "-c", MEMORY_PROGRAM], capture_output=True, text=True, check=True
     )

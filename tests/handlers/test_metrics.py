@@ -16,21 +16,21 @@ from zoo.synthesis.phantom import make_pair
 
 
 def registration(seed, *, labels=True, points=True, truth=True):
-    made = make_pair(seed, shape=(24, 22, 20), axes="LPS", tilt_degrees=10, moving_axes="SAR")
+    phantom = make_pair(seed, shape=(24, 22, 20), axes="LPS", tilt_degrees=10, moving_axes="SAR")
 
     def volume(data, grid):
         return Volume(data, grid, f"{seed}.nii.gz")
 
     pair = Pair(
         name=f"pair {seed}",
-        fixed=volume(made.fixed, made.fixed_grid),
-        moving=(volume(made.moving, made.moving_grid),),
-        fixed_labels=volume(made.fixed_labels, made.fixed_grid) if labels else None,
-        moving_labels=volume(made.moving_labels, made.moving_grid) if labels else None,
-        fixed_points=made.fixed_points if points else None,
-        moving_points=made.moving_points if points else None,
+        fixed=volume(phantom.fixed, phantom.fixed_grid),
+        moving=(volume(phantom.moving, phantom.moving_grid),),
+        fixed_labels=volume(phantom.fixed_labels, phantom.fixed_grid) if labels else None,
+        moving_labels=volume(phantom.moving_labels, phantom.moving_grid) if labels else None,
+        fixed_points=phantom.fixed_points if points else None,
+        moving_points=phantom.moving_points if points else None,
     )
-    return RegisteredPair(pair, made.truth if truth else Transform.identity())
+    return RegisteredPair(pair, phantom.truth if truth else Transform.identity())
 
 
 def run(registrations, *handlers, **metrics):
@@ -42,11 +42,11 @@ def run(registrations, *handlers, **metrics):
     return engine.run(registrations).metrics
 
 
-def test_the_metric_is_the_mean_of_the_pairs_dice():
+def test_the_metric_is_the_mean_of_the_dice_of_all_pairs():
     both = [registration(1), registration(2, truth=False)]
-    found = run(both, value=MeanFigure())["value"]
+    mean = run(both, value=MeanFigure())["value"]
     expected = sum(r.measured.figures["dice_after"] for r in both) / 2
-    assert found == pytest.approx(expected)
+    assert mean == pytest.approx(expected)
     assert both[1].measured.figures["dice_after"] < expected < 1
 
 
@@ -57,30 +57,30 @@ def test_the_metric_is_the_mean_of_the_pairs_dice():
         ({"labels": False, "points": False}, "similarity_after"),
     ],
 )
-def test_without_labels_the_next_best_figure_is_taken(given, figure):
+def test_without_labels_the_next_preferred_figure_is_used(given, figure):
     one = registration(1, **given)
     assert run([one], value=MeanFigure())["value"] == one.measured.figures[figure]
 
 
-def test_an_unknown_figure_is_refused_with_those_there_are():
-    with pytest.raises(UserError, match="dice_after"):
+def test_an_unknown_figure_is_refused_with_the_known_ones():
+    with pytest.raises(UserError, match=r"has no figure 'dise'; its figures are .*dice_after"):
         run([registration(1)], value=MeanFigure("dise"))
 
 
-def test_a_pair_without_the_figure_is_left_out():
+def test_a_pair_without_the_figure_does_not_count():
     with_labels, without = registration(1), registration(2, labels=False)
     without.measured.figures["dice_after"] = None
-    found = run([with_labels, without], value=MeanFigure("dice_after"))["value"]
-    assert found == with_labels.measured.figures["dice_after"]
+    mean = run([with_labels, without], value=MeanFigure("dice_after"))["value"]
+    assert mean == with_labels.measured.figures["dice_after"]
 
 
-def test_a_run_in_which_no_pair_has_it_has_no_mean():
+def test_the_mean_is_nan_if_no_pair_has_the_figure():
     one = registration(1)
     one.measured.figures["dice_after"] = None
     assert math.isnan(run([one], value=MeanFigure("dice_after"))["value"])
 
 
-def test_a_second_run_starts_afresh(tmp_path):
+def test_a_second_run_does_not_include_the_first(tmp_path):
     metric, writer = MeanFigure("tre_mm_after"), EvaluationWriter(tmp_path)
     for _ in range(2):
         run([registration(1)], writer, value=metric)
@@ -89,7 +89,7 @@ def test_a_second_run_starts_afresh(tmp_path):
     )
 
 
-def test_the_summary_holds_every_pair(tmp_path):
+def test_the_evaluation_contains_every_pair(tmp_path):
     torch.manual_seed(0)
     run([registration(1), registration(2)], EvaluationWriter(tmp_path))
     rows = list(csv.DictReader((tmp_path / "evaluation.csv").open()))
@@ -100,7 +100,7 @@ def test_the_summary_holds_every_pair(tmp_path):
     assert "l2r_tre" in document["summary"]
 
 
-def test_a_dataset_that_is_not_there_is_told_when_its_pairs_are_wanted(tmp_path):
+def test_a_missing_dataset_is_reported_when_a_pair_is_loaded(tmp_path):
     pairs = PairDataset(DatasetPairs(tmp_path))
     assert len(pairs) == 1
     with pytest.raises(UserError, match=r"no dataset\.json"):

@@ -1,6 +1,6 @@
 """The loopback Hub, and the command run against it in a process of its own.
 
-huggingface_hub reads HF_ENDPOINT and HF_HOME when it is imported: so a new process each time.
+huggingface_hub reads HF_ENDPOINT and HF_HOME when it is imported, so each command is a new process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from support.loopback import LoopbackHub
 
 @dataclass
 class User:
-    """Somebody with a Hugging Face home of their own, at a computer that knows one Hub."""
+    """A user with a Hugging Face home of their own, whose computer knows one Hub."""
 
     hub: LoopbackHub
     home: Path
@@ -38,7 +38,7 @@ class User:
         return {**kept, **own, **more}
 
     def start(self, *words: str, **more: str) -> subprocess.Popen[str]:
-        """Begin `regzoo WORDS` in a process of its own."""
+        """Start `regzoo WORDS` in a process of its own."""
         return self.python("-m", "zoo", *words, **more)
 
     def python(self, *words: str, **more: str) -> subprocess.Popen[str]:
@@ -55,7 +55,7 @@ class User:
         return finish(self.start(*words, **more))
 
     def weights(self) -> list[Path]:
-        """Every safetensors file that lies in this home, whole or not."""
+        """Return every safetensors file in this home, complete or not."""
         return [p for p in self.home.rglob("*") if p.is_file() and p.suffix == ".safetensors"]
 
 
@@ -73,7 +73,7 @@ def user(hub: LoopbackHub, tmp_path: Path) -> User:
 
 @pytest.fixture
 def hub_here(hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoopbackHub:
-    """The loopback Hub for the client in this very process, however early it was imported."""
+    """The loopback Hub for the client in this process, which may have been imported earlier."""
     from huggingface_hub import constants, hf_api
 
     monkeypatch.setattr(hf_api.api, "endpoint", hub.url)

@@ -1,4 +1,4 @@
-"""The full circle with a bundle of the zoo: checkpoint, weights, Hub, MONAI, the same transform."""
+"""From a checkpoint to weights, the Hub and MONAI, with the same transform at the end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 from support.hub_cases import finish
 
-from zoo.hub.places import packaged_bundles
+from zoo.hub.bundles import bundle_folder
 from zoo.hub.pull import pull
 from zoo.hub.push import plan_push, push
 from zoo.hub.weights import find_weights
@@ -39,7 +39,7 @@ monai.bundle.run(config_file=f"{place}/{name}/configs/inference.json",
 
 @pytest.fixture
 def pair(tmp_path):
-    """Two blobs on an oblique, anisotropic grid; the moving one lies elsewhere."""
+    """Two blobs on an oblique, anisotropic grid; the moving one is elsewhere."""
     affine = np.array([[0, -2, 0.3, 5], [1.5, 0, 0, -7], [0, 0.2, 3, 1], [0, 0, 0, 1]], float)
     i, j, k = np.mgrid[:28, :24, :20]
     for name, centre in (("fixed", 12.0), ("moving", 14.0)):
@@ -83,7 +83,7 @@ def test_checkpoint_to_hub_to_monai_gives_the_same_transform(
     hub_here, user, pair, tmp_path, name, checkpoint, more
 ):
     pull(name, str(checkpoint(tmp_path)))
-    shipped = packaged_bundles() / name
+    shipped = bundle_folder(name)
     settings = {**pair, **SETTINGS, **more}
     monai.bundle.run(
         config_file=str(shipped / "configs" / "inference.json"),

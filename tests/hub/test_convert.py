@@ -1,4 +1,4 @@
-"""Released checkpoints to safetensors: what goes in comes out, and nothing else goes in."""
+"""Converting released checkpoints to safetensors: tensors are kept, all else is refused."""
 
 import hashlib
 import json
@@ -119,7 +119,7 @@ def _not_finite(state):
     [
         (_without, r"1 missing \(netPsi.net.lastConv.bias\)"),
         (_renamed, r"1 missing .*1 unknown \(netPsi.lastConv.bias\)"),
-        (_reshaped, r"misshapen \(netPsi.net.lastConv.bias: \(4,\) instead of \(3,\)\)"),
+        (_reshaped, r"of another shape \(netPsi.net.lastConv.bias: \(4,\) instead of \(3,\)\)"),
         (_added, r"1 unknown \(identity_map\)"),
         (_no_tensor, "list instead of"),
         (_not_finite, "lastConv.bias has values that are not finite"),
@@ -136,7 +136,9 @@ def test_anything_but_the_architecture_is_refused(spoil, says, state, tmp_path):
 
 def test_other_width_is_refused(source, tmp_path):
     settings = {**SETTINGS, "width": 2}
-    with pytest.raises(UserError, match=r"as gradicon, width 2 does not fit.*misshapen .*\.\.\."):
+    with pytest.raises(
+        UserError, match=r"read as gradicon of width 2, does not fit.*of another shape .*\.\.\."
+    ):
         convert(source, tmp_path / "model.safetensors", **settings)
 
 
@@ -162,7 +164,7 @@ def test_pickle_that_runs_something_is_refused_unrun(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"PK\x03\x04 truncated"])
-def test_file_that_is_no_checkpoint_is_refused(content, tmp_path):
+def test_a_file_that_is_not_a_checkpoint_is_refused(content, tmp_path):
     (tmp_path / "page.trch").write_bytes(content)
     with pytest.raises(UserError, match=r"page\.trch"):
         convert(tmp_path / "page.trch", tmp_path / "model.safetensors", **SETTINGS)
@@ -190,7 +192,7 @@ def test_unknown_architecture_or_width_is_refused(change, says, source, tmp_path
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(UserError, match="there is no checkpoint"):
+    with pytest.raises(UserError, match=r"none.trch does not exist"):
         convert(tmp_path / "none.trch", tmp_path / "model.safetensors", **SETTINGS)
 
 

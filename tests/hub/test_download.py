@@ -1,4 +1,4 @@
-"""Downloading a file from an address: resumed, refused, explained."""
+"""Downloading a file from an address: resuming, refusals, error messages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ranges(hub):
     return [headers.get("range") for _, path, headers in hub.requests if "/files/" in path]
 
 
-def test_a_file_comes_whole_and_nothing_else_stays(hub, url, target):
+def test_a_download_leaves_the_complete_file_and_nothing_else(hub, url, target):
     download(url, target)
     assert target.read_bytes() == DATA
     assert [p.name for p in target.parent.iterdir()] == ["weights.bin"]
@@ -50,12 +50,12 @@ def test_broken_connections_are_resumed_within_one_run(hub, url, target):
     assert ranges(hub) == [None, "bytes=400000-", "bytes=800000-", "bytes=1200000-"]
 
 
-def test_a_later_run_goes_on_from_what_an_earlier_one_left(hub, url, target):
+def test_a_later_run_resumes_what_an_earlier_one_left(hub, url, target):
     hub.faults = [
         Fault("/files/", times=1, drop_after=400_000),
         Fault("/files/", times=2, drop_after=0),
     ]
-    with pytest.raises(UserError, match="run the command again to go on from byte 400000"):
+    with pytest.raises(UserError, match="run the command again to resume from byte 400000"):
         download(url, target)
     assert not target.exists()
     download(url, target)
@@ -63,7 +63,7 @@ def test_a_later_run_goes_on_from_what_an_earlier_one_left(hub, url, target):
     assert ranges(hub)[-1] == "bytes=400000-"
 
 
-def test_bytes_of_a_file_that_changed_since_are_not_built_upon(hub, url, target):
+def test_a_download_is_not_resumed_if_the_file_has_changed(hub, url, target):
     hub.faults = [
         Fault("/files/", times=1, drop_after=400_000),
         Fault("/files/", times=2, drop_after=0),
@@ -76,7 +76,7 @@ def test_bytes_of_a_file_that_changed_since_are_not_built_upon(hub, url, target)
 
 
 @pytest.mark.parametrize("note", ["", "{}", '{"url": "elsewhere", "validator": "x"}', "[]"])
-def test_a_part_without_a_good_note_is_not_built_upon(hub, url, target, note):
+def test_a_part_without_a_valid_note_is_not_resumed(hub, url, target, note):
     target.with_name("weights.bin.part").write_bytes(b"something else")
     target.with_name("weights.bin.part.json").write_text(note)
     download(url, target)
@@ -97,10 +97,10 @@ def test_a_part_that_is_longer_than_the_file_is_thrown_away(hub, url, target):
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (401, "401: the server asks for a login"),
-        (403, "403: the server forbids it"),
+        (401, "401: the server requires a login"),
+        (403, "403: the server denies access"),
         (404, "404: there is no such file"),
-        (429, "429: too many requests; wait"),
+        (429, "429: the server received too many requests; wait"),
         (500, "500: the server failed; try again later"),
     ],
 )
@@ -167,7 +167,7 @@ def test_a_killed_download_is_resumed_by_the_next_one(hub, url, target):
     assert ranges(hub)[-1] == f"bytes={have}-"
 
 
-def test_a_full_disk_is_told_and_its_bytes_are_given_back(hub, url, target):
+def test_a_full_disk_is_reported_and_its_bytes_are_freed(hub, url, target):
     code = (
         "import resource, sys; from pathlib import Path; from zoo.hub.download import download;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000));"

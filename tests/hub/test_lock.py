@@ -1,4 +1,4 @@
-"""The user's lock file, and where it lies."""
+"""The user's lock file, and the folders of the cache."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import sys
 import pytest
 
 from zoo.errors import UserError
+from zoo.hub.bundles import bundle_folder, is_packaged
+from zoo.hub.cache import hf_home, offline
 from zoo.hub.lock import Installed, lock_path, read_lock, record
-from zoo.hub.places import hf_home, is_packaged, offline, packaged_bundles
 
 
 @pytest.fixture(autouse=True)
@@ -59,10 +60,10 @@ def test_a_file_counts_while_it_is_there_with_its_size(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"installed": {"a": {}}, "pins": {}}', "null"])
-def test_a_lock_file_that_is_none_is_named(text):
+def test_a_file_that_is_not_a_lock_file_is_named(text):
     lock_path().parent.mkdir(parents=True)
     lock_path().write_text(text)
-    with pytest.raises(UserError, match=r"weights.lock.json is no lock file.*move it away"):
+    with pytest.raises(UserError, match=r"weights.lock.json is not a lock file.*move it away"):
         read_lock()
 
 
@@ -90,9 +91,9 @@ def test_home_and_offline_are_read_as_the_hub_s_client_reads_them(setting, monke
     assert f"{hf_home()} {offline()}" == theirs.strip()
 
 
-def test_only_what_lies_among_the_package_s_bundles_came_with_it(tmp_path):
-    assert is_packaged(packaged_bundles() / "mcbo")
+def test_only_folders_among_the_packaged_bundles_are_packaged(tmp_path):
+    assert is_packaged(bundle_folder("mcbo"))
     assert not is_packaged(tmp_path)
-    (tmp_path / "link").symlink_to(packaged_bundles() / "mcbo")
+    (tmp_path / "link").symlink_to(bundle_folder("mcbo"))
     assert is_packaged(tmp_path / "link")
-    assert not is_packaged(packaged_bundles())
+    assert not is_packaged(bundle_folder("mcbo").parent)

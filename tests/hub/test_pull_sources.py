@@ -16,10 +16,12 @@ from support.loopback import sha256
 
 from zoo.errors import UserError
 from zoo.hub import pull as module
-from zoo.hub.catalogue import Upstream, find_variant
+from zoo.hub.catalogue import find_variant
 from zoo.hub.lock import lock_path, read_lock
 from zoo.hub.pull import pull
-from zoo.hub.weights import find_weights, load_weights, sha256_of
+from zoo.hub.specs import Upstream
+from zoo.hub.weights import find_weights, load_weights
+from zoo.hub.weights_header import sha256_of
 from zoo.io.atomic import atomic_path
 from zoo.networks.unireg import UniReg
 
@@ -44,7 +46,7 @@ def address(hub, home):
 
 @pytest.fixture
 def upstream(monkeypatch, address):
-    """The catalogue with an upstream of ours: call it with the sha256 it should know."""
+    """Return a function that gives the model an upstream on loopback with the given sha256."""
 
     def know(digest):
         model, variant = find_variant(NAME)
@@ -80,7 +82,7 @@ def test_what_a_killed_pull_left_goes_with_the_next_one(home, address):
 
 def test_a_wrong_sha256_in_the_catalogue_refuses_the_file(home, upstream):
     upstream("0" * 64)
-    with pytest.raises(UserError, match="is refused: by the catalogue its sha256 is 0000"):
+    with pytest.raises(UserError, match="is refused: the catalogue states the sha256 0000"):
         pull("unireg")
     assert placed(home) == []
     assert not lock_path().exists()
@@ -97,7 +99,7 @@ def test_an_unverified_file_is_noted_and_must_come_again_the_same(home, hub, ups
     assert len(hub.requests) == asked
     find_weights("unireg").path.unlink()
     hub.files["w.safetensors"] = OTHER
-    with pytest.raises(UserError, match="by an earlier pull its sha256 is"):
+    with pytest.raises(UserError, match="an earlier pull states the sha256"):
         pull("unireg")
     assert placed(home) == []
     hub.files["w.safetensors"] = WEIGHTS
@@ -127,17 +129,17 @@ def test_a_truncated_file_is_refused_and_the_earlier_weights_stay(home, address,
 @pytest.mark.parametrize(
     ("spec", "source", "revision", "problem"),
     [
-        ("nothing", None, None, "no model is called 'nothing'; there are mcbo"),
+        ("nothing", None, None, "there is no model 'nothing'; use one of mcbo"),
         ("mcbo", None, None, "mcbo has no weights"),
-        ("unigradicon:huge", None, None, "there are unigradicon:official, unigradicon:compact"),
+        ("unigradicon:huge", None, None, "use one of unigradicon:official, unigradicon:compact"),
         ("unigradicon:compact", None, None, "not published yet"),
-        ("unigradicon:compact", "upstream", None, "it has no upstream"),
-        ("unigradicon", "nowhere.trch", None, "no such file; give hub, upstream, a file"),
+        ("unigradicon:compact", "upstream", None, "has no upstream"),
+        ("unigradicon", "nowhere.trch", None, "no such file; use hub, upstream, a file"),
         ("unigradicon", "http://example.org/w.safetensors", None, "not an https address"),
-        ("unigradicon", "upstream", "0.1.0", "--revision 0.1.0 goes with --source hub"),
+        ("unigradicon", "upstream", "0.1.0", "--revision 0.1.0 needs --source hub"),
     ],
 )
-def test_what_cannot_be_pulled_is_said(home, spec, source, revision, problem):
+def test_a_request_that_cannot_be_pulled_is_refused(home, spec, source, revision, problem):
     with pytest.raises(UserError, match=problem):
         pull(spec, source, revision)
 
@@ -174,7 +176,7 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_does_not(home, tmp_path
             return os.mkdir, (str(tmp_path / "MARK"),)
 
     torch.save({"model": Evil()}, tmp_path / "evil.pth")
-    with pytest.raises(UserError, match="nothing of it was run"):
+    with pytest.raises(UserError, match="nothing in it was run"):
         pull("unireg", str(tmp_path / "evil.pth"))
     assert not (tmp_path / "MARK").exists()
     assert placed(home) == []
@@ -183,17 +185,17 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_does_not(home, tmp_path
 
 def test_a_checkpoint_of_another_network_is_refused(home, tmp_path):
     checkpoint(tmp_path / "release.pth")
-    with pytest.raises(UserError, match="as gradicon, width 16 does not fit"):
+    with pytest.raises(UserError, match="read as gradicon of width 16, does not fit"):
         pull("unigradicon", str(tmp_path / "release.pth"))
     assert placed(home) == []
 
 
-def test_weights_of_another_network_or_other_ones_than_the_catalogues_are_refused(home, tmp_path):
+def test_weights_of_another_network_or_not_those_of_the_catalogue_are_refused(home, tmp_path):
     own = tmp_path / "own.safetensors"
     own.write_bytes(WEIGHTS)
     with pytest.raises(UserError, match=r"as weights of unigradicon:official .* of its tensors"):
         pull("unigradicon", str(own))
-    with pytest.raises(UserError, match="by the catalogue its sha256 is"):
+    with pytest.raises(UserError, match="the catalogue states the sha256"):
         pull("unireg:compact", str(own))
     assert placed(home) == []
     assert not lock_path().exists()
@@ -221,6 +223,6 @@ def test_a_full_disk_while_placing_leaves_nothing(home, tmp_path):
 def test_a_lock_file_of_somebody_else_is_not_overwritten(home, address):
     lock_path().parent.mkdir(parents=True)
     lock_path().write_text("[]")
-    with pytest.raises(UserError, match="is no lock file of regzoo"):
+    with pytest.raises(UserError, match="is not a lock file of regzoo"):
         pull("unigradicon", address)
     assert json.loads(lock_path().read_text()) == []

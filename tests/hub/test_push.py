@@ -1,4 +1,4 @@
-"""Publishing a bundle: what goes, the card, the tags; and the way back through MONAI itself."""
+"""Publishing a bundle: the files, the card, the tags, and the download with MONAI."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zoo.hub.push import plan_push, push
 from zoo.hub.safety import check_bundle
 
 REPO = "me/tiny"
-# What somebody without the zoo's commands does, in a process of its own: the pair is in argv[2].
+# A user without the zoo's commands, in a process of its own; the pair is in argv[2].
 THEIRS = """
 import sys, monai.bundle, torch
 from safetensors.torch import load_file
@@ -69,7 +69,7 @@ def test_the_full_circle_gives_the_same_files_and_the_same_field(hub_here, user,
     ours, theirs = field_of(tmp_path / "ours"), field_of(tmp_path / "theirs")
     assert np.ptp(ours) > 0
     np.testing.assert_array_equal(ours, theirs)
-    assert check_bundle(place / "tiny") == []  # with what the Hub's client left beside it
+    assert check_bundle(place / "tiny") == []  # beside the files of the Hub's client
 
 
 def test_a_bundle_of_the_hub_is_checked_without_running_it(hub_here, bundle, capsys):
@@ -80,17 +80,17 @@ def test_a_bundle_of_the_hub_is_checked_without_running_it(hub_here, bundle, cap
     assert check_command("me/hostile") == 1
     out = capsys.readouterr().out
     assert "scripts/__init__.py: code" in out
-    assert "me/hostile: 2 finding(s)" in out
-    with pytest.raises(UserError, match="no such repo"):
+    assert "me/hostile: 2 findings" in out
+    with pytest.raises(UserError, match="no such repository"):
         check_command("me/nothing")
     with pytest.raises(UserError, match="neither a folder nor OWNER/NAME"):
         check_command("nothing")
 
 
-def test_only_what_belongs_to_a_bundle_goes(hub_here, bundle):
+def test_only_the_files_of_a_bundle_are_sent(hub_here, bundle):
     plan = plan_push(str(bundle))
     assert plan.left_out == {
-        "eval/patient.nii": "outputs",
+        "eval/patient.nii": "an output",
         "models/model.pt": "weights are published as safetensors only",
         "patients.csv": "not part of a bundle",
     }
@@ -102,16 +102,16 @@ def test_only_what_belongs_to_a_bundle_goes(hub_here, bundle):
     }  # fmt: skip
 
 
-def test_a_dry_run_lists_what_would_go_and_sends_nothing(hub_here, bundle, capsys):
+def test_a_dry_run_lists_the_files_and_sends_nothing(hub_here, bundle, capsys):
     push_command(str(bundle), REPO, dry_run=True)
     out = capsys.readouterr().out
     assert "would send models/model.safetensors" in out
-    assert "leaves out eval/patient.nii: outputs" in out
+    assert "leaves out eval/patient.nii: an output" in out
     assert "library_name: monai" in out
     assert hub_here.requests == []
 
 
-def test_the_card_says_what_the_hub_should_know(bundle):
+def test_the_card_has_the_front_matter_of_the_hub(bundle):
     card = plan_push(str(bundle)).card
     _, head, text = card.split("---\n", 2)
     assert text == "# Tiny\n\nA test.\n"
@@ -135,19 +135,21 @@ def test_a_new_version_moves_latest_version_and_leaves_the_old_tag(hub_here, bun
     second = push(plan_push(str(bundle)), REPO)
     published = hub_here.repos[REPO]
     assert published.tags == {"0.1.0": first, "0.2.0": second, "latest_version": second}
-    assert "docs/README.md" not in published.commits[second]  # what went away goes away there
+    assert (
+        "docs/README.md" not in published.commits[second]
+    )  # a file that was removed is removed there
 
 
-def test_a_tag_that_is_given_moves_and_an_unchanged_bundle_makes_no_commit(hub_here, bundle):
-    said = []
+def test_a_tag_named_by_the_user_moves_and_an_unchanged_bundle_makes_no_commit(hub_here, bundle):
+    messages = []
     push(plan_push(str(bundle)), REPO)
     commits = len(hub_here.repos[REPO].commits)
-    push(plan_push(str(bundle)), REPO, tag="0.1.0", say=said.append)
+    push(plan_push(str(bundle)), REPO, tag="0.1.0", say=messages.append)
     assert len(hub_here.repos[REPO].commits) == commits
-    assert said == []
+    assert messages == []
     (bundle / "LICENSE").write_text("MIT\n")
-    commit = push(plan_push(str(bundle)), REPO, tag="0.1.0", say=said.append)
-    assert said[0].startswith("tag 0.1.0 moves from")
+    commit = push(plan_push(str(bundle)), REPO, tag="0.1.0", say=messages.append)
+    assert messages[0].startswith("tag 0.1.0 moves from")
     assert set(hub_here.repos[REPO].tags.values()) == {commit}
 
 
@@ -165,13 +167,16 @@ def test_monai_without_a_version_gets_the_newest(hub_here, bundle, tmp_path):
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (Fault("/api/repos/create", status=403, method="POST"), "403: your token may not do this"),
-        (Fault("/api/repos/create", status=401, method="POST"), "401: the Hub does not know you"),
-        (Fault("/lfs/", status=403, method="PUT"), "403: your token may not do this"),
+        (
+            Fault("/api/repos/create", status=403, method="POST"),
+            "403: your token does not allow this",
+        ),
+        (Fault("/api/repos/create", status=401, method="POST"), "401: you are not logged in"),
+        (Fault("/lfs/", status=403, method="PUT"), "403: your token does not allow this"),
         (Fault("/commit/", status=500, method="POST"), "500: the Hub failed"),
     ],
 )
-def test_a_push_that_is_refused_says_why_and_tags_nothing(hub_here, bundle, fault, words):
+def test_a_refused_push_gives_the_reason_and_tags_nothing(hub_here, bundle, fault, words):
     hub_here.faults = [fault]
     with pytest.raises(UserError, match=f"cannot push to me/tiny: {words}"):
         push(plan_push(str(bundle)), REPO)
@@ -180,13 +185,15 @@ def test_a_push_that_is_refused_says_why_and_tags_nothing(hub_here, bundle, faul
 
 
 @pytest.mark.parametrize("repo", ["tiny", "not a repo id", "me/tiny/more"])
-def test_a_repo_without_its_owner_is_refused_before_anything_is_made(hub_here, bundle, repo):
-    with pytest.raises(UserError, match="give OWNER/NAME"):
+def test_a_repository_without_its_owner_is_refused_before_anything_is_created(
+    hub_here, bundle, repo
+):
+    with pytest.raises(UserError, match="use OWNER/NAME"):
         push(plan_push(str(bundle)), repo)
     assert not hub_here.repos
 
 
-def test_a_bundle_that_is_not_whole_or_not_safe_is_not_published(bundle):
+def test_an_incomplete_or_unsafe_bundle_is_not_published(bundle):
     for name, problem in (("LICENSE", "lacks LICENSE"), ("docs/README.md", "no model card")):
         kept = (bundle / name).read_text()
         (bundle / name).unlink()
@@ -198,7 +205,15 @@ def test_a_bundle_that_is_not_whole_or_not_safe_is_not_published(bundle):
         plan_push(str(bundle))
     (bundle / "configs" / "train.json").unlink()
     (bundle / "models" / "half.safetensors").write_bytes(b"\xff" * 100)
-    with pytest.raises(UserError, match="truncated or not a safetensors"):
+    with pytest.raises(UserError, match="truncated or is not a safetensors"):
         plan_push(str(bundle))
-    with pytest.raises(UserError, match="is no bundle"):
+    with pytest.raises(UserError, match="is not a bundle"):
         plan_push(str(bundle / "docs"))
+
+
+def test_a_specification_and_measurements_are_not_published():
+    plan = plan_push("mcbo")
+    assert "read from packaged bundles only" in plan.left_out["spec.yaml"]
+    assert "memory.json" in plan.left_out
+    assert "license: apache-2.0" in plan.card
+    assert "arxiv:2409.05040" in plan.card

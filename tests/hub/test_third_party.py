@@ -1,4 +1,4 @@
-"""A MONAI user's route with a built wheel, no checkout in sight: download, run, load."""
+"""A MONAI user with the built wheel and no checkout: download, run, load."""
 
 from __future__ import annotations
 

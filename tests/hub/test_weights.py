@@ -1,9 +1,10 @@
-"""Weights on disk: what is found, what is refused before it is loaded, what is loaded."""
+"""Weights on disk: find them, check them before they are loaded, load them."""
 
 from __future__ import annotations
 
 import json
 import random
+import shutil
 
 import pytest
 import torch
@@ -11,8 +12,9 @@ from safetensors import safe_open
 from safetensors.torch import save, save_file
 
 from zoo.errors import UserError
-from zoo.hub import weights as module
-from zoo.hub.weights import find_weights, load_weights, read_weights_header
+from zoo.hub import bundles
+from zoo.hub.weights import find_weights, load_weights
+from zoo.hub.weights_header import read_weights_header, sha256_of
 
 TENSORS = {
     "netPsi.net.downConvs.0.weight": torch.randn(4, 2, 3, 3, 3),
@@ -25,8 +27,12 @@ TENSORS = {
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
+    """A computer without weights: its packaged bundles hold only the specifications."""
+    for name in bundles.bundle_names():
+        (tmp_path / "bundles" / name).mkdir(parents=True)
+        shutil.copy(bundles.bundle_folder(name) / "spec.yaml", tmp_path / "bundles" / name)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(module, "packaged_bundles", lambda: tmp_path / "bundles")
+    monkeypatch.setattr(bundles, "search_folders", lambda: (tmp_path / "bundles",))
     return tmp_path
 
 
@@ -54,7 +60,7 @@ def test_the_header_is_read_as_the_safetensors_library_reads_it(path):
 
 
 def test_whatever_passes_the_check_the_library_can_read(tmp_path):
-    """Random damage to the header: nothing is let through that the library would choke on."""
+    """Random damage to the header: whatever passes the check can be read by the library."""
     good = save({"a": torch.arange(6.0), "b": torch.ones(2, 2, dtype=torch.float16)})
     length = int.from_bytes(good[:8], "little")
     rng = random.Random(0)
@@ -84,19 +90,31 @@ def with_header(header: dict, data: bytes = bytes(8)) -> bytes:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "truncated or not a safetensors"),
-        (b"x", "truncated or not a safetensors"),
+        (b"", "truncated or is not a safetensors"),
+        (b"x", "truncated or is not a safetensors"),
         ((1 << 60).to_bytes(8, "little") + b"{}", "claims a header of 1152921504606846976 bytes"),
-        ((2).to_bytes(8, "little") + b"[]", "not a table"),
+        ((2).to_bytes(8, "little") + b"[]", "not a JSON object"),
         ((4).to_bytes(8, "little") + b"nope", "not JSON"),
         (b"PK\x03\x04" + b"\x14\x00\x00\x08" * 20, "is a pickle"),
         (b"\x80\x02}q\x00X" + b"x" * 50, "is a pickle"),
-        (with_header({"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}), "no sense"),
-        (with_header({"a": {"dtype": "F99", "shape": [2], "data_offsets": [0, 8]}}), "no sense"),
-        (with_header({"a": {"dtype": "F32", "shape": [-2], "data_offsets": [8, 0]}}), "no sense"),
-        (with_header({"a": {"dtype": "F32", "shape": [2.0], "data_offsets": [0, 8]}}), "no sense"),
-        (with_header({"a": [0, 8]}), "no sense"),
-        (with_header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}), "holes"),
+        (
+            with_header({"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}),
+            "inconsistently",
+        ),
+        (
+            with_header({"a": {"dtype": "F99", "shape": [2], "data_offsets": [0, 8]}}),
+            "inconsistently",
+        ),
+        (
+            with_header({"a": {"dtype": "F32", "shape": [-2], "data_offsets": [8, 0]}}),
+            "inconsistently",
+        ),
+        (
+            with_header({"a": {"dtype": "F32", "shape": [2.0], "data_offsets": [0, 8]}}),
+            "inconsistently",
+        ),
+        (with_header({"a": [0, 8]}), "inconsistently"),
+        (with_header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}), "a gap"),
         (
             with_header(
                 {n: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for n in ("a", "b")}
@@ -121,24 +139,26 @@ def test_a_file_that_is_not_what_it_says_is_refused(tmp_path, content, problem):
 
 def test_a_torch_checkpoint_under_another_name_is_called_a_pickle(tmp_path):
     torch.save({"a": torch.ones(3)}, tmp_path / "model.safetensors")
-    with pytest.raises(UserError, match=r"is a pickle.*tools/convert.py"):
+    with pytest.raises(UserError, match=r"is a pickle.*regzoo pull MODEL --source FILE"):
         load_weights(tmp_path / "model.safetensors")
 
 
 def test_without_weights_the_command_that_gets_them_is_named(home):
-    with pytest.raises(UserError, match=r"run `regzoo pull unigradicon` or give `--weights PATH`"):
+    with pytest.raises(
+        UserError, match=r"run `regzoo pull unigradicon` or name a file with --weights"
+    ):
         find_weights("unigradicon")
     with pytest.raises(UserError, match="`regzoo pull unigradicon:compact`"):
         find_weights("unigradicon", "compact")
     with pytest.raises(UserError, match="mcbo has no weights and needs none"):
         find_weights("mcbo")
-    with pytest.raises(UserError, match="no model is called"):
+    with pytest.raises(UserError, match="there is no model 'nothing'"):
         find_weights("nothing")
 
 
 def test_compact_weights_of_the_package_are_found_and_official_ones_preferred(home, path):
     packaged = home / "bundles" / "unigradicon" / "models" / "model_compact.safetensors"
-    packaged.parent.mkdir(parents=True)
+    packaged.parent.mkdir()
     packaged.write_bytes(path.read_bytes())
     found = find_weights("unigradicon")
     assert (found.path, found.variant, found.width) == (packaged, "compact", 4)
@@ -159,10 +179,10 @@ def test_the_weights_in_a_bundle_s_own_folder_come_first(home, path):
 def test_own_weights_are_named_by_path_and_only_safetensors(home, path):
     found = find_weights("unigradicon", str(path))
     assert (found.path, found.variant, found.width) == (path, "own", 4)
-    assert found.sha256 == module.sha256_of(path)
+    assert found.sha256 == sha256_of(path)
     with pytest.raises(UserError, match=r"nor a \.safetensors file"):
         find_weights("unigradicon", "model.trch")
-    with pytest.raises(UserError, match="there is no weights file"):
+    with pytest.raises(UserError, match=r"gone.safetensors does not exist"):
         find_weights("unigradicon", str(home / "gone.safetensors"))
 
 

@@ -13,7 +13,7 @@ from zoo import UserError
 from zoo.io.atomic import LEFTOVERS, atomic_path, write_json, write_text
 
 
-def test_success_replaces_the_file_and_leaves_nothing_else(tmp_path):
+def test_success_replaces_the_file_and_removes_the_temporary_one(tmp_path):
     target = tmp_path / "a.nii.gz"
     target.write_text("old")
     with atomic_path(target) as temporary:
@@ -48,7 +48,7 @@ def test_permissions_follow_the_umask(tmp_path):
     assert (tmp_path / "a.txt").stat().st_mode == plain.stat().st_mode
 
 
-def test_a_link_stays_a_link(tmp_path):
+def test_link_is_kept_and_its_target_replaced(tmp_path):
     (tmp_path / "real").mkdir()
     link = tmp_path / "link.txt"
     link.symlink_to(tmp_path / "real" / "file.txt")
@@ -57,12 +57,12 @@ def test_a_link_stays_a_link(tmp_path):
     assert (tmp_path / "real" / "file.txt").read_text() == "x"
 
 
-def test_a_missing_folder_is_named(tmp_path):
+def test_missing_folder_is_named_in_the_error(tmp_path):
     with pytest.raises(UserError, match=r"no folder .*nowhere"):
         write_text(tmp_path / "nowhere" / "a.txt", "x")
 
 
-def test_a_folder_or_a_file_as_folder_is_refused(tmp_path):
+def test_folder_as_file_and_file_as_folder_are_refused(tmp_path):
     with pytest.raises(UserError, match="it is a folder"):
         write_text(tmp_path, "x")
     (tmp_path / "file").write_text("x")
@@ -74,14 +74,14 @@ def test_a_folder_or_a_file_as_folder_is_refused(tmp_path):
     ("number", "words"),
     [(errno.ENOSPC, "disk is full"), (errno.EACCES, "permission"), (errno.EROFS, "read-only")],
 )
-def test_a_disk_that_refuses_is_told_in_words(tmp_path, number, words):
+def test_disk_errors_are_explained(tmp_path, number, words):
     target = tmp_path / "a.txt"
     with pytest.raises(UserError, match=words), atomic_path(target):
         raise OSError(number, os.strerror(number))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_other_errors_of_the_block_pass_through(tmp_path):
+def test_other_errors_are_not_converted(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a.txt"):
         open(tmp_path / "other")  # noqa: PTH123, SIM115
 
@@ -107,7 +107,7 @@ for turn in range(10**9):
 """
 
 
-def test_kill_at_a_random_moment_leaves_a_whole_file(tmp_path):
+def test_killed_writer_leaves_a_complete_file(tmp_path):
     target = tmp_path / "a.bin"
     target.write_bytes(bytes([255]) * (1 << 20))
     moments = random.Random(0)
@@ -131,7 +131,7 @@ def test_kill_at_a_random_moment_leaves_a_whole_file(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
-def test_a_file_made_for_its_owner_alone_gets_the_usual_permissions(tmp_path):
+def test_private_temporary_file_gets_default_permissions(tmp_path):
     plain = tmp_path / "plain"
     plain.write_text("a")
     with atomic_path(tmp_path / "own") as temporary:
@@ -141,7 +141,7 @@ def test_a_file_made_for_its_owner_alone_gets_the_usual_permissions(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".nii.gz", "x" * 249 + ".json"])
-def test_a_long_name_is_written_or_refused_in_words(tmp_path, name):
+def test_long_name_is_written_or_refused(tmp_path, name):
     if len(name) > 255:
         with pytest.raises(UserError, match="too long"):
             write_text(tmp_path / name, "x")
@@ -151,7 +151,7 @@ def test_a_long_name_is_written_or_refused_in_words(tmp_path, name):
     assert len(list(tmp_path.iterdir())) == (len(name) <= 255)
 
 
-def test_links_that_lead_nowhere_are_refused_in_words(tmp_path):
+def test_broken_and_circular_links_are_refused(tmp_path):
     (tmp_path / "dangling").symlink_to(tmp_path / "gone" / "x")
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
     for name in ("dangling", "circle"):
@@ -160,7 +160,7 @@ def test_links_that_lead_nowhere_are_refused_in_words(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "x" * 249 + ".json"])
-def test_a_file_that_a_kill_leaves_is_found_by_the_pattern_and_keeps_its_suffix(tmp_path, name):
+def test_temporary_file_matches_the_pattern_and_keeps_its_suffix(tmp_path, name):
     with atomic_path(tmp_path / name) as temporary:
         temporary.touch()
         assert list(tmp_path.glob(LEFTOVERS)) == [temporary]

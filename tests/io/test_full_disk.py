@@ -1,4 +1,4 @@
-"""Every writer on a disk that takes no more: one line, and nothing left behind."""
+"""On a full disk every writer raises one error and leaves the old file."""
 
 import resource
 from contextlib import contextmanager
@@ -16,8 +16,8 @@ GRID = Grid.from_spacing((20, 20, 20))
 
 
 @contextmanager
-def room_for(size):
-    """Let this process write files of at most `size` bytes."""
+def file_size_limit(size):
+    """Limit the files that this process can write to `size` bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -43,10 +43,10 @@ def write(path):
         "volume.nii.gz", "volume.nii", "volume.mha", "volume.nrrd",
     ],
 )  # fmt: skip
-def test_a_disk_that_takes_no_more_keeps_the_old_file(tmp_path, name):
+def test_full_disk_is_one_error_and_keeps_the_old_file(tmp_path, name):
     path = tmp_path / name
     path.write_text("old")
-    with room_for(8192), pytest.raises(UserError, match="cannot write") as refusal:
+    with file_size_limit(8192), pytest.raises(UserError, match="cannot write") as refusal:
         write(path)
     assert str(path) in str(refusal.value)
     assert "\n" not in str(refusal.value)

@@ -25,7 +25,7 @@ def save(path, data):
     ],
 )
 @pytest.mark.parametrize("stored", [np.int64, np.float64])
-def test_the_smallest_type_that_holds_them_is_taken(tmp_path, low, high, expected, stored):
+def test_labels_get_the_smallest_sufficient_dtype(tmp_path, low, high, expected, stored):
     data = np.zeros((3, 3, 3), stored)
     data[0, 1, 2], data[2, 1, 0] = low, high
     labels = read_labels(save(tmp_path / "a.nii.gz", data)).data
@@ -33,7 +33,7 @@ def test_the_smallest_type_that_holds_them_is_taken(tmp_path, low, high, expecte
     assert np.array_equal(labels.numpy(), data)
 
 
-def test_scaled_whole_numbers_are_labels(tmp_path):
+def test_scaled_whole_numbers_are_accepted(tmp_path):
     image = nib.Nifti1Image(np.arange(27, dtype=np.int16).reshape(3, 3, 3), np.eye(4))
     image.set_sform(np.eye(4), 1)
     image.header.set_slope_inter(2, 1)
@@ -41,13 +41,13 @@ def test_scaled_whole_numbers_are_labels(tmp_path):
     assert read_labels(tmp_path / "a.nii").data.flatten().tolist() == list(range(1, 54, 2))
 
 
-def test_fractions_are_counted_and_shown(tmp_path):
+def test_fractions_are_refused_with_number_and_position(tmp_path):
     data = np.zeros((3, 3, 3), np.float32)
     data[1, 2, 0] = data[2, 2, 2] = 0.5
-    with pytest.raises(UserError, match=r"2 values are not whole.*0\.5 at voxel \(1, 2, 0\)"):
+    with pytest.raises(UserError, match=r"2 of 27 values are not whole.*0\.5 at voxel \(1, 2, 0\)"):
         read_labels(save(tmp_path / "a.nii", data))
 
 
 def test_numbers_beyond_64_bits_are_refused(tmp_path):
-    with pytest.raises(UserError, match="must fit 64 bits"):
+    with pytest.raises(UserError, match="must fit into 64 bits"):
         read_labels(save(tmp_path / "a.nii", np.full((3, 3, 3), 1e30)))

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import map_coordinates, zoom
-from support.io_cases import GRIDS, farthest, inner_points, smooth_transform
+from support.io_cases import GRIDS, inner_points, max_distance, smooth_transform
 
 from zoo import UserError
 from zoo.geometry import Grid, Transform, warp
@@ -15,16 +15,16 @@ MOVING = Grid((22, 19, 16), GRIDS["slightly oblique LPS"].affine)
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".npz"])
-def test_what_is_written_is_read_again(tmp_path, suffix):
+def test_fields_round_trip(tmp_path, suffix):
     transform = smooth_transform(FIXED)
     path = tmp_path / f"disp_a_b{suffix}"
     write_learn2reg(path, transform, FIXED, MOVING)
     again = read_transform(path, FIXED, MOVING)
     points = inner_points(FIXED, margin=0)
-    assert farthest(again.map_points(points), transform.map_points(points)) < 1e-3
+    assert max_distance(again.map_points(points), transform.map_points(points)) < 1e-3
 
 
-def test_the_field_warps_as_the_challenge_does(tmp_path):
+def test_written_field_warps_like_the_official_evaluation(tmp_path):
     transform = smooth_transform(FIXED)
     write_learn2reg(tmp_path / "disp.nii.gz", transform, FIXED, MOVING)
     disp = np.asarray(nib.load(tmp_path / "disp.nii.gz").dataobj)
@@ -42,14 +42,14 @@ def test_the_field_warps_as_the_challenge_does(tmp_path):
     np.testing.assert_allclose(ours[within], theirs[within], atol=1e-3)
 
 
-def test_a_zero_field_is_the_same_voxel_of_the_other_image(tmp_path):
+def test_zero_field_maps_to_the_same_voxel_index(tmp_path):
     np.savez(tmp_path / "a.npz", np.zeros((*FIXED.shape, 3), np.float32))
     transform = read_learn2reg(tmp_path / "a.npz", FIXED, MOVING)
     index = torch.tensor([[0.0, 0, 0], [3, 2, 1], [-5, 30, 2]])
-    assert farthest(transform.map_points(FIXED.to_world(index)), MOVING.to_world(index)) < 1e-9
+    assert max_distance(transform.map_points(FIXED.to_world(index)), MOVING.to_world(index)) < 1e-9
 
 
-def test_older_archives_hold_components_first_in_half_precision(tmp_path):
+def test_archives_with_components_first_in_half_precision_are_read(tmp_path):
     field = np.random.default_rng(0).normal(size=(3, *FIXED.shape)).astype(np.float16)
     np.savez(tmp_path / "old.npz", field)
     np.savez(tmp_path / "new.npz", disp=np.moveaxis(field.astype(np.float32), 0, -1))
@@ -57,7 +57,7 @@ def test_older_archives_hold_components_first_in_half_precision(tmp_path):
     assert torch.equal(old.field, new.field)
 
 
-def test_oldest_archives_hold_half_the_size(tmp_path):
+def test_archives_of_half_the_size_are_resized_with_quadratic_splines(tmp_path):
     fixed = Grid.from_spacing((8, 10, 12))
     half = np.random.default_rng(0).normal(size=(3, 4, 5, 6)).astype(np.float16)
     np.savez(tmp_path / "a.npz", half)
@@ -67,7 +67,7 @@ def test_oldest_archives_hold_half_the_size(tmp_path):
 
 
 class Trap:
-    """Would write a file if it were ever unpacked."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -76,7 +76,7 @@ class Trap:
         return (open, (str(self.path), "w"))
 
 
-def test_python_objects_are_never_unpacked(tmp_path):
+def test_python_objects_are_never_unpickled(tmp_path):
     np.savez(tmp_path / "a.npz", np.array([Trap(tmp_path / "sprung")], dtype=object))
     with pytest.raises(UserError, match="Python objects"):
         read_learn2reg(tmp_path / "a.npz", FIXED, MOVING)
@@ -84,26 +84,26 @@ def test_python_objects_are_never_unpacked(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arrays", "says"),
+    ("arrays", "pattern"),
     [
         ({"arr_0": np.zeros((3, 4, 5, 6))}, "has the shape"),
         ({"arr_0": np.zeros(())}, "has the shape"),
-        ({"a": np.zeros(3), "b": np.zeros(3)}, "a, b; one array"),
-        ({}, "nothing; one array"),
-        ({"arr_0": np.zeros((3, *FIXED.shape), int)}, "int64; a field holds"),
+        ({"a": np.zeros(3), "b": np.zeros(3)}, "contains a, b; give an archive"),
+        ({}, "contains nothing; give an archive"),
+        ({"arr_0": np.zeros((3, *FIXED.shape), int)}, "int64; save the field"),
         ({"arr_0": np.full((3, *FIXED.shape), np.nan)}, "NaN or Inf"),
     ],
 )
-def test_unfit_archives_are_refused(tmp_path, arrays, says):
+def test_unsuitable_archives_are_refused(tmp_path, arrays, pattern):
     np.savez(tmp_path / "a.npz", **arrays)
     if not arrays:
         assert (tmp_path / "a.npz").stat().st_size == 22
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=pattern):
         read_learn2reg(tmp_path / "a.npz", FIXED, MOVING)
 
 
 @pytest.mark.parametrize("keep", [0.2, 0.6, 0.95])
-def test_a_truncated_archive_is_refused(tmp_path, keep):
+def test_truncated_archive_is_refused(tmp_path, keep):
     path = tmp_path / "a.npz"
     np.savez_compressed(path, np.random.default_rng(0).normal(size=(3, *FIXED.shape)))
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
@@ -111,7 +111,7 @@ def test_a_truncated_archive_is_refused(tmp_path, keep):
         read_transform(path, FIXED, MOVING)
 
 
-def test_a_damaged_archive_is_refused(tmp_path):
+def test_damaged_archive_is_refused(tmp_path):
     path = tmp_path / "a.npz"
     np.savez_compressed(path, np.random.default_rng(0).normal(size=(3, *FIXED.shape)))
     content = bytearray(path.read_bytes())
@@ -121,7 +121,7 @@ def test_a_damaged_archive_is_refused(tmp_path):
         read_transform(path, FIXED, MOVING)
 
 
-def test_a_wrong_fixed_image_is_noticed(tmp_path):
+def test_wrong_fixed_image_is_refused(tmp_path):
     write_learn2reg(tmp_path / "a.nii.gz", Transform.identity(), FIXED, MOVING)
     with pytest.raises(UserError, match="give the fixed image of this field"):
         read_learn2reg(tmp_path / "a.nii.gz", MOVING, FIXED)

@@ -4,11 +4,11 @@ import SimpleITK as sitk
 import torch
 from support.io_cases import AFFINE, GRIDS
 
-from zoo.io.lps import flip_field, flip_map, flip_points, grid_from_itk, grid_to_itk
+from zoo.io.lps import flip_affine, flip_field, flip_points, grid_from_itk, grid_to_itk
 
 
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
-def test_grids_go_to_itk_and_back(grid):
+def test_grids_agree_with_simpleitk_and_round_trip(grid):
     origin, spacing, direction = grid_to_itk(grid)
     image = sitk.Image(grid.shape, sitk.sitkUInt8)
     image.SetOrigin(origin.tolist())
@@ -19,10 +19,10 @@ def test_grids_go_to_itk_and_back(grid):
     assert grid_from_itk(grid.shape, origin, spacing, direction).same_as(grid, 1e-9)
 
 
-def test_maps_points_and_fields_flip_alike():
+def test_affines_points_and_fields_are_converted_consistently():
     points = torch.tensor([[1.0, 2, 3], [-4, 5, 6]], dtype=torch.float64)
     mapped = points @ AFFINE[:3, :3].T + AFFINE[:3, 3]
-    other = flip_map(AFFINE)
+    other = flip_affine(AFFINE)
     theirs = flip_points(points) @ other[:3, :3].T + other[:3, 3]
     torch.testing.assert_close(flip_points(theirs), mapped)
     field = points.T.reshape(3, 2, 1, 1)

@@ -1,4 +1,4 @@
-"""The same points through every file we write, read by the zoo and by three other programs."""
+"""Files written by the zoo map points equally when read by the zoo and three other programs."""
 
 import ants
 import nibabel as nib
@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 import torch
-from support.io_cases import AFFINE, GRIDS, farthest, inner_points, smooth_transform
+from support.io_cases import AFFINE, GRIDS, inner_points, max_distance, smooth_transform
 
 from zoo.geometry import Transform
 from zoo.io.transforms import read_transform, write_transform
@@ -45,23 +45,23 @@ def by_nitransforms(path, points):
 
 
 def check_all(path, transform, grid):
-    """nitransforms takes cubic splines that ring for some voxels beside the edge: inner points."""
+    """Compare inner points, because the cubic splines of nitransforms ring near the border."""
     points = inner_points(grid, margin=5)
     ours = transform.map_points(points)
-    assert farthest(points, ours) > 3
-    assert farthest(read_transform(path).map_points(points), ours) < 1e-3
-    assert farthest(by_sitk(path, points), ours) < 1e-3
-    assert farthest(by_ants(path, points), ours) < 1e-3
-    if path.suffix != ".mat":  # which nitransforms does not load
-        assert farthest(by_nitransforms(path, points), ours) < 1e-2
+    assert max_distance(points, ours) > 3
+    assert max_distance(read_transform(path).map_points(points), ours) < 1e-3
+    assert max_distance(by_sitk(path, points), ours) < 1e-3
+    assert max_distance(by_ants(path, points), ours) < 1e-3
+    if path.suffix != ".mat":  # nitransforms cannot load it
+        assert max_distance(by_nitransforms(path, points), ours) < 1e-2
     outer = inner_points(grid, margin=0)
-    assert farthest(by_sitk(path, outer), transform.map_points(outer)) < 1e-3
-    assert farthest(by_ants(path, outer), transform.map_points(outer)) < 1e-3
+    assert max_distance(by_sitk(path, outer), transform.map_points(outer)) < 1e-3
+    assert max_distance(by_ants(path, outer), transform.map_points(outer)) < 1e-3
 
 
 @pytest.mark.parametrize("name", ["dense.nii.gz", "both.h5"])
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
-def test_dense_files_map_points_alike_everywhere(tmp_path, grid, name):
+def test_field_files_map_points_equally_in_all_programs(tmp_path, grid, name):
     transform = smooth_transform(grid)
     write_transform(tmp_path / name, transform, grid)
     check_all(tmp_path / name, transform, grid)
@@ -69,14 +69,14 @@ def test_dense_files_map_points_alike_everywhere(tmp_path, grid, name):
 
 @pytest.mark.parametrize("name", ["affine.tfm", "affine.mat", "affine.h5", "affine.nii.gz"])
 @pytest.mark.parametrize("grid", ["RAS", "LPS", "LAS", "oblique anisotropic LAS"])
-def test_affine_files_map_points_alike_everywhere(tmp_path, grid, name):
+def test_affine_files_map_points_equally_in_all_programs(tmp_path, grid, name):
     transform = Transform(AFFINE)
     write_transform(tmp_path / name, transform, GRIDS[grid])
     check_all(tmp_path / name, transform, GRIDS[grid])
 
 
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
-def test_learn2reg_files_say_where_a_voxel_lies_as_simpleitk_does(tmp_path, grid):
+def test_learn2reg_fields_agree_with_simpleitk(tmp_path, grid):
     transform = smooth_transform(grid)
     moving = GRIDS["permuted PIR"] if grid is not GRIDS["permuted PIR"] else GRIDS["oblique RAS"]
     write_transform(tmp_path / "both.h5", transform, grid)
@@ -84,11 +84,11 @@ def test_learn2reg_files_say_where_a_voxel_lies_as_simpleitk_does(tmp_path, grid
     field = np.asarray(nib.load(tmp_path / "disp_a_b.nii.gz").dataobj)
     itk = sitk.ReadTransform(str(tmp_path / "both.h5"))
     fixed_image, moving_image = (itk_image(g) for g in (grid, moving))
-    chance = np.random.default_rng(0)
-    for voxel in chance.integers(0, grid.shape, size=(1000, 3)):
+    rng = np.random.default_rng(0)
+    for voxel in rng.integers(0, grid.shape, size=(1000, 3)):
         point = itk.TransformPoint(fixed_image.TransformIndexToPhysicalPoint(voxel.tolist()))
-        there = moving_image.TransformPhysicalPointToContinuousIndex(point)
-        np.testing.assert_allclose(voxel + field[tuple(voxel)], there, atol=2e-4)
+        expected = moving_image.TransformPhysicalPointToContinuousIndex(point)
+        np.testing.assert_allclose(voxel + field[tuple(voxel)], expected, atol=2e-4)
 
 
 def itk_image(grid):
@@ -100,11 +100,11 @@ def itk_image(grid):
     return image
 
 
-def test_beyond_the_field_the_composite_is_its_affine_as_in_itk(tmp_path):
+def test_outside_the_field_a_composite_is_affine_as_in_simpleitk(tmp_path):
     grid = GRIDS["oblique anisotropic LAS"]
     transform = smooth_transform(grid)
     path = tmp_path / "both.h5"
     write_transform(path, transform, grid)
     index = torch.tensor([[-3.0, 5, 5], [5, 40, 5], [-0.3, 5, 5], [19.4, 16.4, 5], [5, 5, 14]])
     points = grid.to_world(index)
-    assert farthest(by_sitk(path, points), transform.map_points(points)) < 1e-3
+    assert max_distance(by_sitk(path, points), transform.map_points(points)) < 1e-3

@@ -11,7 +11,7 @@ POINTS = torch.tensor([[1.5, -2.25, 3.125], [10, 20, -30]], dtype=torch.float64)
 
 @pytest.mark.parametrize("space", ["ras", "lps", "voxel"])
 @pytest.mark.parametrize("header", [True, False])
-def test_what_is_written_is_read_again(tmp_path, space, header):
+def test_points_round_trip(tmp_path, space, header):
     grid = GRIDS["oblique anisotropic LAS"]
     write_points(tmp_path / "a.csv", POINTS, space, grid, header=header)
     torch.testing.assert_close(
@@ -20,13 +20,13 @@ def test_what_is_written_is_read_again(tmp_path, space, header):
     assert (tmp_path / "a.csv").read_text().startswith("x,y,z\n") == header
 
 
-def test_lps_has_x_and_y_of_the_other_sign(tmp_path):
+def test_lps_changes_the_sign_of_x_and_y(tmp_path):
     (tmp_path / "a.csv").write_text("1,2,3\n")
     assert read_points(tmp_path / "a.csv", "lps").tolist() == [[-1, -2, 3]]
     assert read_points(tmp_path / "a.csv", "ras").tolist() == [[1, 2, 3]]
 
 
-def test_voxels_go_through_the_affine(tmp_path):
+def test_voxel_indices_are_mapped_by_the_affine(tmp_path):
     grid = GRIDS["permuted PIR"]
     (tmp_path / "a.csv").write_text("1.5,2,3\n0,0,0\n")
     expected = (grid.affine.numpy() @ np.array([[1.5, 2, 3, 1], [0, 0, 0, 1]]).T)[:3].T
@@ -44,12 +44,12 @@ def test_voxels_go_through_the_affine(tmp_path):
         '"1","2","3"\n4e0,5.0,+6\n',
     ],
 )
-def test_headers_orders_and_blanks_are_understood(tmp_path, text):
+def test_headers_column_orders_and_blanks_are_accepted(tmp_path, text):
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")
     assert read_points(tmp_path / "a.csv", "ras").tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
-def test_voxels_need_an_image_and_spaces_are_three(tmp_path):
+def test_voxel_space_needs_a_grid_and_unknown_spaces_are_refused(tmp_path):
     (tmp_path / "a.csv").write_text("1,2,3\n")
     with pytest.raises(UserError, match="need the image"):
         read_points(tmp_path / "a.csv", "voxel")

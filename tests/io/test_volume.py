@@ -15,7 +15,7 @@ NUMBERS = torch.arange(210).reshape(7, 6, 5)
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".mha", ".nrrd"])
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
-def test_what_is_written_is_read_again_in_its_place(tmp_path, grid, suffix):
+def test_volumes_round_trip(tmp_path, grid, suffix):
     path = tmp_path / f"a{suffix}"
     data = torch.randint(-500, 2000, grid.shape, dtype=torch.int16)
     write_volume(path, data, grid)
@@ -30,7 +30,7 @@ def test_what_is_written_is_read_again_in_its_place(tmp_path, grid, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".mha", ".mhd", ".nrrd", ".nii"])
-def test_volumes_of_simpleitk_lie_where_it_says(tmp_path, suffix):
+def test_volumes_of_simpleitk_keep_their_position(tmp_path, suffix):
     image = sitk.GetImageFromArray(np.random.default_rng(0).normal(size=(6, 7, 8)))
     turn = sitk.Euler3DTransform((0, 0, 0), 0.1, -0.2, 0.3)
     image.SetDirection(turn.GetMatrix())
@@ -59,7 +59,7 @@ def test_volumes_of_simpleitk_lie_where_it_says(tmp_path, suffix):
         (torch.float64, "float64"),
     ],
 )
-def test_every_type_of_torch_has_a_place(tmp_path, given, stored):
+def test_dtypes_of_torch_are_stored(tmp_path, given, stored):
     data = (NUMBERS % 2).to(given)
     write_volume(tmp_path / "a.nii.gz", data, GRID)
     assert read_header(tmp_path / "a.nii.gz").dtype == stored
@@ -73,14 +73,14 @@ def test_floats_are_rounded_and_clipped_to_integers(tmp_path):
     assert read_volume(tmp_path / "a.nii").data[0, 0].tolist() == [-32768, -2, 0, 32767]
 
 
-def test_integers_that_do_not_fit_are_an_error(tmp_path):
+def test_integers_out_of_range_are_refused(tmp_path):
     with pytest.raises(ValueError, match="do not fit"):
         write_volume(tmp_path / "a.nii", NUMBERS + 100, GRID, dtype=torch.uint8)
     write_volume(tmp_path / "a.nii", NUMBERS, GRID, dtype=torch.uint8)
     assert read_header(tmp_path / "a.nii").dtype == "uint8"
 
 
-def test_views_and_gradients_do_not_matter(tmp_path):
+def test_views_with_gradients_are_written(tmp_path):
     data = torch.rand(5, 6, 7, requires_grad=True).permute(2, 1, 0)
     write_volume(tmp_path / "a.nii", data, GRID)
     assert torch.equal(read_volume(tmp_path / "a.nii").data, data.detach())
@@ -100,7 +100,7 @@ def test_data_must_fit_the_grid(tmp_path):
         write_volume(tmp_path / "a.nii", NUMBERS[1:], GRID)
 
 
-def test_an_unknown_suffix_is_refused_with_those_allowed(tmp_path):
+def test_unknown_suffix_is_refused_with_the_allowed_ones(tmp_path):
     with pytest.raises(UserError, match=r"\.nii\.gz, \.nii, \.mha or \.nrrd"):
         write_volume(tmp_path / "a.tiff", NUMBERS, GRID)
     assert not list(tmp_path.iterdir())

@@ -28,7 +28,7 @@ def test_gaussian_is_the_zero_padded_convolution_even_where_the_kernel_is_wider(
 
 
 @pytest.mark.parametrize(("edge", "mode"), [("zeros", "constant"), ("replicate", "nearest")])
-def test_box_of_another_size_an_axis_sums_what_it_covers(image, edge, mode):
+def test_box_with_one_size_per_axis_sums_the_voxels_of_its_window(image, edge, mode):
     sizes = (3, 9, 5)
     expected = by_scipy(image, [np.ones(size) for size in sizes], mode)
     out = separable_filter(image, [box_taps(size) for size in sizes], edge)

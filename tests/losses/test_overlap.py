@@ -4,8 +4,14 @@ import torch
 
 from zoo import UserError
 from zoo.geometry.sampling import identity_index
-from zoo.losses import Dice, conserve_mass, folded_share, shared_one_hot, soft_dice, trim
-from zoo.losses.overlap import cell_volume
+from zoo.losses import (
+    cell_volume,
+    conserve_mass,
+    folded_share,
+    shared_one_hot,
+    soft_dice,
+    trim,
+)
 
 SHAPE = (7, 9, 8)
 
@@ -23,7 +29,7 @@ def test_dice_of_label_maps_is_the_mean_over_the_shared_labels():
     ]
     assert first.shape == (1, 3, *SHAPE)
     assert float(soft_dice(first, second)) == pytest.approx(1 - np.mean(scores), abs=1e-5)
-    assert float(Dice()(first, first)) == pytest.approx(0, abs=1e-6)
+    assert float(soft_dice(first, first)) == pytest.approx(0, abs=1e-6)
 
 
 def test_label_maps_without_a_shared_label_are_refused():
@@ -33,7 +39,7 @@ def test_label_maps_without_a_shared_label_are_refused():
 
 def test_labels_that_a_sample_lacks_do_not_count():
     first, second = torch.zeros(2, 2, *SHAPE), torch.zeros(2, 2, *SHAPE)
-    first[0, 0] = second[0, 0] = 1  # sample 0 has the first label only, and it fits
+    first[0, 0] = second[0, 0] = 1  # sample 0 has the first label only, which overlaps
     first[1], second[1] = 1, 1
     second[1, 1] = 0  # sample 1 lacks the second one
     present = torch.tensor([[True, False], [True, False]])
@@ -50,7 +56,7 @@ def test_cell_volume_of_an_affine_field_is_its_determinant():
     assert cell_volume(field).shape == (1, 1, 6, 8, 7)
 
 
-def test_squeezed_tissue_grows_denser():
+def test_compressed_tissue_becomes_denser():
     index = identity_index(SHAPE)
     image = torch.full((1, 1, *SHAPE), 0.5)
     dense = conserve_mass(image, 0.1 * index)  # the fixed voxel gathers 1.1^3 moving voxels

@@ -12,7 +12,7 @@ from zoo.losses import (
     BoxLNCC,
     SquaredLNCC,
     masked_mean,
-    mind_ssc,
+    mind_descriptor,
     similarity_named,
 )
 
@@ -25,7 +25,7 @@ def smooth_noise(seed, batch=1, shape=SHAPE, dtype=torch.float32):
     return torch.tensor(ndimage.gaussian_filter(noise, (0, 0, 1, 1, 1)) * 2, dtype=dtype)
 
 
-def by_name(measure):
+def class_name(measure):
     return type(measure).__name__
 
 
@@ -72,7 +72,7 @@ def test_box_lncc_agrees_with_monai():
     assert float(BoxLNCC(9)(a, b)) == pytest.approx(1 + float(monai(a, b)), abs=1e-5)
 
 
-def test_box_lncc_takes_a_window_an_axis():
+def test_box_lncc_takes_one_window_size_per_axis():
     a, b = smooth_noise(3), smooth_noise(4)
     x, y = a[0, 0].double().numpy(), b[0, 0].double().numpy()
 
@@ -88,7 +88,7 @@ def test_box_lncc_takes_a_window_an_axis():
 
 @pytest.mark.parametrize("window", [4, (3, 9), (3, 0, 3)])
 def test_box_lncc_refuses_a_window_without_a_centre(window):
-    with pytest.raises(UserError, match=r"odd number.*not"):
+    with pytest.raises(UserError, match=r"must be an odd number"):
         BoxLNCC(window)
 
 
@@ -131,9 +131,9 @@ def plain_mind(image, radius, dilation):
 
 
 @pytest.mark.parametrize(("radius", "dilation"), [(2, 2), (1, 2), (1, 1)])
-def test_mind_holds_the_twelve_channels_of_the_definition(radius, dilation):
+def test_mind_has_the_twelve_channels_of_the_definition(radius, dilation):
     image = smooth_noise(8)
-    ours = mind_ssc(image, radius, dilation)[0].numpy()
+    ours = mind_descriptor(image, radius, dilation)[0].numpy()
     plain = plain_mind(image[0, 0].double().numpy(), radius, dilation)
     # The order of the channels is free: match each plain channel with its nearest.
     error = np.abs(ours[:, None] - plain[None]).reshape(12, 12, -1).max(-1)
@@ -141,19 +141,21 @@ def test_mind_holds_the_twelve_channels_of_the_definition(radius, dilation):
     assert error.min(1).max() < 1e-4
 
 
-def test_mind_does_not_see_a_reversed_contrast_and_survives_a_constant_image():
+def test_mind_ignores_an_inverted_contrast_and_is_one_for_a_constant_image():
     image = smooth_noise(9)
     assert float(MINDSSC()(1 - 0.5 * image, image)) < 1e-8
-    assert torch.equal(mind_ssc(torch.full((1, 1, 8, 8, 8), 0.5)), torch.ones(1, 12, 8, 8, 8))
+    assert torch.equal(
+        mind_descriptor(torch.full((1, 1, 8, 8, 8), 0.5)), torch.ones(1, 12, 8, 8, 8)
+    )
 
 
 def test_mind_of_a_sample_does_not_depend_on_its_batch():
     a, b = smooth_noise(1), 100 * smooth_noise(2)
-    together = mind_ssc(torch.cat([a, b]))
-    torch.testing.assert_close(together, torch.cat([mind_ssc(a), mind_ssc(b)]))
+    together = mind_descriptor(torch.cat([a, b]))
+    torch.testing.assert_close(together, torch.cat([mind_descriptor(a), mind_descriptor(b)]))
 
 
-@pytest.mark.parametrize("measure", ALL, ids=by_name)
+@pytest.mark.parametrize("measure", ALL, ids=class_name)
 def test_a_perfect_match_costs_nothing_and_a_mismatch_more(measure):
     a, b = smooth_noise(1), smooth_noise(2)
     # The guards against a variance of zero keep the local ones a little above zero.
@@ -161,28 +163,28 @@ def test_a_perfect_match_costs_nothing_and_a_mismatch_more(measure):
     assert float(measure(a, b)) > float(measure(a, a)) + 0.02
 
 
-@pytest.mark.parametrize("measure", [m for m in ALL if by_name(m) != "MINDSSC"], ids=by_name)
-def test_a_gain_does_not_matter(measure):
+@pytest.mark.parametrize("measure", [m for m in ALL if class_name(m) != "MINDSSC"], ids=class_name)
+def test_a_linear_change_of_intensity_does_not_matter(measure):
     a, b = 5 * smooth_noise(1), 5 * smooth_noise(2)
     assert float(measure(3 * a, b)) == pytest.approx(float(measure(a, b)), abs=2e-3)
 
 
-@pytest.mark.parametrize("measure", ALL, ids=by_name)
-def test_what_lies_outside_the_mask_by_more_than_the_window_does_not_matter(measure):
+@pytest.mark.parametrize("measure", ALL, ids=class_name)
+def test_voxels_outside_the_mask_by_more_than_the_window_do_not_matter(measure):
     shape = (40, 6, 7)
     a, b = smooth_noise(1, shape=shape), smooth_noise(2, shape=shape)
     mask = torch.zeros_like(a)
     mask[:, :, :10] = 1
     changed = a.clone()
     changed[:, :, 25:] += 0.1 * smooth_noise(3, shape=(15, 6, 7))
-    tolerance = 1e-3 if by_name(measure) == "MINDSSC" else 1e-6  # MIND's clamp is global
+    tolerance = 1e-3 if class_name(measure) == "MINDSSC" else 1e-6  # MIND's clamp is global
     assert float(measure(changed, b, mask)) == pytest.approx(
         float(measure(a, b, mask)), abs=tolerance
     )
     assert float(measure(changed, b)) != pytest.approx(float(measure(a, b)), abs=tolerance)
 
 
-@pytest.mark.parametrize("measure", ALL, ids=by_name)
+@pytest.mark.parametrize("measure", ALL, ids=class_name)
 @pytest.mark.parametrize("masked", [False, True])
 def test_gradients_are_those_of_finite_differences(measure, masked):
     shape = (4, 5, 6)
@@ -201,15 +203,15 @@ def test_gradients_are_those_of_finite_differences(measure, masked):
         assert torch.autograd.gradcheck(loss, (a,), fast_mode=True)
 
 
-@pytest.mark.parametrize("measure", ALL, ids=by_name)
-def test_half_floats_are_compared_in_full_precision(measure):
+@pytest.mark.parametrize("measure", ALL, ids=class_name)
+def test_half_precision_images_are_compared_in_full_precision(measure):
     a, b = smooth_noise(1).bfloat16(), smooth_noise(2).bfloat16()
     loss = measure(a, b)
     assert loss.dtype == torch.float32
     assert float(loss) == pytest.approx(float(measure(a.float(), b.float())), abs=1e-6)
 
 
-def test_measures_are_found_by_name_and_a_wrong_name_is_explained():
+def test_measures_are_returned_by_name_and_an_unknown_name_lists_them():
     assert isinstance(similarity_named("lncc2"), SquaredLNCC)
     with pytest.raises(UserError, match=r"'mi' is unknown.*lncc, lncc2"):
         similarity_named("mi")

@@ -5,7 +5,7 @@ from scipy.ndimage import correlate1d
 
 from zoo.errors import UserError
 from zoo.geometry.grid import Grid
-from zoo.measures.body import find_body, otsu_threshold, pool, smooth
+from zoo.measures.body import find_body, otsu_threshold, pool, smooth, spacing_for_voxels
 from zoo.synthesis.phantom import placed_grid
 
 
@@ -14,24 +14,25 @@ def ball(grid, centre, radius):
     return ((points - torch.tensor(centre)).norm(dim=1) < radius).float().view(grid.shape)
 
 
-def test_pooled_values_lie_where_the_pooled_grid_says(grid):
+def test_pooled_values_are_at_the_positions_of_the_pooled_grid(grid):
     points = grid.to_world(torch.cartesian_prod(*[torch.arange(n) for n in grid.shape]))
     slope = torch.tensor([0.3, -1.2, 0.7], dtype=torch.float64)
-    pooled, place = pool((points @ slope).view(grid.shape), grid, 4.0)
-    where = place.to_world(torch.cartesian_prod(*[torch.arange(n) for n in place.shape]))
-    assert pooled.shape == place.shape != grid.shape
+    pooled, pooled_grid = pool((points @ slope).view(grid.shape), grid, 4.0)
+    index = torch.cartesian_prod(*[torch.arange(n) for n in pooled_grid.shape])
+    where = pooled_grid.to_world(index)
+    assert pooled.shape == pooled_grid.shape != grid.shape
     torch.testing.assert_close(pooled.flatten(), where @ slope, atol=1e-9, rtol=0)
 
 
 def test_smoothing_is_the_binomial_filter():
     image = torch.rand(7, 5, 6)
-    wanted = image.numpy()
+    expected = image.numpy()
     for axis in range(3):
-        wanted = correlate1d(wanted, [0.25, 0.5, 0.25], axis=axis, mode="nearest")
-    np.testing.assert_allclose(smooth(image).numpy(), wanted, atol=1e-6)
+        expected = correlate1d(expected, [0.25, 0.5, 0.25], axis=axis, mode="nearest")
+    np.testing.assert_allclose(smooth(image).numpy(), expected, atol=1e-6)
 
 
-def test_threshold_lies_between_two_modes():
+def test_threshold_is_between_two_modes():
     low, high = torch.full((900,), 0.1), torch.full((300,), 0.7)
     values = (torch.cat([low, high]) + 0.03 * torch.randn(1200)).clamp(0, 1)
     assert 0.2 < otsu_threshold(values) < 0.6
@@ -48,22 +49,31 @@ def test_centre_is_found_whatever_the_contrast(contrast):
     assert abs(volume / (4 / 3 * np.pi * 22**3) - 1) < 0.03
 
 
-def test_a_few_extreme_voxels_change_nothing():
+def test_a_few_extreme_voxels_hardly_move_the_centre():
     grid = Grid.from_spacing((30, 30, 30), (2, 2, 2))
     image = ball(grid, [28.0, 30.0, 30.0], 18)
-    spoiled = image.clone()
-    spoiled[3, 3, 3], spoiled[15, 15, 15] = -9999, 9999
-    plain, rough = (find_body(i, grid, 2, "fixed") for i in (image, spoiled))
-    assert (plain.centre - rough.centre).norm() < 0.1
+    corrupted = image.clone()
+    corrupted[3, 3, 3], corrupted[15, 15, 15] = -9999, 9999
+    centres = [find_body(i, grid, 2, "fixed").centre for i in (image, corrupted)]
+    assert (centres[0] - centres[1]).norm() < 0.1
+
+
+def test_voxels_of_the_spacing_fill_the_field_of_view(grid):
+    spacing = spacing_for_voxels(grid, 4000)
+    volume = float(torch.linalg.det(grid.linear).abs()) * grid.voxels
+    assert 4000 * spacing**3 == pytest.approx(volume)
 
 
 @pytest.mark.parametrize(
-    ("image", "words"),
+    ("image", "message"),
     [
         (torch.full((8, 8, 8), 7.0), "fixed image is constant.*7"),
-        (torch.full((8, 8, 8), 7.0).index_fill(0, torch.tensor([2]), torch.nan), "not finite"),
+        (
+            torch.full((8, 8, 8), 7.0).index_fill(0, torch.tensor([2]), torch.nan),
+            "contains NaN or infinity",
+        ),
     ],
 )
-def test_an_image_without_anything_to_align_is_refused(image, words):
-    with pytest.raises(UserError, match=words):
+def test_an_image_without_anything_to_align_is_refused(image, message):
+    with pytest.raises(UserError, match=message):
         find_body(image, Grid.from_spacing((8, 8, 8)), 1, "fixed")

@@ -1,4 +1,4 @@
-"""GradICON networks against a functional version written from the papers, sharing no code."""
+"""GradICON networks against an independent functional version written from the papers."""
 
 import copy
 
@@ -21,7 +21,7 @@ SHAPE = (65, 71, 67)
 
 
 def randomised(network, seed=0):
-    """Random weights everywhere, and statistics as training leaves them; lively displacements."""
+    """Draw all weights and batch statistics at random, so that the displacements are large."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(tensor, scale, centre=0.0):
@@ -50,7 +50,7 @@ def pair(shape=SHAPE, batch=1, seed=0):
     return F.interpolate(coarse, size=shape, mode="trilinear")
 
 
-# The functional version: points are [B, X, Y, Z, 3] in the order that grid_sample wants.
+# The functional version: points are [B, X, Y, Z, 3] in the component order of grid_sample.
 
 
 def plain_unet(state, prefix, moving, fixed, training=False):
@@ -126,12 +126,12 @@ def test_network_agrees_with_the_functional_version(width, shape):
     network = randomised(GradICON(width=width), seed=width)
     image = pair(shape)
     with torch.no_grad():
-        found = network(image)
+        result = network(image)
         points = plain_register(network.state_dict(), image[:, :1], image[:, 1:])
     steps = torch.tensor(shape).flip(0) - 1
     expected = ((points - plain_points(shape)) * steps).flip(-1).movedim(-1, 1)
     assert expected.abs().max() > 2
-    assert torch.allclose(found, expected, atol=1e-5 * max(shape))
+    assert torch.allclose(result, expected, atol=1e-5 * max(shape))
 
 
 @pytest.mark.parametrize("shape", [(33, 35, 34), (40, 33, 48)])
@@ -147,8 +147,8 @@ def test_training_unet_normalises_by_the_batch():
     state = {name: tensor.clone() for name, tensor in unet.state_dict().items()}
     a, b = pair((33, 35, 34), batch=2).split(1, dim=1)
     with torch.no_grad():
-        found, expected = unet(a, b), plain_unet(state, "", a, b, training=True)
-    assert torch.allclose(found, expected, atol=2e-6)
+        result, expected = unet(a, b), plain_unet(state, "", a, b, training=True)
+    assert torch.allclose(result, expected, atol=2e-6)
     norm = unet.batchNorms[0]
     assert torch.allclose(norm.running_var, state["batchNorms.0.running_var"], atol=1e-6)
 
@@ -161,8 +161,8 @@ def test_gradients_equal_those_of_the_plain_unet():
     toward = torch.randn(1, 3, 17, 20, 19, dtype=torch.float64)
     plain = plain_unet({**unet.state_dict(), **weights}, "", a, b)
     expected = torch.autograd.grad((plain * toward).sum(), [a, *weights.values()])
-    found = torch.autograd.grad((unet(a, b) * toward).sum(), [a, *weights.values()])
-    for name, x, y in zip(["image", *weights], found, expected, strict=True):
+    result = torch.autograd.grad((unet(a, b) * toward).sum(), [a, *weights.values()])
+    for name, x, y in zip(["image", *weights], result, expected, strict=True):
         assert torch.allclose(x, y, rtol=1e-9, atol=1e-9 * y.abs().max()), name
 
 
@@ -186,12 +186,12 @@ def test_map_is_a_function_of_points(compact):
         assert torch.allclose(displacement_in_voxels(everywhere), compact(image), atol=1e-6)
 
 
-def test_map_asked_on_a_finer_grid_interpolates():
+def test_map_on_a_finer_grid_interpolates():
     coarse = torch.randn(1, 3, 5, 6, 4) * 0.1
     shape = (11, 9, 13)
     expected = plain_add(plain_points(shape), plain_read(coarse, plain_points(shape)))
-    found = DisplacementMap(coarse).on_grid(shape)
-    assert torch.allclose(found, expected.flip(-1).movedim(-1, 1), atol=1e-6)
+    result = DisplacementMap(coarse).on_grid(shape)
+    assert torch.allclose(result, expected.flip(-1).movedim(-1, 1), atol=1e-6)
 
 
 def test_composition_on_a_grid_equals_composition_of_points():
@@ -245,7 +245,7 @@ def test_threads_do_not_change_the_field(compact):
     assert (fields[0] - fields[1]).abs().max() < 1e-4
 
 
-def test_forward_leaves_nothing_behind(compact):
+def test_forward_has_no_side_effects(compact):
     before = {name: set(vars(module)) for name, module in compact.named_modules()}
     state = copy.deepcopy(compact.state_dict())
     image = pair()
@@ -319,41 +319,44 @@ def test_modules_compose_as_in_the_paper():
             self.shift = torch.tensor(shift).view(1, 3, 1, 1, 1)
 
         def forward(self, moving, fixed):
-            self.seen = (moving, fixed)
+            self.images = (moving, fixed)
             return self.shift.expand(1, 3, *fixed.shape[2:])
 
     first, second = Constant([0.1, 0.0, 0.0]), Constant([0.0, 0.0, -0.2])
     network = TwoStep(Downsample(FunctionFromVectorField(first)), FunctionFromVectorField(second))
     ramp = torch.linspace(0, 1, 11).view(1, 1, 11, 1, 1).expand(1, 1, 11, 8, 9)
     phi = network(ramp, ramp)
-    assert first.seen[0].shape[2:] == (6, 4, 5)
-    assert torch.allclose(second.seen[0][0, 0, :10], ramp[0, 0, 1:], atol=1e-6)
+    assert first.images[0].shape[2:] == (6, 4, 5)
+    assert torch.allclose(second.images[0][0, 0, :10], ramp[0, 0, 1:], atol=1e-6)
     point = torch.full((1, 3, 1, 1, 1), 0.5)
     assert torch.allclose(phi(point).flatten(), torch.tensor([0.6, 0.5, 0.3]))
 
 
-def test_weights_made_for_one_size_see_every_pair_at_that_size(compact):
+def test_weights_of_one_size_run_on_every_pair_at_that_size(compact):
     sized = GradICON(width=4, size=(66, 68, 70)).eval()
     sized.load_state_dict(compact.state_dict())
     image = pair((99, 85, 105))
     small = F.adaptive_avg_pool3d(image, (66, 68, 70))
     with torch.no_grad():
-        found = sized(image)
-        seen = compact(small)
-    assert found.shape[2:] == image.shape[2:]
-    # The outermost voxels of both grids hold the same corners of one view: the same share of it.
-    view, view_small = (torch.tensor(x.shape[2:]).view(1, 3, 1, 1, 1) for x in (found, seen))
+        result = sized(image)
+        small_result = compact(small)
+    assert result.shape[2:] == image.shape[2:]
+    # Corner voxels of both grids show the same corners of one field of view, so their displacements
+    # agree as fractions of its size.
+    view, view_small = (
+        torch.tensor(x.shape[2:]).view(1, 3, 1, 1, 1) for x in (result, small_result)
+    )
     corners = [(i, j, k) for i in (0, -1) for j in (0, -1) for k in (0, -1)]
     for i, j, k in corners:
         torch.testing.assert_close(
-            (found / view)[:, :, i, j, k],
-            (seen / view_small)[:, :, i, j, k],
+            (result / view)[:, :, i, j, k],
+            (small_result / view_small)[:, :, i, j, k],
             atol=1e-5,
             rtol=1e-4,
         )
 
 
-def test_a_pair_of_the_weights_own_size_is_seen_as_it_is(compact):
+def test_a_pair_of_the_size_of_the_weights_is_not_resized(compact):
     sized = GradICON(width=4, size=SHAPE).eval()
     sized.load_state_dict(compact.state_dict())
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The UniReg network against a second, functional implementation written from its description."""
+"""The UniReg network against a second, functional implementation from the paper's description."""
 
 import itertools
 
@@ -7,9 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from zoo import UserError
-from zoo.geometry.displacement_maps import on_lattice
-from zoo.networks import unireg
-from zoo.networks.unireg import UniReg
+from zoo.geometry.displacement_maps import resize_displacement
+from zoo.networks import UniReg, unireg_blocks, unireg_levels
 
 TYPE_IDS = {"inter": 0, "intra": 1}
 REGION_IDS = {"chest": 0, "abdomen": 1, "head": 2, "liver": 3, "cardiac": 4, "brain": 5}
@@ -23,8 +22,8 @@ def conv(state, name, x):
     return F.conv3d(x, state[f"{name}.weight"], state[f"{name}.bias"], padding=1)
 
 
-def look_up(volume, displacement):
-    """Read `volume` at i + displacement(i): explicit gathers of the eight neighbours, clamped."""
+def read_displaced(volume, displacement):
+    """Read `volume` at i + displacement(i) by explicit gathers of the eight neighbours, clamped."""
     batch, channels, *shape = volume.shape
     axes = [torch.arange(n, dtype=volume.dtype) for n in shape]
     position = torch.stack(torch.meshgrid(*axes, indexing="ij")) + displacement
@@ -43,8 +42,8 @@ def look_up(volume, displacement):
     return total
 
 
-def stretch(flow):
-    """Twice the voxels an axis and twice the values; first and last voxel centres stay."""
+def upsampled(flow):
+    """Return twice the voxels per axis and twice the values; the outer voxel centres stay."""
     for axis in (2, 3, 4):
         n = flow.shape[axis]
         at = torch.linspace(0, n - 1, 2 * n, dtype=torch.float64)
@@ -70,7 +69,7 @@ def pyramid(state, image):
 
 def pass_level(state, level, flow, moving, fixed, conditions):
     name = f"decoder{level}"
-    x = torch.cat([look_up(moving, flow), fixed], dim=1)
+    x = torch.cat([read_displaced(moving, flow), fixed], dim=1)
     x = F.leaky_relu(conv(state, f"{name}.Conv1.main", x), 0.1)
     x = F.leaky_relu(x + conv(state, f"{name}.Conv2.main", x), 0.1)
     x = F.leaky_relu(x + conv(state, f"{name}.Conv3.main", x), 0.1)
@@ -106,7 +105,7 @@ def pass_level(state, level, flow, moving, fixed, conditions):
             y = F.leaky_relu(y, 0.2) if k < 2 else y
         residuals.append(y)
     residual = torch.stack(residuals)
-    return look_up(flow, residual) + residual
+    return read_displaced(flow, residual) + residual
 
 
 def one_hot(types, regions):
@@ -121,33 +120,35 @@ def second_rpn(state, image, conditions):
     moving, fixed = pyramid(state, image[:, :1]), pyramid(state, image[:, 1:])
     flow = torch.zeros(len(image), 3, *moving[3].shape[2:])
     for level in (4, 3, 2, 1):
-        flow = stretch(flow) if level < 4 else flow
+        flow = upsampled(flow) if level < 4 else flow
         flow = pass_level(state, level, flow, moving[level - 1], fixed[level - 1], conditions)
     return flow
 
 
 def pearson(image, flow):
     while flow.shape[2:] != image.shape[2:]:
-        flow = stretch(flow)
-    pair = torch.stack([look_up(image[:, :1], flow).flatten(), image[:, 1:].flatten()])
+        flow = upsampled(flow)
+    pair = torch.stack([read_displaced(image[:, :1], flow).flatten(), image[:, 1:].flatten()])
     return float(torch.corrcoef(pair.double())[0, 1])
 
 
 def second_iirpn(state, image, conditions, min_gain):
-    """One pair; returns the flow, the passes kept per level, and how near a decision came."""
+    """Return the flow of one pair, the passes kept per level and the smallest decision margin."""
     moving, fixed = pyramid(state, image[:, :1]), pyramid(state, image[:, 1:])
     flow = torch.zeros(1, 3, *moving[3].shape[2:])
     counts, margin = [], 1.0
     for level in (4, 3, 2, 1):
-        flow = stretch(flow) if level < 4 else flow
+        flow = upsampled(flow) if level < 4 else flow
         reached, kept = pearson(image, flow), 0
         while kept < 10:
-            ahead = pass_level(state, level, flow, moving[level - 1], fixed[level - 1], conditions)
-            score = pearson(image, ahead)
+            candidate = pass_level(
+                state, level, flow, moving[level - 1], fixed[level - 1], conditions
+            )
+            score = pearson(image, candidate)
             margin = min(margin, abs(score - reached - min_gain))
             if score - reached < min_gain:
                 break
-            flow, reached, kept = ahead, score, kept + 1
+            flow, reached, kept = candidate, score, kept + 1
         counts.append(kept)
     return flow, counts, margin
 
@@ -156,7 +157,7 @@ def second_iirpn(state, image, conditions, min_gain):
 
 
 def random_network(seed=0, **options):
-    """A network whose weights are all random, so that every condition and level counts."""
+    """Return a network with random weights everywhere, so that every condition and level counts."""
     torch.manual_seed(seed)
     net = UniReg(**options).eval()
     for name, parameter in net.named_parameters():
@@ -228,20 +229,18 @@ def test_other_sizes_agree_with_the_second_implementation(shape):
 
 
 def test_slabs_do_not_change_the_result(monkeypatch):
-    net, image = (
-        random_network(channels=4, type="inter", region="head"),
-        smooth_pairs(1, (64, 24, 32)),
-    )
+    net = random_network(channels=4, type="inter", region="head")
+    image = smooth_pairs(1, (64, 24, 32))
     whole = net(image)
-    monkeypatch.setattr(unireg, "SLAB_VOXELS", 24 * 32 * 17)
+    monkeypatch.setattr(unireg_blocks, "SLAB_VOXELS", 24 * 32 * 17)
     with torch.no_grad():
         torch.testing.assert_close(net(image), whole, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("min_gain", [-0.02, -0.002])
-def test_repeated_passes_stop_for_each_pair_alone(monkeypatch, min_gain):
-    # Random weights seldom gain, so the threshold is lowered to where pairs differ.
-    monkeypatch.setattr(unireg, "MIN_GAIN", min_gain)
+def test_repeated_passes_stop_independently_for_each_pair(monkeypatch, min_gain):
+    # Random weights rarely gain, so the threshold is lowered until the pairs differ.
+    monkeypatch.setattr(unireg_levels, "MIN_GAIN", min_gain)
     net, image = random_network(variant="iirpn", channels=4), smooth_pairs(3)
     regions = ["brain", "liver", "chest"]
     with torch.no_grad():
@@ -258,8 +257,8 @@ def test_repeated_passes_stop_for_each_pair_alone(monkeypatch, min_gain):
     assert kept[0] != kept[1] or kept[1] != kept[2]
 
 
-def test_a_level_is_passed_ten_times_at_most(monkeypatch):
-    monkeypatch.setattr(unireg, "MIN_GAIN", -2.0)
+def test_a_level_is_repeated_at_most_ten_times(monkeypatch):
+    monkeypatch.setattr(unireg_levels, "MIN_GAIN", -2.0)
     net = random_network(variant="iirpn", channels=2, type="inter", region="chest")
     with torch.no_grad():
         levels = list(net.levels(smooth_pairs(1, (16, 8, 8))))
@@ -302,7 +301,7 @@ def test_frozen_conditions_keep_the_base_head_while_the_rest_learns():
 
 @pytest.mark.parametrize("variant", ["rpn", "iirpn"])
 def test_gradients_are_those_of_finite_differences(variant, monkeypatch):
-    monkeypatch.setattr(unireg, "MIN_GAIN", -0.1)
+    monkeypatch.setattr(unireg_levels, "MIN_GAIN", -0.1)
     net = random_network(channels=2, variant=variant).double()
     image = smooth_pairs(2, (8, 16, 8)).double().requires_grad_()
     weight = net.decoder3.dynamic_flow.controller.weight
@@ -323,7 +322,7 @@ def test_gradients_are_those_of_finite_differences(variant, monkeypatch):
     assert image.grad.abs().max() > 0
 
 
-def test_the_generated_kernels_can_be_read_and_follow_the_conditions():
+def test_the_generated_kernels_are_returned_and_depend_on_the_conditions():
     net, image = random_network(), smooth_pairs(2)
     with torch.no_grad():
         levels = list(net.levels(image, "inter", ["chest", "brain"]))
@@ -344,7 +343,7 @@ def test_the_generated_kernels_can_be_read_and_follow_the_conditions():
     torch.testing.assert_close(changed[1], weight[1])
 
 
-def test_kernels_of_a_mixture_lie_between_those_of_its_regions():
+def test_kernels_of_a_mixture_are_the_weighted_mean_of_its_regions():
     net, image = random_network(), smooth_pairs(1)
 
     def kernel(region):
@@ -357,7 +356,7 @@ def test_kernels_of_a_mixture_lie_between_those_of_its_regions():
     torch.testing.assert_close(kernel("unknown"), mean, atol=1e-6, rtol=1e-5)
 
 
-def test_conditions_given_once_hold_until_others_are_given():
+def test_conditions_of_the_constructor_are_the_defaults():
     net, image = random_network(type="intra", region="liver"), smooth_pairs(1)
     with torch.no_grad():
         assert torch.equal(net(image), net(image, "intra", "liver"))
@@ -365,29 +364,29 @@ def test_conditions_given_once_hold_until_others_are_given():
         assert not torch.equal(net(image), net(image, "inter"))
 
 
-def test_weights_of_a_coarser_lattice_see_the_pair_averaged_and_their_flow_is_carried_back():
+def test_weights_of_a_coarser_lattice_run_on_the_averaged_pair_and_their_flow_is_resampled():
     network = random_network()
     shifted = UniReg(type="intra", region="liver", size=(80, 96, 96))
     shifted.load_state_dict(network.state_dict())
     image = torch.rand(1, 2, 32, 48, 32)
     with torch.no_grad():
-        found = shifted(image)
+        result = shifted(image)
         coarse = network(F.avg_pool3d(image, 2), type="intra", region="liver")
-    assert found.shape == (1, 3, 32, 48, 32)
-    assert torch.allclose(on_lattice(coarse, image.shape[2:]), found)
+    assert result.shape == (1, 3, 32, 48, 32)
+    assert torch.allclose(resize_displacement(coarse, image.shape[2:]), result)
 
 
 def test_a_flow_that_is_linear_in_space_stays_so_on_another_lattice():
     shape, finer = (8, 10, 6), (16, 15, 24)
     world = [(torch.arange(n) + 0.5) / n for n in shape]  # the unit cube, voxels as cells
     x, y, z = torch.meshgrid(*world, indexing="ij")
-    way = torch.stack([0.1 * y, 0.2 * z - 0.1 * x, 0.3 * x])  # in cubes
-    flow = way * torch.tensor(shape).view(3, 1, 1, 1)
-    found = on_lattice(flow[None], finer)[0] / torch.tensor(finer).view(3, 1, 1, 1)
+    displacement = torch.stack([0.1 * y, 0.2 * z - 0.1 * x, 0.3 * x])  # in unit cubes
+    flow = displacement * torch.tensor(shape).view(3, 1, 1, 1)
+    result = resize_displacement(flow[None], finer)[0] / torch.tensor(finer).view(3, 1, 1, 1)
     x, y, z = torch.meshgrid(*[(torch.arange(n) + 0.5) / n for n in finer], indexing="ij")
     wanted = torch.stack([0.1 * y, 0.2 * z - 0.1 * x, 0.3 * x])
     inner = (slice(None), slice(1, -1), slice(1, -1), slice(2, -2))  # no extrapolation
-    assert torch.allclose(found[inner], wanted[inner], atol=1e-6)
+    assert torch.allclose(result[inner], wanted[inner], atol=1e-6)
 
 
 def test_mixed_precision_keeps_coordinates_exact():
@@ -400,18 +399,18 @@ def test_mixed_precision_keeps_coordinates_exact():
     assert (flow - expected).abs().mean() < 0.03 * expected.abs().mean()
 
 
-def test_what_the_network_cannot_do_is_refused():
+def test_invalid_input_is_refused():
     net = UniReg(channels=2)
     image = torch.rand(1, 2, 8, 8, 8)
-    with pytest.raises(UserError, match="must be told the type"):
+    with pytest.raises(UserError, match="needs the type"):
         net(image)
-    with pytest.raises(UserError, match="must be told the region"):
+    with pytest.raises(UserError, match="needs the region"):
         net(image, "inter")
-    with pytest.raises(UserError, match=r"\[20, 8, 8\] does not divide by 8.*\[16, 8, 8\]"):
+    with pytest.raises(UserError, match=r"\[20, 8, 8\] is not a multiple of 8.*\[16, 8, 8\]"):
         net(torch.rand(1, 2, 20, 8, 8), "inter", "chest")
     with pytest.raises(UserError, match=r"not \[1, 3, 8, 8, 8\]"):
         net(torch.rand(1, 3, 8, 8, 8), "inter", "chest")
-    with pytest.raises(UserError, match="allowed: rpn, iirpn"):
+    with pytest.raises(UserError, match="choose rpn or iirpn"):
         UniReg(variant="irpn")
     with pytest.raises(UserError, match="did you mean 'head'"):
         UniReg(region="heart")

@@ -1,4 +1,4 @@
-"""The table of UniReg's tasks is one that the network and the losses can use."""
+"""The table of UniReg's tasks fits the network and the losses."""
 
 import pytest
 import torch
@@ -46,9 +46,9 @@ def test_the_settings_are_the_published_ones():
     assert MR_PERCENTILES == (0.5, 99.5)
 
 
-def test_a_coarser_lattice_still_divides_and_keeps_the_ratio():
+def test_a_coarser_lattice_is_a_multiple_and_keeps_the_ratio():
     assert [coarser(n, (80, 96, 96)) for n in TASKS["brain"].size] == [96, 112, 80]
-    assert coarser(16, (56, 64, 64)) == 16  # two voxels at the coarsest level are the least
+    assert coarser(16, (56, 64, 64)) == 16  # the coarsest level has at least two voxels
     for task in TASKS.values():
         assert all(coarser(n, (56, 64, 64)) % COARSEST == 0 for n in task.size)
 
@@ -60,5 +60,5 @@ def test_a_lattice_of_another_shape_is_refused(body):
 
 
 @pytest.mark.parametrize("body", [(160, 192, 192), (80, 96, 96), (56, 64, 64), (40, 48, 48)])
-def test_a_scaled_lattice_is_taken(body):
+def test_a_scaled_lattice_is_accepted(body):
     assert check_body(body) == body

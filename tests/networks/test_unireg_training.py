@@ -1,4 +1,4 @@
-"""A tiny training run: one network, two tasks on the same images that differ in smoothness only."""
+"""A small training run: one network and two tasks that differ only in smoothness."""
 
 import pytest
 import torch
@@ -7,7 +7,8 @@ from torch import Tensor
 
 from zoo.geometry.sampling import identity_index, sample
 from zoo.losses import BoxLNCC, gradient_penalty
-from zoo.networks.unireg import UniReg, agreement
+from zoo.networks import UniReg
+from zoo.networks.unireg_levels import image_correlation
 
 SHAPE = (16, 24, 16)
 LOOSE, STIFF = ("inter", "abdomen"), ("intra", "liver")
@@ -19,14 +20,14 @@ def noise(batch: int, channels: int, cells: int, generator: torch.Generator) -> 
 
 
 def phantom_pairs(batch: int, generator: torch.Generator) -> Tensor:
-    """Blobs [B, 2, X, Y, Z] in [0, 1]; the fixed image is the moving one, warped smoothly."""
+    """Return blobs [B, 2, X, Y, Z] in [0, 1], of which the fixed one is the moving one, warped."""
     moving = torch.sigmoid(3 * noise(batch, 1, 6, generator))
     displacement = 1.2 * noise(batch, 3, 4, generator)
     return torch.cat([moving, sample(moving, identity_index(SHAPE) + displacement)], dim=1)
 
 
 def train(weights: dict[tuple[str, str], float], steps: int = 150) -> UniReg:
-    """Train on the conditions in turn, each with its weight of the smoothness term."""
+    """Train on the conditions in turn, each with its own weight of the smoothness term."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(1)
     net, similarity = UniReg(channels=4), BoxLNCC(5)
@@ -61,15 +62,17 @@ def unseen() -> Tensor:
 
 @torch.no_grad()
 def measure(net: UniReg, image: Tensor, type: str, region: object) -> tuple[Tensor, Tensor]:
-    """Return roughness [B] and agreement [B] of the registered pairs."""
+    """Return roughness [B] and image correlation [B] of the registered pairs."""
     flow = net(image, type, region)
-    return torch.stack([gradient_penalty(one[None]) for one in flow]), agreement(image, flow)
+    return torch.stack([gradient_penalty(one[None]) for one in flow]), image_correlation(
+        image, flow
+    )
 
 
-def test_the_condition_steers_the_smoothness_of_every_unseen_pair(trained, unseen):
+def test_the_condition_controls_the_smoothness_of_every_unseen_pair(trained, unseen):
     rough, close = measure(trained, unseen, *LOOSE)
     smooth, far = measure(trained, unseen, *STIFF)
-    before = agreement(unseen, torch.zeros(len(unseen), 3, *SHAPE))
+    before = image_correlation(unseen, torch.zeros(len(unseen), 3, *SHAPE))
     assert (rough > 4 * smooth).all()
     assert (close > far + 0.005).all()
     assert (far > before + 0.005).all()
@@ -82,7 +85,7 @@ def test_the_smoothness_follows_the_training_and_not_the_name(trained_the_other_
     assert (close > far + 0.005).all()
 
 
-def test_each_of_the_two_conditions_steers_alone(trained, unseen):
+def test_type_and_region_each_control_the_smoothness(trained, unseen):
     (loose_type, loose_region), (stiff_type, stiff_region) = LOOSE, STIFF
     rough, _ = measure(trained, unseen, *LOOSE)
     smooth, _ = measure(trained, unseen, *STIFF)
@@ -98,13 +101,13 @@ def test_more_of_the_stiff_region_gives_a_smoother_field(trained, unseen):
     assert (roughness.diff(dim=0) < 0).all()
 
 
-def test_every_repeated_pass_gains_what_it_must(trained, unseen):
+def test_every_repeated_pass_gains_at_least_the_threshold(trained, unseen):
     trained.variant = "iirpn"
     with torch.no_grad():
         levels = list(trained.levels(unseen, *STIFF))
     trained.variant = "rpn"
-    start = agreement(unseen, torch.zeros(len(unseen), 3, *SHAPE))
-    reached = [start, *(agreement(unseen, level.flow) for level in levels)]
+    start = image_correlation(unseen, torch.zeros(len(unseen), 3, *SHAPE))
+    reached = [start, *(image_correlation(unseen, level.flow) for level in levels)]
     for before, after, level in zip(reached, reached[1:], levels, strict=False):
         assert (after - before >= 0.005 * level.passes - 1e-5).all()
     assert sum(level.passes for level in levels).min() >= 2

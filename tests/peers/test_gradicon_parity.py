@@ -11,7 +11,8 @@ from zoo.geometry.displacement_maps import unit_grid
 from zoo.io.volume import read_volume
 from zoo.networks import GradICON
 from zoo.registration.intensity import GradICONIntensity
-from zoo.registration.working_grid import Image, ResizedFrame, resize
+from zoo.registration.working_grid import ResizedFrame, resize
+from zoo.registration.working_pair import Image
 
 unigradicon = pytest.importorskip("unigradicon", exc_type=ImportError)
 itk = pytest.importorskip("itk", exc_type=ImportError)
@@ -48,11 +49,11 @@ def test_vector_fields(shape):
     points = torch.rand(1, 3, 11, 12, 13, generator=torch.Generator().manual_seed(3)) * 1.2 - 0.1
     with torch.no_grad():
         theirs(a, b)
-        for phi, found in ((theirs.phi_AB, ours.map(a, b)), (theirs.phi_BA, ours.map(b, a))):
+        for phi, result in ((theirs.phi_AB, ours.map(a, b)), (theirs.phi_BA, ours.map(b, a))):
             expected = phi(theirs.identity_map)
             assert (expected - theirs.identity_map).abs().max() > 0.03
-            assert (found.on_grid(shape) - expected).abs().max() < 1e-5
-            assert (found(points) - phi(points)).abs().max() < 1e-5
+            assert (result.on_grid(shape) - expected).abs().max() < 1e-5
+            assert (result(points) - phi(points)).abs().max() < 1e-5
         forward, reverse = ours.both_directions(torch.cat([a, b], dim=1))
     steps = torch.tensor(shape).view(1, 3, 1, 1, 1) - 1
     for field, phi in ((forward, theirs.phi_AB_vectorfield), (reverse, theirs.phi_BA_vectorfield)):
@@ -147,8 +148,8 @@ def test_registration_from_files_to_world(modality, tmp_path):
         index = torch.rand(500, 3, generator=torch.Generator().manual_seed(7))
         index = (index * (torch.tensor(grid.shape) - 1)).round()
         points = grid.to_world(index)
-        found = transform.map_points(points).numpy()
+        result = transform.map_points(points).numpy()
         wanted = [peer.TransformPoint((p * flip).tolist()) for p in points.numpy()]
         wanted = np.array([list(p) for p in wanted]) * flip
-        assert np.abs(found - points.numpy()).max() > 5
-        assert np.abs(found - wanted).max() < 1e-2
+        assert np.abs(result - points.numpy()).max() > 5
+        assert np.abs(result - wanted).max() < 1e-2

@@ -1,13 +1,13 @@
-"""What a plan changes to stay within the memory that a user allows, against made-up figures."""
+"""The memory budget of a plan, with invented measurements."""
 
-import json
-from importlib.resources import files
+from dataclasses import replace
 
 import pytest
 from support.planning_facts import ALL, fingerprint
 
 from zoo.errors import UserError
-from zoo.planning import memory
+from zoo.hub.catalogue import load_catalogue
+from zoo.planning import memory, plan
 from zoo.planning.evidence import UserOptions
 from zoo.planning.memory import MemoryModel, parse_memory
 from zoo.planning.plan import make_plan
@@ -43,23 +43,26 @@ def measured(monkeypatch):
 
 @pytest.fixture
 def weights_mode(monkeypatch):
-    """Plans refine the weights of the network, as no preset does by itself."""
-    from zoo.planning import rules
+    """Let plans refine the weights of the network, which no specification does by default."""
 
-    plain = rules.model_settings
-    monkeypatch.setattr(rules, "model_settings", lambda model: plain(model) | WEIGHTS)
+    def find_model(name):
+        spec = load_catalogue()[name]
+        defaults = {**spec.planning.defaults, **WEIGHTS}
+        return replace(spec, planning=replace(spec.planning, defaults=defaults))
+
+    monkeypatch.setattr(plan, "find_model", find_model)
 
 
-def planned(facts, mib, **wishes):
-    return make_plan(fingerprint(*facts), UserOptions(available=ALL, memory_mib=mib, **wishes))
+def planned(facts, mib, **options):
+    return make_plan(fingerprint(*facts), UserOptions(available=ALL, memory_mib=mib, **options))
 
 
 def changes(plan):
     """Return what the budget changed."""
     choices = plan["plan"]["choices"].items()
-    found = {k: c["value"] for k, c in choices if c["rule"].startswith("memory.")}
-    assert all(plan[k] == value for k, value in found.items())
-    return found
+    changed = {k: c["value"] for k, c in choices if c["rule"].startswith("memory.")}
+    assert all(plan[k] == value for k, value in changed.items())
+    return changed
 
 
 def test_enough_memory_changes_nothing(measured):
@@ -83,41 +86,41 @@ def test_too_little_memory_makes_the_grid_of_mcbo_coarser_by_the_measured_amount
         (3200, {"precision": "bfloat16", "refine": 0}),
     ],
 )
-def test_a_network_gives_up_precision_then_the_weights_mode_then_refinement_and_nothing_in_vain(
+def test_a_network_gives_up_precision_then_the_weights_mode_then_refinement_and_no_more(
     measured, weights_mode, mib, expected
 ):
     assert changes(planned(LUNG, mib)) == expected
 
 
-def test_a_refinement_that_the_user_asks_for_stays(measured):
+def test_a_refinement_that_the_user_sets_stays(measured):
     settings = {"refine": 50}
     assert changes(planned(LUNG, 4300.0, settings=settings)) == {}
-    with pytest.raises(UserError, match="4216 MiB would be needed, 4000 MiB are allowed"):
+    with pytest.raises(UserError, match="a run needs 4216 MiB, and --memory allows 4000 MiB"):
         planned(LUNG, 4000.0, settings=settings)
 
 
-def test_each_step_says_what_it_gives(measured, weights_mode):
+def test_each_step_states_the_memory_it_saves(measured, weights_mode):
     choices = planned(LUNG, 3200.0)["plan"]["choices"]
     assert choices["precision"]["because"] == (
-        "6359 MiB would be needed, 3200 MiB are allowed: half precision (5288 MiB)"
+        "a run needs 6359 MiB, and --memory allows 3200 MiB: half precision reduces it to 5288 MiB"
     )
     assert choices["refine"]["rule"] == "memory.refine"
-    assert choices["refine"]["because"].endswith("no refinement (3144 MiB)")
+    assert choices["refine"]["because"].endswith("no refinement reduces it to 3144 MiB")
 
 
 def test_a_mix_that_was_not_measured_is_passed_over(measured, weights_mode, monkeypatch):
     known = {k: v for k, v in MADE_UP.items() if "bfloat16" not in k}
     monkeypatch.setattr(memory, "memory_models", lambda: known)
     assert changes(planned(LUNG, 4000.0)) == {"refine": 0}
-    with pytest.raises(UserError, match="3680 MiB would be needed, 3200 MiB are allowed"):
+    with pytest.raises(UserError, match="a run needs 3680 MiB, and --memory allows 3200 MiB"):
         planned(LUNG, 3200.0)
 
 
 def test_what_the_user_sets_stays(measured, weights_mode):
-    with pytest.raises(UserError, match="6359 MiB would be needed"):
+    with pytest.raises(UserError, match="a run needs 6359 MiB"):
         planned(LUNG, 3000.0, settings=WEIGHTS | {"precision": "float32"})
     assert changes(planned(LUNG, 1500.0, settings={"size": [65, 65, 65]})) == {}
-    with pytest.raises(UserError, match="mcbo: 3700 MiB"):
+    with pytest.raises(UserError, match="mcbo: a run needs 3700 MiB"):
         planned(PROSTATE, 3000.0, settings={"spacing": 1.0})
 
 
@@ -125,48 +128,57 @@ def test_narrow_weights_need_less(measured, weights_mode):
     assert changes(planned(LUNG, 2200.0, widths={"unigradicon": 4})) == {}
 
 
-def test_what_cannot_fit_is_refused_with_the_numbers(measured):
-    with pytest.raises(UserError, match=r"3144 MiB would be needed, 2000 MiB are allowed"):
+def test_a_run_that_cannot_fit_is_refused_with_the_numbers(measured):
+    with pytest.raises(UserError, match="a run needs 3144 MiB, and --memory allows 2000 MiB"):
         planned(LUNG, 2000.0, settings={"refine_mode": "field"})
-    with pytest.raises(UserError, match=r"mcbo: 3700 MiB would be needed, 510 MiB are allowed"):
+    with pytest.raises(UserError, match="mcbo: a run needs 3700 MiB, and --memory allows 510 MiB"):
         planned(PROSTATE, 510.0)
 
 
-def test_beyond_what_was_measured_the_numbers_say_so(measured):
+def test_an_extrapolated_number_is_marked(measured):
     facts = fingerprint(*PROSTATE)
     facts["channels"]["0"]["field_mm"]["p100"] = [250.0] * 3
-    with pytest.raises(UserError, match=r"measured up to 9 million voxels, a line beyond"):
+    with pytest.raises(UserError, match="extrapolated: measured up to 9 million voxels"):
         make_plan(facts, UserOptions(available=ALL, memory_mib=510.0))
 
 
-def test_images_that_are_too_large_by_themselves_are_said(measured):
+def test_images_that_are_too_large_without_a_model_are_refused(measured):
     facts = fingerprint(*PROSTATE)
     facts["channels"]["1"]["largest_voxels"] = 40_000_000
-    with pytest.raises(UserError, match=r"images alone need 4400 MiB \(up to 40 million voxels\)"):
+    with pytest.raises(UserError, match=r"images alone \(up to 40 million voxels\) need 4400 MiB"):
         make_plan(facts, UserOptions(available=ALL, memory_mib=4000.0))
 
 
-def test_unireg_is_weighed_on_the_lattice_of_its_region(measured):
+def test_the_memory_of_unireg_is_that_of_the_grid_of_its_region(measured):
     facts = ("abdomen", "ct", "ct", "inter")
     assert planned(facts, 1700.0)["plan"]["model"] == "unireg"
-    with pytest.raises(UserError, match="unireg: 1680 MiB would be needed"):
+    with pytest.raises(UserError, match="unireg: a run needs 1680 MiB"):
         planned(facts, 1600.0)
 
 
-def test_a_case_that_was_not_measured_says_so(measured):
+def test_settings_that_were_not_measured_are_refused(measured):
     with pytest.raises(UserError, match=r"width=7 .* was not measured"):
         planned(LUNG, 2000.0, widths={"unigradicon": 7})
 
 
-def test_the_lines_that_ship_lie_on_or_above_what_was_measured_and_not_far():
+def test_the_packaged_lines_are_not_below_the_measurements_and_not_far_above():
     for model in memory.memory_models().values():
         assert len(model.points) >= 3
         for voxels, mib in model.points.items():
             assert mib <= model.peak_mib(int(voxels)) + 1
         spread = max(model.residuals_mib) - min(model.residuals_mib)
         assert spread < 0.25 * max(model.points.values())
-    text = files("zoo.planning").joinpath("memory.json").read_text(encoding="utf-8")
-    assert "benchmark_memory.py" in json.loads(text)["measured"]
+
+
+@pytest.mark.parametrize("name", load_catalogue())
+def test_every_packaged_model_was_measured_with_its_default_settings(name):
+    spec = load_catalogue()[name]
+    assert memory.measurement_name(spec, spec.planning.defaults) in memory.memory_models()
+
+
+def test_a_budget_below_ten_mib_is_not_rounded_to_nothing(measured):
+    with pytest.raises(UserError, match=r"--memory allows 0\.001 MiB"):
+        planned(PROSTATE, 0.001)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +189,6 @@ def test_amounts_of_memory(text, mib):
 
 
 @pytest.mark.parametrize("text", ["", "much", "-3GB", "0", "8 XB"])
-def test_what_is_no_amount_of_memory_is_refused(text):
+def test_a_text_that_is_not_an_amount_of_memory_is_refused(text):
     with pytest.raises(UserError, match="--memory 8GB"):
         parse_memory(text)

@@ -6,19 +6,24 @@ import pytest
 import torch
 from support.planning_data import nifti, write_document, write_learn2reg
 
-from zoo.datasets.modality import Values, canonical, contrast, is_hounsfield, is_shifted
+from zoo.datasets.modality import (
+    IntensityStatistics,
+    canonical_modality,
+    is_hounsfield,
+    is_shifted,
+    mr_sequence,
+)
 from zoo.datasets.pairs import load_pair, pair_files
 from zoo.datasets.reading import read_dataset
-from zoo.datasets.scan import check_content, content
+from zoo.datasets.scan import check_content, content_digest
 from zoo.errors import UserError
 from zoo.evaluation.metrics import landmark_errors
 from zoo.evaluation.metrics import measure as figures_of
 from zoo.geometry import Transform
 from zoo.io.volume import write_volume
-from zoo.planning.alignment import measure
-from zoo.planning.anatomy import believed_anatomy
+from zoo.planning.alignment import measure_alignment
+from zoo.planning.beliefs import infer_anatomy, infer_modality
 from zoo.planning.fingerprint import (
-    believed_modality,
     pair_fingerprint,
     read_fingerprint,
     take_fingerprint,
@@ -77,7 +82,7 @@ def test_labels_points_and_pairs_are_counted(taken):
 def test_alignment_agrees_with_the_figures_of_the_identity(taken):
     _, dataset, _ = taken
     mapping = dataset.pairs("val")[0]
-    found = measure(mapping)
+    found = measure_alignment(mapping)
     pair = load_pair(pair_files(**mapping))
     identity = Transform.identity()
     figures = figures_of(pair, identity).figures
@@ -97,10 +102,10 @@ def contrast_figures(tmp_path, contrasts, largest_mm=0.5):
         write_volume(tmp_path / f"{name}.nii.gz", data, grid, torch.int16)
     names = ("fixed_labels", "moving_labels", "fixed_points", "moving_points", "points_space")
     files = {"fixed": str(tmp_path / "f.nii.gz"), "moving": [str(tmp_path / "m.nii.gz")]}
-    return measure(files | dict.fromkeys(names))
+    return measure_alignment(files | dict.fromkeys(names))
 
 
-def test_the_sign_of_the_correlation_tells_one_contrast_from_two(tmp_path):
+def test_the_sign_of_the_correlation_separates_one_contrast_from_two(tmp_path):
     one = contrast_figures(tmp_path, ("t1", "t1"))
     two = contrast_figures(tmp_path, ("t1", "t2"))
     assert one.sign > 0.9
@@ -110,7 +115,7 @@ def test_the_sign_of_the_correlation_tells_one_contrast_from_two(tmp_path):
 
 def test_the_digest_follows_content_names_and_times_but_not_the_clock(taken, tmp_path):
     folder, dataset, document = taken
-    assert content(dataset) == document["content"]
+    assert content_digest(dataset) == document["content"]
     check_content(folder, document["content"])
     image = folder / "imagesTr" / "Ph_0001_0000.nii.gz"
     state = image.stat()
@@ -132,7 +137,7 @@ def test_one_pair_has_a_fingerprint_too(tmp_path):
     assert found["alignment"]["measured"] == 1
 
 
-def test_a_bad_image_of_a_pair_is_told_as_such(tmp_path):
+def test_an_unreadable_image_of_a_pair_is_named(tmp_path):
     nifti(tmp_path / "flat.nii.gz", np.full((20, 20, 20), 3, np.int16))
     (tmp_path / "no.nii.gz").write_bytes(b"nothing")
     for name in ("no", "none"):
@@ -141,7 +146,7 @@ def test_a_bad_image_of_a_pair_is_told_as_such(tmp_path):
 
 
 def values(low, high, middle=0.0, whole=1.0, top=None):
-    return Values(low, high, (low, low, middle, top or high, top or high), whole)
+    return IntensityStatistics(low, high, (low, low, middle, top or high, top or high), whole)
 
 
 @pytest.mark.parametrize(
@@ -156,14 +161,14 @@ def values(low, high, middle=0.0, whole=1.0, top=None):
         (values(-32768, 3000), False),
     ],
 )
-def test_hounsfield_units_are_told_by_air_range_and_whole_numbers(of, found):
+def test_hounsfield_units_are_recognised_by_air_range_and_whole_numbers(of, found):
     assert is_hounsfield(of) is found
 
 
 def test_a_shifted_ct_is_only_suspected():
     shifted = values(0, 4095, middle=20, top=1200)
     assert is_shifted(shifted)
-    belief = believed_modality(None, [shifted])
+    belief = infer_modality(None, [shifted])
     assert (belief.value, belief.confidence) == (None, "unknown")
 
 
@@ -171,27 +176,27 @@ def test_a_shifted_ct_is_only_suspected():
 def test_no_mr_phantom_passes_for_ct_and_every_ct_does(kind):
     for seed in range(3):
         made = make_pair(seed, shape=(28, 26, 30), contrasts=("ct", kind))
-        assert is_hounsfield(Values.of(made.fixed.round().numpy()))
-        assert not is_hounsfield(Values.of(made.moving.round().numpy()))
-        assert believed_modality(None, [Values.of(made.moving.numpy())]).value is None
+        assert is_hounsfield(IntensityStatistics.of(made.fixed.round().numpy()))
+        assert not is_hounsfield(IntensityStatistics.of(made.moving.round().numpy()))
+        assert infer_modality(None, [IntensityStatistics.of(made.moving.numpy())]).value is None
 
 
 def test_percentiles_of_a_sample_are_near_those_of_all():
     data = make_pair(1, shape=(90, 92, 94), contrasts=("t1", "t1")).fixed.numpy()
-    exact = np.percentile(data, Values.PERCENTS)
-    found = np.array(Values.of(data, sample=100_000).percentiles)
+    exact = np.percentile(data, IntensityStatistics.PERCENTS)
+    found = np.array(IntensityStatistics.of(data, sample=100_000).percentiles)
     assert np.abs(found - exact).max() < 0.01 * (exact[-1] - exact[0])
 
 
 def test_a_declaration_against_the_values_is_a_conflict_and_stays_declared():
     ct = values(-1024, 3000)
-    belief = believed_modality("MR", [ct])
+    belief = infer_modality("MR", [ct])
     assert (belief.value, belief.confidence, belief.conflict) == ("mr", "declared", True)
-    assert not believed_modality("CT", [ct]).conflict
+    assert not infer_modality("CT", [ct]).conflict
 
 
 def test_echo_times_in_headers_make_mr_likely():
-    belief = believed_modality(None, [values(0, 900)], ["TE=4.6;Time=1", "TE=4.6"])
+    belief = infer_modality(None, [values(0, 900)], ["TE=4.6;Time=1", "TE=4.6"])
     assert (belief.value, belief.confidence) == ("mr", "likely")
 
 
@@ -200,11 +205,17 @@ def test_echo_times_in_headers_make_mr_likely():
     [("T1w", "mr"), ("FBCT", "ct"), ("CBCT", "cbct"), ("MR T2", "mr"), ("TRUS", "us"), ("x", None)],
 )
 def test_words_for_modalities(word, name):
-    assert canonical(word) == name
+    assert canonical_modality(word) == name
 
 
 def test_the_contrast_is_the_declared_sequence():
-    assert [contrast(w) for w in ("T1w", "t1", "MR", "CT", None)] == ["t1", "t1", None, None, None]
+    assert [mr_sequence(w) for w in ("T1w", "t1", "MR", "CT", None)] == [
+        "t1",
+        "t1",
+        None,
+        None,
+        None,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -221,6 +232,6 @@ def test_anatomy_is_declared_or_suggested_by_names(tmp_path, document, value, co
     for k in range(2):
         pair[("fixed", "moving")[k]] = nifti(tmp_path / f"{k}.nii.gz").name
     write_document(tmp_path, {"name": "data", **document, "registration_val": [pair]})
-    belief = believed_anatomy(read_dataset(tmp_path))
+    belief = infer_anatomy(read_dataset(tmp_path))
     assert (belief.value, belief.confidence) == (value, confidence)
     assert belief.evidence

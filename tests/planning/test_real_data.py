@@ -2,7 +2,7 @@
 
     REGZOO_DATA=FOLDER pytest tests/planning/test_real_data.py
 
-FOLDER holds the volumes that tools/benchmark.py measures on. Nothing of them is kept.
+FOLDER holds the volumes that tools/benchmark.py measures on. Nothing is written there.
 """
 
 import os
@@ -33,56 +33,60 @@ DATASETS = {
             ("brain_malf_oasis/1000_t1", "brain_malf_oasis/1001_t1"),
             ("brain_malf_oasis/1000_t1", "brain_malf_oasis/1003_t1"),
         ],
-        "said": {"modality": {"0": "T1", "1": "T1"}, "anatomy": "brain", "pairing": "inter"},
-        "found": (None, "brain/mr-mr/any", "unigradicon"),
+        "declared": {"modality": {"0": "T1", "1": "T1"}, "anatomy": "brain", "pairing": "inter"},
+        "expected": (None, "brain/mr-mr/any", "unigradicon"),
     },
     "contrasts": {
         "pairs": [("brain_mm_tcga/t1", "synthetic/tcga_t2_moving")],
-        "said": {"modality": {"0": "T1", "1": "T2"}, "anatomy": "brain", "pairing": "intra"},
-        "found": (None, "brain/mr-mr'/any", "multigradicon"),
+        "declared": {"modality": {"0": "T1", "1": "T2"}, "anatomy": "brain", "pairing": "intra"},
+        "expected": (None, "brain/mr-mr'/any", "multigradicon"),
     },
     "abdomen": {
         "pairs": [("abdomen_ct_totalseg/ct", "synthetic/abdomen_ct_moving")],
-        "said": {"modality": {"0": "CT", "1": "CT"}, "anatomy": "abdomen", "pairing": "inter"},
-        "found": ("ct", "abdomen/ct-ct/inter", "unireg"),
+        "declared": {"modality": {"0": "CT", "1": "CT"}, "anatomy": "abdomen", "pairing": "inter"},
+        "expected": ("ct", "abdomen/ct-ct/inter", "unireg"),
     },
     "thorax": {
         "pairs": [
             ("thorax_ct_totalseg_aorta/ct", "synthetic/aorta_ct_moving"),
             ("thorax_ct_totalseg_aorta/ct", "thorax_ct_ibsi/pat1_ct"),
         ],
-        "said": {"modality": {"0": "CT", "1": "CT"}, "anatomy": "chest", "pairing": "intra"},
-        "found": ("ct", "lung/ct-ct/intra", "unigradicon"),
+        "declared": {"modality": {"0": "CT", "1": "CT"}, "anatomy": "chest", "pairing": "intra"},
+        "expected": ("ct", "lung/ct-ct/intra", "unigradicon"),
     },
     "prostate": {
         "pairs": [("prostate_mr_picai/adc", "prostate_mr_picai/hbv")],
-        "said": {"modality": {"0": "ADC", "1": "HBV"}, "anatomy": "prostate", "pairing": "intra"},
-        "found": (None, "any/any/any", "mcbo"),
+        "declared": {
+            "modality": {"0": "ADC", "1": "HBV"},
+            "anatomy": "prostate",
+            "pairing": "intra",
+        },
+        "expected": (None, "any/any/any", "mcbo"),
     },
     "ultrasound": {
         "pairs": [(f"prostate_mrus_demo/00{k}_us", f"prostate_mrus_demo/00{k}_mr") for k in "012"],
-        "said": {"modality": {"0": "US", "1": "MR"}, "anatomy": "prostate", "pairing": "intra"},
-        "found": (None, "any/mr-us/any", "mcbo"),
+        "declared": {"modality": {"0": "US", "1": "MR"}, "anatomy": "prostate", "pairing": "intra"},
+        "expected": (None, "any/mr-us/any", "mcbo"),
     },
     "templates": {
         "pairs": [
             ("brain_templates_2mm/avg152T1", f"brain_templates_2mm/{name}")
             for name in ("avg152T2", "avg152PD", "single_subj_T1")
         ],
-        "said": {"modality": {"0": "T1", "1": "MR"}, "anatomy": "brain"},
-        "found": (None, None, None),
+        "declared": {"modality": {"0": "T1", "1": "MR"}, "anatomy": "brain"},
+        "expected": (None, None, None),
     },
     "native": {
         "pairs": [
             ("brain_native_mr/rniftyreg_epi_t2", "brain_native_mr/rniftyreg_flash_t1"),
         ],
-        "said": {"modality": {"0": "T2", "1": "T1"}, "anatomy": "brain", "pairing": "intra"},
-        "found": (None, "brain/mr-mr'/any", "multigradicon"),
+        "declared": {"modality": {"0": "T2", "1": "T1"}, "anatomy": "brain", "pairing": "intra"},
+        "expected": (None, "brain/mr-mr'/any", "multigradicon"),
     },
 }
 
 
-def make_dataset(folder, name, **said):
+def make_dataset(folder, name, **declared):
     """Copy the volumes of a dataset, each once, under Learn2Reg's names and list their pairs."""
     (folder / "imagesTr").mkdir(parents=True)
     pairs, names = [], {}
@@ -92,15 +96,15 @@ def make_dataset(folder, name, **said):
                 names[source] = f"./imagesTr/Real_{case:04d}_{slot:04d}.nii.gz"
                 shutil.copyfile(DATA / f"{source}.nii.gz", folder / names[source])
         pairs.append({"fixed": names[pair[0]], "moving": names[pair[1]]})
-    write_document(folder, {"name": "Real", "registration_val": pairs, **said})
+    write_document(folder, {"name": "Real", "registration_val": pairs, **declared})
     return read_dataset(folder)
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_hounsfield_units_are_found_in_every_ct_and_claimed_for_nothing_else(name, tmp_path):
-    found = take_fingerprint(make_dataset(tmp_path / "d", name)).document
-    expected = DATASETS[name]["found"][0]
-    for channel in found["channels"].values():
+def test_hounsfield_units_are_recognised_in_ct_and_nowhere_else(name, tmp_path):
+    document = take_fingerprint(make_dataset(tmp_path / "d", name)).document
+    expected = DATASETS[name]["expected"][0]
+    for channel in document["channels"].values():
         belief = channel["modality"]
         assert belief["value"] == expected
         assert belief["confidence"] == ("certain" if expected else "unknown")
@@ -108,26 +112,26 @@ def test_hounsfield_units_are_found_in_every_ct_and_claimed_for_nothing_else(nam
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_what_is_declared_and_true_is_no_conflict_and_gives_the_preset_of_the_table(name, tmp_path):
-    given = DATASETS[name]
-    found = take_fingerprint(make_dataset(tmp_path / "d", name, **given["said"])).document
-    assert not any(c["modality"].get("conflict") for c in found["channels"].values())
-    assert not [p for p in found["problems"] if p["level"] == "error"]
-    plan = make_plan(found, UserOptions(available=ALL))
-    if given["found"][1] is not None:
-        assert (plan["plan"]["preset"], plan["plan"]["model"]) == given["found"][1:]
+def test_a_true_declaration_is_not_a_conflict_and_gives_the_expected_preset(name, tmp_path):
+    case = DATASETS[name]
+    document = take_fingerprint(make_dataset(tmp_path / "d", name, **case["declared"])).document
+    assert not any(c["modality"].get("conflict") for c in document["channels"].values())
+    assert not [p for p in document["problems"] if p["level"] == "error"]
+    plan = make_plan(document, UserOptions(available=ALL))
+    if case["expected"][1] is not None:
+        assert (plan["plan"]["preset"], plan["plan"]["model"]) == case["expected"][1:]
 
 
 @pytest.mark.parametrize(
     ("name", "wrong"), [("brains", "CT"), ("prostate", "CBCT"), ("abdomen", "MR"), ("thorax", "US")]
 )
-def test_a_wrong_declaration_is_reported_wherever_it_is(name, wrong, tmp_path):
-    said = DATASETS[name]["said"] | {"modality": {"0": wrong, "1": wrong}}
-    found = take_fingerprint(make_dataset(tmp_path / "d", name, **said)).document
-    assert all(c["modality"]["conflict"] for c in found["channels"].values())
-    plan = make_plan(found, UserOptions(available=ALL, model="mcbo"))
-    told = [text for text in plan["plan"]["cautions"] if "declared" in text]
-    assert len(told) == 2
+def test_a_wrong_declaration_is_reported(name, wrong, tmp_path):
+    declared = DATASETS[name]["declared"] | {"modality": {"0": wrong, "1": wrong}}
+    document = take_fingerprint(make_dataset(tmp_path / "d", name, **declared)).document
+    assert all(c["modality"]["conflict"] for c in document["channels"].values())
+    plan = make_plan(document, UserOptions(available=ALL, model="mcbo"))
+    conflicts = [text for text in plan["plan"]["cautions"] if "are declared as" in text]
+    assert len(conflicts) == 2
 
 
 NETWORKS = {
@@ -139,7 +143,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize("model", ALL)
 def test_the_plan_of_a_real_dataset_runs_by_monai_bundle_run(model, tmp_path):
-    make_dataset(tmp_path / "d", "abdomen", **DATASETS["abdomen"]["said"])
+    make_dataset(tmp_path / "d", "abdomen", **DATASETS["abdomen"]["declared"])
     words = ["plan", str(tmp_path / "d"), "--model", model, "--set", "report=false"]
     if model == "mcbo":
         words += ["--set", "spacing=5.0"]

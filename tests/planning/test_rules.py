@@ -1,20 +1,23 @@
-"""The tables of the rules, held against what the papers of the models say of their training."""
+"""The rules, compared with what the papers of the models report of their training."""
 
 import copy
+from pathlib import Path
 
 import pytest
+import yaml
 from support.planning_facts import ALIGNED, ALL, channel, fingerprint
 
 from zoo.errors import UserError
-from zoo.hub.bundles import bundle_folder, bundle_names, config_keys
+from zoo.hub.bundles import bundle_folder, config_keys
+from zoo.hub.catalogue import load_catalogue
 from zoo.networks.unireg_tasks import TASKS
 from zoo.planning.evidence import UserOptions
 from zoo.planning.plan import difference, explain, make_plan, override
-from zoo.planning.presets import find_preset, modality_pair, model_settings, presets
+from zoo.planning.presets import find_preset, load_presets, modality_pair
 
 
-def planned(*facts, **wishes):
-    return make_plan(fingerprint(*facts), UserOptions(available=ALL, **wishes))
+def planned(*facts, **options):
+    return make_plan(fingerprint(*facts), UserOptions(available=ALL, **options))
 
 
 @pytest.mark.parametrize(
@@ -43,16 +46,29 @@ def test_the_model_is_the_one_the_table_says(facts, model, changes):
     assert {key: plan[key] for key in changes} == changes
 
 
-def test_unireg_is_only_preset_for_tasks_it_was_trained_on():
-    for preset in presets().values():
-        if preset.unireg:
-            assert TASKS[preset.unireg["region"]].type == preset.unireg["type"]
-            assert "unireg" in preset.trained
+def test_the_specifications_give_the_presets_of_the_table():
+    table = yaml.safe_load(Path(__file__).with_name("presets.yaml").read_text())
+    presets = {
+        key: {"models": list(preset.models), "because": preset.because}
+        | ({"trained": list(preset.trained)} if preset.trained else {})
+        for key, preset in load_presets().items()
+    }
+    assert presets == table
 
 
-def test_every_preset_ends_with_the_model_that_needs_no_weights():
-    assert all(preset.models[-1] == "mcbo" for preset in presets().values())
-    assert all(set(preset.models) <= set(bundle_names()) for preset in presets().values())
+def test_a_conditional_model_is_preset_only_for_tasks_it_was_trained_on():
+    spec = load_catalogue()["unireg"]
+    for condition in spec.planning.conditions.values():
+        assert TASKS[condition.region].type == condition.type
+    for key, pairs in spec.planning.pairs.items():
+        anatomy, _, pairing = key.split("/")
+        assert pairs.trained
+        assert spec.planning.conditions[anatomy].type == pairing
+
+
+def test_every_preset_ends_with_a_model_that_needs_no_weights():
+    specs = load_catalogue()
+    assert not any(specs[preset.models[-1]].learned for preset in load_presets().values())
 
 
 @pytest.mark.parametrize("model", ["mcbo", "unigradicon", "multigradicon", "unireg"])
@@ -60,11 +76,11 @@ def test_every_planned_key_is_a_setting_of_its_bundle(model):
     plan = planned("abdomen", "ct", "ct", "inter", model=model)
     keys = set(plan) - {"plan"}
     assert keys <= set(config_keys(bundle_folder(model))) | {"split"}
-    assert set(model_settings(model)) <= keys
+    assert set(load_catalogue()[model].planning.defaults) <= keys
 
 
 @pytest.mark.parametrize(
-    ("key", "found"),
+    ("facts", "key"),
     [
         (("brain", "mr-mr", "intra"), "brain/mr-mr/any"),
         (("brain", "mr-mr'", None), "brain/mr-mr'/any"),
@@ -73,8 +89,8 @@ def test_every_planned_key_is_a_setting_of_its_bundle(model):
         ((None, None, None), "any/any/any"),
     ],
 )
-def test_the_most_exact_preset_counts(key, found):
-    assert find_preset(*key).key == found
+def test_the_most_exact_preset_counts(facts, key):
+    assert find_preset(*facts).key == key
 
 
 def test_which_image_is_fixed_does_not_matter_to_the_preset():
@@ -84,7 +100,7 @@ def test_which_image_is_fixed_does_not_matter_to_the_preset():
     assert modality_pair("mr", None, contrasts=False) is None
 
 
-def test_unireg_is_left_out_while_its_conditions_are_only_likely():
+def test_unireg_is_left_out_if_its_conditions_are_only_likely():
     facts = fingerprint("abdomen", "ct", "ct", "inter")
     facts["pairing"]["confidence"] = "likely"
     plan = make_plan(facts, UserOptions(available=ALL))
@@ -102,7 +118,7 @@ def test_without_weights_the_next_model_is_taken_and_the_reason_says_what_to_pul
     assert "regzoo pull unigradicon" in because
 
 
-def test_what_is_needed_and_unknown_is_asked_once_with_the_line_to_add():
+def test_missing_facts_are_requested_once_with_the_flags_to_add():
     facts = fingerprint(None, None, None, "intra")
     with pytest.raises(UserError, match=r"--modality\.0 mr --modality\.1 mr .*--accept-guess"):
         make_plan(facts, UserOptions(available=ALL))
@@ -112,7 +128,7 @@ def test_what_is_needed_and_unknown_is_asked_once_with_the_line_to_add():
     assert guessed["plan"]["model"] == "mcbo"
 
 
-def test_the_users_word_stands_above_the_dataset():
+def test_the_user_takes_precedence_over_the_dataset():
     facts = fingerprint("brain", "mr", "ct", "intra")
     facts["channels"]["0"] = channel("mr", hounsfield=True)
     plan = make_plan(facts, UserOptions(available=ALL, modality={"0": "CT"}, anatomy="chest"))
@@ -122,7 +138,7 @@ def test_the_users_word_stands_above_the_dataset():
     assert beliefs["anatomy"]["value"] == "lung"
 
 
-def test_two_declared_contrasts_are_two_whatever_the_values_say():
+def test_two_declared_contrasts_are_two_whatever_the_values_show():
     facts = fingerprint("brain", "mr", "mr", "intra")
     for slot, word in (("0", "T1"), ("1", "T2w")):
         facts["channels"][slot]["modality"]["declared"] = word
@@ -134,7 +150,7 @@ def test_two_declared_contrasts_are_two_whatever_the_values_say():
     assert any("disagree in sign" in text for text in plan["plan"]["cautions"])
 
 
-def test_undeclared_contrasts_are_told_apart_only_where_the_images_are_aligned():
+def test_undeclared_contrasts_are_distinguished_only_where_the_images_are_aligned():
     facts = fingerprint("brain", "mr", "mr", "intra", sign=-0.9)
     assert make_plan(facts, UserOptions(available=ALL))["plan"]["model"] == "multigradicon"
     facts["alignment"]["lncc2"] = 0.05
@@ -152,7 +168,7 @@ def test_undeclared_contrasts_are_told_apart_only_where_the_images_are_aligned()
         ({"measured": 0}, "affine.unmeasured", "auto"),
     ],
 )
-def test_an_affine_start_comes_before_a_network_where_images_lie_apart(change, rule, value):
+def test_the_initial_affine_alignment_is_planned_where_images_are_not_aligned(change, rule, value):
     plan = make_plan(fingerprint("lung", "ct", "ct", "intra", **change), UserOptions(available=ALL))
     assert plan["plan"]["choices"]["affine"]["rule"] == rule
     assert plan["affine"] == value
@@ -186,7 +202,7 @@ def test_ct_that_is_not_in_hounsfield_units_is_never_clipped_as_if_it_were():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "words"),
     [
         (lambda f: f["pairs"].update(largest_field_ratio=1.6), "factor of 1.6"),
         (lambda f: f["channels"]["0"].update(largest_anisotropy=4.0), "4 times as long"),
@@ -195,12 +211,12 @@ def test_ct_that_is_not_in_hounsfield_units_is_never_clipped_as_if_it_were():
         (lambda f: f["channels"]["0"]["modality"].update(conflict=True, declared="CT"), "declared"),
     ],
 )
-def test_what_a_user_should_know_is_said(change, said):
+def test_a_plan_holds_the_cautions(change, words):
     facts = fingerprint("lung", "ct", "ct", "intra")
     assert make_plan(facts, UserOptions(available=ALL))["plan"]["cautions"] == []
     change(facts)
     (text,) = make_plan(facts, UserOptions(available=ALL))["plan"]["cautions"]
-    assert said in text
+    assert words in text
 
 
 def test_a_model_outside_its_training_is_called_experimental():
@@ -209,7 +225,7 @@ def test_a_model_outside_its_training_is_called_experimental():
 
 
 @pytest.mark.parametrize("by_points", [True, False])
-def test_a_displacement_beyond_the_search_is_said_and_proved_experimental(by_points):
+def test_a_displacement_beyond_the_search_range_is_a_caution(by_points):
     figures = {"largest_displacement_mm": 30.0, "by_points": by_points}
     facts = fingerprint("prostate", "mr", "us", "intra", **figures)
     (text,) = make_plan(facts, UserOptions(available=ALL))["plan"]["cautions"]
@@ -243,7 +259,7 @@ def test_the_explanation_names_every_value_with_rule_and_reason():
 
 
 @pytest.mark.parametrize(
-    "wishes",
+    "options",
     [
         {"model": "voxelmorph"},
         {"anatomy": "elbow"},
@@ -251,14 +267,14 @@ def test_the_explanation_names_every_value_with_rule_and_reason():
         {"modality": {"7": "ct"}},
     ],
 )
-def test_words_that_are_not_known_are_refused(wishes):
+def test_unknown_words_are_refused(options):
     with pytest.raises(UserError, match=r"not known|no such slot"):
-        planned("lung", "ct", "ct", "intra", **wishes)
+        planned("lung", "ct", "ct", "intra", **options)
 
 
-def test_errors_in_the_data_are_told_with_the_plan():
+def test_errors_in_the_data_are_a_caution():
     facts = fingerprint("brain", "mr", "mr", "inter")
     broken = {"id": "truncated", "file": "a.nii.gz", "what": "is truncated", "level": "error"}
     facts["problems"] = [broken, {**broken, "id": "slope", "level": "warning"}]
     (text,) = make_plan(facts, UserOptions(available=("mcbo",)))["plan"]["cautions"]
-    assert text.startswith("1 errors in the data, the first: a.nii.gz is truncated")
+    assert text.startswith("1 error in the data, the first: a.nii.gz is truncated")

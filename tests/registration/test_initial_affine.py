@@ -1,4 +1,4 @@
-"""An affine start is a family to search or a file, and nothing else."""
+"""The setting affine is a kind of alignment to search for or a file, and nothing else."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ def own(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_family_stays_as_it_is_even_beside_a_file_of_its_name(own, kind):
+def test_a_kind_is_not_taken_for_a_file_of_the_same_name(own, kind):
     Path(kind).write_text("not a transform")
     assert with_absolute_paths({"affine": kind, "refine": 3}) == {"affine": kind, "refine": 3}
     assert read_given_affine(kind) is None
 
 
 @pytest.mark.parametrize("as_name", [str, Path])
-def test_a_file_is_named_by_its_absolute_path_and_read(own, as_name):
+def test_the_path_of_a_file_becomes_absolute_and_the_file_is_read(own, as_name):
     assert with_absolute_paths({"affine": as_name("own.mat")}) == {"affine": str(own)}
     assert torch.allclose(read_given_affine(as_name("own.mat")), MATRIX, atol=1e-9)
 
 
 @pytest.mark.parametrize("settings", [{}, {"affine": None}])
-def test_where_nothing_is_said_nothing_is_added(settings):
+def test_settings_without_the_key_are_unchanged(settings):
     assert with_absolute_paths(settings) == settings
 
 
 @pytest.mark.parametrize(
     "wrong", ["afine", "none.mat", "$print(1)", "x" * 5000, 3, True, ["own.mat"], MATRIX, ""]
 )
-def test_anything_else_is_refused_with_what_is_allowed(own, wrong):
+def test_anything_else_is_refused_with_the_allowed_values(own, wrong):
     for refuse in (
         lambda: with_absolute_paths({"affine": wrong}),
         lambda: read_given_affine(wrong),
     ):
         with pytest.raises(
-            UserError, match="is no file and none of auto, none, com, rigid, affine"
+            UserError, match="is not a file and not one of auto, none, com, rigid, affine"
         ):
             refuse()

@@ -1,4 +1,4 @@
-"""Intensity ranges against numpy in double precision."""
+"""Intensity normalisation compared with numpy in double precision."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from zoo.registration.intensity import GradICONIntensity, UniRegIntensity, looks
 
 
 def ct(seed=0, shape=(11, 7, 9)):
-    """A third air, the rest from fat to bone and metal, whole numbers."""
+    """An image with whole numbers in HU: a third air, the rest from fat to bone and metal."""
     generator = torch.Generator().manual_seed(seed)
     image = (torch.rand(shape, generator=generator) * 1500 - 200).round()
     air = torch.rand(shape, generator=generator) < 0.3
@@ -31,7 +31,7 @@ def rescaled(image, low, high):
     [(GradICONIntensity, -1000, 1000), (UniRegIntensity, -150, 250)],
 )
 @pytest.mark.parametrize("modality", ["CT", "cbct", None])
-def test_ct_has_a_fixed_window(intensity, low, high, modality):
+def test_ct_is_clipped_to_a_fixed_window(intensity, low, high, modality):
     image = ct()
     out = intensity(modality)(image)
     np.testing.assert_allclose(out.numpy(), rescaled(image, low, high), atol=6e-8)
@@ -40,7 +40,7 @@ def test_ct_has_a_fixed_window(intensity, low, high, modality):
     assert out.dtype == torch.float32
 
 
-def test_input_is_left_alone():
+def test_the_input_is_not_changed():
     for intensity in (GradICONIntensity(), UniRegIntensity()):
         for image in (ct(), mr()):
             kept = image.clone()
@@ -55,16 +55,16 @@ def test_gradicon_quantile_is_the_kth_smallest_voxel(modality):
     np.testing.assert_allclose(out.numpy(), rescaled(image, 0, 989), atol=6e-8)
 
 
-def test_gradicon_window_and_quantiles_can_be_those_of_a_training():
+def test_gradicon_accepts_another_window_and_other_quantiles():
     image = torch.randperm(1000).float().view(10, 10, 10)
-    found = GradICONIntensity("mr", quantiles=(0.1, 0.9))(image)
-    np.testing.assert_allclose(found.numpy(), rescaled(image, 99, 899), atol=6e-8)
-    found = GradICONIntensity("ct", ct_window=(-200, 300))(ct())
-    np.testing.assert_allclose(found.numpy(), rescaled(ct(), -200, 300), atol=6e-8)
+    out = GradICONIntensity("mr", quantiles=(0.1, 0.9))(image)
+    np.testing.assert_allclose(out.numpy(), rescaled(image, 99, 899), atol=6e-8)
+    out = GradICONIntensity("ct", ct_window=(-200, 300))(ct())
+    np.testing.assert_allclose(out.numpy(), rescaled(ct(), -200, 300), atol=6e-8)
 
 
 @pytest.mark.parametrize("bad", [{"ct_window": (5, 5)}, {"quantiles": (0.9,)}])
-def test_a_range_that_is_none_is_refused(bad):
+def test_an_invalid_range_is_refused(bad):
     with pytest.raises(UserError, match="must be two numbers"):
         GradICONIntensity("mr", **bad)
 
@@ -79,7 +79,7 @@ def test_unireg_percentiles_ignore_the_background():
     assert out[0].eq(0).all()
 
 
-def test_outlier_does_not_flatten_the_image():
+def test_an_outlier_does_not_remove_the_contrast():
     image = mr()
     image[0, 0, 0] = 1e9
     assert GradICONIntensity("mr")(image).std() > 0.2
@@ -88,24 +88,24 @@ def test_outlier_does_not_flatten_the_image():
 
 @pytest.mark.parametrize("intensity", [GradICONIntensity, UniRegIntensity])
 @pytest.mark.parametrize("modality", ["mr", None])
-def test_image_without_contrast_is_refused(intensity, modality):
+def test_an_image_without_contrast_is_refused(intensity, modality):
     image = torch.full((5, 5, 5), 3.0)
     with pytest.raises(UserError, match="has the value 3"):
         intensity(modality)(image)
 
 
 @pytest.mark.parametrize("intensity", [GradICONIntensity, UniRegIntensity])
-def test_ct_that_was_windowed_is_refused(intensity):
+def test_ct_that_was_windowed_before_is_refused(intensity):
     with pytest.raises(UserError, match=r"declared ct but its smallest value is 0"):
         intensity("ct")(ct().clamp(0, 1000))
 
 
-def test_unknown_modality_is_refused():
+def test_an_unknown_modality_is_refused():
     with pytest.raises(UserError, match=r"'xray'.*ct, cbct, mr"):
         GradICONIntensity("xray")
 
 
-def test_units_are_told_by_evidence():
+def test_hounsfield_units_are_recognised_by_the_values():
     assert looks_like_hounsfield(ct())
     assert not looks_like_hounsfield(mr())
     assert not looks_like_hounsfield(ct() + 1024)

@@ -8,17 +8,17 @@ from zoo.geometry import Grid
 from zoo.io.volume import Volume
 from zoo.registration.working_grid import (
     AnatomicalFrame,
-    Image,
     IsotropicFrame,
     NativeFrame,
     ResizedFrame,
-    shared_part,
+    overlap_box,
 )
+from zoo.registration.working_pair import Image
 from zoo.synthesis.phantom import make_pair, placed_grid
 
 
-def phantom(**more):
-    given = {
+def oblique_phantom(**more):
+    options = {
         "shape": (33, 26, 15),
         "spacing": (1.3, 1.6, 3.0),
         "axes": "LPS",
@@ -27,25 +27,25 @@ def phantom(**more):
         "moving_shape": (30, 40, 36),
         "moving_spacing": (1.5, 1.1, 1.3),
     }
-    return make_pair(7, **(given | more))
+    return make_pair(7, **(options | more))
 
 
-def as_pair(made, masks=False):
-    fixed = Volume(made.fixed, made.fixed_grid, "fixed")
-    moving = Volume(made.moving, made.moving_grid, "moving")
+def as_pair(phantom, masks=False):
+    fixed = Volume(phantom.fixed, phantom.fixed_grid, "fixed")
+    moving = Volume(phantom.moving, phantom.moving_grid, "moving")
     if not masks:
         return Pair("p", fixed, (moving,))
     return Pair(
         "p", fixed, (moving,),
-        fixed_mask=Volume(made.fixed_labels, made.fixed_grid, "m"),
-        moving_mask=Volume(made.moving_labels, made.moving_grid, "m"),
+        fixed_mask=Volume(phantom.fixed_labels, phantom.fixed_grid, "m"),
+        moving_mask=Volume(phantom.moving_labels, phantom.moving_grid, "m"),
     )  # fmt: skip
 
 
-def work_of(frame, made, start=None, masks=False, moving=1):
-    fixed = Image(made.fixed, made.fixed_grid)
-    images = [Image(made.moving, made.moving_grid)] * moving
-    return frame(fixed, images, as_pair(made, masks), start)
+def work_of(frame, phantom, affine=None, masks=False, moving=1):
+    fixed = Image(phantom.fixed, phantom.fixed_grid)
+    images = [Image(phantom.moving, phantom.moving_grid)] * moving
+    return frame(fixed, images, as_pair(phantom, masks), affine)
 
 
 def well_inside(grid, points, margin):
@@ -68,81 +68,81 @@ def world_ramp(grid):
     return grid.to_world(voxels).T.reshape(3, *grid.shape).float()
 
 
-def some_start():
-    start = torch.eye(4, dtype=torch.float64)
-    start[:3, :3] += 0.05 * torch.tensor([[1, -1, 0], [1, 0.5, 0], [0, 0, -1]])
-    start[:3, 3] = torch.tensor([4.0, -3.0, 2.0])
-    return start
+def some_affine():
+    affine = torch.eye(4, dtype=torch.float64)
+    affine[:3, :3] += 0.05 * torch.tensor([[1, -1, 0], [1, 0.5, 0], [0, 0, -1]])
+    affine[:3, 3] = torch.tensor([4.0, -3.0, 2.0])
+    return affine
 
 
 @pytest.mark.parametrize("name", FRAMES)
-@pytest.mark.parametrize("with_start", [True, False])
-def test_voxel_i_of_both_channels_lies_where_the_frame_says(name, with_start):
-    """Images that hold their own world coordinates show where each voxel was read."""
-    made = phantom()
-    start = some_start() if with_start else None
+@pytest.mark.parametrize("with_affine", [True, False])
+def test_each_voxel_was_sampled_at_the_point_that_grid_and_affine_give(name, with_affine):
+    """Images of their own world coordinates show where each voxel was sampled."""
+    phantom = oblique_phantom()
+    affine = some_affine() if with_affine else None
     for axis in range(3):
-        fixed = Image(world_ramp(made.fixed_grid)[axis], made.fixed_grid)
-        moving = Image(world_ramp(made.moving_grid)[axis], made.moving_grid)
-        work = FRAMES[name](fixed, [moving], as_pair(made), start)
+        fixed = Image(world_ramp(phantom.fixed_grid)[axis], phantom.fixed_grid)
+        moving = Image(world_ramp(phantom.moving_grid)[axis], phantom.moving_grid)
+        work = FRAMES[name](fixed, [moving], as_pair(phantom), affine)
         voxels = torch.cartesian_prod(*[torch.arange(n).double() for n in work.grid.shape])
         here = work.grid.to_world(voxels)
         there = here @ work.affine[:3, :3].T + work.affine[:3, 3]
-        deep = well_inside(made.fixed_grid, here, 1)
+        deep = well_inside(phantom.fixed_grid, here, 1)
         for channel, points in ((1, here), (0, there)):
             if channel == 0:
-                deep = deep & well_inside(made.moving_grid, there, 4)
+                deep = deep & well_inside(phantom.moving_grid, there, 4)
             assert deep.sum() > 100
-            read = work.image[0, channel].flatten()[deep]
-            assert (read - points[deep, axis]).abs().max() < 0.05
+            sampled = work.image[0, channel].flatten()[deep]
+            assert (sampled - points[deep, axis]).abs().max() < 0.05
 
 
 @pytest.mark.parametrize("name", FRAMES)
-def test_a_zero_displacement_is_the_start_alone(name):
-    made = phantom()
-    work = work_of(FRAMES[name], made, some_start())
+def test_a_zero_displacement_gives_the_initial_affine_alone(name):
+    phantom = oblique_phantom()
+    work = work_of(FRAMES[name], phantom, some_affine())
     transform = work.transform(torch.zeros(1, 3, *work.grid.shape))
-    points = made.fixed_points
-    expected = points @ some_start()[:3, :3].T + some_start()[:3, 3]
+    points = phantom.fixed_points
+    expected = points @ some_affine()[:3, :3].T + some_affine()[:3, 3]
     assert (transform.map_points(points) - expected).abs().max() < 1e-6
 
 
-def test_forward_and_reverse_transform_of_no_displacement_undo_each_other():
-    work = work_of(ResizedFrame((30, 28, 26)), phantom())
-    nothing = torch.zeros(1, 3, *work.grid.shape)
-    there, back = work.transform(nothing), work.reverse_transform(nothing)
+def test_the_transforms_of_a_zero_displacement_are_inverse_to_each_other():
+    work = work_of(ResizedFrame((30, 28, 26)), oblique_phantom())
+    zero = torch.zeros(1, 3, *work.grid.shape)
+    there, back = work.transform(zero), work.reverse_transform(zero)
     points = torch.randn(20, 3, dtype=torch.float64) * 10
     assert torch.allclose(back.map_points(there.map_points(points)), points, atol=1e-4)
 
 
-def test_resized_frame_is_interpolate_when_the_axes_agree():
-    made = phantom(moving_axes="LPS")
-    work = work_of(ResizedFrame((30, 28, 26)), made)
-    for channel, data in ((0, made.moving), (1, made.fixed)):
+def test_the_resized_frame_interpolates_when_the_axes_agree():
+    phantom = oblique_phantom(moving_axes="LPS")
+    work = work_of(ResizedFrame((30, 28, 26)), phantom)
+    for channel, data in ((0, phantom.moving), (1, phantom.fixed)):
         expected = F.interpolate(data[None, None], (30, 28, 26), mode="trilinear")
         assert torch.equal(work.image[:, channel : channel + 1], expected)
 
 
-def test_isotropic_frame_has_equal_steps_of_the_finest_spacing():
+def test_the_isotropic_grid_has_the_finest_spacing_of_the_fixed_image():
     grid = IsotropicFrame().grid(placed_grid((60, 50, 12), (1, 1.2, 5), "LAS", 20))
     assert grid.spacing == pytest.approx((1, 1, 1), rel=0.05)
     assert grid.axis_codes == "LAS"
 
 
-def test_isotropic_frame_leaves_an_isotropic_grid_alone():
+def test_a_nearly_isotropic_grid_is_used_as_it_is():
     grid = Grid.from_spacing((20, 20, 20), (1, 1.01, 1))
     assert IsotropicFrame().grid(grid) is grid
 
 
-def test_isotropic_frame_grows_its_step_to_stay_within_its_voxels():
+def test_the_spacing_grows_to_keep_the_number_of_voxels_limited():
     grid = IsotropicFrame(most_voxels=20_000).grid(placed_grid((60, 50, 40), (1, 1, 1)))
     assert 0.8 * 20_000 < grid.voxels < 1.2 * 20_000
 
 
 @pytest.mark.parametrize("name", FRAMES)
-@pytest.mark.parametrize("start", [None, torch.eye(4, dtype=torch.float64)])
-def test_masks_cover_the_body_in_each_channel(name, start):
-    work = work_of(FRAMES[name], phantom(), start, masks=True)
+@pytest.mark.parametrize("affine", [None, torch.eye(4, dtype=torch.float64)])
+def test_masks_cover_the_body_in_each_channel(name, affine):
+    work = work_of(FRAMES[name], oblique_phantom(), affine, masks=True)
     assert work.masks.shape == work.image.shape
     assert set(work.masks.unique().tolist()) == {0.0, 1.0}
     for channel in (0, 1):
@@ -152,27 +152,27 @@ def test_masks_cover_the_body_in_each_channel(name, start):
 
 
 def test_several_moving_images_are_channels_before_the_fixed_one():
-    work = work_of(IsotropicFrame(), phantom(), masks=True, moving=3)
+    work = work_of(IsotropicFrame(), oblique_phantom(), masks=True, moving=3)
     assert work.image.shape[1] == work.masks.shape[1] == 4
     assert torch.equal(work.image[0, 0], work.image[0, 2])
 
 
-def test_resized_frame_takes_one_moving_image():
+def test_the_resized_frame_refuses_several_moving_images():
     with pytest.raises(UserError, match="one moving image"):
-        work_of(ResizedFrame((30, 28, 26)), phantom(), moving=2)
+        work_of(ResizedFrame((30, 28, 26)), oblique_phantom(), moving=2)
 
 
-def test_a_much_finer_moving_image_is_averaged_not_skipped_through():
-    """Noise of a 1 mm image read at 3 mm falls by averaging 27 voxels."""
-    made = phantom(shape=(12, 12, 12), spacing=(3, 3, 3), moving_shape=(36, 36, 36),
+def test_a_much_finer_moving_image_is_averaged():
+    """Averaging 27 voxels reduces the noise of a 1 mm image that is sampled at 3 mm."""
+    phantom = oblique_phantom(shape=(12, 12, 12), spacing=(3, 3, 3), moving_shape=(36, 36, 36),
                    moving_spacing=(1, 1, 1), moving_axes="LPS")  # fmt: skip
-    noise = Image(torch.randn(36, 36, 36), made.moving_grid)
-    work = NativeFrame()(Image(made.fixed, made.fixed_grid), [noise], as_pair(made), None)
+    noise = Image(torch.randn(36, 36, 36), phantom.moving_grid)
+    work = NativeFrame()(Image(phantom.fixed, phantom.fixed_grid), [noise], as_pair(phantom), None)
     assert work.image[0, 0].std() < 0.3
 
 
-def half_seen(axes="SRA", tilt=-10.0):
-    """Return a fixed grid and one that holds about half of it, at an angle."""
+def half_overlapping(axes="SRA", tilt=-10.0):
+    """Return a fixed grid and one that overlaps about half of it, at an angle."""
     fixed = placed_grid((33, 26, 30), (1.3, 1.6, 2.0), "LPS", 15)
     moving = placed_grid((28, 24, 22), (1.2, 1.7, 1.4), axes, tilt)
     middle = torch.eye(4, dtype=torch.float64)
@@ -184,21 +184,19 @@ GRIDS = {"oblique": ("SRA", -10.0), "flipped": ("RAS", 15.0), "left-handed": ("P
 
 
 @pytest.mark.parametrize("name", GRIDS)
-@pytest.mark.parametrize("with_start", [True, False])
-def test_the_shared_part_holds_every_fixed_voxel_that_the_other_field_of_view_holds(
-    name, with_start
-):
-    fixed, moving = half_seen(*GRIDS[name])
-    start = some_start() if with_start else torch.eye(4, dtype=torch.float64)
-    part = shared_part(fixed, moving, start)
+@pytest.mark.parametrize("with_affine", [True, False])
+def test_the_overlap_box_is_the_bounding_box_of_all_overlapping_voxels(name, with_affine):
+    fixed, moving = half_overlapping(*GRIDS[name])
+    affine = some_affine() if with_affine else torch.eye(4, dtype=torch.float64)
+    box = overlap_box(fixed, moving, affine)
     voxels = torch.cartesian_prod(*[torch.arange(n).double() for n in fixed.shape])
-    index = moving.to_index(fixed.to_world(voxels) @ start[:3, :3].T + start[:3, 3])
-    seen = ((index >= -0.5) & (index <= torch.tensor(moving.shape) - 0.5)).all(dim=1)
-    low, high = voxels[seen].amin(0), voxels[seen].amax(0)
-    assert torch.equal(part.linear, fixed.linear)
-    assert torch.equal(fixed.to_index(part.to_world(torch.zeros(1, 3)))[0].round(), low)
-    assert torch.equal(torch.tensor(part.shape), (high - low + 1).long())
-    assert part.voxels < 0.8 * fixed.voxels
+    index = moving.to_index(fixed.to_world(voxels) @ affine[:3, :3].T + affine[:3, 3])
+    overlap = ((index >= -0.5) & (index <= torch.tensor(moving.shape) - 0.5)).all(dim=1)
+    low, high = voxels[overlap].amin(0), voxels[overlap].amax(0)
+    assert torch.equal(box.linear, fixed.linear)
+    assert torch.equal(fixed.to_index(box.to_world(torch.zeros(1, 3)))[0].round(), low)
+    assert torch.equal(torch.tensor(box.shape), (high - low + 1).long())
+    assert box.voxels < 0.8 * fixed.voxels
 
 
 def cropped_work(frame, fixed, moving):
@@ -207,23 +205,23 @@ def cropped_work(frame, fixed, moving):
     return frame(Image(images[0], fixed), [Image(images[1], moving)], pair, None)
 
 
-def test_an_averaging_frame_loses_nothing_of_what_lies_between_its_voxels():
-    """Stripes one voxel wide: picked voxels show one of them, an average shows their mean."""
+def test_an_averaging_frame_averages_the_voxels_between_its_own():
+    """Sampling stripes of one voxel gives one of their values; averaging gives the mean."""
     grid = Grid((64, 48, 50), torch.eye(4, dtype=torch.float64))
     stripes = torch.zeros(grid.shape)
     stripes[::2] = 1.0
     image = Image(stripes, grid)
     pair = Pair("p", Volume(stripes, grid, "a"), (Volume(stripes, grid, "b"),))
-    picked = ResizedFrame((16, 16, 17))
-    seen = picked.on((16, 16, 17))(image, [image], pair, None)
-    assert (seen.image - 0.5).abs().max() < 1e-6
-    assert seen.grid.same_as(picked(image, [image], pair, None).grid)
+    frame = ResizedFrame((16, 16, 17))
+    averaged = frame.on((16, 16, 17))(image, [image], pair, None)
+    assert (averaged.image - 0.5).abs().max() < 1e-6
+    assert averaged.grid.same_as(frame(image, [image], pair, None).grid)
 
 
 @pytest.mark.parametrize("name", GRIDS)
 @pytest.mark.parametrize("make", [ResizedFrame, AnatomicalFrame])
-def test_a_map_of_the_shared_part_is_defined_on_the_whole_fixed_grid_without_a_jump(name, make):
-    fixed, moving = half_seen(*GRIDS[name])
+def test_a_transform_of_the_overlap_is_extended_continuously_to_the_fixed_grid(name, make):
+    fixed, moving = half_overlapping(*GRIDS[name])
     work = cropped_work(make((24, 22, 20), crop=True), fixed, moving)
     ramp = torch.stack(
         torch.meshgrid(*[torch.linspace(-2, 2, n) for n in work.grid.shape], indexing="ij")
@@ -241,8 +239,8 @@ def test_a_map_of_the_shared_part_is_defined_on_the_whole_fixed_grid_without_a_j
     assert (transform.map_points(points) - points - expected).abs().max() < 1e-4
 
 
-def test_reverse_maps_of_the_shared_part_are_defined_on_the_whole_moving_grid():
-    fixed, moving = half_seen()
+def test_a_reverse_transform_of_the_overlap_is_extended_to_the_moving_grid():
+    fixed, moving = half_overlapping()
     work = cropped_work(ResizedFrame((24, 22, 20), crop=True), fixed, moving)
     step = torch.ones(1, 3, *work.grid.shape)
     back = work.reverse_transform(step)
@@ -250,15 +248,15 @@ def test_reverse_maps_of_the_shared_part_are_defined_on_the_whole_moving_grid():
     assert (back.map_points(corners) - corners - work.grid.linear.sum(1)).abs().max() < 1e-4
 
 
-def test_a_pair_without_anything_in_common_is_refused_with_the_share():
-    fixed, moving = half_seen()
+def test_a_pair_without_overlap_is_refused():
+    fixed, moving = half_overlapping()
     away = torch.eye(4, dtype=torch.float64)
     away[:3, 3] = 500
     with pytest.raises(UserError, match="share 0 % of the fixed field of view"):
         cropped_work(ResizedFrame((24, 22, 20), crop=True), fixed, moving.moved(away))
 
 
-def test_cropping_a_pair_that_shares_everything_is_reading_the_moving_image_on_the_fixed_grid():
+def test_cropping_changes_nothing_if_the_moving_image_covers_the_fixed_one():
     fixed = placed_grid((20, 22, 18), (2, 1.5, 2), "LPS", 15)
     moving = placed_grid((40, 44, 40), (1.6, 1.6, 1.6), "LPS", 15)
     middle = torch.eye(4, dtype=torch.float64)

@@ -4,7 +4,14 @@ import torch
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from zoo.geometry.sampling import identity_index, sample, sample_gradient
-from zoo.solvers.adam import compare, from_corner, refine, roughness_gradient, spline, to_corner
+from zoo.solvers.adam import (
+    box_spline,
+    compare_features,
+    from_subcell,
+    refine_by_adam,
+    roughness_gradient,
+    to_subcell,
+)
 
 SHAPE = (9, 7, 8)
 
@@ -21,21 +28,21 @@ def test_gradient_of_sampling_is_that_of_autograd(outside, threads):
     (sample(image, index, outside=outside) * weight).sum().backward()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    found = sample_gradient(image, index.detach(), weight, outside=outside)
+    result = sample_gradient(image, index.detach(), weight, outside=outside)
     torch.set_num_threads(before)
-    torch.testing.assert_close(found, index.grad)
+    torch.testing.assert_close(result, index.grad)
 
 
 def test_gradient_of_roughness_is_that_of_autograd():
     field = random(1, 3, *SHAPE).double().requires_grad_()
     energy = sum((field.diff(dim=k) ** 2).mean() for k in (2, 3, 4))
     energy.backward()
-    found = roughness_gradient(field.detach())
-    torch.testing.assert_close(found, field.grad)
-    torch.testing.assert_close((found * field.detach()).sum() / 2, energy.detach())
+    result = roughness_gradient(field.detach())
+    torch.testing.assert_close(result, field.grad)
+    torch.testing.assert_close((result * field.detach()).sum() / 2, energy.detach())
 
 
-def test_bending_leaves_an_affine_motion_alone_inside():
+def test_bending_does_not_penalise_an_affine_motion_inside():
     matrix = random(3, 3).double()
     field = torch.einsum("ij,bjxyz->bixyz", matrix, identity_index(SHAPE).double())
     bent = roughness_gradient(roughness_gradient(field))
@@ -43,23 +50,23 @@ def test_bending_leaves_an_affine_motion_alone_inside():
 
 
 @pytest.mark.parametrize("shape", [SHAPE, (70, 33, 40)])  # one slab, several
-def test_comparison_is_that_of_autograd(shape):
+def test_gradient_of_the_comparison_is_that_of_autograd(shape):
     fixed, moving = random(1, 4, *shape), random(1, 4, *shape, seed=1)
     index = (identity_index(shape) + random(1, 3, *shape, seed=2)).requires_grad_()
-    wanted = (sample(moving, index) - fixed).square().sum(1).mean()
-    wanted.backward()
-    gradient, loss = compare(fixed, moving, index.detach())
-    torch.testing.assert_close(loss, wanted.detach())
+    expected = (sample(moving, index) - fixed).square().sum(1).mean()
+    expected.backward()
+    gradient, loss = compare_features(fixed, moving, index.detach())
+    torch.testing.assert_close(loss, expected.detach())
     torch.testing.assert_close(gradient, index.grad)
 
 
 def test_spline_is_its_own_adjoint():
     a, b = random(1, 3, *SHAPE), random(1, 3, *SHAPE, seed=1)
-    torch.testing.assert_close((spline(a) * b).sum(), (a * spline(b)).sum())
+    torch.testing.assert_close((box_spline(a) * b).sum(), (a * box_spline(b)).sum())
 
 
 def test_steps_are_those_of_autograd_and_adam():
-    """The same loss by autograd, in double precision, with torch's optimiser."""
+    """The reference is the same loss in double precision with autograd and torch's optimiser."""
     fixed, moving = (random(1, 3, *SHAPE, seed=k).double() for k in (3, 4))
     start = random(1, 3, *SHAPE, seed=5).double() * 0.1
     weights = start.clone().requires_grad_()
@@ -74,8 +81,10 @@ def test_steps_are_those_of_autograd_and_adam():
         loss = loss + 0.7 * sum((smooth.diff(dim=k) ** 2).mean() for k in (2, 3, 4))
         loss.backward()
         optimizer.step()
-    found = refine(fixed, [moving], start, iterations=4, diffusion=0.7, rate=0.5, last_rate=0.5)
-    torch.testing.assert_close(found, smooth.detach(), atol=1e-9, rtol=1e-6)
+    result = refine_by_adam(
+        fixed, [moving], start, iterations=4, diffusion=0.7, rate=0.5, last_rate=0.5
+    )
+    torch.testing.assert_close(result, smooth.detach(), atol=1e-9, rtol=1e-6)
 
 
 def test_recovers_a_smooth_deformation():
@@ -88,35 +97,35 @@ def test_recovers_a_smooth_deformation():
     fixed = np.stack([map_coordinates(m, index, order=3, mode="nearest") for m in moving])
     fixed, moving = (torch.tensor(v / moving.std())[None].float() for v in (fixed, moving))
     start = torch.zeros(1, 3, *shape)
-    found = refine(
+    result = refine_by_adam(
         fixed, [moving], start, iterations=60, diffusion=0.1, bending=0.2, last_rate=0.1
     )[0].numpy()
-    error = np.linalg.norm(found - truth, axis=0)[3:-3, 3:-3, 3:-3].mean()
+    error = np.linalg.norm(result - truth, axis=0)[3:-3, 3:-3, 3:-3].mean()
     assert error < 0.15 * np.linalg.norm(truth, axis=0).mean()
 
 
-def test_reads_the_field_between_its_cells():
-    """A linear field, read at the parts of its cells, is the finer linear field inside."""
+def test_interpolates_the_field_at_subcells():
+    """A linear field at the subcells of its cells is the finer linear field inside."""
     coarse = identity_index((6, 5, 4))
     fine = (identity_index((12, 10, 8)) - 0.5) / 2
-    for corner in np.ndindex(2, 2, 2):
-        x, y, z = (slice(start, None, 2) for start in corner)
-        found = to_corner(coarse, corner, 2)
+    for subcell in np.ndindex(2, 2, 2):
+        x, y, z = (slice(start, None, 2) for start in subcell)
+        result = to_subcell(coarse, subcell, 2)
         inner = (..., slice(1, -1), slice(1, -1), slice(1, -1))
-        torch.testing.assert_close(found[inner], fine[:, :, x, y, z][inner])
+        torch.testing.assert_close(result[inner], fine[:, :, x, y, z][inner])
 
 
 @pytest.mark.parametrize("detail", [1, 2, 3])
-def test_reading_between_cells_has_the_right_adjoint(detail):
+def test_interpolation_at_subcells_has_the_right_adjoint(detail):
     a, b = random(1, 3, *SHAPE), random(1, 3, *SHAPE, seed=1)
-    for corner in np.ndindex(detail, detail, detail):
-        one = (to_corner(a, corner, detail) * b).sum()
-        two = (a * from_corner(b, corner, detail)).sum()
+    for subcell in np.ndindex(detail, detail, detail):
+        one = (to_subcell(a, subcell, detail) * b).sum()
+        two = (a * from_subcell(b, subcell, detail)).sum()
         torch.testing.assert_close(one, two, atol=1e-3, rtol=1e-4)
 
 
 @pytest.mark.parametrize("shares", [1, 2])
-def test_finer_features_than_cells_are_seen_in_turns(shares):
+def test_features_finer_than_the_cells_are_compared_in_turn(shares):
     shape = (24, 22, 20)
     rng = np.random.default_rng(1)
     moving = [gaussian_filter(rng.standard_normal(shape), 1) for _ in range(shares)]
@@ -125,7 +134,7 @@ def test_finer_features_than_cells_are_seen_in_turns(shares):
     where = identity_index(shape) + shift.view(1, 3, 1, 1, 1)
     fixed = sample(moving, where)
     start = torch.zeros(1, 3, 12, 11, 10)
-    found = refine(
+    result = refine_by_adam(
         fixed / fixed.std(),
         [moving / moving.std()],
         start,
@@ -137,5 +146,5 @@ def test_finer_features_than_cells_are_seen_in_turns(shares):
         rate=0.5,
         last_rate=0.03,
     )
-    inner = found[0, :, 2:-2, 2:-2, 2:-2] * 2  # in cells of the features
+    inner = result[0, :, 2:-2, 2:-2, 2:-2] * 2  # in cells of the features
     assert (inner - shift.view(3, 1, 1, 1)).norm(dim=0).mean() < 0.15

@@ -6,15 +6,20 @@ import torch
 from zoo.errors import UserError
 from zoo.geometry.grid import Grid
 from zoo.measures.body import find_body
-from zoo.solvers.affine import STRETCH_LIMIT, align_affine, choose
-from zoo.solvers.overlay import Overlay
+from zoo.solvers.affine import (
+    STRETCH_LIMIT,
+    align_affine,
+    measure_given_affine,
+    select_alignment,
+)
+from zoo.solvers.affine_objective import AffineObjective
 from zoo.synthesis.phantom import placed_grid
 
 SIZE = torch.tensor([62.0, 78.0, 58.0], dtype=torch.float64)  # half-widths of the body, mm
 
 
 def anatomy(points):
-    """An ellipsoid with organs, bright and dark, as a function of world points (n, 3) mm."""
+    """Return the values of an ellipsoid with bright and dark organs at world points (n, 3) mm."""
     generator = torch.Generator().manual_seed(5)
     body = torch.sigmoid((1 - (points / SIZE).norm(dim=1)) * 25)
     inner = torch.zeros(len(points), dtype=torch.float64)
@@ -27,7 +32,7 @@ def anatomy(points):
 
 
 def draw(grid, matrix=None, noise=0.03):
-    """Draw the anatomy moved by a 4x4 world matrix: the value at y is that at inv(matrix) y."""
+    """Draw the anatomy moved by a 4x4 world matrix."""
     points = grid.to_world(torch.cartesian_prod(*[torch.arange(n) for n in grid.shape]))
     if matrix is not None:
         back = torch.linalg.inv(matrix)
@@ -37,7 +42,7 @@ def draw(grid, matrix=None, noise=0.03):
 
 
 def world_map(turn=(0, 0, 0), scale=(1, 1, 1), shift=(0, 0, 0)):
-    """A 4x4 map: scaled along the axes, turned by degrees about an axis, shifted by mm."""
+    """Return a 4x4 map that scales along the axes, rotates by degrees and shifts by mm."""
     x, y, z = (math.radians(t) for t in turn)
     skew = torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]], dtype=torch.float64)
     matrix = torch.eye(4, dtype=torch.float64)
@@ -46,17 +51,17 @@ def world_map(turn=(0, 0, 0), scale=(1, 1, 1), shift=(0, 0, 0)):
     return matrix
 
 
-def error(found, truth):
-    """Mean distance between two maps over the body, mm."""
+def error(result, truth):
+    """Return the mean distance in mm between two maps over the body."""
     random = torch.Generator().manual_seed(1)
     points = (torch.rand(500, 3, generator=random, dtype=torch.float64) * 2 - 1) * SIZE
     points = points[(points / SIZE).norm(dim=1) < 1]
-    change = found - truth
+    change = result - truth
     return float((points @ change[:3, :3].T + change[:3, 3]).norm(dim=1).mean())
 
 
 def placed(shape, spacing, axes="RAS", tilt=0.0, centre=(0, 0, 0)):
-    """A grid about a world point."""
+    """Return a grid centred at a world point."""
     shift = torch.eye(4, dtype=torch.float64)
     shift[:3, 3] = torch.tensor(centre, dtype=torch.float64)
     return placed_grid(shape, spacing, axes, tilt).moved(shift)
@@ -126,7 +131,7 @@ def test_half_of_the_slices_are_enough(half, cut):
         assert error(torch.linalg.inv(start.matrix), torch.linalg.inv(back)) < 1
 
 
-def test_aligned_images_are_left_alone():
+def test_aligned_images_need_no_map():
     grid = placed((74, 84, 40), (2, 2, 4), "LPS", 15)
     start = align_affine(draw(FIXED), FIXED, 1.5 - draw(grid), grid)
     assert (start.kind, start.shift) == ("none", 0)
@@ -146,13 +151,13 @@ def test_the_number_of_threads_does_not_matter():
     grid = TARGETS["oblique, anisotropic"]
     fixed, moving = draw(FIXED), draw(grid, TRUTH)
     before = torch.get_num_threads()
-    found = []
+    result = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        found.append(align_affine(fixed, FIXED, moving, grid, "rigid").matrix)
+        result.append(align_affine(fixed, FIXED, moving, grid, "rigid").matrix)
         assert torch.get_num_threads() == threads
     torch.set_num_threads(before)
-    assert error(found[0], found[1]) < 1e-3
+    assert error(result[0], result[1]) < 1e-3
 
 
 def test_centre_of_mass_alone_is_a_shift():
@@ -164,17 +169,17 @@ def test_centre_of_mass_alone_is_a_shift():
     assert error(start.matrix, truth) < 0.5
 
 
-def test_figures_tell_before_and_after():
+def test_similarity_and_overlap_are_reported_before_and_after():
     grid = TARGETS["large"]
     start = align_affine(draw(FIXED), FIXED, draw(grid, TRUTH), grid)
     assert 1 < start.similarity[0] < start.similarity[1] < 2
     assert 0 <= start.overlap[0] <= start.overlap[1] <= 1
     assert start.shift == pytest.approx(error(torch.eye(4), TRUTH), rel=0.15)
     assert start.matrix.dtype == torch.float64
-    assert "of mutual information" in start.reason
+    assert "normalised mutual information changes from 1." in start.reason
 
 
-def test_works_where_gradients_are_switched_off():
+def test_works_without_gradients_enabled():
     grid = TARGETS["LAS"]
     with torch.no_grad():
         start = align_affine(draw(FIXED), FIXED, draw(grid, TRUTH), grid)
@@ -182,7 +187,7 @@ def test_works_where_gradients_are_switched_off():
 
 
 @pytest.mark.parametrize("kind", ["auto", "rigid", "affine"])
-def test_unrelated_images_get_no_worse(kind):
+def test_unrelated_images_do_not_get_worse(kind):
     generator = torch.Generator().manual_seed(4)
     fixed, moving = (torch.rand(24, 24, 24, generator=generator) for _ in range(2))
     grid = Grid.from_spacing((24, 24, 24), (4, 4, 4))
@@ -195,25 +200,34 @@ def test_unrelated_images_get_no_worse(kind):
 
 def test_a_map_that_fits_worse_or_stretches_too_far_is_never_chosen():
     body = find_body(draw(FIXED), FIXED, 3, "fixed")
-    overlay = Overlay(body, body, 5000)
+    objective = AffineObjective(body, body, 5000)
     bad = {
         "none": world_map(),
         "com": world_map(shift=(6, 0, 0)),
         "rigid": world_map((20, 0, 0)),
         "affine": world_map(scale=(0.8, 1, 1)),
     }
-    assert choose(overlay, bad, "affine").kind == "none"
+    assert select_alignment(objective, bad, "affine").kind == "none"
     stretched = {"none": world_map(shift=(40, 0, 0)), "affine": world_map(scale=(1.01, 1, 1))}
-    assert choose(overlay, stretched, "affine").kind == "affine"
+    assert select_alignment(objective, stretched, "affine").kind == "affine"
     stretched["affine"] = world_map(scale=(STRETCH_LIMIT * 1.01, 1, 1))
-    assert choose(overlay, stretched, "affine").kind == "none"
+    assert select_alignment(objective, stretched, "affine").kind == "none"
 
 
-def test_none_is_obeyed():
+def test_none_is_returned_as_requested():
     grid = TARGETS["same"]
     start = align_affine(draw(FIXED), FIXED, draw(grid, TRUTH), grid, "none")
     assert start.kind == "none"
     assert start.similarity[0] == start.similarity[1]
+    assert start.reason == "requested"
+
+
+def test_a_given_map_is_measured_and_not_changed():
+    grid = TARGETS["same"]
+    start = measure_given_affine(draw(FIXED), FIXED, draw(grid, TRUTH), grid, TRUTH)
+    assert start.kind == "given"
+    assert torch.equal(start.matrix, TRUTH)
+    assert start.similarity[1] > start.similarity[0]
 
 
 @pytest.mark.parametrize("which", ["fixed", "moving"])
@@ -226,5 +240,5 @@ def test_a_constant_image_is_an_error(which):
 
 def test_an_unknown_kind_is_an_error():
     image = draw(FIXED)
-    with pytest.raises(UserError, match="'similarity' is not known; choose one of auto, none"):
+    with pytest.raises(UserError, match="'similarity' is unknown; choose one of auto, none"):
         align_affine(image, FIXED, image, FIXED, "similarity")

@@ -5,12 +5,12 @@ import torch
 from torch import nn
 
 from zoo import UserError
-from zoo.geometry.displacement_maps import on_lattice
+from zoo.geometry.displacement_maps import resize_displacement
 from zoo.geometry.sampling import identity_index, sample
 from zoo.losses import LNCC, NCC, folded_share
 from zoo.losses.filters import gaussian
 from zoo.networks import GradICON
-from zoo.solvers.instance import ImagePair, Misfit, Step, settled
+from zoo.solvers.instance import ImagePair, Misfit, Step, has_converged
 from zoo.solvers.instance_field import refine_field
 from zoo.solvers.instance_weights import refine_weights
 
@@ -18,7 +18,7 @@ SHAPE = (36, 29, 42)
 
 
 def texture(points):
-    """An image that is known between its voxels: [1, 3, ...] voxels -> [1, 1, ...] in [0, 1]."""
+    """Return an analytic image [1, 1, ...] in [0, 1] at points [1, 3, ...] in voxels."""
     generator = torch.Generator().manual_seed(1)
     waves = torch.randn(12, 3, generator=generator) * 0.35
     phases = 2 * math.pi * torch.rand(12, generator=generator)
@@ -27,7 +27,7 @@ def texture(points):
 
 
 def known_map(amplitude=1.5):
-    """A smooth displacement [1, 3, X, Y, Z] in voxels."""
+    """Return a smooth displacement [1, 3, X, Y, Z] in voxels."""
     x, y, z = identity_index(SHAPE)[0]
     parts = [torch.sin(y / 7), torch.cos(x / 8 + 1), torch.sin(z / 9 + x / 12)]
     return amplitude * torch.stack(parts)[None]
@@ -35,7 +35,7 @@ def known_map(amplitude=1.5):
 
 @pytest.fixture(scope="module")
 def phantom():
-    """moving(i + d(i)) = fixed(i), and d."""
+    """Return a pair with moving(i + d(i)) = fixed(i), and d."""
     index = identity_index(SHAPE)
     return ImagePair(texture(index), texture(index + known_map())), known_map()
 
@@ -45,13 +45,13 @@ def zeros():
 
 
 def error(displacement, truth):
-    """The mean end-point error in voxels, away from the border (nothing is known outside)."""
+    """Return the mean end-point error in voxels, away from the border."""
     inner = (slice(None), slice(None), slice(4, -4), slice(4, -4), slice(4, -4))
     return float((displacement - truth)[inner].norm(dim=1).mean())
 
 
 class Tiny(nn.Module):
-    """A network with everything that must come back: weights, statistics, modes and flags."""
+    """A network with all kinds of state to restore: weights, statistics, modes and flags."""
 
     def __init__(self):
         super().__init__()
@@ -94,7 +94,7 @@ def seeded(seed=0):
 
 
 class Balance(nn.Module):
-    """Shifts by a learned share of the distance between the images' centres of mass."""
+    """Shifts by a learned fraction of the distance between the images' centres of mass."""
 
     def __init__(self):
         super().__init__()
@@ -109,7 +109,7 @@ class Balance(nn.Module):
         return shift.expand(-1, -1, *image.shape[2:])
 
 
-def test_weights_find_a_known_shift():
+def test_refining_weights_finds_a_known_shift():
     index = identity_index(SHAPE)
 
     def blob(centre):
@@ -126,7 +126,7 @@ def test_weights_find_a_known_shift():
     assert torch.equal(network.share, torch.zeros(3))
 
 
-def test_weights_come_down_in_loss_and_are_given_back(phantom, network):
+def test_refining_weights_lowers_the_loss_and_restores_them(phantom, network):
     before = state_of(network)
     refined = refine_weights(network, phantom[0], steps=20, learning_rate=1e-3, generator=seeded())
     assert refined.trace[-1].loss < 0.99 * refined.trace[0].loss
@@ -137,7 +137,7 @@ def test_weights_come_down_in_loss_and_are_given_back(phantom, network):
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
-def test_weights_are_given_back_when_it_is_interrupted(phantom, network, stop):
+def test_weights_are_restored_after_an_interruption(phantom, network, stop):
     before = state_of(network)
 
     def progress(fraction, text):
@@ -150,17 +150,17 @@ def test_weights_are_given_back_when_it_is_interrupted(phantom, network, stop):
 
 
 def test_all_weights_are_optimised_and_the_statistics_are_not(phantom, network):
-    seen = []
+    states = []
 
     def progress(fraction, text):
-        seen.append({name: value.clone() for name, value in network.state_dict().items()})
+        states.append({name: value.clone() for name, value in network.state_dict().items()})
 
     with torch.no_grad():
         network.last.weight.normal_(std=0.01)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    with torch.no_grad():  # a caller's no_grad does not matter
+    with torch.no_grad():  # no_grad of the caller does not matter
         refine_weights(network, phantom[0], steps=1, progress=progress)
-    moved = {name for name in before if not torch.equal(before[name], seen[0][name])}
+    moved = {name for name in before if not torch.equal(before[name], states[0][name])}
     assert moved == {name for name, _ in network.named_parameters()}
 
 
@@ -185,7 +185,7 @@ def test_a_gradicon_network_is_refined_through_its_map():
     ["lncc", "lncc2", "mind", "ncc", LNCC(2)],
     ids=lambda m: m if isinstance(m, str) else "own",
 )
-def test_a_field_comes_down_in_error_without_folding(phantom, similarity):
+def test_refining_a_field_lowers_its_error_without_folding(phantom, similarity):
     pair, truth = phantom
     refined = refine_field(
         zeros(), pair, reverse=zeros(), similarity=similarity, generator=seeded(), learning_rate=0.2
@@ -202,21 +202,21 @@ def test_the_reverse_field_becomes_the_inverse(phantom):
     assert error(refined.displacement, -back) < 0.5
 
 
-def test_a_field_alone_is_refined_one_way(phantom):
+def test_a_field_without_reverse_is_refined_in_one_direction(phantom):
     pair, truth = phantom
     refined = refine_field(zeros(), pair)
     assert refined.reverse is None
     assert error(refined.displacement, truth) < 0.8
 
 
-def test_a_good_prediction_stays(phantom):
+def test_a_good_prediction_is_kept(phantom):
     pair, truth = phantom
     refined = refine_field(truth, pair)
     assert error(refined.displacement, truth) < 0.25
 
 
-def test_what_the_mask_leaves_out_does_not_pull(phantom):
-    """A patch of the fixed image shows something four voxels away, as a moved lesion would."""
+def test_voxels_outside_the_mask_do_not_count(phantom):
+    """A patch of the fixed image is shifted by four voxels, as a moved lesion would be."""
     pair, truth = phantom
     patch = (slice(None), slice(None), slice(12, 24), slice(8, 20), slice(14, 28))
     shift = torch.tensor([0.0, 4.0, 0.0]).view(1, 3, 1, 1, 1)
@@ -224,15 +224,15 @@ def test_what_the_mask_leaves_out_does_not_pull(phantom):
     fixed[patch] = texture(identity_index(SHAPE) + truth + shift)[patch]
     mask = torch.ones_like(fixed)
     mask[:, :, 8:28, 4:24, 10:32] = 0
-    spoiled = refine_field(zeros(), ImagePair(pair.moving, fixed), generator=seeded())
+    unmasked = refine_field(zeros(), ImagePair(pair.moving, fixed), generator=seeded())
     masked = refine_field(
         zeros(), ImagePair(pair.moving, fixed, fixed_mask=mask), generator=seeded()
     )
-    away = [(run.displacement - truth)[patch].norm(dim=1).mean() for run in (spoiled, masked)]
+    away = [(run.displacement - truth)[patch].norm(dim=1).mean() for run in (unmasked, masked)]
     assert float(away[1]) < 0.6 * float(away[0])
 
 
-def test_labels_pull_when_the_images_say_nothing():
+def test_labels_drive_the_refinement_of_constant_images():
     flat = torch.full((1, 1, 24, 24, 24), 0.5)
     moving, fixed = (torch.zeros(1, 1, 24, 24, 24, dtype=torch.long) for _ in range(2))
     moving[:, :, 6:16, 6:16, 6:16] = 3
@@ -246,7 +246,7 @@ def test_labels_pull_when_the_images_say_nothing():
 
 
 def test_mass_is_conserved_on_request():
-    """Tissue that only grew denser is squeezed, not matched by its intensity."""
+    """With conservation of mass, denser tissue is explained by compression."""
     generator = seeded(3)
     image = 0.3 + 0.1 * gaussian(torch.randn(1, 1, 24, 24, 24, generator=generator), 1.5)
     squeeze = 0.1 * (identity_index((24, 24, 24)) - 11.5)
@@ -290,7 +290,7 @@ def test_the_number_of_threads_does_not_change_the_field(phantom):
     torch.testing.assert_close(fields[0], fields[1], atol=1e-4, rtol=0)
 
 
-def test_it_stops_when_nothing_is_gained(phantom, network):
+def test_it_stops_early_without_a_gain(phantom, network):
     pair, _ = phantom
     stopped = refine_field(zeros(), pair, steps=300, tolerance=0.02)
     assert 20 <= len(stopped.trace) < 100
@@ -299,34 +299,34 @@ def test_it_stops_when_nothing_is_gained(phantom, network):
     assert len(still.trace) == 20
 
 
-def test_settled_compares_two_windows():
+def test_convergence_compares_two_windows():
     def trace(*losses):
         return [Step(loss, loss, 0.0, 0.0) for loss in losses]
 
-    assert not settled(trace(*[1.0] * 19), 0.01)
-    assert settled(trace(*[1.0] * 20), 0.01)
-    assert not settled(trace(*[1.0] * 20), 0.0)
-    assert not settled(trace(*[1.0] * 10, *[0.98] * 10), 0.01)
-    assert settled(trace(*[0.98] * 10, *[1.0] * 10), 0.01)
+    assert not has_converged(trace(*[1.0] * 19), 0.01)
+    assert has_converged(trace(*[1.0] * 20), 0.01)
+    assert not has_converged(trace(*[1.0] * 20), 0.0)
+    assert not has_converged(trace(*[1.0] * 10, *[0.98] * 10), 0.01)
+    assert has_converged(trace(*[0.98] * 10, *[1.0] * 10), 0.01)
 
 
-def test_progress_tells_the_share_the_loss_and_the_folding(phantom):
-    told = []
-    refine_field(zeros(), phantom[0], steps=4, progress=lambda *call: told.append(call))
-    assert [fraction for fraction, _ in told] == [0.25, 0.5, 0.75, 1.0]
-    assert all("loss 0." in text and "folding 0.000 %" in text for _, text in told)
+def test_progress_reports_the_fraction_the_loss_and_the_folding(phantom):
+    calls = []
+    refine_field(zeros(), phantom[0], steps=4, progress=lambda *call: calls.append(call))
+    assert [fraction for fraction, _ in calls] == [0.25, 0.5, 0.75, 1.0]
+    assert all("loss 0." in text and "folding 0.000 %" in text for _, text in calls)
 
 
-def test_a_field_keeps_its_meaning_at_another_size():
+def test_a_field_is_the_same_map_at_another_size():
     """A linear field is linear in the same world points at every resolution."""
     shape, coarse = (20, 31, 26), (10, 16, 13)
     field = 0.1 * (identity_index(shape) + 0.5)
     centres = identity_index(coarse) + 0.5
     inner = (slice(None), slice(None), slice(1, -1), slice(1, -1), slice(1, -1))
-    torch.testing.assert_close(on_lattice(field, coarse)[inner], (0.1 * centres)[inner])
+    torch.testing.assert_close(resize_displacement(field, coarse)[inner], (0.1 * centres)[inner])
 
 
-def test_images_that_cannot_be_refined_are_explained(phantom, network):
+def test_invalid_images_are_refused_with_an_explanation(phantom, network):
     pair, _ = phantom
     broken = pair.fixed.clone()
     broken[0, 0, 3, 3, 3] = float("nan")

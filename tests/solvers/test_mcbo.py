@@ -25,9 +25,9 @@ def pair(*volumes):
     return torch.stack(volumes)[None]
 
 
-def error(found, truth, border=6):
+def error(result, truth, border=6):
     inner = (slice(border, -border),) * 3
-    return float((found[0] - truth).norm(dim=0)[inner].mean())
+    return float((result[0] - truth).norm(dim=0)[inner].mean())
 
 
 @pytest.fixture(scope="module")
@@ -38,20 +38,20 @@ def small():
 @pytest.mark.parametrize(("mode", "share"), [("accurate", 0.25), ("convexadam", 0.4)])
 def test_recovers_a_deformation(small, mode, share):
     fixed, moving, truth = small
-    found = MCBO(mode)(pair(moving, fixed))
-    assert found.shape == (1, 3, 48, 48, 36)
-    assert found.dtype == torch.float32
-    assert error(found, truth) < share * float(truth.norm(dim=0).mean())
+    result = MCBO(mode)(pair(moving, fixed))
+    assert result.shape == (1, 3, 48, 48, 36)
+    assert result.dtype == torch.float32
+    assert error(result, truth) < share * float(truth.norm(dim=0).mean())
 
 
 def test_recovers_it_across_contrasts(small):
     fixed, moving, truth = small
     other = torch.cos(moving / moving.std()) + 0.1 * moving / moving.std()
-    found = MCBO()(pair(other, fixed))
-    assert error(found, truth) < 0.6 * float(truth.norm(dim=0).mean())
+    result = MCBO()(pair(other, fixed))
+    assert error(result, truth) < 0.6 * float(truth.norm(dim=0).mean())
 
 
-# A plain implementation from the text of the paper and of ConvexAdam, in numpy, for the test below.
+# A plain numpy implementation of MCBO and ConvexAdam, written from the papers, for the test below.
 
 
 def plain_features(image):
@@ -136,16 +136,16 @@ def plain_level(fixed, moving, n):
 def test_levels_are_those_of_a_plain_implementation_of_the_paper(level):
     fixed, moving, _ = phantom((24, 24, 36) if level == 2 else (48, 36, 36), amplitude=2.5 * level)
     solver = MCBO("paper", changes={"levels": [level], "reach": [4], "weights": [1.0]})
-    found = solver(pair(moving, fixed))[0].numpy()
-    wanted = plain_level(fixed.numpy(), moving.numpy(), level)
-    assert np.linalg.norm(wanted, axis=0).mean() > 0.5
-    distance = np.linalg.norm(found - wanted, axis=0)
+    result = solver(pair(moving, fixed))[0].numpy()
+    expected = plain_level(fixed.numpy(), moving.numpy(), level)
+    assert np.linalg.norm(expected, axis=0).mean() > 0.5
+    distance = np.linalg.norm(result - expected, axis=0)
     assert distance.mean() < 0.03
     assert np.quantile(distance, 0.95) < 0.1
 
 
 def test_paper_sums_the_levels_with_its_weights(small):
-    """On an image of 36 x 36 x 36 level 6 has too few cells: a third each for 1, 2 and 4."""
+    """Level 6 has too few cells on 36 x 36 x 36 voxels, so levels 1, 2 and 4 weigh a third each."""
     image = pair(*(v[:36, :36, :36] for v in (small[1], small[0])))
     parts = [
         MCBO("paper", changes={"levels": [n], "reach": [2], "weights": [1.0]})(image)
@@ -158,12 +158,12 @@ def test_paper_sums_the_levels_with_its_weights(small):
 def test_published_convexadam_is_that_of_pypi():
     convexadam = pytest.importorskip("convexAdam.convex_adam_MIND")
     fixed, moving, truth = phantom((50, 43, 38), seed=1)  # no axis is a multiple of 6
-    wanted = convexadam.convex_adam_pt(fixed, moving, device=torch.device("cpu"))
-    wanted = torch.tensor(wanted).movedim(-1, 0)[None].float()
-    found = MCBO("convexadam", changes={"published": True})(pair(moving, fixed))
-    assert (found - wanted).norm(dim=1).mean() < 0.05
-    mended = MCBO("convexadam")(pair(moving, fixed))
-    assert error(mended, truth, 2) < error(wanted, truth, 2)
+    expected = convexadam.convex_adam_pt(fixed, moving, device=torch.device("cpu"))
+    expected = torch.tensor(expected).movedim(-1, 0)[None].float()
+    result = MCBO("convexadam", changes={"published": True})(pair(moving, fixed))
+    assert (result - expected).norm(dim=1).mean() < 0.05
+    corrected = MCBO("convexadam")(pair(moving, fixed))
+    assert error(corrected, truth, 2) < error(expected, truth, 2)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -208,7 +208,7 @@ def test_memory_does_not_change_the_field(small):
 @pytest.mark.parametrize("fusion", ["max_norm", "signed_max", "mean", "min_cost"])
 @pytest.mark.parametrize("mode", ["accurate", "paper"])
 def test_several_moving_images_are_fused(small, fusion, mode):
-    """A second image that says nothing new must not change much."""
+    """A second image without new information changes little."""
     fixed, moving, truth = small
     changes = {"levels": [6, 4], "reach": [3, 2]}
     changes["weights"] = [0.5, 0.5] if mode == "paper" else None
@@ -227,17 +227,17 @@ def test_a_batch_is_registered_pair_by_pair(small):
     assert torch.equal(both[1:], solver(image.flip(1)))
 
 
-def test_masks_hide_what_lies_outside(small):
+def test_voxels_outside_a_mask_do_not_count(small):
     fixed, moving, truth = small
-    spoilt = moving.clone()
-    spoilt[:, :, 24:] = torch.rand(48, 48, 12, generator=torch.Generator().manual_seed(0)) * 20
+    corrupted = moving.clone()
+    corrupted[:, :, 24:] = torch.rand(48, 48, 12, generator=torch.Generator().manual_seed(0)) * 20
     hidden = torch.ones(1, 2, 48, 48, 36)
     hidden[:, 0, :, :, 24:] = 0
-    image = pair(spoilt, fixed)
+    image = pair(corrupted, fixed)
     inner = (..., slice(6, -6), slice(6, -6), slice(6, 18))
 
-    def miss(found):
-        return float((found[0] - truth)[inner].norm(dim=0).mean())
+    def miss(result):
+        return float((result[0] - truth)[inner].norm(dim=0).mean())
 
     assert miss(MCBO()(image, hidden)) < miss(MCBO()(image))
     assert torch.equal(MCBO()(image, torch.ones(1, 2, 48, 48, 36)), MCBO()(image))
@@ -248,53 +248,53 @@ def test_rigid_returns_a_rigid_motion(small, mode, tolerance):
     moving = small[1]
     shifted = torch.roll(moving, (2, -3), (0, 1))  # moving(i) = shifted(i + (2, -3, 0))
     changes = {"reach": [2, 2, 2, 2]} if mode == "paper" else {}
-    found = MCBO(mode, rigid=True, changes=changes)(pair(shifted, moving))
-    assert (found[0].mean((1, 2, 3)) - torch.tensor([2.0, -3.0, 0.0])).abs().max() < tolerance
-    jacobian = torch.stack([found[0, :, 1, 0, 0], found[0, :, 0, 1, 0], found[0, :, 0, 0, 1]], 1)
-    jacobian += torch.eye(3) - found[0, :, 0, 0, 0, None]
+    result = MCBO(mode, rigid=True, changes=changes)(pair(shifted, moving))
+    assert (result[0].mean((1, 2, 3)) - torch.tensor([2.0, -3.0, 0.0])).abs().max() < tolerance
+    jacobian = torch.stack([result[0, :, 1, 0, 0], result[0, :, 0, 1, 0], result[0, :, 0, 0, 1]], 1)
+    jacobian += torch.eye(3) - result[0, :, 0, 0, 0, None]
     torch.testing.assert_close(jacobian.T @ jacobian, torch.eye(3), atol=1e-4, rtol=0)
-    assert found.diff(dim=2).std(dim=(2, 3, 4)).max() < 1e-4  # the same everywhere
+    assert result.diff(dim=2).std(dim=(2, 3, 4)).max() < 1e-4  # the same everywhere
 
 
 @pytest.mark.parametrize("shape", [(8, 40, 36), (1, 40, 40), (32, 48, 48), (5, 7, 3)])
 @pytest.mark.parametrize("mode", ["accurate", "convexadam", "paper"])
-def test_any_shape_will_do(shape, mode):
+def test_images_of_any_shape_are_registered(shape, mode):
     changes = {"reach": [1, 1, 1, 1], "adam_iterations": [3]} if mode == "paper" else {}
     image = torch.rand(1, 2, *shape, generator=torch.Generator().manual_seed(0))
-    found = MCBO(mode, changes=changes)(image)
-    assert found.shape == (1, 3, *shape)
-    assert found.isfinite().all()
+    result = MCBO(mode, changes=changes)(image)
+    assert result.shape == (1, 3, *shape)
+    assert result.isfinite().all()
 
 
 def test_reports_its_progress(small):
-    told = []
-    solver = MCBO(progress=lambda done, text: told.append((done, text)))
+    calls = []
+    solver = MCBO(progress=lambda done, text: calls.append((done, text)))
     solver(pair(small[1], small[0])[..., :24])
-    shares = [done for done, _ in told]
-    assert shares == sorted(shares)
-    assert shares[-1] == 1.0
-    assert any("level" in text for _, text in told)
+    fractions = [done for done, _ in calls]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    assert any("level" in text for _, text in calls)
 
 
-def test_has_no_parameters_and_can_be_scripted_by_name():
+def test_has_no_parameters_and_accepts_changes():
     assert not list(MCBO().parameters())
     assert MCBO(changes={"levels": [4, 2], "reach": [3, 1]}).settings.levels == (4, 2)
 
 
 @pytest.mark.parametrize(
-    ("image", "said"),
+    ("image", "message"),
     [
         (torch.zeros(1, 2, 8, 8, 8), "is constant"),
         (torch.rand(1, 1, 8, 8, 8), "1, 1, 8, 8, 8"),
-        (torch.full((1, 2, 8, 8, 8), float("nan")), "not finite"),
+        (torch.full((1, 2, 8, 8, 8), float("nan")), "contains NaN or infinity"),
     ],
 )
-def test_refuses_images_that_cannot_be_registered(image, said):
-    with pytest.raises(UserError, match=said):
+def test_refuses_images_that_cannot_be_registered(image, message):
+    with pytest.raises(UserError, match=message):
         MCBO()(image)
 
 
-def test_says_which_image_is_constant():
+def test_the_error_names_the_constant_image():
     image = torch.rand(1, 3, 8, 8, 8)
     image[:, 1] = 4
     with pytest.raises(UserError, match=r"moving image 2 is constant \(4 everywhere"):
@@ -302,32 +302,32 @@ def test_says_which_image_is_constant():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
-        ({"mode": "fast"}, "'fast' is not known; choose one of accurate"),
-        ({"fusion": "max"}, "'max' is not known; choose one of max_norm"),
-        ({"changes": {"lambda": 1}}, "'lambda' is not known"),
+        ({"mode": "fast"}, "'fast' is unknown; choose one of accurate"),
+        ({"fusion": "max"}, "'max' is unknown; choose one of max_norm"),
+        ({"changes": {"lambda": 1}}, "'lambda' is unknown"),
         ({"changes": {"levels": [6, 4], "reach": [4]}}, "same length"),
         ({"changes": {"levels": [3], "reach": [4]}}, "multiples"),
     ],
 )
-def test_refuses_options_that_do_not_exist(options, said):
-    with pytest.raises(UserError, match=said):
+def test_refuses_options_that_do_not_exist(options, message):
+    with pytest.raises(UserError, match=message):
         MCBO(**options)
 
 
-def test_holds_its_memory_budget():
-    """The costs of 64^3 cells and 125 candidates take 66 MB, a plane of them in float32 26."""
+def test_keeps_to_its_memory_limit():
+    """The costs of 64^3 cells and 125 candidates take 66 MB, one plane in float32 takes 26 MB."""
     program = (
         "import resource, torch\n"
-        "from zoo.solvers.convex import search\n"
+        "from zoo.solvers.convex import search_field\n"
         "def peak():\n"
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10\n"
         "torch.set_num_threads(1)\n"
         "fixed, moving = torch.rand(2, 1, 2, 64, 64, 64)\n"
-        "found = [search(fixed[..., :9], moving[..., :9], 2, coupling=(0.1,), memory=8 << 20)]\n"
+        "search_field(fixed[..., :9], moving[..., :9], 2, coupling=(0.1,), memory=8 << 20)\n"
         "before = peak()\n"
-        "search(fixed, moving, 2, coupling=(0.1,), memory=8 << 20)\n"
+        "search_field(fixed, moving, 2, coupling=(0.1,), memory=8 << 20)\n"
         "print(peak() - before)\n"
     )
     done = subprocess.run(

@@ -1,7 +1,7 @@
-"""Files that a reader must refuse: how to make each, who would read it, and what it must be told.
+"""Files that the readers must refuse.
 
-`BAD_FILES[name].make(folder)` returns the path of the bad file; `kind` is the reader it is meant
-for, `says` a pattern of the error.
+`BAD_FILES[name].make(folder)` creates the file and returns its path; `kind` is the reader it is
+for, and `pattern` matches the error.
 """
 
 from __future__ import annotations
@@ -21,26 +21,28 @@ Kind = Literal["volume", "labels", "points", "transform"]
 
 class BadFile(NamedTuple):
     kind: Kind
-    says: str
+    pattern: str
     make: Callable[[Path], Path]
 
 
 BAD_FILES: dict[str, BadFile] = {}
 
 
-def bad(kind: Kind, says: str):
-    """Enter the decorated maker under its name, with blanks for underscores."""
+def bad(kind: Kind, pattern: str):
+    """Register the decorated function under its name, with spaces for underscores."""
 
-    def enter(make):
-        BAD_FILES[make.__name__.replace("_", " ")] = BadFile(kind, says, make)
+    def register(make):
+        name = make.__name__.replace("_", " ")
+        assert name not in BAD_FILES, f"two bad files are called {name!r}"
+        BAD_FILES[name] = BadFile(kind, pattern, make)
         return make
 
-    return enter
+    return register
 
 
 def good_image(shape=(6, 5, 4), dtype=np.int16, affine=None):
-    chance = np.random.default_rng(0)
-    data = chance.integers(0, 100, shape).astype(dtype)
+    rng = np.random.default_rng(0)
+    data = rng.integers(0, 100, shape).astype(dtype)
     image = nib.Nifti1Image(data, np.diag([2, 2.5, 3, 1]) if affine is None else affine)
     image.set_sform(image.affine, 1)
     image.set_qform(image.affine, 1)
@@ -55,7 +57,7 @@ def save(folder, image, name="bad.nii.gz"):
 
 
 def with_header(folder, **fields):
-    """Write a sound .nii and then change fields of its header, byte by byte."""
+    """Write a valid .nii file and change fields of its header, which nibabel would refuse."""
     path = save(folder, good_image(), "bad.nii")
     content = path.read_bytes()
     header = nib.Nifti1Header(content[:348])
@@ -113,27 +115,27 @@ def empty_volume(folder):
 
 @bad("volume", "is not NIfTI")
 def text_named_nifti(folder):
-    return text(folder, "bad.nii", "this is no image\n" * 50)
+    return text(folder, "bad.nii", "this is not an image\n" * 50)
 
 
 @bad("volume", "is not NIfTI")
 def gzip_of_text(folder):
     path = folder / "bad.nii.gz"
-    path.write_bytes(gzip.compress(b"this is no image\n" * 50))
+    path.write_bytes(gzip.compress(b"this is not an image\n" * 50))
     return path
 
 
-@bad("volume", "compressed with gzip.*rename")
+@bad("volume", "compressed with gzip, contrary.*rename")
 def gzip_named_nii(folder):
     return save(folder, good_image()).rename(folder / "bad.nii")
 
 
-@bad("volume", "not gzip.*rename")
+@bad("volume", "not compressed, contrary.*rename")
 def plain_named_gz(folder):
     return save(folder, good_image(), "bad.nii").rename(folder / "bad.nii.gz")
 
 
-# ---- bytes that are not there ------------------------------------------------------------------
+# ---- missing bytes -----------------------------------------------------------------------------
 
 
 @bad("volume", "truncated or damaged")
@@ -151,14 +153,14 @@ def truncated_nii_gz(folder):
 
 
 @bad("volume", "truncated or damaged")
-def gzip_cut_within_its_header(folder):
+def gzip_truncated_in_its_header(folder):
     path = save(folder, good_image())
     path.write_bytes(path.read_bytes()[:6])
     return path
 
 
 @bad("volume", "truncated or damaged")
-def header_cut_short(folder):
+def truncated_header(folder):
     path = save(folder, good_image(), "bad.nii")
     path.write_bytes(path.read_bytes()[:200])
     return path
@@ -174,19 +176,19 @@ def gzip_with_a_wrong_checksum(folder):
 
 
 @bad("volume", "truncated or damaged.*bytes")
-def whole_gzip_of_too_few_voxels(folder):
+def complete_gzip_of_too_few_voxels(folder):
     path = save(folder, good_image(), "bad.nii")
-    squeezed = folder / "bad.nii.gz"
-    squeezed.write_bytes(gzip.compress(path.read_bytes()[:-7]))
-    return squeezed
+    compressed = folder / "bad.nii.gz"
+    compressed.write_bytes(gzip.compress(path.read_bytes()[:-7]))
+    return compressed
 
 
-@bad("volume", "truncated or damaged.*takes")
-def header_that_promises_terabytes(folder):
+@bad("volume", "truncated or damaged.*needs")
+def header_that_announces_terabytes(folder):
     return with_header(folder, dim=[3, 32767, 32767, 32767, 1, 1, 1, 1])
 
 
-@bad("volume", "truncated or damaged.*takes")
+@bad("volume", "truncated or damaged.*needs")
 def nifti2_of_two_to_the_sixty_voxels(folder):
     image = nib.Nifti2Image(np.zeros((4, 4, 4), np.uint8), np.eye(4))
     path = save(folder, image, "bad.nii")
@@ -274,7 +276,7 @@ def nifti_pair(folder):
 # ---- values ------------------------------------------------------------------------------------
 
 
-@bad("volume", r"1 values that are NaN or Inf.*\(1, 2, 3\)")
+@bad("volume", r"NaN or Inf \(1 of 120 values.*\(1, 2, 3\)")
 def one_voxel_is_nan(folder):
     image = good_image(dtype=np.float32)
     np.asarray(image.dataobj)[1, 2, 3] = np.nan
@@ -338,7 +340,7 @@ def negative_spacing(folder):
 
 
 @bad("volume", "in pixdim and")
-def spacing_against_the_sform(folder):
+def spacing_that_contradicts_the_sform(folder):
     return with_header(folder, pixdim=[1, 1, 1, 1, 0, 0, 0, 0], qform_code=0)
 
 
@@ -348,26 +350,26 @@ def nan_in_the_affine(folder):
 
 
 @bad("volume", "singular affine")
-def affine_without_volume(folder):
+def affine_with_a_zero_row(folder):
     return with_header(folder, srow_z=[0, 0, 0, 0])
 
 
 @bad("volume", "singular affine")
-def two_axes_that_coincide(folder):
+def parallel_axes(folder):
     return with_header(folder, srow_x=[2, 2, 0, 0], srow_y=[2, 2, 0, 0])
 
 
 @bad("volume", "disagree by 0.0[12].*sform.*qform")
-def sform_and_qform_a_little_apart(folder):
+def sform_and_qform_that_differ_slightly(folder):
     return with_header(folder, qoffset_x=0.02)
 
 
 @bad("volume", "disagree")
-def sform_and_qform_turned(folder):
+def sform_and_qform_that_differ_by_a_rotation(folder):
     return with_header(folder, quatern_b=0.1)
 
 
-@bad("volume", "no rotation")
+@bad("volume", "not a rotation")
 def quaternion_longer_than_one(folder):
     return with_header(folder, quatern_b=0.9, quatern_c=0.9, sform_code=0)
 
@@ -400,7 +402,7 @@ def missing_transform(folder):
     return folder / "nowhere.h5"
 
 
-@bad("transform", "no transform that is known")
+@bad("transform", "not a known transform")
 def picture_for_a_transform(folder):
     path = folder / "bad.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
@@ -418,7 +420,7 @@ def field_without_intent(folder):
 
 
 @bad("transform", "intent code 1006")
-def field_of_the_other_intent(folder):
+def field_with_the_displacement_intent(folder):
     return save(folder, field_image(intent=1006))
 
 
@@ -432,7 +434,7 @@ def field_over_time(folder):
     return save(folder, field_image((6, 5, 4, 2, 3)))
 
 
-@bad("transform", "int16; a field holds")
+@bad("transform", "int16; save the field")
 def field_of_integers(folder):
     return save(folder, field_image(dtype=np.int16))
 
@@ -480,22 +482,22 @@ def hdf5_with_a_singular_affine(folder):
     return hdf5(folder, ["AffineTransform"])
 
 
-@bad("transform", "11 parameters; it takes 12")
+@bad("transform", "11 parameters but needs 12")
 def hdf5_affine_of_eleven_numbers(folder):
     return hdf5(folder, ["AffineTransform"], parameters=11)
 
 
-@bad("transform", "field's grid takes 18")
+@bad("transform", "grid of the field needs 18")
 def hdf5_field_without_a_grid(folder):
     return hdf5(folder, ["CompositeTransform", "DisplacementFieldTransform"])
 
 
 @bad("transform", "no composite")
-def hdf5_of_two_loose_transforms(folder):
+def hdf5_of_two_transforms_without_composite(folder):
     return hdf5(folder, ["AffineTransform", "AffineTransform"])
 
 
-@bad("transform", "truncated or damaged.*not a transform of ITK")
+@bad("transform", "truncated or damaged.*not an ITK transform")
 def hdf5_without_parameters(folder):
     path = hdf5(folder, ["AffineTransform"])
     with h5py.File(path, "a") as store:
@@ -513,17 +515,17 @@ def tfm_with_words_for_numbers(folder):
 
 
 @bad("transform", "line 3.*not part of a transform")
-def tfm_with_a_strange_line(folder):
+def tfm_with_parameters_before_a_transform(folder):
     return text(folder, "bad.tfm", TFM + "Parameters: 1 0 0\n")
 
 
-@bad("transform", "holds 0 transforms")
-def tfm_of_nothing(folder):
+@bad("transform", "contains 0 transforms")
+def tfm_without_transforms(folder):
     return text(folder, "bad.tfm", TFM)
 
 
-@bad("transform", "0 parameters; it takes 12")
-def tfm_cut_short(folder):
+@bad("transform", "0 parameters but needs 12")
+def tfm_without_parameters(folder):
     return text(folder, "bad.tfm", TFM + "Transform: AffineTransform_double_3_3\n")
 
 
@@ -546,7 +548,7 @@ def tfm_in_two_dimensions(folder):
 
 
 @bad("transform", "MATLAB 4")
-def mat_cut_short(folder):
+def truncated_mat(folder):
     name = b"AffineTransform_double_3_3\0"
     path = folder / "bad.mat"
     path.write_bytes(struct.pack("<5i", 0, 12, 1, 0, len(name)) + name + bytes(40))
@@ -566,12 +568,12 @@ def points_with_nan(folder):
     return text(folder, "bad.csv", "1,2,3\n1,nan,3\n")
 
 
-@bad("points", "line 3: 2 columns")
+@bad("points", "line 3: the number of columns is 2")
 def points_of_two_columns(folder):
     return text(folder, "bad.csv", "1,2,3\n\n4,5\n")
 
 
-@bad("points", "line 1: 4 columns")
+@bad("points", "line 1: the number of columns is 4")
 def points_of_four_columns(folder):
     return text(folder, "bad.csv", "1,2,3,4\n")
 
@@ -586,8 +588,8 @@ def points_of_a_header_only(folder):
     return text(folder, "bad.csv", "x,y,z\n")
 
 
-@bad("points", "line 3: 2 columns, fewer than its header")
-def points_short_of_their_header(folder):
+@bad("points", "line 3: the number of columns is 2, fewer than in the header")
+def points_with_fewer_columns_than_the_header(folder):
     return text(folder, "bad.csv", "id,x,y,z\n1,2,3,4\n2,3\n")
 
 

@@ -1,4 +1,4 @@
-"""One dataset with every bad input: what is put where, and the id that must be found for it."""
+"""A dataset with every kind of bad input, and the problem that the check must report for each."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ LABELS = {"1": "one", "2": "two"}
 
 @dataclass(frozen=True)
 class Expected:
-    """What the check must tell of one bad input."""
+    """The problem that the check must report for one bad input; `id` may list ids with |."""
 
     name: str
     id: str
@@ -23,7 +23,7 @@ class Expected:
 
 
 class BadDataset:
-    """Writes good cases of two slots, spoils one thing in each, and remembers which."""
+    """Writes cases of two slots, each with a single fault, and records the expected problems."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -33,7 +33,7 @@ class BadDataset:
         self.count = 0
 
     def image(self, slot=0, case=None, data=None, **header):
-        """Write an image of a new case, or of one that is there, and return its name."""
+        """Write an image of a new or an existing case, and return its name."""
         if case is None:
             self.count += 1
             case = self.count
@@ -47,23 +47,26 @@ class BadDataset:
         return name
 
     def beside(self, kind, image, data=None, **header):
-        """Write labels or a mask of an image and return its name."""
+        """Write the label map or mask of an image, and return its name."""
         name = image.replace("images", "labels" if kind == "labels" else "masks")
         data = labels() if data is None else data
         nifti(self.root / name, data, **header)
         return name
 
     def points(self, image, text):
+        """Write the key points of an image, and return the name of the file."""
         name = image.replace("images", "keypoints").replace(".nii.gz", ".csv")
         (self.root / name).parent.mkdir(exist_ok=True)
         (self.root / name).write_text(text)
         return name
 
     def expect(self, name, id, file):
+        """Record that the bad input `name` must give the problem `id` of `file`."""
         self.expected.append(Expected(name, id, file))
 
 
 def labels(*ids):
+    """Return a label map with one cuboid per id."""
     data = np.zeros(SHAPE, np.int16)
     for k, id in enumerate(ids or (1, 2)):
         data[3 + 6 * k : 8 + 6 * k, 4:15, 4:15] = id
@@ -71,7 +74,7 @@ def labels(*ids):
 
 
 def make(root: Path) -> list[Expected]:
-    """Write the dataset into `root / data` and return what must be found."""
+    """Write the dataset to `root / data` and return the expected problems."""
     bad = BadDataset(root / "data")
     for spoil in (_paths, _lists, _headers, _images, _annotations, _points, _channels):
         spoil(bad)
@@ -100,19 +103,19 @@ def _paths(bad):
         "absolute path": ("path-absolute", str(outside)),
         "path with ..": ("path-parent", "../outside.nii.gz"),
         "path with NUL": ("path-control", "imagesTr/a\0b.nii.gz"),
-        "path in bytes that are no text": ("path-encoding", "imagesTr/a\udcff.nii.gz"),
+        "path that is not UTF-8": ("path-encoding", "imagesTr/a\udcff.nii.gz"),
         "path with a line break": ("path-control", "imagesTr/a\nb.nii.gz"),
         "backslash": ("path-backslash", "imagesTr\\a.nii.gz"),
         "drive": ("path-drive", "C:/data/a.nii.gz"),
-        "network place": ("path-drive", "//host/a.nii.gz"),
+        "network path": ("path-drive", "//host/a.nii.gz"),
         "environment variable": ("path-variable", "$HOME/a.nii.gz"),
-        "environment variable of Windows": ("path-variable", "%DATA%/a.nii.gz"),
+        "Windows environment variable": ("path-variable", "%DATA%/a.nii.gz"),
         "home folder": ("path-variable", "~/a.nii.gz"),
-        "number for a path": ("path-missing", 7),
-        "endless name": ("path-long", "a" * 3000),
+        "number as a path": ("path-missing", 7),
+        "overlong name": ("path-long", "a" * 3000),
         "link out of the dataset": ("path-link", "imagesTr/link.nii.gz"),
         "missing file": ("file-missing", "imagesTr/none_0000.nii.gz"),
-        "folder for a file": ("file-missing", "imagesTr"),
+        "folder as a file": ("file-missing", "imagesTr"),
     }
     for name, (id, text) in written.items():
         bad.training.append({"image": text})
@@ -134,25 +137,25 @@ def _lists(bad):
     bad.pairs.append({"fixed": first})
     bad.expect("pair without a moving image", "pair-missing", "dataset.json")
     bad.training += [{"picture": first}, 5]
-    bad.expect("entry of another kind", "entry", "dataset.json")
+    bad.expect("entry of unknown form", "entry", "dataset.json")
     bad.training.append({"image": f"./{first}"})
     bad.expect("entry listed twice", "entry-twice", "dataset.json")
     lonely = bad.image()
     bad.training.remove({"image": "./" + lonely.replace("0000.nii", "0001.nii")})
-    bad.expect("case without its partner", "pair-missing", lonely[9:15])
+    bad.expect("case without a slot", "pair-missing", lonely[9:15])
     again = bad.image()
     other = again.replace("imagesTr", "imagesTs")
     nifti(bad.root / other)
     bad.training.append({"image": other})
-    bad.expect("one id twice", "id-twice", again)
+    bad.expect("two images with one id", "id-twice", again)
     twin = bad.image()
     copy = bad.image(case=bad.count, slot=6)
     (bad.root / copy).write_bytes((bad.root / twin).read_bytes())
-    bad.expect("one content twice", "content-twice", copy)
+    bad.expect("two identical files", "content-twice", copy)
     capital = bad.image()
     nifti(bad.root / capital.replace("B_", "b_"))
     bad.training.append({"image": capital.replace("B_", "b_")})
-    bad.expect("names that differ by case", "name-case", capital)
+    bad.expect("names that differ in case", "name-case", capital)
 
 
 def _headers(bad):
@@ -165,25 +168,28 @@ def _headers(bad):
     fields = {
         "no forms": ("forms-missing", {"sform_code": 0, "qform_code": 0}),
         "metres": ("unit", {"xyzt_units": 1}),
-        "negative voxels": ("spacing-not-positive", {"pixdim": [1, -2, 2, 2, 0, 0, 0, 0]}),
-        "voxels of 0": ("spacing-not-positive", {"pixdim": [1, 0, 2, 2, 0, 0, 0, 0]}),
-        "forms that differ": ("forms-differ", {"qoffset_x": 40}),
-        "spacing against the affine": ("spacing-differs", {"pixdim": [1, 2, 2, 3, 0, 0, 0, 0]}),
+        "negative spacing": ("spacing-not-positive", {"pixdim": [1, -2, 2, 2, 0, 0, 0, 0]}),
+        "zero spacing": ("spacing-not-positive", {"pixdim": [1, 0, 2, 2, 0, 0, 0, 0]}),
+        "sform and qform that differ": ("forms-differ", {"qoffset_x": 40}),
+        "spacing that contradicts the affine": (
+            "spacing-differs",
+            {"pixdim": [1, 2, 2, 3, 0, 0, 0, 0]},
+        ),
         "broken qform": ("qform-broken", {"quatern_b": 2}),
         "affine with NaN": ("affine", {"srow_x": [np.nan, 0, 0, 0]}),
-        "endless scale": ("scaling", {"scl_slope": np.inf}),
+        "infinite scaling": ("scaling", {"scl_slope": np.inf}),
     }
     for name, (id, values) in fields.items():
         image = bad.image()
-        _set_header(bad.root / image, values)
+        set_header(bad.root / image, values)
         bad.expect(name, id, image)
     image = bad.image()
     raw = nib.Nifti1Image(np.ones(SHAPE, np.int16), None)
     raw.header.set_sform(sheared, 1)
     raw.header["pixdim"][1:4] = np.linalg.norm(sheared[:3, :3], axis=0)
     nib.save(nib.Nifti1Image(raw.dataobj, None, raw.header), bad.root / image)
-    _set_header(bad.root / image, {"sform_code": 1, "qform_code": 0, "srow_x": sheared[0]})
-    _set_header(bad.root / image, {"srow_y": sheared[1], "srow_z": sheared[2], "xyzt_units": 2})
+    set_header(bad.root / image, {"sform_code": 1, "qform_code": 0, "srow_x": sheared[0]})
+    set_header(bad.root / image, {"srow_y": sheared[1], "srow_z": sheared[2], "xyzt_units": 2})
     bad.expect("sheared affine", "sheared", image)
     for name, size, id in (
         ("voxels of 0.01 mm", 0.01, "spacing"),
@@ -193,7 +199,7 @@ def _headers(bad):
         image = bad.image(affine=np.diag([size, size, size, 1]))
         bad.expect(name, id, image)
     image = bad.image(data=np.arange(4 * 4 * 200, dtype=np.int16).reshape(4, 4, 200))
-    _set_header(bad.root / image, {})
+    set_header(bad.root / image, {})
     nifti(bad.root / image, _ramp((20, 20, 200)), affine=np.diag([15.0, 15, 15, 1]))
     bad.expect("field of 3 m", "field-of-view", image)
 
@@ -233,10 +239,10 @@ def _images(bad):
     image = bad.image()
     plain = nifti(bad.root / "imagesTr" / "plain.nii")
     (bad.root / image).write_bytes(plain.read_bytes())
-    bad.expect("name against content", "name-gzip", image)
+    bad.expect("suffix that contradicts the content", "name-gzip", image)
     image = bad.image()
     (bad.root / image).write_bytes(b"this is no image at all" * 40)
-    bad.expect("text for an image", "name-gzip|unreadable", image)
+    bad.expect("text as an image", "name-gzip|unreadable", image)
     for suffix in ("pkl", "pt", "npy"):
         name = f"imagesTr/model.{suffix}"
         (bad.root / name).write_bytes(b"\x80\x04K\x01.")
@@ -251,34 +257,34 @@ def _annotations(bad):
     half[5, 5, 5] = 0.5
     cases = {
         "labels of another shape": ("shape-differs", "labels", labels()[:-2], {}),
-        "labels elsewhere": ("affine-differs", "labels", None, {"affine": moved}),
+        "labels at another position": ("affine-differs", "labels", None, {"affine": moved}),
         "empty labels": ("labels-empty", "labels", np.zeros(SHAPE, np.uint8), {}),
-        "labels of ones": ("labels-full", "labels", np.ones(SHAPE, np.uint8), {}),
-        "labels of fractions": ("labels-not-whole", "labels", half, {}),
-        "labels below 0": ("labels-negative", "labels", labels(-1, 1), {}),
+        "labels without background": ("labels-full", "labels", np.ones(SHAPE, np.uint8), {}),
+        "fractional labels": ("labels-not-whole", "labels", half, {}),
+        "negative labels": ("labels-negative", "labels", labels(-1, 1), {}),
         "undeclared labels": ("labels-undeclared", "labels", labels(1, 9), {}),
         "mask of another shape": ("shape-differs", "mask", labels(1)[:, :-2], {}),
-        "mask elsewhere": ("affine-differs", "mask", labels(1), {"affine": moved}),
+        "mask at another position": ("affine-differs", "mask", labels(1), {"affine": moved}),
         "empty mask": ("mask-empty", "mask", np.zeros(SHAPE, np.uint8), {}),
-        "mask of ones": ("mask-full", "mask", np.ones(SHAPE, np.uint8), {}),
-        "mask of fractions": ("labels-not-whole", "mask", half, {}),
-        "mask of structures": ("mask-labels", "mask", labels(1, 2), {}),
+        "mask without background": ("mask-full", "mask", np.ones(SHAPE, np.uint8), {}),
+        "fractional mask": ("labels-not-whole", "mask", half, {}),
+        "mask of several structures": ("mask-labels", "mask", labels(1, 2), {}),
     }
     for name, (id, kind, data, header) in cases.items():
         image = bad.image()
         bad.expect(name, id, bad.beside(kind, image, data, **header))
     image = bad.image()
     scaled = bad.beside("labels", image)
-    _set_header(bad.root / scaled, {"scl_slope": 2.0, "scl_inter": 0.0})
-    bad.expect("labels with a scale", "labels-scaled", scaled)
+    set_header(bad.root / scaled, {"scl_slope": 2.0, "scl_inter": 0.0})
+    bad.expect("scaled labels", "labels-scaled", scaled)
 
 
 def _points(bad):
     good = "3,4,5\n6,7,8\n"
     texts = {
         "points with NaN": ("not-finite", "1,2,3\nnan,2,3\n"),
-        "points in words": ("points-not-numbers", "1,2,3\n1,two,3\n"),
-        "points of two columns": ("points-columns", "1,2\n"),
+        "points that are not numbers": ("points-not-numbers", "1,2,3\n1,two,3\n"),
+        "points with two columns": ("points-columns", "1,2\n"),
         "points with a header": ("points-header", "x,y,z\n" + good),
         "points outside": ("points-outside", "3,4,5\n500,4,5\n"),
         "points in mm": ("points-space", "-4,-5,5\n-40,-35,30\n"),
@@ -289,7 +295,7 @@ def _points(bad):
     fixed, moving = bad.image(), bad.image()
     bad.points(fixed, good)
     bad.pairs.append({"fixed": fixed, "moving": moving})
-    bad.expect("points of other count", "points-count", bad.points(moving, good + "9,9,9\n"))
+    bad.expect("points of different number", "points-count", bad.points(moving, good + "9,9,9\n"))
 
 
 def _channels(bad):
@@ -297,22 +303,22 @@ def _channels(bad):
     for case, data in enumerate(ct[:3], start=2):
         bad.image(slot=2, case=case, data=data)
     odd = bad.image(slot=2, case=5)
-    bad.expect("HU and others mixed", "units-mixed", odd)
-    bad.expect("declared CT, not HU", "modality-not-hounsfield", bad.image(slot=3, case=2))
-    found = bad.image(slot=4, case=2, data=ct[3])
-    bad.expect("declared MR, HU", "modality-hounsfield", found)
+    bad.expect("mixed units", "units-mixed", odd)
+    bad.expect("declared CT, not in HU", "modality-not-hounsfield", bad.image(slot=3, case=2))
+    image = bad.image(slot=4, case=2, data=ct[3])
+    bad.expect("declared MR, in HU", "modality-hounsfield", image)
     bad.image(slot=5, case=2)
     scaled = bad.image()
-    _set_header(bad.root / scaled, {"scl_slope": 3.0, "scl_inter": 1.0})
-    bad.expect("scale of its own", "scaling-differs", scaled)
+    set_header(bad.root / scaled, {"scl_slope": 3.0, "scl_inter": 1.0})
+    bad.expect("different scaling", "scaling-differs", scaled)
 
 
 def _ramp(shape):
     return np.arange(np.prod(shape)).reshape(shape).astype(np.int16)
 
 
-def _set_header(path, values):
-    """Change header fields in place, beyond what nibabel would let a header say."""
+def set_header(path, values):
+    """Change header fields in place, including values that nibabel does not write."""
     import gzip
 
     content = bytearray(gzip.decompress(path.read_bytes()))

@@ -1,4 +1,4 @@
-"""Running a bundle by hand, as MONAI's users do."""
+"""Running a bundle by `monai.bundle run`."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from zoo.hub.bundles import bundle_folder
 
 
 def run_by_monai(model, plan, folder):
-    """Run a model's inference config with a plan over it, in `folder`; return result.json."""
+    """Run the inference config of a model with a plan merged into it; return result.json."""
     configs = [str(bundle_folder(model) / "configs" / "inference.json"), str(plan)]
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(configs)]
     command += ["--output_dir", str(folder / "out"), "--device", "cpu"]

@@ -1,9 +1,9 @@
-"""Grids that every geometric path is tried on, and volumes as SimpleITK holds them."""
+"""Orientations for geometric tests, and conversion of volumes to SimpleITK."""
 
 import numpy as np
 import SimpleITK as sitk
 
-GRIDS = {
+ORIENTATIONS = {
     "RAS": {"axes": "RAS"},
     "LPS": {"axes": "LPS"},
     "LAS": {"axes": "LAS"},
@@ -11,7 +11,7 @@ GRIDS = {
     "oblique": {"axes": "LPS", "tilt_degrees": 25},
     "left-handed oblique": {"axes": "PIR", "tilt_degrees": -35},
 }
-"""Orientations every geometric path is tried on, all anisotropic."""
+"""By name: the orientation arguments of `placed_grid`."""
 
 
 def simple_itk_image(data, grid):

@@ -1,4 +1,4 @@
-"""Waiting for a command that runs in a process of its own."""
+"""Wait for a command that runs in a process of its own."""
 
 import subprocess
 

@@ -1,4 +1,4 @@
-"""Grids in many orientations and a smooth map, for the tests of files."""
+"""Grids in many orientations and a smooth transform, for the tests of file formats."""
 
 import math
 
@@ -12,7 +12,7 @@ SHAPE = (20, 17, 14)
 
 
 def _grid(axes, spacing, turn=(0.0, 0.0, 0.0), shape=SHAPE):
-    """Make a grid whose array axes point along `axes` (rows of unit vectors), then turned."""
+    """Return a grid with array axes along `axes` (rows of unit vectors), rotated by `turn`."""
     linear = Rotation.from_rotvec(turn).as_matrix() @ np.array(axes, float).T @ np.diag(spacing)
     affine = np.eye(4)
     affine[:3, :3] = linear
@@ -48,7 +48,7 @@ AFFINE = torch.tensor(
 
 
 def smooth_field(grid):
-    """Return a displacement [3, X, Y, Z] of up to 3 mm and waves of 150 mm and more, RAS+ mm."""
+    """Return a displacement [3, X, Y, Z], RAS+ mm: sine waves of 3 mm, at least 150 mm long."""
     index = torch.cartesian_prod(*[torch.arange(float(n)) for n in grid.shape])
     x = grid.to_world(index)
     waves = torch.tensor(
@@ -64,15 +64,15 @@ def smooth_transform(grid, affine=AFFINE):
 
 def inner_points(grid, count=1000, margin=2.0, seed=0):
     """Return random points (n, 3), RAS+ mm, at least `margin` voxels inside the grid."""
-    chance = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     room = torch.tensor([n - 1 - 2 * margin for n in grid.shape], dtype=torch.float64)
-    index = margin + torch.rand(count, 3, generator=chance, dtype=torch.float64) * room
+    index = margin + torch.rand(count, 3, generator=generator, dtype=torch.float64) * room
     return grid.to_world(index)
 
 
-def farthest(first, second):
+def max_distance(first, second):
     """Return the largest distance between two point lists (n, 3), mm."""
-    apart = torch.as_tensor(np.asarray(first)) - torch.as_tensor(np.asarray(second))
-    distance = float(apart.norm(dim=1).max())
+    difference = torch.as_tensor(np.asarray(first)) - torch.as_tensor(np.asarray(second))
+    distance = float(difference.norm(dim=1).max())
     assert math.isfinite(distance)
     return distance

@@ -1,9 +1,9 @@
-"""Two phantom pairs with five fields each, as the challenge's own evaluation was given them.
+"""Two phantom pairs with five fields each, which the official Learn2Reg evaluation was run on.
 
 `python learn2reg_cases.py FOLDER` writes them as a Learn2Reg dataset with an evaluation config.
-`learn2reg_official.json` holds what its evaluation.py printed for them (commit of the public
-repository: see the file; Python 3.11, numpy 1.23.5, scipy 1.10.1, nibabel 5.2.1, evalutils 0.3.1);
-l2r_sdlogj_masked is its sdlogj with `masked_evaluation` true, with numpy 2.3.5 and scipy 1.15.3.
+`learn2reg_official.json` contains the output of the official evaluation.py (Python 3.11, numpy
+1.23.5, scipy 1.10.1, nibabel 5.2.1, evalutils 0.3.1; the file names the commit). There,
+l2r_sdlogj_masked is sdlogj with `masked_evaluation` true, with numpy 2.3.5 and scipy 1.15.3.
 """
 
 import csv
@@ -26,7 +26,7 @@ LABELS = range(1, 13)
 
 
 def phantom(k: int) -> PhantomPair:
-    """Return pair k; in the second one the moving image lacks label 5."""
+    """Return pair k; the moving image of pair 2 lacks label 5."""
     pair = make_pair(
         30 + k, shape=(40, 36, 32), spacing=(1.4, 1.6, 1.5), axes="LAS", largest_mm=7.0
     )
@@ -36,7 +36,7 @@ def phantom(k: int) -> PhantomPair:
 
 
 def five_fields(pair: PhantomPair) -> dict[str, np.ndarray]:
-    """Return the fields by name, [X, Y, Z, 3] float32 voxels."""
+    """Return the fields by name, [X, Y, Z, 3] float32 in voxels."""
     true = displacement(pair.truth, pair.fixed_grid, pair.moving_grid)
     fields = {
         "true": true,
@@ -49,7 +49,7 @@ def five_fields(pair: PhantomPair) -> dict[str, np.ndarray]:
 
 
 def write_dataset(folder: Path) -> Path:
-    """Write the images, labels, key points and fields; return a table of the pairs."""
+    """Write images, labels, masks, landmarks and fields; return the table of the pairs."""
     folders = ("imagesTr", "labelsTr", "keypointsTr", "masksTr")
     for name in (*folders, *FIELDS):
         (folder / name).mkdir(parents=True, exist_ok=True)

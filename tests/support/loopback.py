@@ -1,6 +1,7 @@
-"""A Hugging Face Hub on loopback, good enough for the real client: pull, push, tags, LFS, faults.
+"""A Hugging Face Hub on loopback, complete enough for the real client: pull, push, tags, LFS.
 
-Stdlib only; an ephemeral port on 127.0.0.1; it takes no bodies beyond a bound and stops by itself.
+It uses the standard library only and an ephemeral port on 127.0.0.1. It refuses large bodies and
+stops after some minutes. Faults can be injected.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _CHUNK = 1 << 16
 
 @dataclass
 class Repo:
-    """One model repo: its commits (files by name), in order, and its tags."""
+    """A model repository: its commits in order (files by name), and its tags."""
 
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
@@ -48,20 +49,20 @@ class Repo:
 
 @dataclass
 class Fault:
-    """What goes wrong with requests whose path matches: `times` of them, then no more."""
+    """A fault in the next `times` requests whose path matches `path`."""
 
     path: str
     times: int = 1_000_000
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    drop_after: int | None = None  # bytes of the body, then the connection breaks off
-    corrupt: bool = False  # a byte of the body is another one
+    drop_after: int | None = None  # bytes of the body after which the connection is closed
+    corrupt: bool = False  # one byte of the body is changed
     seconds_per_chunk: float = 0.0
     method: str = "GET"
 
 
 class LoopbackHub:
-    """The server: `repos`, plain `files` under /files/, `faults`, and the log of requests."""
+    """The server: `repos`, plain `files` under /files/, `faults`, and the log of `requests`."""
 
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
@@ -144,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return fault
         return None
 
-    # What a repo is and holds.
+    # Requests of a pull.
 
     def _repo(self, repo: str) -> Repo | None:
         found = self.hub.repos.get(repo)
@@ -212,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
         data = self.hub.files[name]
         self._send(200, data, {"ETag": f'"{sha256(data)}"'})
 
-    # What a push asks for.
+    # Requests of a push.
 
     def create(self) -> None:
         wanted = json.loads(self.body)
@@ -293,7 +294,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._error(404, "RevisionNotFound")
             return self._send(200, b"")
         name = json.loads(self.body)["tag"]
-        if name in found.tags:  # like the Hub: a tag does not move
+        if name in found.tags:  # as on the Hub, a tag cannot be moved
             return self._error(409, "")
         found.tags[name] = found.resolve(revision) or found.head
         return self._json({})
@@ -331,7 +332,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(data[at : min(end, at + _CHUNK)])
                 time.sleep(fault.seconds_per_chunk)
         except OSError:
-            pass  # the client is gone
+            pass  # the client has closed the connection
         if end < len(data):
             self.close_connection = True
             self.wfile.flush()

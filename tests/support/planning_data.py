@@ -1,4 +1,4 @@
-"""Small datasets for the tests of planning: phantoms on disk, and files that only have headers."""
+"""Small datasets on disk for the tests of planning."""
 
 import json
 
@@ -22,13 +22,13 @@ def write_learn2reg(root, *, cases=(1, 2), contrasts=("t1", "ct"), points=True, 
             (made.fixed, made.fixed_labels, made.fixed_points, made.fixed_grid),
             (made.moving, made.moving_labels, made.moving_points, made.moving_grid),
         )
-        for slot, (image, labels, places, grid) in enumerate(sides):
+        for slot, (image, labels, points_mm, grid) in enumerate(sides):
             name = f"Ph_{case:04d}_{slot:04d}"
             write_volume(root / "imagesTr" / f"{name}.nii.gz", image, grid, torch.int16)
             write_volume(root / "labelsTr" / f"{name}.nii.gz", labels, grid)
             if points:
                 path = root / "keypointsTr" / f"{name}.csv"
-                write_points(path, places, "voxel", grid, header=False)
+                write_points(path, points_mm, "voxel", grid, header=False)
         names = [f"./imagesTr/Ph_{case:04d}_{slot:04d}.nii.gz" for slot in (0, 1)]
         pairs.append(dict(zip(("fixed", "moving"), names, strict=True)))
     declared = {"ct": "CT"}

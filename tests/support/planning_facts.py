@@ -1,4 +1,4 @@
-"""Fingerprints in a few words, for the tests of the rules."""
+"""Short fingerprints for the tests of the rules."""
 
 ALL = ("mcbo", "unigradicon", "multigradicon", "unireg")
 ALIGNED = {

@@ -19,7 +19,7 @@ from zoo.synthesis.phantom import PhantomPair, make_pair
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None, reason="chromium is not installed: no screenshot is taken"
+    CHROMIUM is None, reason="Chromium is not installed, so no screenshot is taken"
 )
 
 SMALL = {"shape": (40, 36, 32), "spacing": (2.0, 2.5, 3.0), "axes": "LAS", "tilt_degrees": 12}
@@ -46,7 +46,7 @@ def phantom_registration(seed: int = 3, **changes: object) -> RegisteredPair:
 
 
 def on_disk(folder: Path, phantom: PhantomPair, transform: Transform | None = None) -> dict:
-    """Write a pair and its map; return the paths by the names of `evaluate`'s flags."""
+    """Write a pair and its transform; return the paths by the names of the flags of `evaluate`."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {}
     for side in ("fixed", "moving"):
@@ -63,15 +63,15 @@ def on_disk(folder: Path, phantom: PhantomPair, transform: Transform | None = No
 
 
 def screenshot(page: Path, scratch: Path, width: int) -> np.ndarray:
-    """Return how Chromium shows a page `width` pixels wide: [rows, width, 3], 0 to 255."""
-    frame = scratch / "frame.html"  # a window cannot be as narrow as a phone, a frame can
+    """Return a screenshot of a page `width` pixels wide: [rows, width, 3], 0 to 255."""
+    frame = scratch / "frame.html"  # a frame can be narrower than a window
     frame.write_text(
         f'<body style="margin:0;background:#fff"><iframe src="{page.as_uri()}" '
         f'width="{width}" height="4000" style="border:0"></iframe></body>'
     )
     shot = scratch / "shot.png"
-    words = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-    words += [f"--user-data-dir={scratch / 'profile'}", f"--screenshot={shot}"]
-    words += [f"--window-size={max(width, 500)},4000", frame.as_uri()]
-    subprocess.run(words, check=True, capture_output=True, timeout=120)
+    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+    command += [f"--user-data-dir={scratch / 'profile'}", f"--screenshot={shot}"]
+    command += [f"--window-size={max(width, 500)},4000", frame.as_uri()]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
     return np.asarray(Image.open(shot).convert("RGB"))[:, :width].astype(int)

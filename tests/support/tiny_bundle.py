@@ -1,4 +1,4 @@
-"""A small whole bundle: a U-Net that maps a pair to a displacement, with everything around it."""
+"""A small complete bundle: a U-Net that maps a pair to a displacement."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ METADATA = {
 
 
 def make_bundle(folder: Path) -> Path:
-    """Write the bundle, with random weights, and things beside it that are not part of it."""
+    """Write the bundle with random weights, and files beside it that are not part of a bundle."""
     for name in ("configs", "docs", "models", "eval"):
         (folder / name).mkdir(parents=True)
     torch.manual_seed(0)
@@ -110,7 +110,7 @@ def make_bundle(folder: Path) -> Path:
 
 
 def make_pair(folder: Path) -> Path:
-    """Two phantoms on an oblique, anisotropic grid."""
+    """Write two phantoms on an oblique, anisotropic grid."""
     folder.mkdir(parents=True)
     affine = np.array([[0, -2, 0.3, 5], [1, 0, 0, -7], [0, 0.2, 3, 1], [0, 0, 0, 1]], float)
     i, j, k = np.mgrid[:16, :12, :8]

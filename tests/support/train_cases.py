@@ -12,20 +12,20 @@ from zoo.synthesis.phantom import make_pair
 def write_images(
     root, *, cases=(1, 2), contrasts=("t1",), shape=(24, 28, 22), paired=False, **more
 ):
-    """Write phantoms as images to train on, two of one anatomy a case, and one pair to validate.
+    """Write a dataset of phantoms: two training images per case, and one validation pair.
 
-    Every image has labels; with several `contrasts` each is one more slot on the same geometry.
-    With `paired` the two images of an anatomy are listed as a pair to train on.
+    The two images of a case show one anatomy. Every image has labels. Several `contrasts` are
+    several slots on one geometry. With `paired` the two images of a case are a training pair.
     """
     for folder in ("imagesTr", "labelsTr"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     names = []
     for case in cases:
         for slot, contrast in enumerate(contrasts):
-            made = make_pair(case, contrasts=(contrast, contrast), shape=shape, **more)
+            pair = make_pair(case, contrasts=(contrast, contrast), shape=shape, **more)
             for side, image, labels, grid in (
-                (0, made.fixed, made.fixed_labels, made.fixed_grid),
-                (1, made.moving, made.moving_labels, made.moving_grid),
+                (0, pair.fixed, pair.fixed_labels, pair.fixed_grid),
+                (1, pair.moving, pair.moving_labels, pair.moving_grid),
             ):
                 name = f"Ph_{2 * case + side:04d}_{slot:04d}.nii.gz"
                 write_volume(root / "imagesTr" / name, image, grid, torch.int16)
@@ -50,10 +50,10 @@ def write_images(
 
 
 def train_config(model, *overlays):
-    """Return the files of a training config, as `monai.bundle run` takes them."""
+    """Return the paths of a training config and its overlays, for `monai.bundle run`."""
     folder = bundle_folder(model) / "configs"
     return [str(folder / name) for name in ("train.yaml", *overlays)]
 
 
 SMALL = {"weights": "scratch", "width": 2, "size": [65, 66, 67], "epochs": 2, "epoch_length": 1}
-"""What makes a GradICON training short."""
+"""Settings of a short GradICON training."""

@@ -1,4 +1,4 @@
-"""Transforms and the same maps made of SimpleITK's own parts."""
+"""Example transforms, and the same transforms built with SimpleITK."""
 
 import numpy as np
 import SimpleITK as sitk
@@ -23,7 +23,7 @@ def some_transform(grid, seed=0, affine=True):
 
 
 def itk_transform(transform):
-    """Build the same map from SimpleITK's own parts: the last added is applied first."""
+    """Build the same transform with SimpleITK, which applies the last added part first."""
     flip = np.diag([-1.0, -1.0, 1.0, 1.0])
     matrix = flip @ transform.affine.numpy() @ flip
     affine = sitk.AffineTransform(3)
@@ -43,6 +43,6 @@ def itk_points(transform, points):
 
 
 def points_about(grid, count=500, reach=1.2):
-    """Return points in and somewhat outside a grid."""
+    """Return random points (n, 3), RAS+ mm, inside and slightly outside a grid."""
     index = (torch.rand(count, 3, dtype=torch.float64) - 0.5) * reach + 0.5
     return grid.to_world(index * torch.tensor(grid.shape))

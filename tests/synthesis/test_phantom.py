@@ -3,10 +3,11 @@ import torch
 
 from zoo.errors import UserError
 from zoo.geometry import jacobian_determinant, warp
-from zoo.synthesis.phantom import CONTRASTS, SmoothMap, make_pair, placed_grid
+from zoo.synthesis import SmoothMap, make_pair, placed_grid
+from zoo.synthesis.phantom_anatomy import CONTRASTS
 
 
-def test_equal_arguments_give_equal_voxels_and_other_seeds_others():
+def test_equal_arguments_give_equal_voxels_and_other_seeds_other_voxels():
     one, two, other = (make_pair(seed, shape=(20, 22, 18)) for seed in (1, 1, 2))
     assert torch.equal(one.fixed, two.fixed)
     assert torch.equal(one.moving, two.moving)
@@ -14,7 +15,7 @@ def test_equal_arguments_give_equal_voxels_and_other_seeds_others():
 
 
 @pytest.mark.parametrize("axes", ["RAS", "LPS", "SAR"])
-def test_the_truth_lays_moving_labels_on_fixed_labels(axes):
+def test_the_truth_warps_moving_labels_onto_fixed_labels(axes):
     pair = make_pair(
         3, shape=(60, 64, 56), spacing=(1.5, 1.4, 1.6), axes=axes, tilt_degrees=12,
         moving_axes="LAS", moving_shape=(70, 66, 62), moving_spacing=(1.2, 1.4, 1.5),
@@ -28,8 +29,8 @@ def test_the_truth_lays_moving_labels_on_fixed_labels(axes):
 
 def test_the_truth_maps_fixed_points_to_moving_points():
     pair = make_pair(4, shape=(40, 40, 40))
-    apart = pair.truth.map_points(pair.fixed_points) - pair.moving_points
-    assert apart.norm(dim=1).max() < 0.1
+    errors = pair.truth.map_points(pair.fixed_points) - pair.moving_points
+    assert errors.norm(dim=1).max() < 0.1
     assert (pair.fixed_points - pair.moving_points).norm(dim=1).mean() > 1
 
 

@@ -1,4 +1,4 @@
-"""A training that was stopped goes on as if it had not been."""
+"""A training that is resumed gives the losses of a training without interruption."""
 
 import contextlib
 
@@ -6,16 +6,17 @@ import pytest
 import torch
 from ignite.engine import Events
 from monai.engines import SupervisedTrainer
+from monai.handlers import LrScheduleHandler
 from torch import nn
 
 from zoo.errors import UserError
 from zoo.training.checkpoint import Checkpoint, read_state, write_state
-from zoo.training.dataset import Endless
-from zoo.training.step import StepHandler, cosine, total_loss
+from zoo.training.dataset import EndlessSampler
+from zoo.training.step import StepHandler, cosine_schedule, total_loss
 
 
 class Noisy(nn.Module):
-    """An objective with random numbers, as the points of GradICON are."""
+    """An objective that draws random numbers, like the points of GradICON's consistency."""
 
     def __init__(self):
         super().__init__()
@@ -27,7 +28,7 @@ class Noisy(nn.Module):
 
 
 class KilledError(Exception):
-    """What ends a run without warning."""
+    """Ends a run in the middle of an epoch."""
 
 
 def train(folder, epochs, *, epoch_length=3, kill_at=None, signature=None, seed=0):
@@ -35,8 +36,8 @@ def train(folder, epochs, *, epoch_length=3, kill_at=None, signature=None, seed=
     torch.manual_seed(99)
     network = Noisy()
     optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
-    schedule = cosine(optimizer, 12)
-    sampler = Endless(4)
+    schedule = cosine_schedule(optimizer, 12)
+    sampler = EndlessSampler(4)
     numbers = [torch.randn(3, generator=torch.Generator().manual_seed(k)) for k in range(99)]
     parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
     losses = {}
@@ -51,13 +52,14 @@ def train(folder, epochs, *, epoch_length=3, kill_at=None, signature=None, seed=
         prepare_batch=lambda batch, *_, **__: (batch, None),
         train_handlers=[
             Checkpoint(folder / "checkpoint.safetensors", parts, sampler, signature),
-            StepHandler(seed, schedule),
+            StepHandler(seed),
+            LrScheduleHandler(schedule, print_lr=False, epoch_level=False),
         ],
         decollate=False,
     )
 
     @trainer.on(Events.ITERATION_COMPLETED)
-    def note(engine):
+    def record(engine):
         losses[engine.state.iteration] = engine.state.output["loss"].item()
         if engine.state.iteration == kill_at:
             raise KilledError
@@ -68,7 +70,7 @@ def train(folder, epochs, *, epoch_length=3, kill_at=None, signature=None, seed=
     return losses
 
 
-def test_a_killed_run_goes_on_with_the_losses_it_would_have_had(tmp_path):
+def test_a_killed_run_resumes_with_the_losses_of_a_run_without_interruption(tmp_path):
     (tmp_path / "a").mkdir()
     whole = train(tmp_path / "a", 4)
     (tmp_path / "b").mkdir()
@@ -79,7 +81,7 @@ def test_a_killed_run_goes_on_with_the_losses_it_would_have_had(tmp_path):
     assert len(set(whole.values())) == 12
 
 
-def test_a_longer_run_goes_on_where_a_shorter_one_ended(tmp_path):
+def test_a_longer_run_resumes_where_a_shorter_one_ended(tmp_path):
     (tmp_path / "a").mkdir()
     whole = train(tmp_path / "a", 1, epoch_length=9)
     (tmp_path / "b").mkdir()
@@ -89,7 +91,7 @@ def test_a_longer_run_goes_on_where_a_shorter_one_ended(tmp_path):
     assert first | rest == whole
 
 
-def test_a_run_that_is_done_does_nothing_more(tmp_path):
+def test_a_completed_run_does_no_more_steps(tmp_path):
     train(tmp_path, 2)
     assert train(tmp_path, 2) == {}
 
@@ -102,7 +104,9 @@ def test_another_seed_gives_other_random_numbers(tmp_path):
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     train(tmp_path, 1, signature={"model": "unigradicon", "width": 4})
-    with pytest.raises(UserError, match=r"its width is 4, this one's 16.*another output folder"):
+    with pytest.raises(
+        UserError, match=r"with width 4, and this one has width 16.*another output folder"
+    ):
         train(tmp_path, 1, signature={"model": "unigradicon", "width": 16})
 
 
@@ -121,24 +125,24 @@ def test_a_kill_while_saving_leaves_the_last_whole_checkpoint(tmp_path, monkeypa
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == kept
 
 
-def test_states_come_back_as_they_were(tmp_path):
+def test_a_state_is_read_as_it_was_written(tmp_path):
     state = {
         "a": {0: torch.arange(3), "b": [torch.tensor(1.5), 2.25, None, "x", True]},
         "empty": {},
         "view": torch.rand(4, 4)[:, 1],
     }
     write_state(tmp_path / "s.safetensors", state, {"k": [1, 2]})
-    found, signature = read_state(tmp_path / "s.safetensors")
+    read, signature = read_state(tmp_path / "s.safetensors")
     assert signature == {"k": [1, 2]}
-    assert torch.equal(found["a"][0], state["a"][0])
-    assert found["a"]["b"][1:] == [2.25, None, "x", True]
-    assert found["empty"] == {}
-    assert torch.equal(found["view"], state["view"])
+    assert torch.equal(read["a"][0], state["a"][0])
+    assert read["a"]["b"][1:] == [2.25, None, "x", True]
+    assert read["empty"] == {}
+    assert torch.equal(read["view"], state["view"])
 
 
-def test_weights_are_no_checkpoint(tmp_path):
+def test_a_weights_file_is_not_accepted_as_a_checkpoint(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"x": torch.zeros(1)}, tmp_path / "w.safetensors")
-    with pytest.raises(UserError, match="no checkpoint"):
+    with pytest.raises(UserError, match="is not a checkpoint"):
         read_state(tmp_path / "w.safetensors")

@@ -1,4 +1,4 @@
-"""Two processes under torchrun train what one process does with the double batch."""
+"""Two processes under torchrun give the losses of one process with twice the batch size."""
 
 import json
 import os
@@ -15,8 +15,14 @@ from torch import nn
 from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder
 from zoo.runtime.bundle import run_bundle
-from zoo.training.distributed import join, mean_over_processes, processes, rank, together
-from zoo.training.log import read_rows
+from zoo.training.distributed import (
+    data_parallel,
+    join_processes,
+    mean_over_processes,
+    process_count,
+    process_rank,
+)
+from zoo.training.tables import read_rows
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +48,12 @@ def settings(images, out, **more):
     } | more
 
 
-def two(images, out, **more):
+def command_for_two(images, out, **more):
     """Return the command that trains in two processes."""
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     configs = json.dumps(train_config("unireg", "multi_gpu_train.yaml"))
-    given = {"config_file": configs, **settings(images, out, **more)}
-    words = [str(w) for k, v in given.items() for w in (f"--{k}", v)]
+    options = {"config_file": configs, **settings(images, out, **more)}
+    words = [str(w) for k, v in options.items() for w in (f"--{k}", v)]
     return [sys.executable, *launch, "-m", "monai.bundle", "run", *words]
 
 
@@ -55,8 +61,8 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def run(command):
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=900)
-    assert done.returncode == 0, done.stderr[-3000:]
+    result = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=900)
+    assert result.returncode == 0, result.stderr[-3000:]
 
 
 def losses(folder):
@@ -71,28 +77,28 @@ def alone(images, tmp_path_factory):
 
 
 def in_one(images, out):
-    """Train in this process, with the double batch."""
+    """Train in this process, with twice the batch size."""
     device = "$torch.device('cpu')"
-    given = settings(images, out, batch_size=2, epochs=3, device=device)
-    run_bundle(bundle_folder("unireg"), given, ["train.yaml"])
+    overrides = settings(images, out, batch_size=2, epochs=3, device=device)
+    run_bundle(bundle_folder("unireg"), overrides, ["train.yaml"])
 
 
-def test_two_processes_have_the_losses_of_one_with_the_double_batch_and_resume(
+def test_two_processes_give_the_losses_of_one_with_twice_the_batch_and_resume(
     images, alone, tmp_path
 ):
-    """UniReg has no batch norm, whose statistics are those of each process alone."""
-    run(two(images, tmp_path, epochs=1))
+    """With UniReg, because the statistics of batch norm would differ between processes."""
+    run(command_for_two(images, tmp_path, epochs=1))
     assert losses(tmp_path) == pytest.approx(losses(alone)[:2], rel=1e-5)
-    run(two(images, tmp_path))
+    run(command_for_two(images, tmp_path))
     assert losses(tmp_path) == pytest.approx(losses(alone)[:4], rel=1e-5)
-    in_one(images, tmp_path)  # rounding, which differs between one and two, has grown by then
+    in_one(images, tmp_path)  # by now differences of rounding have grown
     assert losses(tmp_path) == pytest.approx(losses(alone), rel=5e-3)
     assert len(set(losses(alone))) == 6
     assert (tmp_path / "configs" / "inference.json").is_file()
 
 
-def test_a_killed_process_ends_the_job_and_says_so(images, tmp_path):
-    command = two(images, tmp_path, epochs=2000)
+def test_a_killed_process_ends_the_job_and_is_reported(images, tmp_path):
+    command = command_for_two(images, tmp_path, epochs=2000)
     job = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
     )
@@ -113,14 +119,14 @@ def test_a_killed_process_ends_the_job_and_says_so(images, tmp_path):
     assert "Signal 9 (SIGKILL) received by PID" in error
 
 
-def test_without_torchrun_the_overlay_says_how_to_start(monkeypatch):
+def test_without_torchrun_the_error_says_how_to_start(monkeypatch):
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     with pytest.raises(UserError, match="torchrun --nproc_per_node"):
-        join()
+        join_processes()
 
 
-def test_alone_nothing_changes():
+def test_a_single_process_needs_no_process_group():
     module = nn.Linear(1, 1)
-    assert together(module) is module
-    assert (rank(), processes()) == (0, 1)
+    assert data_parallel(module) is module
+    assert (process_rank(), process_count()) == (0, 1)
     assert mean_over_processes(torch.tensor([2.0])) == 2

@@ -1,4 +1,4 @@
-"""Fitting the settings of MCBO: what is tried, what is best, and what is left on disk."""
+"""Fitting the settings of MCBO: the ranking of trials, resuming, and the exported bundle."""
 
 import json
 
@@ -13,10 +13,10 @@ from zoo.geometry import Transform
 from zoo.hub.bundles import bundle_folder
 from zoo.io.transforms import write_transform
 from zoo.registration.mcbo import MCBOInferer
-from zoo.registration.mcbo_presets import read_preset, settings_of
+from zoo.registration.mcbo_presets import read_preset
 from zoo.registration.working_grid import IsotropicFrame
 from zoo.runtime.bundle import run_bundle
-from zoo.training.mcbo_search import SettingsSearch, Trial, draw, figures_that_rank, order_of, vary
+from zoo.training.mcbo_search import SettingsSearch, Trial, rank_trials, ranking_figures
 
 
 def trials(*rows):
@@ -38,40 +38,21 @@ def count(row):
 def test_a_trial_that_is_better_beyond_chance_ranks_first():
     random = np.random.default_rng(0)
     rows = [{"dice_after": list(random.normal(mean, 0.02, 12))} for mean in (0.6, 0.8, 0.7)]
-    assert order_of(trials(*rows)) == [1, 2, 0]
+    assert rank_trials(trials(*rows)) == [1, 2, 0]
 
 
-def test_what_the_ranking_cannot_tell_apart_is_told_by_the_mean():
+def test_trials_of_one_rank_are_ordered_by_the_mean():
     rows = [{"dice_after": [0.60]}, {"dice_after": [0.62]}, {"dice_after": [0.61]}]
-    assert order_of(trials(*rows)) == [1, 2, 0]
+    assert rank_trials(trials(*rows)) == [1, 2, 0]
     errors = [{"tre_mm_after": [v]} for v in (2.0, 1.0, 3.0)]
-    assert order_of(trials(*errors)) == [1, 0, 2]
+    assert rank_trials(trials(*errors)) == [1, 0, 2]
 
 
-def test_annotation_ranks_where_there_is_any_and_images_do_otherwise():
+def test_annotations_rank_the_trials_if_there_are_any_and_images_otherwise():
     images = {"similarity_after": [0.5], "folding_percent": [0.1], "sd_log_jacobian": [0.1]}
-    assert figures_that_rank(trials(images)) == ["similarity_after", "folding_percent"]
+    assert ranking_figures(trials(images)) == ["similarity_after", "folding_percent"]
     both = images | {"dice_after": [0.5], "hd95_mm_after": [None]}
-    assert figures_that_rank(trials(both)) == ["dice_after", "sd_log_jacobian"]
-
-
-@pytest.mark.parametrize("mode", ["accurate", "paper"])
-def test_whatever_is_drawn_or_varied_is_something_the_solver_takes(mode):
-    random = np.random.default_rng(0)
-    seen = set()
-    for _ in range(200):
-        changes = draw(mode, random)
-        settings = settings_of(mode, json.loads(json.dumps(changes)))
-        seen |= {settings.levels}
-        for _ in range(3):
-            changes = vary(mode, changes, random)
-            settings_of(mode, changes)
-        if "weights" in changes:
-            assert sum(changes["weights"]) == pytest.approx(1)
-            assert min(changes["weights"]) > 0
-        assert all(2 <= n <= 6 for n in changes["reach"])
-        assert 1 <= changes["mind_radius"] <= 3
-    assert len(seen) == 5
+    assert ranking_figures(trials(both)) == ["dice_after", "sd_log_jacobian"]
 
 
 @pytest.fixture(scope="module")
@@ -87,26 +68,53 @@ def search(images, folder, **options):
     return SettingsSearch(pairs, inferer, folder, bar=False, **options)
 
 
-def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been(images, tmp_path):
+def test_a_resumed_search_runs_the_trials_of_a_search_without_interruption(images, tmp_path):
     whole = search(images, tmp_path / "a", max_epochs=5, refine=2)
     whole.run()
-    found = json.loads((tmp_path / "a/trials.json").read_text())
+    document = json.loads((tmp_path / "a/trials.json").read_text())
     (tmp_path / "b").mkdir()
-    (tmp_path / "b/trials.json").write_text(json.dumps(found | {"trials": found["trials"][:3]}))
-    again = search(images, tmp_path / "b", max_epochs=5, refine=2)
-    again.run()
-    tried = [[(t.mode, t.changes, t.figures) for t in s.trials] for s in (whole, again)]
+    (tmp_path / "b/trials.json").write_text(
+        json.dumps(document | {"trials": document["trials"][:3]})
+    )
+    resumed = search(images, tmp_path / "b", max_epochs=5, refine=2)
+    resumed.run()
+    tried = [[(t.mode, t.changes, t.figures) for t in s.trials] for s in (whole, resumed)]
     assert tried[0] == tried[1]
     assert len({json.dumps((t.mode, t.changes)) for t in whole.trials}) == 5
 
 
-def test_a_search_on_other_data_is_not_continued(images, tmp_path):
+@pytest.mark.parametrize(("dice", "kept"), [(0.8, 1), (0.6, 0)])
+def test_the_preset_is_kept_unless_the_best_settings_are_better_on_other_pairs(
+    tmp_path, monkeypatch, dice, kept
+):
+    """Trial 1 is the best of the search; on the validation pairs it has a Dice of `dice`."""
+
+    class Evaluator:
+        def __init__(self, pairs, inferer):
+            pass
+
+        def __call__(self, mode, changes):
+            return Trial(mode, changes, {"p": {"dice_after": dice if changes else 0.7}}, 1.0)
+
+    monkeypatch.setattr("zoo.training.mcbo_search.TrialEvaluator", Evaluator)
+    fitted = SettingsSearch([], None, tmp_path, bar=False)
+    fitted.trials = [
+        Trial("accurate", {}, {"q": {"dice_after": 0.5}}, 1.0),
+        Trial("accurate", {"mind_radius": 3}, {"q": {"dice_after": 0.9}}, 1.0),
+    ]
+    result = fitted.validate([None])
+    assert result.chosen is fitted.trials[kept]
+    assert result.figures_before == {"dice_after": 0.7}
+    assert result.figures_after == {"dice_after": max(dice, 0.7)}
+
+
+def test_a_search_on_other_data_is_not_resumed(images, tmp_path):
     search(images, tmp_path, max_epochs=2, refine=0, signature={"content": "a"}).run()
-    with pytest.raises(UserError, match="its content is 'a', this one's 'b'"):
+    with pytest.raises(UserError, match="with content 'a', and this one has content 'b'"):
         search(images, tmp_path, max_epochs=2, refine=0, signature={"content": "b"}).run()
 
 
-def test_the_bundle_fits_settings_and_leaves_a_preset_and_a_bundle(images, tmp_path):
+def test_the_training_config_writes_a_preset_and_a_bundle(images, tmp_path):
     own = tmp_path / "own.tfm"
     write_transform(own, Transform(torch.eye(4)), None)
     settings = {
@@ -121,7 +129,7 @@ def test_the_bundle_fits_settings_and_leaves_a_preset_and_a_bundle(images, tmp_p
     run_bundle(bundle_folder("mcbo"), settings, ["train.yaml"])
     preset = read_preset(tmp_path / "out/preset.json")
     inference = json.loads((tmp_path / "out/configs/inference.json").read_text())
-    assert inference["affine"] == "auto"  # a file of this computer is no default for others
+    assert inference["affine"] == "auto"  # a file of this computer does not exist on others
     assert inference["mode"] == preset["mode"]
     assert inference["solver_settings"] == preset["changes"]
     trained = json.loads((tmp_path / "out/configs/metadata.json").read_text())["trained"]
@@ -138,7 +146,7 @@ def test_the_bundle_fits_settings_and_leaves_a_preset_and_a_bundle(images, tmp_p
         {"kind": "regzoo mcbo preset", "mode": "paper", "changes": {"levels": [1]}},
     ],
 )
-def test_a_file_that_is_no_preset_is_refused(tmp_path, content):
+def test_an_invalid_preset_is_refused(tmp_path, content):
     path = tmp_path / "preset.json"
     path.write_text(json.dumps(content))
     with pytest.raises(UserError):

@@ -1,4 +1,4 @@
-"""Training objectives: their terms, what they train, and that training makes a pair fit."""
+"""Training objectives: their terms, the parts they train, and a short training on one pair."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 
 from zoo.errors import UserError
 from zoo.geometry.sampling import identity_index, sample
-from zoo.losses import LNCC, GradientPenalty, field_map, gradicon, similarity_named
+from zoo.losses import LNCC, field_map, gradicon, gradient_penalty, similarity_named
 from zoo.losses.regularity import consistency_points
 from zoo.networks import GradICON, UniReg
 from zoo.networks.unireg_tasks import TASKS
@@ -23,8 +23,8 @@ def images():
     return pair.fixed[:, None], pair.moving[:, None]
 
 
-def stirred(width: int = 2) -> GradICON:
-    """A network that finds something: its last layers are not zero."""
+def random_network(width: int = 2) -> GradICON:
+    """A network with a displacement that is not zero: its last layers are random."""
     torch.manual_seed(0)
     network = GradICON(width=width).eval()
     for name, weight in network.named_parameters():
@@ -33,29 +33,29 @@ def stirred(width: int = 2) -> GradICON:
     return network
 
 
-def test_gradicon_is_the_sum_of_both_directions_and_the_consistency(images):
+def test_the_gradicon_loss_sums_both_directions_and_the_consistency(images):
     fixed, moving = (x[:1] for x in images)
-    network = stirred()
+    network = random_network()
     losses = GradICONObjective(network, "lncc", 1.5)(
         fixed, moving, generator=torch.Generator().manual_seed(4)
     )
     with torch.no_grad():
-        there, back = network.both_directions(torch.cat([moving, fixed], dim=1))
+        forward, backward = network.both_directions(torch.cat([moving, fixed], dim=1))
         index = identity_index((SIZE,) * 3)
         measure = similarity_named("lncc")
-        expected = measure(sample(moving, index + there, outside="zeros"), fixed)
-        expected = expected + measure(sample(fixed, index + back, outside="zeros"), moving)
+        expected = measure(sample(moving, index + forward, outside="zeros"), fixed)
+        expected = expected + measure(sample(fixed, index + backward, outside="zeros"), moving)
         points = consistency_points((SIZE,) * 3, torch.Generator().manual_seed(4))
-        consistency = gradicon(field_map(there), field_map(back), points)
+        consistency = gradicon(field_map(forward), field_map(backward), points)
     torch.testing.assert_close(losses["similarity"], expected, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(losses["gradicon"], consistency, atol=1e-5, rtol=1e-3)
     total = losses["similarity"] + 1.5 * losses["gradicon"]
     torch.testing.assert_close(losses["loss"].detach(), total)
 
 
-def test_the_loss_is_taken_of_the_loss_images_and_the_map_of_the_inputs(images):
+def test_the_similarity_compares_the_loss_images_under_the_map_of_the_inputs(images):
     (fixed, other_fixed), (moving, other_moving) = (x.split(1) for x in images)
-    network = stirred()
+    network = random_network()
     objective = GradICONObjective(network)
     plain = objective(fixed, moving)
     randomised = objective(fixed, moving, other_fixed, other_moving)
@@ -67,9 +67,9 @@ def test_the_loss_is_taken_of_the_loss_images_and_the_map_of_the_inputs(images):
 
 
 @pytest.mark.parametrize(("steps", "trained"), [(2, 2), (3, 3), (4, 4)])
-def test_a_stage_trains_its_u_nets_and_no_other(images, steps, trained):
+def test_a_stage_trains_its_u_nets_and_no_others(images, steps, trained):
     fixed, moving = (x[:1, :, ::2, ::2, ::2] if steps == 2 else x[:1] for x in images)
-    network = stirred()
+    network = random_network()
     GradICONObjective(network, steps=steps)(fixed, moving)["loss"].backward()
     names = ["netPhi.netPhi.net.netPhi", "netPhi.netPhi.net.netPsi", "netPhi.netPsi", "netPsi"]
     moved = [
@@ -79,7 +79,7 @@ def test_a_stage_trains_its_u_nets_and_no_other(images, steps, trained):
     assert moved == [k < trained for k in range(4)]
 
 
-def test_the_truth_counts_where_it_is_given(images):
+def test_the_true_displacement_contributes_where_it_is_given(images):
     fixed, moving = (x[:1] for x in images)
     truth = torch.full((1, 3, SIZE, SIZE, SIZE), 2.0)
     identity = GradICON(width=2).eval()
@@ -91,7 +91,7 @@ def test_the_truth_counts_where_it_is_given(images):
     assert gain == pytest.approx(0.5 * 2 * 3**0.5, rel=1e-4)
 
 
-def test_the_truth_counts_after_each_u_net(images):
+def test_the_true_displacement_contributes_after_each_u_net(images):
     fixed, moving = (x[:1] for x in images)
     network = GradICON(width=2).eval()
     step = torch.tensor([0.01, 0.02, -0.01])
@@ -107,7 +107,7 @@ def test_the_truth_counts_after_each_u_net(images):
     assert counted == pytest.approx((1 + 2 + 3 + 4) / 4 * one, rel=1e-3)
 
 
-def test_labels_that_match_cost_less(images):
+def test_labels_that_match_have_no_dice_loss(images):
     fixed, moving = (x[:1] for x in images)
     identity = GradICON(width=2).eval()
     objective = GradICONObjective(identity, dice_weight=1.0)
@@ -120,29 +120,29 @@ def test_labels_that_match_cost_less(images):
         objective(fixed, moving)
 
 
-def test_a_number_of_steps_that_the_network_lacks_is_refused():
-    with pytest.raises(UserError, match="2, 3 or 4 steps, not 5"):
+def test_an_invalid_number_of_u_nets_is_refused():
+    with pytest.raises(UserError, match="2, 3 or 4 are trained, not 5"):
         GradICONObjective(GradICON(width=2), steps=5)
 
 
-def test_a_few_steps_on_one_pair_make_it_fit_better(images):
+def test_a_few_steps_on_one_pair_improve_its_similarity(images):
     fixed, moving = (x[:1, :, ::2, ::2, ::2] for x in images)
     torch.manual_seed(0)
     network = GradICON(width=2)
     objective = GradICONObjective(network, LNCC(2), steps=2)
     optimiser = torch.optim.Adam(network.netPhi.netPhi.parameters(), lr=1e-3)
-    seen = []
+    similarities = []
     for _ in range(25):
         optimiser.zero_grad()
         losses = objective(fixed, moving)
         losses["loss"].backward()
         optimiser.step()
-        seen.append(float(losses["similarity"]))
-    assert seen[-1] < 0.9 * seen[0]
+        similarities.append(float(losses["similarity"]))
+    assert similarities[-1] < 0.9 * similarities[0]
 
 
 @pytest.mark.parametrize("region", ["liver", "cardiac"])
-def test_unireg_weighs_its_terms_as_the_task_says(region):
+def test_the_terms_of_unireg_are_weighted_by_the_task(region):
     task = TASKS[region]
     pair = draw_pair(3, (16, 32, 24), region=region)
     fixed, moving = pair.fixed[None], pair.moving[None]
@@ -152,14 +152,14 @@ def test_unireg_weighs_its_terms_as_the_task_says(region):
         network.decoder1.dynamic_flow.controller.bias.normal_(std=0.3)
     losses = UniRegObjective(network)(fixed, moving, task)
     flow = network(torch.cat([moving, fixed], dim=1), type=task.type, region=region).detach()
-    smoothness = GradientPenalty()(flow)
+    smoothness = gradient_penalty(flow)
     torch.testing.assert_close(losses["smoothness"], smoothness)
     expected = losses["similarity"] + task.smoothness * smoothness
     torch.testing.assert_close(losses["loss"].detach(), expected)
     assert float(smoothness) > 0
 
 
-def test_a_mask_keeps_what_lies_outside_from_counting_in_unireg():
+def test_voxels_outside_the_mask_do_not_change_the_similarity_of_unireg():
     task = TASKS["abdomen"]
     pair = draw_pair(3, (32, 32, 32), region="abdomen")
     fixed, moving = pair.fixed[None], pair.moving[None]

@@ -1,4 +1,4 @@
-"""The pieces of a training step."""
+"""The parts of a training step."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from zoo.training.objectives import GradICONObjective
 from zoo.training.step import (
     StepHandler,
     TrainingInferer,
-    cosine,
+    cosine_schedule,
     prepare_training,
 )
 
@@ -21,23 +21,23 @@ def batch(**more):
     return {"image": image, "names": ["a", "b", "c"], "task": {}} | more
 
 
-def test_the_objective_gets_the_fixed_image_first_and_what_else_there_is():
+def test_a_batch_becomes_the_arguments_of_an_objective():
     labels = torch.arange(2).view(1, 2, 1, 1, 1).expand(3, 2, 4, 5, 6)
-    given = batch(labels=labels, loss_image=10 + batch()["image"], task={"task": "t"})
-    fixed, nothing, (moving,), more = prepare_training(given, torch.device("cpu"))
-    assert nothing is None
+    collated = batch(labels=labels, loss_image=10 + batch()["image"], task={"task": "t"})
+    fixed, target, (moving,), keywords = prepare_training(collated, torch.device("cpu"))
+    assert target is None
     assert (fixed == 1).all()
     assert (moving == 0).all()
-    assert (more["fixed_loss"] == 11).all()
-    assert (more["moving_loss"] == 10).all()
-    assert (more["fixed_labels"] == 1).all()
-    assert (more["moving_labels"] == 0).all()
-    assert more["task"] == "t"
+    assert (keywords["fixed_loss"] == 11).all()
+    assert (keywords["moving_loss"] == 10).all()
+    assert (keywords["fixed_labels"] == 1).all()
+    assert (keywords["moving_labels"] == 0).all()
+    assert keywords["task"] == "t"
     assert fixed.shape == moving.shape == (3, 1, 4, 5, 6)
 
 
 class Engine:
-    """As much of a trainer as a handler looks at."""
+    """The parts of a trainer that a handler reads."""
 
     def __init__(self, iteration=7, **losses):
         self.state = type("State", (), {})()
@@ -48,12 +48,12 @@ class Engine:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_pairs(bad):
-    with pytest.raises(UserError, match=r"step 7 .*similarity.* on a, b, c"):
-        StepHandler().guard(Engine(loss=0.5, similarity=bad))
-    StepHandler().guard(Engine(loss=0.5, similarity=0.5))
+    with pytest.raises(UserError, match=r"step 7 \(similarity .*\) for a, b, c"):
+        StepHandler().require_finite(Engine(loss=0.5, similarity=bad))
+    StepHandler().require_finite(Engine(loss=0.5, similarity=0.5))
 
 
-def test_random_numbers_are_those_of_the_seed_and_the_step():
+def test_random_numbers_depend_on_the_seed_and_the_step():
     def draw(seed, iteration):
         StepHandler(seed).seed_step(Engine(iteration))
         return torch.randn(3).tolist()
@@ -62,19 +62,19 @@ def test_random_numbers_are_those_of_the_seed_and_the_step():
     assert len({tuple(draw(s, i)) for s in range(3) for i in range(1, 5)}) == 12
 
 
-def test_the_gradient_is_held_to_its_limit():
+def test_the_norm_of_the_gradient_is_limited():
     engine = Engine()
     engine.network = nn.Linear(2, 1)
     (1000 * engine.network(torch.ones(1, 2))).sum().backward()
-    StepHandler(clip=1.0).hold(engine)
+    StepHandler(clip=1.0).clip_gradient(engine)
     norm = torch.cat([p.grad.flatten() for p in engine.network.parameters()]).norm()
     assert norm == pytest.approx(1.0, rel=1e-4)
 
 
-def test_the_rate_falls_along_half_a_cosine_or_stays():
+def test_the_learning_rate_follows_half_a_cosine_or_is_constant():
     for decay, expected in ((True, [1, 0.505, 0.01]), (False, [1, 1, 1])):
         optimizer = torch.optim.Adam(nn.Linear(1, 1).parameters(), lr=1.0)
-        schedule = cosine(optimizer, 10, decay=decay)
+        schedule = cosine_schedule(optimizer, 10, decay=decay)
         rates = []
         for _ in range(11):
             rates.append(schedule.get_last_lr()[0])
@@ -106,8 +106,8 @@ def test_frozen_norm_keeps_its_statistics_and_trains_its_weights(images):
         assert norm.weight.grad.abs().sum() > 0
 
 
-def test_with_frozen_norm_a_batch_loses_the_mean_of_its_pairs(images):
-    """So processes that share a batch lose what one process loses, given the same random points."""
+def test_with_frozen_norm_the_loss_of_a_batch_is_the_mean_over_its_pairs(images):
+    """Processes that share a batch therefore have the loss of one process."""
     fixed, moving = torch.cat([images[0], images[1]]), torch.cat([images[1], images[0].flip(2)])
     objective = tiny_objective()
     inferer = TrainingInferer(freeze_norm=True)
@@ -123,22 +123,22 @@ def test_with_frozen_norm_a_batch_loses_the_mean_of_its_pairs(images):
 
 
 def test_bfloat16_gives_nearly_the_same_loss_and_gradient(images):
-    found = {}
+    results = {}
     for precision in ("float32", "bfloat16"):
         objective = tiny_objective()
         torch.manual_seed(0)
         losses = TrainingInferer(precision)(images[0], objective, images[1])
         losses["loss"].backward()
         gradient = objective.network.netPhi.netPhi.net.netPsi.net.lastConv.weight.grad
-        found[precision] = (losses, gradient)
-    (exact, slope), (mixed, mixed_slope) = found["float32"], found["bfloat16"]
+        results[precision] = (losses, gradient)
+    (exact, gradient), (mixed, mixed_gradient) = results["float32"], results["bfloat16"]
     assert not torch.equal(exact["loss"], mixed["loss"])
     assert mixed["similarity"] == pytest.approx(float(exact["similarity"]), rel=0.01)
-    cosine_of = torch.cosine_similarity(slope.flatten(), mixed_slope.flatten(), 0)
-    assert cosine_of > 0.95
+    cosine = torch.cosine_similarity(gradient.flatten(), mixed_gradient.flatten(), 0)
+    assert cosine > 0.95
 
 
-def test_scratch_leaves_the_network_as_it_is_made():
+def test_scratch_leaves_the_network_unchanged():
     network = GradICON(width=2)
     before = {k: v.clone() for k, v in network.state_dict().items()}
     assert SelectedWeights("unigradicon", "scratch", ".").load_into(network) is network
@@ -151,14 +151,14 @@ def test_an_unknown_precision_is_refused():
         TrainingInferer("float16")
 
 
-def test_of_accumulated_gradients_the_sum_is_held():
-    """Four equal gradients of norm 10: clipped one by one, the last would weigh most."""
+def test_accumulated_gradients_are_clipped_as_a_whole():
+    """Two gradients of norm 10: clipped one by one, the last would have the larger weight."""
     network = nn.Linear(2, 1, bias=False)
     nn.init.zeros_(network.weight)
     engine = Engine()
     engine.network, engine.optimizer = network, torch.optim.SGD(network.parameters(), lr=1.0)
-    StepHandler(clip=1.0).watch(engine)
-    for seen in ([10.0, 0.0], [0.0, 10.0]):
-        network(torch.tensor([seen])).sum().backward()
+    StepHandler(clip=1.0).register_clipping(engine)
+    for image in ([10.0, 0.0], [0.0, 10.0]):
+        network(torch.tensor([image])).sum().backward()
     engine.optimizer.step()
     torch.testing.assert_close(network.weight.detach(), -torch.ones(1, 2) / 2**0.5)

@@ -25,7 +25,8 @@ from zoo.datasets.pairs import Pair
 from zoo.geometry import Transform, warp
 from zoo.io.transforms import read_transform, write_transform
 from zoo.io.volume import Volume, read_volume
-from zoo.registration.working_grid import Image, IsotropicFrame, NativeFrame
+from zoo.registration.working_grid import IsotropicFrame, NativeFrame
+from zoo.registration.working_pair import Image
 from zoo.solvers.affine import align_affine
 from zoo.solvers.mcbo import MCBO
 from zoo.solvers.settings import Mode

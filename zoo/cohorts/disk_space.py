@@ -1,9 +1,9 @@
-"""Whether the disk has room for what a cohort will write."""
+"""A check that the disk has room for the results of a cohort."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -13,28 +13,27 @@ from zoo.errors import UserError
 from zoo.io.volume import ImageHeader, read_header
 from zoo.planning.plan import Plan
 
-VECTOR = 12  # bytes a voxel of a field
-LABEL = 2
-REPORT = 4 << 20
-REST = 256 << 10  # result.json, thumbnail.jpg
+VECTOR_BYTES = 12  # per voxel of a displacement field
+LABEL_BYTES = 2  # per voxel of warped labels
+REPORT_BYTES = 4 << 20
+OTHER_BYTES = 256 << 10  # result.json and the thumbnail
 
 
-def require_space(jobs: Iterable[Job], plan: Plan, folder: Path) -> None:
-    """Refuse to start when the disk of `folder` cannot hold the results of all jobs."""
-    waiting = list(jobs)
-    needed = sum(bytes_of(job, plan) for job in waiting)
+def require_space(jobs: Collection[Job], plan: Plan, folder: Path) -> None:
+    """Raise `UserError` if the disk of `folder` cannot hold the results of all jobs."""
+    needed = sum(result_bytes(job, plan) for job in jobs)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
-            f"{folder} has {_size(free)} of free space and {len(waiting)} pairs need up to "
-            f"{_size(needed)}; free some, or write elsewhere with --out"
+            f"the results of {len(jobs)} pairs need up to {_size(needed)}, but {folder} has only "
+            f"{_size(free)} of free space; free some space or choose another folder with --out"
         )
 
 
-def bytes_of(job: Job, plan: Plan) -> int:
-    """Return the most bytes that a job's results take: its grids without compression.
+def result_bytes(job: Job, plan: Plan) -> int:
+    """Return an upper bound of the size of a job's results: their size without compression.
 
-    A pair whose headers cannot be read needs none: it will fail.
+    A pair whose headers cannot be read counts as 0, because its registration will fail.
     """
     try:
         fixed = read_header(job.files.fixed)
@@ -42,15 +41,15 @@ def bytes_of(job: Job, plan: Plan) -> int:
     except UserError:
         return 0
     fields = 2 if plan.get("format") == "both" else 1
-    size = fixed.grid.voxels * VECTOR * (fields + bool(plan.get("learn2reg")))
-    size += sum(fixed.grid.voxels * _width(header) for header in moving)
-    size += fixed.grid.voxels * LABEL * (job.files.moving_labels is not None)
-    size += moving[0].grid.voxels * VECTOR * fields * bool(plan.get("inverse"))
-    return size + (REPORT if plan.get("report", True) else 0) + REST
+    size = fixed.grid.voxels * VECTOR_BYTES * (fields + bool(plan.get("learn2reg")))
+    size += sum(fixed.grid.voxels * _voxel_bytes(header) for header in moving)
+    size += fixed.grid.voxels * LABEL_BYTES * (job.files.moving_labels is not None)
+    size += moving[0].grid.voxels * VECTOR_BYTES * fields * bool(plan.get("inverse"))
+    return size + (REPORT_BYTES if plan.get("report", True) else 0) + OTHER_BYTES
 
 
-def _width(header: ImageHeader) -> int:
-    """Return the bytes of one voxel of an image."""
+def _voxel_bytes(header: ImageHeader) -> int:
+    """Return the number of bytes per voxel of an image."""
     try:
         return np.dtype(header.dtype).itemsize
     except TypeError:

@@ -1,4 +1,4 @@
-"""What a cohort's results say together: summary.json, summary.csv and report.html of the run."""
+"""The summary of a cohort: summary.json, summary.csv and report.html in the run's folder."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.cohorts.jobs import PARTS, RESULT, Cohort, Job, failure_of, is_finished, read_record
+from zoo.cohorts.jobs import RESULT, UNFINISHED, Cohort, Job, failure_of, is_finished, read_json
 from zoo.cohorts.worker import THUMBNAIL
-from zoo.evaluation.cases import summary
-from zoo.evaluation.figures import BETTER, MAP_WORDS, PREFERRED, WHEN, WORDS
+from zoo.evaluation.figures import COMPARED, FIGURES, key_figure
 from zoo.evaluation.quality import quality_warnings
+from zoo.evaluation.summary import summarise_figures
 from zoo.io.atomic import write_json, write_text
-from zoo.reporting.report import Row, render, tiles
+from zoo.reporting.pages import render
+from zoo.reporting.tables import Row, tiles
 
-PICTURES = 1000
-"""So many thumbnails are in the report, of the worst pairs; each takes about 15 KiB."""
+MAX_THUMBNAILS = 1000
+"""The report shows thumbnails of this many of the worst pairs; each takes about 15 KiB."""
 
 
 def write_summary(cohort: Cohort) -> dict[str, Any]:
-    """Write the three files into the run's folder, and return what summary.json holds."""
-    told = summarise(cohort)
-    write_json(cohort.folder / "summary.json", told)
-    write_text(cohort.folder / "summary.csv", table(told))
-    write_text(cohort.folder / "report.html", page(told, cohort.folder))
-    if not told["missing"]:  # nobody is at work: what processes left that were killed can go
-        shutil.rmtree(cohort.folder / PARTS, ignore_errors=True)
-    return told
+    """Write the three files into the run's folder and return the content of summary.json."""
+    document = summarise(cohort)
+    write_json(cohort.folder / "summary.json", document)
+    write_text(cohort.folder / "summary.csv", csv_table(document))
+    write_text(cohort.folder / "report.html", report_page(document, cohort.folder))
+    if not document["missing"]:  # no process is at work any more: remove leftovers of killed ones
+        shutil.rmtree(cohort.folder / UNFINISHED, ignore_errors=True)
+    return document
 
 
 def summarise(cohort: Cohort) -> dict[str, Any]:
-    """Return the figures of every finished pair and their summary, and why others are not there."""
+    """Return the figures of the finished pairs, their summary, and the failed and missing pairs."""
     cases: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     missing: list[str] = []
@@ -56,14 +57,14 @@ def summarise(cohort: Cohort) -> dict[str, Any]:
         "finished": len(cases),
         "failed": failed,
         "missing": missing,
-        "summary": summary([case["figures"] for case in cases]),
+        "summary": summarise_figures([case["figures"] for case in cases]),
         "cases": cases,
     }
 
 
 def case_of(job: Job) -> dict[str, Any]:
-    """Return what the summary keeps of a finished pair."""
-    result = read_record(job.folder / RESULT) or {}
+    """Return the entry of a finished pair in summary.json."""
+    result = read_json(job.folder / RESULT) or {}
     return {
         "name": job.name,
         "seconds": sum(result.get("seconds", {}).values()) or None,
@@ -73,74 +74,72 @@ def case_of(job: Job) -> dict[str, Any]:
     }
 
 
-def words(told: Mapping[str, Any], folder: Path) -> str:
-    """Return in a few lines what came out of a run."""
-    lines = [f"{told['finished']} of {told['pairs']} pairs are registered"]
-    lines += [f"failed: {row['name']}: {row['reason']}" for row in told["failed"]]
-    if told["missing"]:
-        lines.append(f"not done: {len(told['missing'])}")
-    for name in BETTER:
-        row = told["summary"].get(name)
+def summary_text(document: Mapping[str, Any], folder: Path) -> str:
+    """Return the outcome of a run in a few lines of text."""
+    lines = [f"{document['finished']} of {document['pairs']} pairs are registered"]
+    lines += [f"failed: {row['name']}: {row['reason']}" for row in document["failed"]]
+    if document["missing"]:
+        lines.append(f"not done: {len(document['missing'])}")
+    for name in COMPARED:
+        row = document["summary"].get(name)
         if row is not None:
             lines.append(f"{name}: {row['mean']:.4g}")
     return "\n".join([*lines, f"written to {folder}"])
 
 
-def table(told: Mapping[str, Any]) -> str:
-    """Return the pairs as CSV, in the dataset's order of each kind: finished, failed, missing."""
-    names = list(dict.fromkeys(name for case in told["cases"] for name in case["figures"]))
+def csv_table(document: Mapping[str, Any]) -> str:
+    """Return one row per pair as CSV: the finished pairs, then the failed and the missing ones."""
+    names = list(dict.fromkeys(name for case in document["cases"] for name in case["figures"]))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["name", "state", "reason", "seconds", *names])
-    for case in told["cases"]:
+    for case in document["cases"]:
         figures = (case["figures"].get(name) for name in names)
         reason = " ".join(case["warnings"])
         writer.writerow([case["name"], "finished", reason, case["seconds"], *figures])
-    for row in told["failed"]:
+    for row in document["failed"]:
         writer.writerow([row["name"], "failed", row["reason"]])
-    for name in told["missing"]:
+    for name in document["missing"]:
         writer.writerow([name, "missing"])
     return out.getvalue()
 
 
 def worst_first(cases: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Order cases: those with quality warnings first, then by the key figure that all have."""
-    name = next((n for n in PREFERRED if all(_known(c, n) for c in cases)), None)
+    """Sort cases: by the number of quality warnings, then by the key figure that all cases have."""
+    name = key_figure(*(case["figures"] for case in cases))
 
-    def place(case: Mapping[str, Any]) -> tuple[int, float]:
-        value = case["figures"][name] * BETTER[name] if name else 0.0
+    def rank(case: Mapping[str, Any]) -> tuple[int, float]:
+        value = case["figures"][name] * COMPARED[name].better if name else 0.0
         return -len(case["warnings"]), value
 
-    return sorted(cases, key=place)
+    return sorted(cases, key=rank)
 
 
-def _known(case: Mapping[str, Any], name: str) -> bool:
-    return case["figures"].get(name) is not None
-
-
-def page(told: Mapping[str, Any], folder: Path) -> str:
-    """Return report.html: what failed, the summary, then every pair, the worst first."""
-    cases = worst_first(told["cases"])
+def report_page(document: Mapping[str, Any], folder: Path) -> str:
+    """Return report.html: the failed pairs, the summary, then all pairs with the worst first."""
+    cases = worst_first(document["cases"])
     cards = [
         {
             "name": case["name"],
             "warnings": case["warnings"],
             "tiles": tiles(case["figures"]),
             "link": f"{case['name']}/report.html" if _has_report(folder, case["name"]) else "",
-            "picture": picture(folder / case["name"] / THUMBNAIL) if k < PICTURES else "",
+            "picture": thumbnail(folder / case["name"] / THUMBNAIL) if k < MAX_THUMBNAILS else "",
         }
         for k, case in enumerate(cases)
     ]
+    finished = f"{document['finished']} of {document['pairs']} pairs"
+    split, plan = document["split"], document["plan"]["name"]
     return render(
         "cohort.html.j2",
-        title=f"{told['finished']} of {told['pairs']} pairs, registered with {told['model']}",
-        subtitle=f"{told['dataset']}, split {told['split']}, plan {told['plan']['name']}",
-        failed=told["failed"],
-        missing=told["missing"],
+        title=f"{finished}, registered with {document['model']}",
+        subtitle=f"{document['dataset']}, split {split}, plan {plan}",
+        failed=document["failed"],
+        missing=document["missing"],
         with_warnings=sum(bool(case["warnings"]) for case in cases),
         keys=("", "pairs", "mean before", "mean after", "95 % interval", "median", "smallest",
               "largest"),
-        rows=summary_rows(told["summary"]),
+        rows=summary_rows(document["summary"]),
         cards=cards,
     )  # fmt: skip
 
@@ -149,22 +148,19 @@ def _has_report(folder: Path, name: str) -> bool:
     return (folder / name / "report.html").is_file()
 
 
-def picture(path: Path) -> str:
-    """Return a thumbnail as base64; nothing if there is none."""
+def thumbnail(path: Path) -> str:
+    """Return an image file as base64; an empty string if it does not exist."""
     return base64.b64encode(path.read_bytes()).decode() if path.is_file() else ""
 
 
 def summary_rows(rows: Mapping[str, Mapping[str, Any]]) -> list[Row]:
-    """Return the figures of a run as rows of text, those with a before and an after first."""
+    """Return the figures of a run as rows of text; those with a value before and after first."""
     out: list[Row] = []
-    for name, (word, more, form) in WORDS.items():
-        before, after = (rows.get(f"{name}_{when}") for when in WHEN)
-        if after is not None:
-            first = form.format(before["mean"]) if before else "\N{EN DASH}"
-            out.append((f"{word}: {more}", *_cells(after, first, form)))
-    for name, (word, form) in MAP_WORDS.items():
-        if name in rows:
-            out.append((word, *_cells(rows[name], "", form)))
+    for spec in FIGURES.values():
+        if spec.key in rows:
+            before = rows.get(spec.keys[0], {}).get("mean")
+            first = spec.text(before) if spec.before_after else ""
+            out.append((spec.description, *_cells(rows[spec.key], first, spec.form)))
     return out
 
 

@@ -1,5 +1,5 @@
-"""The commands: one module each, holding a function of the same name.
+"""The commands of regzoo: one module each, which defines a function of the same name.
 
-Its signature is the command's arguments, its docstring the help. Heavy imports stay inside the
-function, so that `regzoo --help` answers at once.
+Its signature defines the arguments of the command, and its docstring is the help text. Heavy
+libraries are imported inside the function, so that `regzoo --help` answers at once.
 """

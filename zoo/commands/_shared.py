@@ -1,4 +1,4 @@
-"""What several commands do with their arguments."""
+"""Helpers that several commands use for their arguments and their output."""
 
 from __future__ import annotations
 
@@ -14,30 +14,38 @@ if TYPE_CHECKING:
 
 
 def grid_of(image: str | None) -> Grid | None:
-    """Return the grid of an image file, from its header; None for no file."""
+    """Return the grid of an image file, read from its header; None if no file is given."""
     from zoo.io.volume import read_header
 
     return None if image is None else read_header(image).grid
 
 
 def open_transform(path: str, fixed: str | None, moving: str | None) -> Transform:
-    """Read a transform; `fixed` and `moving` are images, which a Learn2Reg field needs."""
+    """Read a transform. A Learn2Reg field also needs the image files `fixed` and `moving`."""
     from zoo.io.transforms import read_transform
 
     return read_transform(path, fixed=grid_of(fixed), moving=grid_of(moving))
 
 
 def output_grid(transform: Transform, path: str, fixed: str | None) -> Grid:
-    """Return the grid of the fixed image, or else the transform's own."""
+    """Return the grid of the fixed image if one is given, else that of the transform."""
     grid = grid_of(fixed) or transform.grid
     if grid is None:
-        raise UserError(f"{path} is affine and has no grid of its own; add --fixed IMAGE")
+        raise UserError(f"{path} is an affine transform without a grid; add --fixed IMAGE")
     return grid
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun in the singular or plural, such as "1 pair" or "2 pairs"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 @contextmanager
 def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield what is called with steps done and steps in all; a bar where a person looks on."""
+    """Yield a function that takes the steps done and the total, and updates a progress bar.
+
+    The bar is shown on a terminal only.
+    """
     from tqdm import tqdm
 
     with tqdm(desc=name, leave=False, disable=not sys.stderr.isatty()) as bar:

@@ -1,4 +1,4 @@
-"""`regzoo align`: the affine start alone."""
+"""`regzoo align`: affine alignment of two images."""
 
 from __future__ import annotations
 
@@ -14,44 +14,45 @@ def align(
     warped: str | None = None,
     threads: int | None = None,
 ) -> None:
-    """Find the affine map that lays a moving image on a fixed one.
+    """Align a moving image to a fixed image with an affine transform.
 
-    By mutual information, so that the contrasts may differ.
+    The alignment maximises mutual information, so the images may have different contrasts.
 
     Examples:
         regzoo align fixed.nii.gz moving.nii.gz affine.tfm
         regzoo align fixed.nii.gz moving.nii.gz rigid.tfm --affine rigid --warped aligned.nii.gz
 
     Args:
-        fixed: the image that stays as it is.
-        moving: the image that is moved.
-        out: the transform to write: .tfm (ITK text), .mat (ANTs) or .h5.
-        affine: the largest family: com (shift), rigid, affine; or auto, none if aligned already.
-        warped: also write the moving image on the fixed grid here.
-        threads: how many CPU threads to use.
+        fixed: the fixed image.
+        moving: the moving image, which is aligned to the fixed image.
+        out: the transform file to write: .tfm (ITK text), .mat (ANTs) or .h5.
+        affine: the transform: com (translation), rigid, affine, or auto (none if already aligned).
+        warped: also write the moving image, resampled on the fixed grid, to this file.
+        threads: the number of CPU threads.
     """
     from zoo.geometry import Transform
     from zoo.geometry import warp as warp_volume
-    from zoo.io.atomic import check_place
+    from zoo.io.atomic import check_writable
     from zoo.io.transforms import write_transform
     from zoo.io.volume import read_volume, write_volume
     from zoo.runtime.device import use_threads
     from zoo.solvers.affine import align_affine
 
     use_threads(threads)
-    for place in (out, warped):
-        if place is not None:
-            check_place(place)
+    for path in (out, warped):
+        if path is not None:
+            check_writable(path)
     a, b = read_volume(fixed), read_volume(moving)
-    found = align_affine(a.data.float(), a.grid, b.data.float(), b.grid, affine)
-    transform = Transform(found.matrix)
+    alignment = align_affine(a.data.float(), a.grid, b.data.float(), b.grid, affine)
+    transform = Transform(alignment.matrix)
     write_transform(out, transform, None)
     if warped is not None:
         fill = min(0.0, float(b.data.min()))
         data = warp_volume(b.data[None], b.grid, a.grid, transform, fill=fill)[0]
         write_volume(warped, data, a.grid, b.data.dtype)
-    print(f"{found.kind}: {found.reason}")
+    print(f"{alignment.kind}: {alignment.reason}")
+    similarity, overlap = alignment.similarity, alignment.overlap
     print(
-        f"similarity {found.similarity[0]:.3f} -> {found.similarity[1]:.3f}, "
-        f"overlap {found.overlap[0]:.2f} -> {found.overlap[1]:.2f}, moved {found.shift:.1f} mm"
+        f"similarity {similarity[0]:.3f} -> {similarity[1]:.3f}, "
+        f"overlap {overlap[0]:.2f} -> {overlap[1]:.2f}, displacement {alignment.shift:.1f} mm"
     )

@@ -1,4 +1,4 @@
-"""`regzoo check`: every problem of a dataset, at once."""
+"""`regzoo check`: report every problem of a dataset."""
 
 from __future__ import annotations
 
@@ -11,52 +11,59 @@ def check(
     out: str | None = None,
     workers: int | None = None,
 ) -> int:
-    """Look for everything that is wrong with a dataset.
+    """Report every problem of a dataset, with the file and the remedy.
 
-    Looks at the lists, at every header, at the voxels of up to 200 images a channel, at label maps,
-    masks and key points, and tells each problem with the file and how to mend it. An archive is
-    looked through without unpacking it. The exit code is 2 if there is an error.
+    The check reads the list of files, all headers, the voxels of up to 200 images per slot, and
+    label maps, masks and key points. An archive is inspected without unpacking it. The exit code is
+    2 if there is an error.
 
     Examples:
         regzoo check data
         regzoo check data --verify --out problems.json
-        regzoo check data --fix mended
+        regzoo check data --fix repaired
 
     Args:
         dataset: a folder with dataset.json or pairs.csv, one of these files, or an archive.
-        verify: decode every file, not only a sample.
-        fix: a folder for copies with mended headers, where their meaning is beyond doubt.
-        out: write the problems as JSON as well.
-        workers: how many files to decode at once; by default what memory and cores allow.
+        verify: decode the voxels of every file, not only of a sample.
+        fix: write copies with repaired headers to this folder, where the correct value is certain.
+        out: also write the problems to this JSON file.
+        workers: the number of processes that decode files; by default memory and cores decide.
     """
     from pathlib import Path
 
-    from zoo.commands._shared import progress_bar
+    from zoo.commands._shared import counted, progress_bar
     from zoo.datasets.archives import archive_problems, is_archive
     from zoo.datasets.checks import all_problems
     from zoo.datasets.header_repair import repair_headers
     from zoo.datasets.reading import read_dataset
     from zoo.datasets.scan import scan_dataset
+    from zoo.errors import UserError
     from zoo.io.atomic import write_json
 
+    repaired: list[str] = []
     if is_archive(Path(dataset)):
-        problems, seen = archive_problems(Path(dataset)), "1 archive"
+        if fix is not None:
+            raise UserError(f"--fix needs an unpacked dataset, and {dataset} is an archive")
+        problems, summary = archive_problems(Path(dataset)), "1 archive"
     else:
-        found = read_dataset(dataset)
+        listed = read_dataset(dataset)
         with progress_bar("decoding") as progress:
-            looked = scan_dataset(found, everything=verify, workers=workers, progress=progress)
-        problems = all_problems(looked)
-        seen = (
-            f"{len(found.named_pairs)} pairs, {len(found.files)} files, "
-            f"{len(looked.headers)} headers read, {len(looked.voxels)} files decoded"
+            scan = scan_dataset(listed, everything=verify, workers=workers, progress=progress)
+        problems = all_problems(scan)
+        summary = (
+            f"{counted(len(listed.named_pairs), 'pair')}, {counted(len(listed.files), 'file')}, "
+            f"{counted(len(scan.headers), 'header')} read, "
+            f"{counted(len(scan.voxels), 'file')} decoded"
         )
+        if fix is not None:
+            repaired = repair_headers(listed, problems, Path(fix))
     for problem in problems:
         print(problem)
     errors = sum(problem.level == "error" for problem in problems)
-    print(f"{seen}: {errors} errors, {len(problems) - errors} warnings")
+    warnings = len(problems) - errors
+    print(f"{summary}: {counted(errors, 'error')}, {counted(warnings, 'warning')}")
     if out is not None:
         write_json(out, [problem.to_json() for problem in problems])
-    if fix is not None and not is_archive(Path(dataset)):
-        names = repair_headers(found, problems, Path(fix))
-        print(f"{len(names)} copies with mended headers written to {fix}")
+    if fix is not None:
+        print(f"{counted(len(repaired), 'repaired file')} written to {fix}")
     return 2 if errors else 0

@@ -23,8 +23,9 @@ def compare(run_a: str, run_b: str, *others: str, out: str | None = None) -> Non
     """
     from pathlib import Path
 
-    from zoo.evaluation.comparison import compare_runs, draw_comparison, read_run
+    from zoo.evaluation import compare_runs, read_run
     from zoo.io.atomic import write_json
+    from zoo.reporting import draw_comparison
 
     read = [read_run(Path(run)) for run in (run_a, run_b, *others)]
     result = compare_runs(read)
@@ -39,10 +40,10 @@ def compare(run_a: str, run_b: str, *others: str, out: str | None = None) -> Non
 
 def table(result: dict[str, Any]) -> str:
     """Return a comparison as lines of text."""
-    from zoo.evaluation.figures import BETTER
+    from zoo.evaluation.figures import COMPARED
 
     names = list(result["summary"])
-    shown = [f for f in BETTER if all(f in result["summary"][n] for n in names)]
+    shown = [f for f in COMPARED if all(f in result["summary"][n] for n in names)]
     head = ["", *names]
     rows = [[figure, *(_cell(result["summary"][n][figure]) for n in names)] for figure in shown]
     rows.append(["seconds a pair", *(_plain(result["seconds"][n]) for n in names)])

@@ -1,4 +1,4 @@
-"""`regzoo convert`: from one transform format to another."""
+"""`regzoo convert`: convert a transform to another format."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ def convert(
     fixed: str | None = None,
     moving: str | None = None,
 ) -> None:
-    """Convert a transform between ITK (NIfTI, HDF5, text, MATLAB) and Learn2Reg files.
+    """Convert a transform between ITK formats (NIfTI, HDF5, text, MATLAB) and Learn2Reg.
 
-    What the source is, is told from its content; what to write, from the name's end: .nii.gz is an
-    ITK displacement field, .h5 an ITK composite, .tfm and .mat an affine, .npz Learn2Reg.
+    The format of the source is detected from its content. The format to write follows from the
+    suffix: .nii.gz is an ITK displacement field, .h5 an ITK composite transform, .tfm and .mat an
+    affine transform, and .npz a Learn2Reg displacement field.
 
     Examples:
         regzoo convert result/transform.nii.gz transform.h5
@@ -24,14 +25,14 @@ def convert(
 
     Args:
         source: the transform to read.
-        out: the transform to write.
-        to: the format to write, where the name does not say it.
-        fixed: the fixed image: its grid is written on; by default the transform's own.
-        moving: the moving image; needed for Learn2Reg fields.
+        out: the transform file to write.
+        to: the format to write, if the suffix does not determine it.
+        fixed: the fixed image, whose grid is used; by default the grid of the transform.
+        moving: the moving image, which a Learn2Reg field needs.
     """
     from zoo.commands._shared import grid_of, open_transform
     from zoo.io.transforms import write_transform
 
     transform = open_transform(source, fixed, moving)
     write_transform(out, transform, grid_of(fixed) or transform.grid, to, moving=grid_of(moving))
-    print(f"{out}: written")
+    print(f"written to {out}")

@@ -58,7 +58,7 @@ def evaluate(
 
     from zoo.datasets.pairs import pair_files
     from zoo.errors import UserError
-    from zoo.evaluation.cases import (
+    from zoo.evaluation import (
         Case,
         cases_of_dataset,
         cases_of_run,
@@ -66,8 +66,8 @@ def evaluate(
         evaluate_case,
         evaluation,
         write_evaluation,
+        write_submission,
     )
-    from zoo.evaluation.submission import write_submission
 
     if sum(given is not None for given in (folder or pairs, field)) != 1:
         raise UserError("give a folder, or --field with --fixed and --moving; see --help")

@@ -44,8 +44,9 @@ def explain(
         register_under,
         save_conditions,
     )
-    from zoo.runtime.bundle import absolute, open_bundle, parse_settings
+    from zoo.runtime.bundle import open_bundle
     from zoo.runtime.device import choose_device, use_threads
+    from zoo.runtime.settings import absolute_paths, parse_settings
 
     conditions = [parse_condition(text) for text in condition or []]
     if len(conditions) < 2:
@@ -56,7 +57,7 @@ def explain(
     use_threads(threads)
     folder = bundle_folder("unireg")
     overrides = (
-        absolute({"fixed": fixed, "moving": moving})
+        absolute_paths({"fixed": fixed, "moving": moving})
         | {
             "weights": weights,
             "type": conditions[0][0],

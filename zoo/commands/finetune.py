@@ -46,8 +46,9 @@ def finetune(
     from zoo.errors import UserError
     from zoo.hub.bundles import bundle_folder, config_keys
     from zoo.planning.plan import read_plan
-    from zoo.runtime.bundle import parse_settings, run_bundle
+    from zoo.runtime.bundle import run_bundle
     from zoo.runtime.device import choose_device, use_threads
+    from zoo.runtime.settings import parse_settings
     from zoo.training.export import require_trained_bundle, summary
 
     use_threads(threads)
@@ -79,13 +80,13 @@ def finetune(
 
 def _start(weights: str | None) -> dict[str, Any]:
     """Return the setting that says where training starts."""
-    from zoo.runtime.bundle import absolute
+    from zoo.runtime.settings import absolute_paths
 
     if weights is None:
         return {}
-    return (
-        absolute({"weights": weights}) if weights.endswith(".safetensors") else {"weights": weights}
-    )
+    if weights.endswith(".safetensors"):
+        return absolute_paths({"weights": weights})
+    return {"weights": weights}
 
 
 def _length(steps: int | None, epochs: int | None, keys: list[str]) -> dict[str, Any]:

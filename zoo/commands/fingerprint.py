@@ -1,4 +1,4 @@
-"""`regzoo fingerprint`: what a dataset is, in one JSON file."""
+"""`regzoo fingerprint`: summarise a dataset in one JSON file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from __future__ import annotations
 def fingerprint(
     dataset: str, *, out: str, verify: bool = False, workers: int | None = None
 ) -> None:
-    """Write down what a dataset is: images, annotations, pairs, how they lie, problems.
+    """Summarise a dataset in one JSON file.
 
-    Modality and anatomy come with the evidence and how sure it is; what cannot be told is unknown.
+    The file describes images, annotations, pairs, their initial alignment, and problems. Modality
+    and anatomy are given with the evidence and its confidence; they are unknown if nothing shows
+    them.
 
     Examples:
         regzoo fingerprint data -o fingerprint.json
@@ -16,27 +18,26 @@ def fingerprint(
     Args:
         dataset: a folder with dataset.json or pairs.csv, or one of these files.
         out: the JSON file to write.
-        verify: decode every file, not only up to 200 images a channel.
-        workers: how many files to decode at once; by default what memory and cores allow.
+        verify: decode the voxels of every file, not only of up to 200 images per slot.
+        workers: the number of processes that decode files; by default memory and cores decide.
     """
-    from zoo.commands._shared import progress_bar
+    from zoo.commands._shared import counted, progress_bar
     from zoo.datasets.reading import read_dataset
-    from zoo.io.atomic import check_place, write_json
+    from zoo.io.atomic import check_writable, write_json
     from zoo.planning.fingerprint import take_fingerprint
 
-    check_place(out)
+    check_writable(out)
     with progress_bar("decoding") as progress:
-        taken = take_fingerprint(
+        document = take_fingerprint(
             read_dataset(dataset), everything=verify, workers=workers, progress=progress
-        )
-    document = taken.document
+        ).document
     write_json(out, document)
     for slot, channel in document["channels"].items():
         belief = channel["modality"]
         print(
-            f"slot {slot}: {channel['count']} images, {belief['value'] or 'unknown'} "
+            f"slot {slot}: {counted(channel['count'], 'image')}, {belief['value'] or 'unknown'} "
             f"({belief['confidence']}; {belief['evidence']})"
         )
     anatomy = document["anatomy"]
     print(f"anatomy: {anatomy['value'] or 'unknown'} ({anatomy['confidence']})")
-    print(f"{len(document['problems'])} problems; written to {out}")
+    print(f"{counted(len(document['problems']), 'problem')}; written to {out}")

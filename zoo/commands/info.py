@@ -1,4 +1,4 @@
-"""`regzoo info`: what a file is."""
+"""`regzoo info`: describe an image, a transform or a list of points."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 
 
 def info(file: str) -> None:
-    """Say what an image, a transform or a list of points holds.
+    """Describe an image, a transform or a list of points.
 
     Examples:
         regzoo info fixed.nii.gz
         regzoo info result/transform.h5
 
     Args:
-        file: the file to look at.
+        file: the file to describe.
     """
     from zoo.errors import UserError
     from zoo.io.files import existing_file
@@ -33,7 +33,7 @@ def info(file: str) -> None:
         print("\n".join(_volume(read_volume(path))))
         return
     if format == "learn2reg":
-        print(f"{file}: Learn2Reg displacement field, voxels of its two images")
+        print(f"{file}: Learn2Reg displacement field, in voxels of the fixed and moving images")
         return
     transform = read_transform(path)
     print(f"{file}: transform ({format}), fixed -> moving")
@@ -43,10 +43,12 @@ def info(file: str) -> None:
     if transform.field is not None and transform.grid is not None:
         length = transform.field.norm(dim=0)
         print(f"dense part: {transform.grid.describe()}")
-        print(f"step: mean {float(length.mean()):.3g} mm, largest {float(length.max()):.3g} mm")
+        mean, largest = float(length.mean()), float(length.max())
+        print(f"displacement: mean {mean:.3g} mm, largest {largest:.3g} mm")
 
 
 def _volume(volume: Volume) -> list[str]:
+    """Return lines that describe a volume."""
     data, grid = volume.data, volume.grid
     origin = ", ".join(f"{value:.4g}" for value in grid.affine[:3, 3].tolist())
     return [
@@ -59,11 +61,16 @@ def _volume(volume: Volume) -> list[str]:
 
 
 def _points(file: str) -> list[str]:
+    """Return lines that describe a file of points."""
+    from zoo.commands._shared import counted
     from zoo.io.points import read_points
 
     points = read_points(file, space="ras")
     low, high = points.amin(dim=0).tolist(), points.amax(dim=0).tolist()
-    reach = ", ".join(
+    ranges = ", ".join(
         f"{axis} {a:.4g} to {b:.4g}" for axis, a, b in zip("xyz", low, high, strict=True)
     )
-    return [f"{file}: {len(points)} points, {reach} (as written; the file does not say the space)"]
+    return [
+        f"{file}: {counted(len(points), 'point')}, {ranges} (in the units of the file, which does "
+        "not record its coordinate space)"
+    ]

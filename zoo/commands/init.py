@@ -1,4 +1,4 @@
-"""`regzoo init`: a dataset.json for loose files."""
+"""`regzoo init`: write a dataset.json for a folder of images."""
 
 from __future__ import annotations
 
@@ -15,38 +15,41 @@ def init(
 ) -> None:
     """Write a dataset.json for the images in a folder.
 
-    Understands BIDS names (sub-01_T1w), Learn2Reg's (NAME_0001_0000) and folders or endings such
-    as labels and mask. Several images of one case become pairs, the first kind fixed; otherwise
-    each image is paired with the next. What cannot be told is asked for by the flag to add.
+    The command understands BIDS names (sub-01_T1w), Learn2Reg names (NAME_0001_0000), and folders
+    or name endings such as labels and mask. Several images of one case become pairs, with the first
+    kind of image fixed; otherwise each image forms a pair with the next one. If a modality cannot
+    be determined, the command stops and names the flag that supplies it.
 
     Examples:
         regzoo init data --modality.0 mr --anatomy brain
 
     Args:
-        folder: the folder that holds the images.
-        modality: of slot 0 (fixed images) and slot 1 (moving ones): ct, cbct, mr, us or pet.
-        anatomy: what the images show, such as brain or lung.
-        pairing: intra for pairs of one person, inter for pairs of two.
-        name: what the dataset is called; by default like its folder.
+        folder: the folder that contains the images.
+        modality: the modality of slot 0 (fixed) or 1 (moving images): ct, cbct, mr, us or pet.
+        anatomy: the anatomy that the images show, such as brain or lung.
+        pairing: intra if both images of a pair show the same person, else inter.
+        name: the name of the dataset; by default the name of its folder.
     """
     from pathlib import Path
 
+    from zoo.commands._shared import counted
     from zoo.datasets.discovery import describe_folder
     from zoo.errors import UserError
     from zoo.io.atomic import write_json
-    from zoo.planning.anatomy import checked
+    from zoo.planning.anatomy import parse_anatomy
 
     target = Path(folder) / "dataset.json"
     if target.exists():
-        raise UserError(f"{target} is there already; edit it, or take it away first")
+        raise UserError(f"{target} exists already; edit it, or remove it first")
     document = describe_folder(
         Path(folder),
         modality=modality,
-        anatomy=checked(anatomy) if anatomy else None,
+        anatomy=parse_anatomy(anatomy) if anatomy else None,
         pairing=pairing,
         name=name,
     )
     write_json(target, document)
     modalities = ", ".join(f"slot {k} {v}" for k, v in document["modality"].items())
-    print(f"{document['numRegistration_val']} pairs ({document['pairing']}; {modalities})")
-    print(f"written to {target}; look through it, then: regzoo check {folder}")
+    pairs = counted(document["numRegistration_val"], "pair")
+    print(f"{pairs} ({document['pairing']}; {modalities})")
+    print(f"written to {target}; review it, then run: regzoo check {folder}")

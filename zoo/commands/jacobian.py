@@ -1,4 +1,4 @@
-"""`regzoo jacobian`: local volume change of a transform."""
+"""`regzoo jacobian`: compute the local volume change of a transform."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ def jacobian(
     moving: str | None = None,
     mask: str | None = None,
 ) -> None:
-    """Write the Jacobian determinant of a transform, and print how much of it folds.
+    """Write the Jacobian determinant of a transform and report its folding.
 
-    Measured in the world, so that it is right for any orientation and spacing. 1 keeps the volume,
-    2 doubles it from fixed to moving, 0 or less folds.
+    The report gives the percentage of folding voxels and the range of the determinant.
+
+    The determinant is computed in world coordinates, so it is correct for any orientation and
+    spacing. 1 preserves the volume, 2 doubles it from fixed to moving, and 0 or less is folding.
 
     Examples:
         regzoo jacobian result/transform.nii.gz jacobian.nii.gz
 
     Args:
-        transform: the map fixed -> moving, in any format that regzoo reads.
-        out: the volume to write.
-        fixed: the image whose grid to write on; by default the transform's own grid.
-        moving: the moving image, for a Learn2Reg field.
-        mask: a mask on that grid; the printed figures count where it is not 0.
+        transform: the transform fixed -> moving, in any format that regzoo reads.
+        out: the volume file to write.
+        fixed: the fixed image, whose grid is used; by default the grid of the transform.
+        moving: the moving image, which a Learn2Reg field needs.
+        mask: a mask on the same grid; the printed figures include only voxels where it is not 0.
     """
     from zoo.commands._shared import open_transform, output_grid
     from zoo.errors import UserError
@@ -39,16 +41,16 @@ def jacobian(
         volume = read_labels(mask)
         if not volume.grid.same_as(grid, tolerance=0.1):
             raise UserError(
-                f"the mask {mask} ({volume.grid.describe()}) does not lie on the grid of the map "
-                f"({grid.describe()}); give --fixed the image that the mask was drawn on"
+                f"the mask {mask} ({volume.grid.describe()}) does not have the grid of the output "
+                f"({grid.describe()}); pass the image on which the mask was drawn with --fixed"
             )
         inside = volume.data > 0
         if not inside.any():
-            raise UserError(f"the mask {mask} is empty; give one with voxels that are not 0")
+            raise UserError(f"the mask {mask} is 0 everywhere; give a mask with other values")
     determinant = jacobian_determinant(mapping, grid)
     write_volume(out, determinant, grid)
     values = determinant if inside is None else determinant[inside]
     print(f"folding: {folding_percent(determinant, inside):.4g} % of voxels")
     print(f"determinant: {float(values.min()):.4g} to {float(values.max()):.4g}")
     print(f"SD of log determinant: {sd_log_jacobian(determinant, inside):.4g}")
-    print(f"{out}: {grid.describe()}")
+    print(f"written to {out}: {grid.describe()}")

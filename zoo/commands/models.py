@@ -1,13 +1,13 @@
-"""`regzoo models`: what the zoo has."""
+"""`regzoo models`: list the models of the zoo."""
 
 from __future__ import annotations
 
 
 def models() -> None:
-    """List the models, their weights, and what is on this computer.
+    """List the models, their weights, and which weights are on this computer.
 
-    A model without weights runs at once. Weights that the catalogue holds no sha256 for are marked
-    unverified: their first pull notes what came and later pulls are held to it.
+    A model that needs no weights runs at once. Weights without a sha256 in the catalogue are marked
+    unverified: the first pull records the sha256 of the file, and later pulls must match it.
 
     Examples:
         regzoo models
@@ -19,12 +19,12 @@ def models() -> None:
         if not model.variants:
             rows.append((model.name, "none needed", "yes", "-", model.licence, model.summary))
         for variant in model.variants.values():
-            place, size = _on_disk(model.name, variant.name)
-            state = variant.name if variant.verified else f"{variant.name} (unverified)"
-            if not place and not variant.published and variant.upstream is None:
-                place = "not published"
+            location, size = _on_disk(model.name, variant.name)
+            weights = variant.name if variant.verified else f"{variant.name} (unverified)"
+            if not location and not variant.published and variant.upstream is None:
+                location = "not published"
             mb = f"{size / 1e6:.1f} MB" if size else "?"
-            rows.append((model.name, state, place or "no", mb, variant.licence, model.summary))
+            rows.append((model.name, weights, location or "no", mb, variant.licence, model.summary))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -32,16 +32,16 @@ def models() -> None:
 
 
 def _on_disk(model: str, variant: str) -> tuple[str, int | None]:
-    """Whether the weights are here, and the size of their file (bytes), known or measured."""
+    """Return where the weights are ("" if absent) and the size of their file in bytes, if known."""
     from zoo.hub.catalogue import find_model
     from zoo.hub.lock import read_lock
-    from zoo.hub.places import packaged_bundles
 
-    known = find_model(model).variants[variant]
+    spec = find_model(model)
+    known = spec.variants[variant]
     installed = read_lock().installed.get(f"{model}:{variant}")
     if installed is not None and installed.in_place():
         return "yes", installed.size
-    packaged = packaged_bundles() / model / known.file
+    packaged = spec.folder / known.file
     if packaged.is_file():
         return "packaged", packaged.stat().st_size
     return "", known.size

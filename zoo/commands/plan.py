@@ -54,20 +54,20 @@ def plan(
     from zoo.errors import UserError
     from zoo.hub.bundles import bundle_folder, config_keys
     from zoo.hub.weights import models_here, models_to_choose
-    from zoo.io.atomic import check_place, write_json
-    from zoo.io.json_documents import complete, read_object
+    from zoo.io.atomic import check_writable, write_json
+    from zoo.io.json_documents import read_json_object, report_missing_keys
     from zoo.planning.evidence import UserOptions
     from zoo.planning.fingerprint import read_fingerprint, take_fingerprint
     from zoo.planning.memory import parse_memory
     from zoo.planning.plan import difference, make_plan, override, read_plan
     from zoo.planning.plan import explain as explained
     from zoo.planning.rules import check_options
-    from zoo.runtime.bundle import parse_settings
+    from zoo.runtime.settings import parse_settings
 
     if diff:
         if second is None:
             raise UserError("--diff needs two plans: regzoo plan --diff A.json B.json")
-        with complete(f"{source} or {second}"):
+        with report_missing_keys(f"{source} or {second}"):
             print(difference(read_plan(source), read_plan(second)))
         return
     if second is not None:
@@ -75,10 +75,10 @@ def plan(
     if out is None and not explain:
         raise UserError("say where the plan goes with --out FILE, or only look with --explain")
     if out is not None:
-        check_place(out)
+        check_writable(out)
     keys: set[str] = set()
     if Path(source).is_file() and source.endswith(".json"):
-        keys = set(read_object(source))
+        keys = set(read_json_object(source))
     settings = parse_settings(set_ or [], ["affine"])
     here, choice = models_here(), models_to_choose()
     wishes = UserOptions(
@@ -98,13 +98,13 @@ def plan(
             raise UserError(f"{source} is a plan: change it with --set, or plan the dataset again")
         made = read_plan(source)
     elif "channels" in keys:
-        with complete(source):
+        with report_missing_keys(source):
             made = make_plan(read_fingerprint(source), wishes)
     else:
         from zoo.datasets.reading import read_dataset
 
         made = make_plan(take_fingerprint(read_dataset(source)).document, wishes)
-    with complete(source) if keys else nullcontext():
+    with report_missing_keys(source) if keys else nullcontext():
         if settings:
             made = override(made, name, settings, config_keys(bundle_folder(made["plan"]["model"])))
         if explain:

@@ -1,14 +1,15 @@
-"""`regzoo pull`: weights onto this computer."""
+"""`regzoo pull`: download weights."""
 
 from __future__ import annotations
 
 
 def pull(model: str, *, source: str | None = None, revision: str | None = None) -> None:
-    """Fetch a model's weights, check them, and keep them in the Hugging Face cache.
+    """Download and verify a model's weights, and store them in the Hugging Face cache.
 
-    Without --source they come from the Hub once they are published there, until then from their
-    authors (upstream), converted to safetensors. What is here already is not fetched again. HF_HOME
-    and HF_HUB_OFFLINE are respected; a private repo needs `hf auth login` or HF_TOKEN.
+    Without --source, weights come from the Hub if they are published there, and otherwise from
+    their authors (upstream), converted to safetensors. Weights that are on this computer already
+    are not downloaded again. HF_HOME and HF_HUB_OFFLINE are respected; a private repository needs
+    `hf auth login` or HF_TOKEN.
 
     Examples:
         regzoo pull unigradicon
@@ -16,10 +17,10 @@ def pull(model: str, *, source: str | None = None, revision: str | None = None) 
         regzoo pull unigradicon --source Step_2_final.trch
 
     Args:
-        model: MODEL or MODEL:VARIANT, as `regzoo models` lists them.
-        source: hub, upstream, a file, or an https address.
-        revision: a tag or commit of the Hub repo.
+        model: MODEL or MODEL:VARIANT, as listed by `regzoo models`.
+        source: hub, upstream, the path of a file, or an https address.
+        revision: a tag or commit of the repository on the Hub.
     """
-    from zoo.hub.pull import pull as bring
+    from zoo.hub.pull import pull as pull_weights
 
-    bring(model, source, revision)
+    pull_weights(model, source, revision)

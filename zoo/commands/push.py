@@ -1,4 +1,4 @@
-"""`regzoo push`: a bundle onto the Hub."""
+"""`regzoo push`: publish a bundle on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ def push(
 ) -> None:
     """Publish a bundle on the Hugging Face Hub, with its model card and a version tag.
 
-    Configs, docs, licence and safetensors go; outputs, data, pickles and anything else stay. The
-    tag is the version in configs/metadata.json; the tag latest_version moves along. Needs
-    `hf auth login` or HF_TOKEN.
+    Configs, docs, the licence and safetensors files are sent; outputs, data, pickles and all other
+    files are not. The tag is the version in configs/metadata.json, and the tag latest_version moves
+    to the new commit. The command needs `hf auth login` or HF_TOKEN.
 
     Examples:
         regzoo push mcbo me/mcbo --dry-run
         regzoo push my_bundle me/my_bundle --private --tag 0.2.0
 
     Args:
-        bundle: a bundle's folder, or the name of one that came with the zoo.
-        repo_id: OWNER/NAME on the Hub; made if it is not there.
-        private: make the repo a private one.
-        tag: the version tag; given here, it moves if it is there already.
-        dry_run: list what would go, and send nothing.
+        bundle: the folder of a bundle, or the name of a bundle of the zoo.
+        repo_id: OWNER/NAME on the Hub; the repository is created if it does not exist.
+        private: create a private repository.
+        tag: the version tag; if you give it and it exists already, it moves to the new commit.
+        dry_run: list the files that would be sent, and send nothing.
     """
     from zoo.hub.push import plan_push
-    from zoo.hub.push import push as send
+    from zoo.hub.push import push as push_bundle
     from zoo.hub.weights import sha256_of
 
     plan = plan_push(bundle)
@@ -44,5 +44,5 @@ def push(
         print(f"would tag {tag or plan.version}; the model card (README.md) would be:")
         print(plan.card)
         return
-    commit = send(plan, repo_id, private, tag)
+    commit = push_bundle(plan, repo_id, private, tag)
     print(f"{repo_id} is at {commit}, tagged {tag or plan.version} and latest_version")

@@ -92,7 +92,7 @@ def register(
         set: a setting of the bundle, KEY=VALUE; may be given several times.
     """
     from zoo.pipelines.register import Request, register_files, summary
-    from zoo.runtime.bundle import parse_settings
+    from zoo.runtime.settings import parse_settings
 
     settings = parse_settings(set_ or [], ["affine"])
     request = Request(

@@ -1,4 +1,4 @@
-"""`regzoo warp`: resample an image or labels through a transform."""
+"""`regzoo warp`: resample an image or a label map with a transform."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ def warp(
     labels: bool = False,
     fill: float = 0.0,
 ) -> None:
-    """Resample a moving image, or labels, onto the fixed grid through a transform.
+    """Resample a moving image or label map on the fixed grid with a transform.
 
     Examples:
         regzoo warp moving.nii.gz result/transform.nii.gz warped.nii.gz
         regzoo warp labels.nii.gz result/transform.h5 warped.nii.gz --fixed fixed.nii.gz --labels
 
     Args:
-        moving: the image to resample.
-        transform: the map fixed -> moving, in any format that regzoo reads.
-        out: the file to write (.nii.gz, .nii, .mha or .nrrd).
-        fixed: the image whose grid to write on; by default the transform's own grid.
+        moving: the moving image or label map.
+        transform: the transform fixed -> moving, in any format that regzoo reads.
+        out: the volume file to write (.nii.gz, .nii, .mha or .nrrd).
+        fixed: the fixed image, whose grid is used; by default the grid of the transform.
         interpolation: linear, cubic (B-spline) or nearest.
-        labels: take the image as a label map: nearest, and the type stays as it is.
-        fill: the value where the moving image does not reach, such as -1024 for CT.
+        labels: treat the image as a label map: use nearest and keep the data type.
+        fill: the value outside the moving image, such as -1024 for CT.
     """
     from zoo.commands._shared import open_transform, output_grid
     from zoo.geometry import warp as warp_volume
@@ -47,4 +47,4 @@ def warp(
         fill=fill,
     )
     write_volume(out, data[0], grid, volume.data.dtype)
-    print(f"{out}: {grid.describe()}")
+    print(f"written to {out}: {grid.describe()}")

@@ -1,65 +1,68 @@
-"""What can be wrong with a dataset as a whole. Each check yields problems; none stops another."""
+"""Checks of a dataset as a whole. Each check yields its problems independently of the others."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from zoo.datasets.landmarks import point_problems
-from zoo.datasets.modality import HOUNSFIELD, canonical, is_hounsfield, is_shifted
+from zoo.datasets.modality import (
+    HOUNSFIELD,
+    IntensityStatistics,
+    canonical_modality,
+    is_hounsfield,
+    is_shifted,
+)
 from zoo.datasets.names import case_of, stem
 from zoo.datasets.problems import Problem, warning
 from zoo.datasets.scan import DatasetScan
 
 
-def all_problems(survey: DatasetScan) -> list[Problem]:
-    """Return every problem of a dataset, errors first; each once."""
-    found = [*survey.dataset.problems, *survey.problems]
+def all_problems(scan: DatasetScan) -> list[Problem]:
+    """Return every problem of a dataset once, errors before warnings."""
+    problems = [*scan.dataset.problems, *scan.problems]
     for check in CHECKS:
-        found += check(survey)
-    unique = list(dict.fromkeys(found))
+        problems += check(scan)
+    unique = list(dict.fromkeys(problems))
     return sorted(unique, key=lambda problem: problem.level != "error")
 
 
-def pairs_make_sense(survey: DatasetScan) -> Iterator[Problem]:
-    """Yield pairs that are twice there, and images paired with themselves."""
-    dataset = survey.dataset
+def pairs_make_sense(scan: DatasetScan) -> Iterator[Problem]:
+    """Yield pairs that are listed several times, and images paired with themselves."""
+    dataset = scan.dataset
     for pair, count in Counter(dataset.pairs_listed).items():
         if count > 1:
             what = f"the pair {pair.fixed}, {pair.moving} is listed {count} times"
             yield Problem("pair-twice", dataset.file.name, what, "list it once")
     for pair in dataset.named_pairs:
         if pair.fixed == pair.moving:
-            fix = "name another moving image, or take the pair out"
+            fix = "name another moving image, or remove the pair"
             yield Problem("pair-same", pair.fixed, "the image is paired with itself", fix)
 
 
-def paired_cases_are_whole(survey: DatasetScan) -> Iterator[Problem]:
-    """Yield cases that lack a slot which most cases have."""
+def paired_cases_are_whole(scan: DatasetScan) -> Iterator[Problem]:
+    """Yield cases without a slot that most cases have."""
     cases: dict[str, set[str]] = defaultdict(set)
-    for image in survey.dataset.by_image:
-        cases[case_of(image)].add(survey.dataset.slot(image))
-    if not cases or survey.dataset.pairing != "intra":
+    for image in scan.dataset.by_image:
+        cases[case_of(image)].add(scan.dataset.slot(image))
+    if not cases or scan.dataset.pairing != "intra":
         return
-    usual = {s for s in set().union(*cases.values()) if 2 * _having(cases, s) > len(cases)}
+    counts = Counter(slot for slots in cases.values() for slot in slots)
+    usual = {slot for slot, count in counts.items() if 2 * count > len(cases)}
     for case, slots in cases.items():
         for slot in sorted(usual - slots):
-            what = f"the case {case} has no image of slot {slot}, as the others have"
-            yield Problem("pair-missing", case, what, "add the image, or take the case out")
+            what = f"the case {case} has no image of slot {slot}, unlike most cases"
+            yield Problem("pair-missing", case, what, "add the image, or remove the case")
 
 
-def _having(cases: dict[str, set[str]], slot: str) -> int:
-    return sum(slot in slots for slots in cases.values())
-
-
-def names_are_unique(survey: DatasetScan) -> Iterator[Problem]:
-    """Yield images of one id in two files, and names that differ by case only."""
+def names_are_unique(scan: DatasetScan) -> Iterator[Problem]:
+    """Yield images with the same id, and names that differ in upper and lower case only."""
     ids, folded = defaultdict(set), defaultdict(set)
-    for image in survey.dataset.by_image:
+    for image in scan.dataset.by_image:
         ids[stem(image)].add(image)
-    for name in survey.dataset.files:
+    for name in scan.dataset.files:
         folded[name.casefold()].add(name)
     for id, images in ids.items():
         if len(images) > 1:
@@ -67,153 +70,167 @@ def names_are_unique(survey: DatasetScan) -> Iterator[Problem]:
             yield Problem("id-twice", sorted(images)[0], what, "give each image an id of its own")
     for names in folded.values():
         if len(names) > 1:
-            what = f"the name differs from {sorted(names)[1]} by capital letters only"
-            fix = "rename one: some disks take them for one file"
+            what = f"the name differs from {sorted(names)[1]} in upper and lower case only"
+            fix = "rename one of them: some file systems treat them as one file"
             yield Problem("name-case", sorted(names)[0], what, fix)
 
 
-def counts_are_right(survey: DatasetScan) -> Iterator[Problem]:
-    """Yield numbers of images or pairs that are not those of the lists."""
-    for name, (declared, listed) in survey.dataset.counts.items():
+def counts_are_right(scan: DatasetScan) -> Iterator[Problem]:
+    """Yield declared numbers of images or pairs that differ from the lengths of the lists."""
+    for name, (declared, listed) in scan.dataset.counts.items():
         if declared != listed:
-            what = f"{name} is {declared}, and {listed} are listed"
-            yield Problem("count", survey.dataset.file.name, what, f"correct it to {listed}")
+            what = f"{name} is {declared}, but {listed} are listed"
+            yield Problem("count", scan.dataset.file.name, what, f"correct it to {listed}")
 
 
-def splits_are_apart(survey: DatasetScan) -> Iterator[Problem]:
-    """Yield cases that are in training and in another split."""
+def splits_are_apart(scan: DatasetScan) -> Iterator[Problem]:
+    """Yield cases that belong to training and to another split."""
     splits: dict[str, set[str]] = defaultdict(set)
-    for item in survey.dataset.items:
+    for item in scan.dataset.items:
         splits[case_of(item.image)].add(item.split)
-    for case, found in splits.items():
-        if "train" in found and len(found) > 1:
-            what = (
-                f"the case {case} is in training and in {' and '.join(sorted(found - {'train'}))}"
-            )
-            fix = "take it out of one, or its figures tell nothing of new cases"
+    for case, of_case in splits.items():
+        others = " and ".join(sorted(of_case - {"train"}))
+        if "train" in of_case and others:
+            what = f"the case {case} is in training and in {others}"
+            fix = "remove it from one of them: results on training cases do not predict new cases"
             yield warning("case-in-two-splits", case, what, fix)
 
 
-def annotations_fit_their_image(survey: DatasetScan) -> Iterator[Problem]:
-    """Yield label maps and masks on another grid than their image."""
-    for item in survey.dataset.by_image.values():
-        image = survey.headers.get(item.image)
+def annotations_fit_their_image(scan: DatasetScan) -> Iterator[Problem]:
+    """Yield label maps and masks on another grid than their image, or with scaled values."""
+    for item in scan.dataset.by_image.values():
+        image = scan.headers.get(item.image)
         for name in (item.labels, item.mask):
-            header = survey.headers.get(name or "")
+            header = scan.headers.get(name or "")
             if image is None or header is None:
                 continue
-            fix = f"resample it onto {item.image}, with nearest"
+            fix = f"resample it onto {item.image} with nearest-neighbour interpolation"
             if header.shape != image.shape:
-                what = f"its shape {header.shape} is not that of its image, {image.shape}"
+                what = f"its shape {header.shape} differs from that of its image, {image.shape}"
                 yield Problem("shape-differs", header.name, what, fix)
             elif not header.same_grid(image):
-                what = f"its place in space is not that of its image {item.image}"
+                what = f"its affine differs from that of its image {item.image}"
                 yield Problem("affine-differs", header.name, what, fix)
             if header.scaling != (1.0, 0.0):
-                what = f"its labels are scaled by {header.scaling[0]:g} plus {header.scaling[1]:g}"
-                fix = "save whole numbers without a scale"
+                slope, intercept = header.scaling
+                what = f"the header scales its labels by {slope:g} and adds {intercept:g}"
+                fix = "save the labels as whole numbers without scaling"
                 yield Problem("labels-scaled", header.name, what, fix)
 
 
-def channels_are_alike(survey: DatasetScan) -> Iterator[Problem]:
-    """Yield channels whose images are scaled differently, or of which some are in HU."""
-    for slot, images in survey.dataset.slots().items():
-        scales = Counter(survey.headers[i].scaling for i in images if i in survey.headers)
-        if len(scales) > 1:
-            (usual, _), *others = scales.most_common()
-            odd = [i for i in images if i in survey.headers and survey.headers[i].scaling != usual]
-            what = f"{len(odd)} of {len(images)} images of slot {slot} have another scale"
-            fix = f"look whether their units are those of the others ({usual[0]:g}, {usual[1]:g})"
-            assert others
-            yield warning("scaling-differs", odd[0], what, fix)
-        seen = [(i, survey.voxels[i].values) for i in images if i in survey.voxels]
-        known = [(i, is_hounsfield(v)) for i, v in seen if v is not None]
-        count = sum(found for _, found in known)
-        most = 2 * count > len(known)
-        for image in [i for i, found in known if found != most]:
-            what = (
-                f"{count} of {len(known)} images of slot {slot} are in Hounsfield units, and this "
-                f"is {'not' if most else 'one of them'}"
-            )
-            fix = "bring all to Hounsfield units, or move the images of another kind to a new slot"
-            yield Problem("units-mixed", image, what, fix)
+def slots_are_consistent(scan: DatasetScan) -> Iterator[Problem]:
+    """Yield slots with different scalings in the headers, or with some images in HU only."""
+    for slot, images in scan.dataset.slots().items():
+        yield from _scaling_problems(scan, slot, images)
+        yield from _unit_problems(scan, slot, images)
 
 
-def modality_fits_the_values(survey: DatasetScan) -> Iterator[Problem]:
-    """Yield channels declared CT that are not in HU, and others that are; and unknown words."""
-    for slot, images in survey.dataset.slots().items():
-        word = survey.dataset.modality.get(slot)
+def _scaling_problems(scan: DatasetScan, slot: str, images: Sequence[str]) -> Iterator[Problem]:
+    """Yield a warning if the headers of a slot's images scale the voxels differently."""
+    scalings = {i: scan.headers[i].scaling for i in images if i in scan.headers}
+    if len(set(scalings.values())) < 2:
+        return
+    (slope, intercept), _ = Counter(scalings.values()).most_common(1)[0]
+    unusual = [i for i, scaling in scalings.items() if scaling != (slope, intercept)]
+    what = f"{len(unusual)} of {len(images)} images of slot {slot} are scaled differently"
+    fix = (
+        f"check that their units are those of the others (slope {slope:g}, intercept {intercept:g})"
+    )
+    yield warning("scaling-differs", unusual[0], what, fix)
+
+
+def _unit_problems(scan: DatasetScan, slot: str, images: Sequence[str]) -> Iterator[Problem]:
+    """Yield the images that are in Hounsfield units, or are not, unlike most images of the slot."""
+    in_hounsfield = {i: is_hounsfield(v) for i, v in _intensities(scan, images).items()}
+    count = sum(in_hounsfield.values())
+    usual = 2 * count > len(in_hounsfield)
+    for image in [i for i, hounsfield in in_hounsfield.items() if hounsfield != usual]:
+        what = (
+            f"{count} of {len(in_hounsfield)} images of slot {slot} are in Hounsfield units, and "
+            f"this is {'not' if usual else 'one of them'}"
+        )
+        fix = "convert all images to Hounsfield units, or put the different ones into a new slot"
+        yield Problem("units-mixed", image, what, fix)
+
+
+def _intensities(scan: DatasetScan, images: Sequence[str]) -> Mapping[str, IntensityStatistics]:
+    """Return the intensity statistics of those images that were decoded."""
+    facts = {image: scan.voxels[image].values for image in images if image in scan.voxels}
+    return {image: values for image, values in facts.items() if values is not None}
+
+
+def modality_fits_the_values(scan: DatasetScan) -> Iterator[Problem]:
+    """Yield slots whose declared modality is unknown or contradicts their intensities."""
+    for slot, images in scan.dataset.slots().items():
+        word = scan.dataset.modality.get(slot)
         if word is None:
             continue
-        declared = canonical(word)
-        file = survey.dataset.file.name
+        declared = canonical_modality(word)
         if declared is None:
-            what = f"modality {slot} is {word!r}, which is not known"
-            yield warning("modality-unknown", file, what, "use ct, cbct, mr, us or pet")
+            what = f"the modality of slot {slot} is {word!r}, which is not known"
+            fix = "use ct, cbct, mr, us or pet"
+            yield warning("modality-unknown", scan.dataset.file.name, what, fix)
             continue
-        seen = [v.values for i in images if (v := survey.voxels.get(i)) and v.values is not None]
-        share = sum(map(is_hounsfield, seen)) / len(seen) if seen else 0.0
-        if seen and declared in HOUNSFIELD and share == 0:
-            shifted = sum(map(is_shifted, seen)) > len(seen) / 2
-            why = "they look shifted, often by 1024" if shifted else "no value lies far below 0"
+        values = list(_intensities(scan, images).values())
+        fraction = sum(map(is_hounsfield, values)) / len(values) if values else 0.0
+        if values and declared in HOUNSFIELD and fraction == 0:
+            shifted = sum(map(is_shifted, values)) > len(values) / 2
+            why = "they look shifted, often by 1024" if shifted else "no value is far below 0"
             what = f"slot {slot} is declared {word}, but no image is in Hounsfield units: {why}"
-            fix = "bring the images to Hounsfield units, or plan with percentiles"
+            fix = "convert the images to Hounsfield units, or plan with percentiles"
             yield warning("modality-not-hounsfield", images[0], what, fix)
-        if declared not in HOUNSFIELD and share > 0.5:
+        if declared not in HOUNSFIELD and fraction > 0.5:
             what = f"slot {slot} is declared {word}, but its values are Hounsfield units"
-            yield warning("modality-hounsfield", images[0], what, "correct modality, or the files")
+            fix = "correct the declared modality, or the files"
+            yield warning("modality-hounsfield", images[0], what, fix)
 
 
-def labels_are_declared(survey: DatasetScan) -> Iterator[Problem]:
-    """Yield label maps with ids that the dataset does not name."""
-    names = survey.dataset.label_names
+def labels_are_declared(scan: DatasetScan) -> Iterator[Problem]:
+    """Yield label maps with ids that the dataset does not declare."""
+    names = scan.dataset.label_names
     if not names:
         return
-    for voxels in survey.voxels.values():
-        odd = sorted(set(voxels.labels) - set(names) - {0})
-        if voxels.kind == "labels" and odd:
-            what = f"its labels {str(odd[:10])[1:-1]} are not among the {len(names)} declared"
+    for voxels in scan.voxels.values():
+        undeclared = sorted(set(voxels.labels) - set(names) - {0})
+        if voxels.kind == "labels" and undeclared:
+            ids = str(undeclared[:10])[1:-1]
+            what = f"its labels {ids} are not among the {len(names)} declared"
             fix = "declare them under labels, or correct the file"
             yield Problem("labels-undeclared", voxels.name, what, fix)
 
 
-def masks_are_masks(survey: DatasetScan) -> Iterator[Problem]:
-    """Yield masks that hold more than one structure."""
-    for voxels in survey.voxels.values():
+def masks_are_masks(scan: DatasetScan) -> Iterator[Problem]:
+    """Yield masks with more than one value besides 0."""
+    for voxels in scan.voxels.values():
         if voxels.kind == "mask" and len(set(voxels.labels) - {0}) > 1:
-            what = f"a mask holds {len(voxels.labels)} different values; all but 0 count as inside"
+            what = f"the mask has {len(voxels.labels)} different values; all but 0 count as inside"
             yield warning("mask-labels", voxels.name, what, "save 0 and 1, or list it as labels")
 
 
-def points_make_sense(survey: DatasetScan) -> Iterator[Problem]:
-    """Yield what is wrong with key points."""
-    yield from point_problems(survey)
-
-
-def contents_differ(survey: DatasetScan) -> Iterator[Problem]:
+def contents_differ(scan: DatasetScan) -> Iterator[Problem]:
     """Yield images whose files are equal byte for byte."""
-    root = survey.dataset.root
-    groups: dict[tuple[int, str], list[str]] = defaultdict(list)
+    root = scan.dataset.root
     sizes: dict[int, list[str]] = defaultdict(list)
-    for image in survey.dataset.by_image:
+    for image in scan.dataset.by_image:
         sizes[(root / image).stat().st_size].append(image)
+    candidates: dict[tuple[int, str], list[str]] = defaultdict(list)
     for size, images in sizes.items():
         for image in images if len(images) > 1 else []:
-            groups[(size, _ends(root / image, size))].append(image)
-    for suspects in groups.values():
-        if len(suspects) < 2:
+            candidates[(size, _digest_of_ends(root / image, size))].append(image)
+    for images in candidates.values():
+        if len(images) < 2:
             continue
-        same: dict[str, list[str]] = defaultdict(list)
-        for image in suspects:
-            same[_whole(root / image)].append(image)
-        for first, *others in same.values():
+        equal: dict[str, list[str]] = defaultdict(list)
+        for image in images:
+            equal[_digest(root / image)].append(image)
+        for first, *others in equal.values():
             for other in others:
-                what = f"the file is the same, byte for byte, as {first}"
-                yield Problem("content-twice", other, what, "give the right file, or list one")
+                what = f"the file is identical to {first}"
+                yield Problem("content-twice", other, what, "replace it, or list only one of them")
 
 
-def _ends(path: Path, size: int, count: int = 1 << 16) -> str:
-    """Return a digest of a file's beginning and end: most files differ there already."""
+def _digest_of_ends(path: Path, size: int, count: int = 1 << 16) -> str:
+    """Return a digest of the first and the last `count` bytes, in which most files differ."""
     with path.open("rb") as stream:
         digest = hashlib.sha256(stream.read(count))
         stream.seek(max(0, size - count))
@@ -221,7 +238,8 @@ def _ends(path: Path, size: int, count: int = 1 << 16) -> str:
     return digest.hexdigest()
 
 
-def _whole(path: Path) -> str:
+def _digest(path: Path) -> str:
+    """Return a digest of a whole file."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
@@ -236,10 +254,10 @@ CHECKS: tuple[Callable[[DatasetScan], Iterator[Problem]], ...] = (
     counts_are_right,
     splits_are_apart,
     annotations_fit_their_image,
-    channels_are_alike,
+    slots_are_consistent,
     modality_fits_the_values,
     labels_are_declared,
     masks_are_masks,
-    points_make_sense,
+    point_problems,
     contents_differ,
 )

@@ -1,4 +1,4 @@
-"""A dataset of pairs: its images, what lies on their grids, and which go together."""
+"""A dataset of image pairs: its images, their annotations, and which images form pairs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIDES = ("fixed", "moving")
 
 @dataclass(frozen=True)
 class Item:
-    """An image and what lies on its grid, named relative to the dataset's folder."""
+    """An image with its annotations; paths are relative to the dataset's folder."""
 
     image: str
     split: Split
@@ -33,7 +33,7 @@ class Item:
 
 @dataclass(frozen=True)
 class NamedPair:
-    """Two images of a dataset, by their names."""
+    """Two images of a dataset that form a pair; paths are relative to its folder."""
 
     fixed: str
     moving: str
@@ -42,10 +42,12 @@ class NamedPair:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a dataset's file lists, and the `problems` that reading it showed.
+    """The contents of a dataset's file, and the problems that were found while reading it.
 
-    `modality` is as declared, by slot; a slot is the last number of NAME_CASE_SLOT. `items` and
-    `pairs_listed` keep the file's order and its repetitions.
+    `modality` maps a slot to its declared modality; a slot is the last number of NAME_CASE_SLOT.
+    `items` and `pairs_listed` keep the order and the repetitions of the file. `points_space` is the
+    coordinate space of all key points, `fixed_slot` the slot of the fixed images, and `counts` maps
+    the name of a number in the file to (declared, listed).
     """
 
     root: Path
@@ -64,25 +66,26 @@ class Dataset:
 
     @cached_property
     def by_image(self) -> dict[str, Item]:
-        """The items by the names of their images; of a repeated one the fullest."""
+        """The items by image; of a repeated image, the item with the most annotations."""
         out: dict[str, Item] = {}
         for item in self.items:
             old = out.get(item.image)
-            if old is None or _fullness(item) > _fullness(old):
+            if old is None or _annotation_count(item) > _annotation_count(old):
                 out[item.image] = item
         return out
 
     @cached_property
     def files(self) -> list[str]:
-        """Every file that is named, once."""
+        """Every file of the dataset, without repetitions."""
         names = [n for i in self.items for n in (i.image, i.labels, i.mask, i.points) if n]
         return list(dict.fromkeys(names))
 
     @cached_property
     def named_pairs(self) -> tuple[NamedPair, ...]:
-        """The pairs: those listed, or in a split that lists none those that follow from its images.
+        """All pairs: those listed and, for a split without any, those implied by its images.
 
-        Two slots of one case are a pair; with one slot only, each image goes with the next one.
+        If some cases have several slots, the slots of a case form pairs; otherwise each image forms
+        a pair with the next one.
         """
         out = list(dict.fromkeys(self.pairs_listed))
         for split in SPLITS:
@@ -91,32 +94,33 @@ class Dataset:
         return tuple(out)
 
     def pairs(self, split: str = "val") -> list[dict[str, Any]]:
-        """Return the pairs of a split as mappings with whole paths, as `pair_files` takes them.
+        """Return the pairs of a split as arguments of `pair_files`, with complete paths.
 
-        A dataset that names files wrongly is refused: a run on fewer pairs than meant is no run.
+        Any error in the list of files is raised, so that no pair is left out silently.
         """
         if split not in (*SPLITS, "all"):
             raise UserError(f"split {split!r} is not known; use {', '.join(SPLITS)} or all")
         for problem in self.problems:
             if problem.level == "error":
                 raise UserError(
-                    f"{self.file}: {problem}; regzoo check {self.root} tells everything"
+                    f"{self.file}: {problem}; for a full list run regzoo check {self.root}"
                 )
-        found = [pair for pair in self.named_pairs if split in (pair.split, "all")]
-        if not found:
-            there = ", ".join(s for s in SPLITS if any(p.split == s for p in self.named_pairs))
+        selected = [pair for pair in self.named_pairs if split in (pair.split, "all")]
+        if not selected:
+            others = ", ".join(s for s in SPLITS if any(p.split == s for p in self.named_pairs))
             raise UserError(
-                f"{self.file} has no pairs in the split {split!r}; there are {there or 'none'}"
+                f"{self.file} has no pairs in the split {split!r}; "
+                f"the splits with pairs are {others or 'none'}"
             )
-        return [self.mapping(pair) for pair in found]
+        return [self.mapping(pair) for pair in selected]
 
     def slot(self, image: str) -> str:
-        """Return the modality slot of an image: from its name, else from its part in the pairs."""
+        """Return the modality slot of an image: from its name, or else from its role in pairs."""
         named = slot_of(image)
         return named or ("1" if image in self._only_moving else "0")
 
     def slots(self) -> dict[str, list[str]]:
-        """Return the images of each slot, in the order of their names."""
+        """Return the images of each slot, sorted by name."""
         out: dict[str, list[str]] = {}
         for image in sorted(self.by_image):
             out.setdefault(self.slot(image), []).append(image)
@@ -127,6 +131,7 @@ class Dataset:
         return {p.moving for p in self.pairs_listed} - {p.fixed for p in self.pairs_listed}
 
     def _implied_pairs(self, split: Split) -> Iterator[NamedPair]:
+        """Yield the pairs that the images of a split imply, see `named_pairs`."""
         images = sorted({item.image for item in self.items if item.split == split})
         cases: dict[str, list[str]] = {}
         for image in images:
@@ -141,7 +146,7 @@ class Dataset:
                 yield NamedPair(fixed, moving, split)
 
     def mapping(self, pair: NamedPair) -> dict[str, Any]:
-        """Return a pair as `pair_files` takes it, with whole paths."""
+        """Return a pair as arguments of `pair_files`, with complete paths."""
         out: dict[str, Any] = {"points_space": self.points_space}
         for side in SIDES:
             item = self.by_image[getattr(pair, side)]
@@ -153,5 +158,5 @@ class Dataset:
         return out
 
 
-def _fullness(item: Item) -> int:
+def _annotation_count(item: Item) -> int:
     return sum(name is not None for name in (item.labels, item.mask, item.points))

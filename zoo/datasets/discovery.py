@@ -1,4 +1,4 @@
-"""Making a dataset.json of loose files: BIDS names, Learn2Reg's, or any others."""
+"""Describing a folder of images as a dataset.json: BIDS names, Learn2Reg names, or any others."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from zoo.datasets.modality import canonical, checked, is_hounsfield
+from zoo.datasets.modality import canonical_modality, is_hounsfield, parse_modality
 from zoo.datasets.names import SUFFIXES, case_of, stem
-from zoo.datasets.path_safety import name_problem
-from zoo.datasets.voxels import decode
+from zoo.datasets.path_safety import path_problem
+from zoo.datasets.voxels import inspect_voxels
 from zoo.errors import UserError
 
 _ANNOTATION = {
@@ -27,8 +27,8 @@ _FOLDER = {
 
 
 @dataclass(frozen=True)
-class _FoundImage:
-    """An image of a folder: its case, what its name says of the modality, and its annotations."""
+class _FolderImage:
+    """An image in a folder; `kind` is the part of its name that may give the modality."""
 
     name: str
     case: str
@@ -45,35 +45,37 @@ def describe_folder(
     pairing: str | None = None,
     name: str | None = None,
 ) -> dict[str, Any]:
-    """Return a dataset.json for the images below `folder`; what cannot be told is asked for.
+    """Return a dataset.json for the images below `folder`.
 
-    Images of one case become pairs, the first kind of image fixed; if every case has one image,
-    each is paired with the next.
+    Images of one case become pairs, with the first kind of image fixed; if every case has a single
+    image, each image forms a pair with the next one. `modality` is given by slot. A modality that
+    cannot be determined is an error that names the missing flag.
     """
     images = _images(folder)
     if len(images) < 2:
         raise UserError(
-            f"{folder} holds {len(images)} images ({', '.join(SUFFIXES)}); two make a pair"
+            f"{folder} contains {len(images)} images ({', '.join(SUFFIXES)}), but a pair needs "
+            "two; add images"
         )
-    cases: dict[str, list[_FoundImage]] = defaultdict(list)
+    cases: dict[str, list[_FolderImage]] = defaultdict(list)
     for image in images:
         cases[image.case].append(image)
     several = [sorted(group, key=lambda i: (i.kind, i.name)) for group in cases.values()]
     pairs = [(group[0], other) for group in several for other in group[1:]]
-    within = bool(pairs)
-    if not within:
+    within_case = bool(pairs)
+    if not within_case:
         pairs = list(pairwise(images))
-    wanted = {"0": pairs[0][0], "1": pairs[0][1]} if within else {"0": pairs[0][0]}
-    for slot in sorted(set(modality or {}) - set(wanted)):
+    examples = {"0": pairs[0][0], "1": pairs[0][1]} if within_case else {"0": pairs[0][0]}
+    for slot in sorted(set(modality or {}) - set(examples)):
         raise UserError(
-            f"--modality.{slot}: there is no slot {slot} here, only {' and '.join(wanted)}"
+            f"--modality.{slot}: there is no slot {slot} here, only {' and '.join(examples)}"
         )
-    for slot, side in zip(wanted, zip(*pairs, strict=True), strict=False):
-        _check_one_kind(slot, side if within else images)
-    words = {k: _modality(folder, k, image, modality or {}) for k, image in wanted.items()}
+    for slot, side in zip(examples, zip(*pairs, strict=True), strict=False):
+        _check_one_modality(slot, side if within_case else images)
+    words = {slot: _modality(folder, slot, i, modality or {}) for slot, i in examples.items()}
     return {
         "name": name or folder.resolve().name,
-        "pairing": pairing or ("intra" if within else "inter"),
+        "pairing": pairing or ("intra" if within_case else "inter"),
         **({"anatomy": anatomy} if anatomy else {}),
         "modality": words,
         "points_space": "voxel",
@@ -82,18 +84,19 @@ def describe_folder(
     }
 
 
-def _check_one_kind(slot: str, images: Sequence[_FoundImage]) -> None:
-    """Refuse images of several modalities in one slot: a dataset declares one for each slot."""
-    kinds = {found: image.name for image in images if (found := canonical(image.kind))}
-    if len(kinds) > 1:
-        seen = ", ".join(f"{kind} ({name})" for kind, name in sorted(kinds.items()))
+def _check_one_modality(slot: str, images: Sequence[_FolderImage]) -> None:
+    """Raise an error if the names of a slot's images give several modalities."""
+    named = {word: image.name for image in images if (word := canonical_modality(image.kind))}
+    if len(named) > 1:
+        examples = ", ".join(f"{word} ({name})" for word, name in sorted(named.items()))
         raise UserError(
-            f"slot {slot} would hold images of several modalities: {seen}; put those that belong "
-            "together in a folder each, or write the dataset.json by hand"
+            f"slot {slot} would contain images of several modalities: {examples}; sort the images "
+            "into one folder per dataset, or write the dataset.json by hand"
         )
 
 
-def _entry(fixed: _FoundImage, moving: _FoundImage) -> dict[str, str]:
+def _entry(fixed: _FolderImage, moving: _FolderImage) -> dict[str, str]:
+    """Return a pair as an entry of a dataset.json."""
     out = {"fixed": f"./{fixed.name}", "moving": f"./{moving.name}"}
     for side, image in (("fixed", fixed), ("moving", moving)):
         for kind in ("labels", "mask"):
@@ -102,43 +105,43 @@ def _entry(fixed: _FoundImage, moving: _FoundImage) -> dict[str, str]:
     return out
 
 
-def _modality(folder: Path, slot: str, image: _FoundImage, said: Mapping[str, str]) -> str:
-    """Return a slot's modality: as said, as the name says, as the values prove; else ask."""
-    if slot in said:
-        checked(said[slot], f"--modality.{slot}")
-        return said[slot]
-    if canonical(image.kind):
+def _modality(folder: Path, slot: str, image: _FolderImage, declared: Mapping[str, str]) -> str:
+    """Return a slot's modality as declared, as the name gives it, or CT if in Hounsfield units."""
+    if slot in declared:
+        parse_modality(declared[slot], f"--modality.{slot}")
+        return declared[slot]
+    if canonical_modality(image.kind):
         return image.kind
-    values = decode(str(folder), image.name, "image").values
+    values = inspect_voxels(str(folder), image.name, "image").values
     if values is not None and is_hounsfield(values):
         return "CT"
     raise UserError(
-        f"what {image.name} shows cannot be told from its name or its values; add, with what is "
-        f"true, --modality.{slot} mr"
+        f"neither the name nor the intensities of {image.name} show its modality; add it, for "
+        f"example --modality.{slot} mr"
     )
 
 
-def _images(folder: Path) -> list[_FoundImage]:
-    """Return the images below a folder, sorted, with the label maps and masks that go with them."""
+def _images(folder: Path) -> list[_FolderImage]:
+    """Return the images below a folder, sorted by name, with their label maps and masks."""
     if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}; give the one that holds the images")
+        raise UserError(f"there is no folder {folder}; give the folder that contains the images")
     names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    names = [n for n in names if n.lower().endswith(SUFFIXES) and name_problem(n) is None]
+    names = [n for n in names if n.lower().endswith(SUFFIXES) and path_problem(n) is None]
     kinds = {name: _annotation(name) for name in names}
-    beside = {(kind, _bare(name)): name for name, kind in kinds.items() if kind is not None}
-    found = []
+    annotations = {(kind, _bare(name)): name for name, kind in kinds.items() if kind is not None}
+    images = []
     for name in (n for n in names if kinds[n] is None):
         keys = [_bare(name), case_of(name)]
-        others = {
-            kind: next((beside[kind, k] for k in keys if (kind, k) in beside), None)
+        own = {
+            kind: next((annotations[kind, k] for k in keys if (kind, k) in annotations), None)
             for kind in ("labels", "mask")
         }
-        found.append(_FoundImage(name, case_of(name), _kind(name), **others))
-    return found
+        images.append(_FolderImage(name, case_of(name), _kind(name), **own))
+    return images
 
 
 def _annotation(name: str) -> str | None:
-    """Say whether a file is a label map or a mask, by its name or its folder's."""
+    """Return "labels" or "mask" if a file's name or folder marks it as such, else None."""
     folders = name.lower().split("/")[:-1]
     for kind in ("labels", "mask"):
         if _ANNOTATION[kind].search(stem(name)) or any(_FOLDER[kind].match(f) for f in folders):
@@ -147,7 +150,7 @@ def _annotation(name: str) -> str | None:
 
 
 def _bare(name: str) -> str:
-    """Return a name without what marks it as a label map, a mask or a kind of image."""
+    """Return a name without the parts that mark it as a label map, a mask or a kind of image."""
     bare = stem(name)
     for pattern in _ANNOTATION.values():
         bare = pattern.sub("", bare)
@@ -155,6 +158,6 @@ def _bare(name: str) -> str:
 
 
 def _kind(name: str) -> str:
-    """Return what the last part of a name says of an image: T1w of sub-01_T1w."""
+    """Return the last part of a name if it may give the modality, such as T1w of sub-01_T1w."""
     last = re.split(r"[_-]", stem(name))[-1]
-    return last if canonical(last) or not last.isdigit() else ""
+    return last if canonical_modality(last) or not last.isdigit() else ""

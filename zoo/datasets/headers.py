@@ -1,4 +1,4 @@
-"""The header of one image of a dataset: facts in plain values, and every problem it shows."""
+"""The header of one image of a dataset: its facts as plain values, and its problems."""
 
 from __future__ import annotations
 
@@ -11,23 +11,31 @@ import nibabel as nib
 import numpy as np
 
 from zoo.datasets.names import SUFFIXES
-from zoo.datasets.problems import Problem, problem_of, warning
+from zoo.datasets.problems import Problem, problem_from_error, warning
 from zoo.errors import UserError
-from zoo.io import itk_image
 from zoo.io.files import is_gzip
-from zoo.io.nifti import Nifti, open_nifti, placement
+from zoo.io.itk import image as itk_image
+from zoo.io.nifti import NiftiFile, open_nifti
+from zoo.io.nifti_affine import affine_and_errors
 from zoo.io.volume import read_header
 
 SPACING_MM = (0.05, 20.0)
-FIELD_MM = (20.0, 2500.0)
-"""What a voxel and a field of view of a person can be."""
+"""Plausible side lengths of a voxel, mm."""
 
-_NEVER = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".npy", ".npz", ".joblib", ".mat")
+FIELD_MM = (20.0, 2500.0)
+"""Plausible fields of view of an image of a person along one axis, mm."""
+
+_UNSAFE_SUFFIXES = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".npy", ".npz", ".joblib", ".mat")
 
 
 @dataclass(frozen=True)
 class HeaderFacts:
-    """`affine` (4x4, rows) maps voxels to RAS+ mm; `digest` is of path, size, time and header."""
+    """The contents of an image's header.
+
+    `affine` (rows of a 4x4 matrix) maps voxels to RAS+ mm. `scaling` is (slope, intercept) of the
+    stored values. `digest` covers the name, size, modification time and header of the file.
+    `length_mismatch` marks a compressed file whose length contradicts its header.
+    """
 
     name: str
     shape: tuple[int, int, int]
@@ -36,37 +44,37 @@ class HeaderFacts:
     scaling: tuple[float, float] = (1.0, 0.0)
     description: str = ""
     digest: str = ""
-    suspect: bool = field(default=False, compare=False)
+    length_mismatch: bool = field(default=False, compare=False)
 
     @property
     def spacing(self) -> tuple[float, float, float]:
-        """Length of a voxel's sides along the array axes, mm."""
+        """The side lengths of a voxel along the array axes, mm."""
         x, y, z = np.linalg.norm(np.array(self.affine)[:3, :3], axis=0).tolist()
         return x, y, z
 
     @property
     def field_mm(self) -> tuple[float, float, float]:
-        """Field of view along the array axes, mm."""
+        """The field of view along the array axes, mm."""
         x, y, z = (n * s for n, s in zip(self.shape, self.spacing, strict=True))
         return x, y, z
 
     @property
     def anisotropy(self) -> float:
-        """The longest side of a voxel over the shortest."""
+        """The ratio of the longest to the shortest side of a voxel."""
         return max(self.spacing) / min(self.spacing)
 
     @property
     def voxels(self) -> int:
-        """How many voxels there are."""
+        """The number of voxels."""
         return math.prod(self.shape)
 
     @property
     def axes(self) -> str:
-        """Where the array axes point, such as LPS."""
+        """The directions in which the array axes point, such as LPS."""
         return "".join(str(c) for c in nib.orientations.aff2axcodes(np.array(self.affine)))
 
     def same_grid(self, other: HeaderFacts, tolerance: float = 0.1) -> bool:
-        """Say whether both have one shape and no corner lies more than `tolerance` mm apart."""
+        """Return whether the shapes are equal and all corners coincide within `tolerance` mm."""
         if self.shape != other.shape:
             return False
         corners = np.array(np.meshgrid(*[[0, n - 1] for n in self.shape])).reshape(3, -1)
@@ -75,32 +83,33 @@ class HeaderFacts:
         return float(distance.max()) <= tolerance
 
 
-def look_at(root: Path, name: str) -> tuple[HeaderFacts | None, list[Problem]]:
-    """Return what a file's header says (None if it cannot be used) and what is wrong with it."""
+def inspect_header(root: Path, name: str) -> tuple[HeaderFacts | None, list[Problem]]:
+    """Return the facts of the header of `root / name`, None if it is unusable, and its problems."""
     path = root / name
     if not name.lower().endswith(SUFFIXES):
-        what = "the format is not one of a volume"
-        if name.lower().endswith(_NEVER):
-            what = "the format can hold programs or has no place in space, and is never opened"
+        what = "the format is not that of a volume"
+        if name.lower().endswith(_UNSAFE_SUFFIXES):
+            what = "the format can contain code or has no world coordinates, so it is never opened"
         return None, [Problem("format", name, what, "save the image as .nii.gz")]
     try:
         if itk_image.is_itk_image(path):
-            found = read_header(path)
-            affine = found.grid.affine.numpy()
-            header = _header(root, name, found.grid.shape, affine, found.dtype, b"")
+            image = read_header(path)
+            affine = image.grid.affine.numpy()
+            header = _header_facts(root, name, image.grid.shape, affine, image.dtype, b"")
             return header, _size_problems(header)
-        return _look_at_nifti(root, name)
+        return _inspect_nifti(root, name)
     except (UserError, OSError, ValueError, OverflowError) as error:
-        return None, [problem_of(error, name, str(path))]
+        return None, [problem_from_error(error, name, str(path))]
 
 
-def _look_at_nifti(root: Path, name: str) -> tuple[HeaderFacts | None, list[Problem]]:
+def _inspect_nifti(root: Path, name: str) -> tuple[HeaderFacts | None, list[Problem]]:
+    """Do the work of `inspect_header` for a NIfTI file."""
     path = root / name
     nifti = open_nifti(path)
     if shape_problem := _shape_problem(name, nifti.shape):
         return None, [shape_problem]
-    affine, faults = placement(nifti)
-    problems = [problem_of(error, name, str(path)) for error in faults]
+    affine, faults = affine_and_errors(path, nifti.header, nifti.shape)
+    problems = [problem_from_error(error, name, str(path)) for error in faults]
     if affine is None or any(p.id == "affine" for p in problems):
         return None, problems
     raw = bytes(nifti.header.binaryblock)
@@ -110,10 +119,12 @@ def _look_at_nifti(root: Path, name: str) -> tuple[HeaderFacts | None, list[Prob
     if math.isnan(slope) or slope == 0:
         slope, intercept = 1.0, 0.0
     if not (math.isfinite(slope) and math.isfinite(intercept)):
-        what = f"voxels are scaled by {slope:g} plus {intercept:g}"
-        problems.append(Problem("scaling", name, what, "correct scl_slope and scl_inter"))
+        what = f"the header scales the voxels by {slope:g} and adds {intercept:g}"
+        problems.append(
+            Problem("scaling", name, what, "correct scl_slope and scl_inter, which must be finite")
+        )
         return None, problems
-    header = _header(
+    header = _header_facts(
         root,
         name,
         (shape[0], shape[1], shape[2]),
@@ -122,12 +133,12 @@ def _look_at_nifti(root: Path, name: str) -> tuple[HeaderFacts | None, list[Prob
         raw,
         scaling=(slope, intercept),
         description=description,
-        suspect=_ends_early(nifti),
+        length_mismatch=_length_mismatch(nifti),
     )
     return header, problems + _size_problems(header)
 
 
-def _header(
+def _header_facts(
     root: Path,
     name: str,
     shape: tuple[int, int, int],
@@ -137,8 +148,9 @@ def _header(
     *,
     scaling: tuple[float, float] = (1.0, 0.0),
     description: str = "",
-    suspect: bool = False,
+    length_mismatch: bool = False,
 ) -> HeaderFacts:
+    """Return the facts of a header; `raw` are its bytes, for the digest."""
     state = (root / name).stat()
     text = f"{name} {state.st_size} {state.st_mtime_ns}".encode()
     return HeaderFacts(
@@ -149,48 +161,59 @@ def _header(
         scaling=scaling,
         description=description,
         digest=hashlib.sha256(text + raw).hexdigest(),
-        suspect=suspect,
+        length_mismatch=length_mismatch,
     )
 
 
 def _shape_problem(name: str, shape: tuple[int, ...]) -> Problem | None:
+    """Return why an array of this shape is not a single volume."""
     if len(shape) == 5 and shape[3] == 1 and shape[4] > 1:
-        fix = "list the image itself"
-        return Problem("vector-field", name, f"shape {shape} is that of a vector field", fix)
+        fix = "list an image, not a transform"
+        return Problem("vector-field", name, f"the shape {shape} is that of a vector field", fix)
     if len(shape) > 3 and max(shape[3:]) > 1:
-        fix = "save the one volume you want to a file of its own"
-        return Problem("several-volumes", name, f"shape {shape} is of several volumes", fix)
+        fix = "save one of the volumes to a file of its own"
+        return Problem(
+            "several-volumes", name, f"the shape {shape} is that of several volumes", fix
+        )
     if len(shape) < 3 or min(shape[:3]) < 2:
         fix = "give a volume with at least two voxels along each of three axes"
-        return Problem("not-3d", name, f"shape {shape} is not three-dimensional", fix)
+        return Problem("not-3d", name, f"the shape {shape} is not three-dimensional", fix)
     return None
 
 
 def _size_problems(header: HeaderFacts) -> list[Problem]:
-    """Return what no person's image has: voxels or fields of view of impossible size."""
-    out = []
+    """Return a problem for a voxel size or a field of view that is implausible for a person."""
+    problems = []
     spacing, extent = header.spacing, header.field_mm
     if min(spacing) < SPACING_MM[0] or max(spacing) > SPACING_MM[1]:
-        what = f"a voxel is {_mm(spacing)}; {SPACING_MM[0]:g} to {SPACING_MM[1]:g} mm is usual"
-        out.append(Problem("spacing", header.name, what, "correct the header, or scale to mm"))
+        what = (
+            f"the voxel size is {_mm(spacing)}; expected are {SPACING_MM[0]:g} to "
+            f"{SPACING_MM[1]:g} mm per side"
+        )
+        fix = "correct the header, or convert it to mm"
+        problems.append(Problem("spacing", header.name, what, fix))
     if min(extent) < FIELD_MM[0] or max(extent) > FIELD_MM[1]:
-        what = f"the field of view is {_mm(extent)}; {FIELD_MM[0]:g} to {FIELD_MM[1]:g} mm is usual"
+        what = (
+            f"the field of view is {_mm(extent)}; expected are {FIELD_MM[0]:g} to "
+            f"{FIELD_MM[1]:g} mm per side"
+        )
         fix = "correct the spacing, or leave the image out"
-        out.append(warning("field-of-view", header.name, what, fix))
-    return out
+        problems.append(warning("field-of-view", header.name, what, fix))
+    return problems
 
 
-def _ends_early(nifti: Nifti) -> bool:
-    """Say whether the length at the end of a gzip file is not that of the volume.
+def _length_mismatch(nifti: NiftiFile) -> bool:
+    """Return whether the length recorded at the end of a gzip file is not that of the volume.
 
-    Some compressors write several streams, the last one empty: such a file is only decoded to see.
+    This is not yet an error: some compressors write several streams, of which the last is empty.
+    Only decoding the file shows whether it is complete.
     """
     if not is_gzip(nifti.path):
         return False
-    promised = int(nifti.header["vox_offset"]) + math.prod(nifti.shape) * nifti.dtype.itemsize
+    expected = int(nifti.header["vox_offset"]) + math.prod(nifti.shape) * nifti.dtype.itemsize
     with nifti.path.open("rb") as stream:
         stream.seek(-4, 2)
-        return int.from_bytes(stream.read(4), "little") != promised % (1 << 32)
+        return int.from_bytes(stream.read(4), "little") != expected % (1 << 32)
 
 
 def _mm(values: tuple[float, float, float]) -> str:

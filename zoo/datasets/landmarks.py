@@ -1,4 +1,4 @@
-"""Key points of a dataset: lists of coordinates that go with images and with each other."""
+"""Checks of a dataset's key points: against their image, and between the images of a pair."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Literal
 import numpy as np
 
 from zoo.datasets.headers import HeaderFacts
-from zoo.datasets.problems import Problem, problem_of, warning
+from zoo.datasets.problems import Problem, problem_from_error, warning
 from zoo.datasets.scan import DatasetScan
 from zoo.errors import UserError
 from zoo.io.points import read_points
 
 MARGIN = 0.5
-"""Voxels by which a point may lie beyond the centre of an outer voxel."""
+"""Distance in voxels by which a point may lie beyond the centre of an outermost voxel."""
 
 
-def coordinates(survey: DatasetScan, name: str) -> np.ndarray | UserError:
-    """Return the numbers of a file as they stand (n, 3), or why it cannot be read."""
+def read_coordinates(scan: DatasetScan, name: str) -> np.ndarray | UserError:
+    """Return the coordinates (n, 3) of a file in its own space, or why it is unreadable."""
     try:
-        return read_points(survey.dataset.root / name, "ras").numpy()
+        return read_points(scan.dataset.root / name, "ras").numpy()
     except (UserError, OSError, ValueError) as error:
         return error if isinstance(error, UserError) else UserError(f"{name}: {error}")
 
 
-def to_index(
+def points_to_voxels(
     points: np.ndarray, header: HeaderFacts, space: Literal["ras", "lps", "voxel"]
 ) -> np.ndarray:
-    """Return points (n, 3) of a space as voxels of an image (n, 3)."""
+    """Return points (n, 3) given in `space` as voxel coordinates (n, 3) of an image."""
     if space == "voxel":
         return points
     points = points * [-1, -1, 1] if space == "lps" else points
@@ -37,58 +37,64 @@ def to_index(
     return mapped
 
 
-def outside(index: np.ndarray, header: HeaderFacts) -> int:
-    """Count points (n, 3), voxels, that lie beyond an image."""
+def count_outside(index: np.ndarray, header: HeaderFacts) -> int:
+    """Return how many points (n, 3), in voxel coordinates, lie outside an image."""
     beyond = (index < -MARGIN) | (index > np.array(header.shape) - 1 + MARGIN)
     return int(beyond.any(axis=1).sum())
 
 
-def point_problems(survey: DatasetScan) -> Iterator[Problem]:
-    """Yield files that cannot be read, points beyond their image, and counts that differ."""
-    dataset = survey.dataset
+def point_problems(scan: DatasetScan) -> Iterator[Problem]:
+    """Yield unreadable files, points outside their image, and pairs with different numbers."""
+    dataset = scan.dataset
     counts: dict[str, int] = {}
     for item in dataset.by_image.values():
         if item.points is None or item.points in counts:
             continue
-        found = coordinates(survey, item.points)
-        if isinstance(found, UserError):
-            yield problem_of(found, item.points, str(dataset.root / item.points))
+        points = read_coordinates(scan, item.points)
+        if isinstance(points, UserError):
+            yield problem_from_error(points, item.points, str(dataset.root / item.points))
             continue
-        counts[item.points] = len(found)
-        if dataset.points_space == "voxel" and _has_header(survey, item.points):
-            fix = "take the row out: programs of the challenge read it as a point"
+        counts[item.points] = len(points)
+        if dataset.points_space == "voxel" and _has_header(scan, item.points):
+            fix = "remove the row: the programs of Learn2Reg read it as a point"
             yield warning("points-header", item.points, "the first row is a header", fix)
-        header = survey.headers.get(item.image)
+        header = scan.headers.get(item.image)
         if header is not None:
-            yield from _place_problems(survey, item.points, found, header)
+            yield from _position_problems(scan, item.points, points, header)
     for pair in dataset.named_pairs:
         names = [dataset.by_image[image].points for image in (pair.fixed, pair.moving)]
         known = [counts[name] for name in names if name in counts]
         if len(known) == 2 and known[0] != known[1]:
-            what = f"it has {known[1]} points and {names[0]} of its partner {known[0]}"
-            fix = "row n of both must be one place of the anatomy"
+            what = f"it has {known[1]} points, but {names[0]} of the same pair has {known[0]}"
+            fix = "list corresponding landmarks in the same row of both files"
             yield Problem("points-count", str(names[1]), what, fix)
 
 
-def _has_header(survey: DatasetScan, name: str) -> bool:
-    with (survey.dataset.root / name).open(encoding="utf-8-sig", errors="replace") as stream:
+def _has_header(scan: DatasetScan, name: str) -> bool:
+    """Return whether the first row of a table contains words."""
+    with (scan.dataset.root / name).open(encoding="utf-8-sig", errors="replace") as stream:
         return any(c.isalpha() for c in stream.readline(1000).replace("e", ""))
 
 
-def _place_problems(
-    survey: DatasetScan, name: str, points: np.ndarray, header: HeaderFacts
+def _position_problems(
+    scan: DatasetScan, name: str, points: np.ndarray, header: HeaderFacts
 ) -> Iterator[Problem]:
-    """Yield points that lie beyond their image, and say if another space would hold them."""
-    space = survey.dataset.points_space
-    count = outside(to_index(points, header, space), header)
+    """Yield a problem if points lie outside their image; name the space in which they would fit."""
+    space = scan.dataset.points_space
+    count = count_outside(points_to_voxels(points, header, space), header)
     if not count:
         return
     spaces: tuple[Literal["ras", "lps", "voxel"], ...] = ("ras", "lps", "voxel")
-    fitting = [s for s in spaces if s != space and not outside(to_index(points, header, s), header)]
+    fitting = [
+        s
+        for s in spaces
+        if s != space and not count_outside(points_to_voxels(points, header, s), header)
+    ]
     what = f"{count} of {len(points)} points lie outside {header.name} when read as {space}"
     if fitting:
         unit = "voxels" if fitting == ["voxel"] else "mm"
-        fix = f'set "points_space": "{fitting[0]}" in dataset.json, or convert them'
-        yield Problem("points-space", name, f"{what}; they are probably in {unit}", fix)
+        fix = f'set "points_space": "{fitting[0]}" in dataset.json, or convert the points'
+        yield Problem("points-space", name, f"{what}; probably they are in {unit}", fix)
     else:
-        yield Problem("points-outside", name, what, "correct them, or name their right image")
+        fix = "correct the points, or list them with the image they belong to"
+        yield Problem("points-outside", name, what, fix)

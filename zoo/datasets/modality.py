@@ -1,4 +1,4 @@
-"""Which kind of image this is: the words people use for it, and what its values can tell."""
+"""The modality of an image: the words that declare it, and the evidence in its intensities."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ _WORDS = {
 
 
 @dataclass(frozen=True)
-class Values:
-    """What the values of an image tell: its extremes, percentiles, share of whole numbers."""
+class IntensityStatistics:
+    """Statistics of an image's intensities.
+
+    `percentiles` are those of `PERCENTS`; `whole` is the fraction of whole numbers.
+    """
 
     minimum: float
     maximum: float
@@ -37,64 +40,70 @@ class Values:
     PERCENTS = (0.5, 1.0, 50.0, 99.0, 99.5)
 
     @classmethod
-    def of(cls, data: np.ndarray, sample: int = 200_000) -> Values:
-        """Measure an image [X, Y, Z]; percentiles from an even sample, extremes from all."""
+    def of(cls, data: np.ndarray, sample: int = 200_000) -> IntensityStatistics:
+        """Return the statistics of an image [X, Y, Z].
+
+        The extremes are exact; percentiles and `whole` come from about `sample` voxels.
+        """
         flat = data.reshape(-1)
         step = max(1, len(flat) // sample)
-        some = flat[:: step | 1].astype(np.float64)  # an odd step does not fall in with the rows
-        low, one, middle, high, top = np.percentile(some, cls.PERCENTS).tolist()
-        whole = 1.0 if flat.dtype.kind in "iub" else float((some == np.round(some)).mean())
+        values = flat[:: step | 1].astype(np.float64)  # an odd step avoids aliasing with the rows
+        low, one, middle, high, top = np.percentile(values, cls.PERCENTS).tolist()
+        whole = 1.0 if flat.dtype.kind in "iub" else float((values == np.round(values)).mean())
         return cls(float(flat.min()), float(flat.max()), (low, one, middle, high, top), whole)
 
 
-def canonical(word: str) -> str | None:
-    """Return ct, cbct, mr, us or pet for what people write for it; None if it is no such word."""
+def canonical_modality(word: str) -> str | None:
+    """Return the modality (ct, cbct, mr, us or pet) that a word means; None if it means none.
+
+    Synonyms and MR sequences are understood, such as "Cone-beam CT" and "T1w".
+    """
     plain = "".join(c for c in word.lower() if c.isalnum())
     for name, words in _WORDS.items():
         if plain in words:
             return name
     parts = word.lower().replace("_", " ").replace("-", " ").split()
-    found = {name for name, words in _WORDS.items() for part in parts if part in words}
-    found = found - {"ct"} if "cbct" in found else found
-    return found.pop() if len(found) == 1 else None
+    names = {name for name, words in _WORDS.items() for part in parts if part in words}
+    names = names - {"ct"} if "cbct" in names else names
+    return names.pop() if len(names) == 1 else None
 
 
-def checked(word: str, flag: str) -> str:
-    """Return a modality that a user names; one that is not known is refused."""
-    found = canonical(word)
-    if found is None:
+def parse_modality(word: str, flag: str) -> str:
+    """Return the modality that the user gave with `flag`; an unknown word is a `UserError`."""
+    modality = canonical_modality(word)
+    if modality is None:
         raise UserError(f"{flag} {word!r} is not known; use one of {', '.join(MODALITIES)}")
-    return found
+    return modality
 
 
-def contrast(word: str | None) -> str | None:
-    """Return the sequence of a declared MR image, such as t1, if the word names one."""
-    if word is None or canonical(word) != "mr":
+def mr_sequence(word: str | None) -> str | None:
+    """Return the MR sequence that a declared modality names, such as t1; None if it names none."""
+    if word is None or canonical_modality(word) != "mr":
         return None
     plain = "".join(c for c in word.lower() if c.isalnum()).removesuffix("w")
     return None if plain in ("mr", "mri", "magneticresonance") else plain
 
 
-def is_hounsfield(values: Values) -> bool:
-    """Say whether values are those of a CT: air far below zero, whole numbers, a sane range.
+def is_hounsfield(values: IntensityStatistics) -> bool:
+    """Return whether intensities are Hounsfield units: air far below 0, whole numbers, CT's range.
 
-    That an image does not look so proves nothing: it may be CT that was windowed or shifted.
+    A negative answer does not exclude CT: the image may have been windowed or shifted.
     """
     in_range = values.minimum >= -4096 and values.maximum >= 100
     return values.percentiles[0] <= -200 and in_range and values.whole >= 0.5
 
 
-def is_shifted(values: Values) -> bool:
-    """Say whether values may be a CT with an offset: no negative value, tissue near 1024.
+def is_shifted(values: IntensityStatistics) -> bool:
+    """Return whether intensities may be CT with an offset: none negative, tissue near 1024.
 
-    Some MR images look the same, so this is a reason to ask and nothing more.
+    Some MR images look the same, so this is a hint and not a proof.
     """
     near_water = 900 <= values.percentiles[2] <= 1150 or 900 <= values.percentiles[3] <= 1400
     return 0 <= values.minimum <= 50 and near_water and 1500 <= values.maximum <= 5000
 
 
-def evidence(values: Sequence[Values]) -> str:
-    """Say in words what the values of a channel show."""
+def describe_intensities(values: Sequence[IntensityStatistics]) -> str:
+    """Return a sentence on the intensities of a slot's images: the evidence for its modality."""
     count = sum(map(is_hounsfield, values))
     if not values:
         return "no image was decoded"
@@ -102,5 +111,5 @@ def evidence(values: Sequence[Values]) -> str:
     high = np.median([v.maximum for v in values])
     return (
         f"{count} of {len(values)} images are in Hounsfield units "
-        f"(median of the 0.5th percentiles {low:.4g}, of the maxima {high:.4g})"
+        f"(median 0.5th percentile {low:.4g}, median maximum {high:.4g})"
     )

@@ -1,4 +1,4 @@
-"""Pairs of images: named as files, loaded as volumes."""
+"""Image pairs: their files, and the volumes loaded from them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from zoo.datasets.names import stem
 from zoo.datasets.reading import read_dataset
 from zoo.datasets.scan import check_content
 from zoo.errors import UserError
@@ -21,7 +22,11 @@ from zoo.io.volume import Volume, read_volume
 
 @dataclass(frozen=True)
 class PairFiles:
-    """The files of one pair. Several moving images are modalities of one patient, in one space."""
+    """The files of one pair.
+
+    Several moving images are modalities of one patient that share one space; the annotations belong
+    to the first. `points_space` is the coordinate space of both files of points.
+    """
 
     fixed: Path
     moving: tuple[Path, ...]
@@ -35,13 +40,13 @@ class PairFiles:
 
     @property
     def name(self) -> str:
-        """The pair's name: that of the fixed and of the first moving image."""
+        """The names of the fixed and of the first moving image, joined by an underscore."""
         return f"{stem(self.fixed)}_{stem(self.moving[0])}"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A pair in memory. Points are (n, 3) RAS+ mm, one place of the anatomy a row."""
+    """A pair in memory. Points are (n, 3) in RAS+ mm, one landmark per row in both tensors."""
 
     name: str
     fixed: Volume
@@ -55,28 +60,24 @@ class Pair:
     files: PairFiles | None = field(default=None, compare=False)
 
 
-def stem(path: Path) -> str:
-    """Return a file's name without its folder and its suffixes."""
-    name = path.name
-    for suffix in (".gz", ".nii", ".mha", ".mhd", ".nrrd"):
-        name = name.removesuffix(suffix)
-    return name
-
-
 def load_pair(files: PairFiles) -> Pair:
-    """Read a pair's files; what does not belong together is refused."""
+    """Read a pair's files.
+
+    Annotations on another grid than their image, and lists of points of different lengths, are a
+    `UserError`.
+    """
     fixed = read_volume(files.fixed)
     moving = tuple(read_volume(path) for path in files.moving)
     pair = Pair(
         name=files.name,
         fixed=fixed,
         moving=moving,
-        fixed_labels=_beside(files.fixed_labels, fixed),
-        moving_labels=_beside(files.moving_labels, moving[0]),
-        fixed_mask=_beside(files.fixed_mask, fixed),
-        moving_mask=_beside(files.moving_mask, moving[0]),
-        fixed_points=_points(files.fixed_points, files.points_space, fixed),
-        moving_points=_points(files.moving_points, files.points_space, moving[0]),
+        fixed_labels=_read_annotation(files.fixed_labels, fixed),
+        moving_labels=_read_annotation(files.moving_labels, moving[0]),
+        fixed_mask=_read_annotation(files.fixed_mask, fixed),
+        moving_mask=_read_annotation(files.moving_mask, moving[0]),
+        fixed_points=_read_points(files.fixed_points, files.points_space, fixed),
+        moving_points=_read_points(files.moving_points, files.points_space, moving[0]),
         files=files,
     )
     if (
@@ -86,32 +87,33 @@ def load_pair(files: PairFiles) -> Pair:
     ):
         raise UserError(
             f"{files.fixed_points} has {len(pair.fixed_points)} points and {files.moving_points} "
-            f"has {len(pair.moving_points)}; row n of both must be one place of the anatomy"
+            f"has {len(pair.moving_points)}; both must list corresponding landmarks in the same row"
         )
     return pair
 
 
-def _beside(path: Path | None, image: Volume) -> Volume | None:
-    """Read labels or a mask, which must lie on their image's grid."""
+def _read_annotation(path: Path | None, image: Volume) -> Volume | None:
+    """Read a label map or a mask, which must have the grid of its image."""
     if path is None:
         return None
     labels = read_labels(path)
     if not labels.grid.same_as(image.grid, tolerance=0.1):
         raise UserError(
-            f"{path} ({labels.grid.describe()}) does not lie on the grid of {image.path} "
-            f"({image.grid.describe()}); resample it, or give the image it was made on"
+            f"{path} ({labels.grid.describe()}) does not have the grid of {image.path} "
+            f"({image.grid.describe()}); resample it, or give the image on which it was drawn"
         )
     return labels
 
 
-def _points(path: Path | None, space: Space, image: Volume) -> Tensor | None:
+def _read_points(path: Path | None, space: Space, image: Volume) -> Tensor | None:
     return None if path is None else read_points(path, space=space, grid=image.grid)
 
 
 class PairDataset(Dataset[Pair]):
-    """Pairs loaded one at a time. `data` holds `PairFiles`, or mappings with its fields.
+    """A torch dataset that loads one pair at a time.
 
-    Pairs that are called alike, of several folders, get names that tell them apart.
+    `data` contains `PairFiles`, or mappings with their fields. Pairs whose files have equal names,
+    in several folders, get distinct names.
     """
 
     def __init__(self, data: Sequence[PairFiles | Mapping[str, Any]]) -> None:
@@ -122,8 +124,8 @@ class PairDataset(Dataset[Pair]):
 
     @cached_property
     def names(self) -> list[str]:
-        """The pairs' names, all different."""
-        return folder_names([_as_files(item) for item in self.data])
+        """The names of the pairs, which are unique."""
+        return unique_pair_names([_as_files(item) for item in self.data])
 
     def __getitem__(self, index: int) -> Pair:
         return replace(load_pair(_as_files(self.data[index])), name=self.names[index])
@@ -134,26 +136,27 @@ def _as_files(item: PairFiles | Mapping[str, Any]) -> PairFiles:
 
 
 def pair_files(fixed: Any = None, moving: Any = None, **more: Any) -> PairFiles:
-    """Make `PairFiles` of what a config or a command line gives: texts, numbers, lists, None.
+    """Return `PairFiles` from the values of a config or a command line.
 
-    Several moving images are a list, or one text with commas.
+    Paths may be texts or numbers; None and "" count as not given. Several moving images are a list,
+    or one text with commas.
     """
     if fixed in (None, "") or moving in (None, ""):
         missing = "fixed" if fixed in (None, "") else "moving"
         raise UserError(f"no {missing} image was given; add --{missing} FILE")
-    several = moving.split(",") if isinstance(moving, str) and not Path(moving).exists() else moving
-    several = several if isinstance(several, (list, tuple)) else [several]
+    images = moving.split(",") if isinstance(moving, str) and not Path(moving).exists() else moving
+    images = images if isinstance(images, (list, tuple)) else [images]
     space: Space = more.pop("points_space", None) or "ras"
     others = {k: Path(str(v)) for k, v in more.items() if v not in (None, "")}
     return PairFiles(
-        Path(str(fixed)), tuple(Path(str(p).strip()) for p in several), **others, points_space=space
+        Path(str(fixed)), tuple(Path(str(p).strip()) for p in images), **others, points_space=space
     )
 
 
-def folder_names(files: Sequence[PairFiles]) -> list[str]:
-    """Return pairs' names, all different: of those alike, from the second one on, with a number.
+def unique_pair_names(files: Sequence[PairFiles]) -> list[str]:
+    """Return a unique name for each pair, for use as the name of its result folder.
 
-    Such pairs lie in several folders of a dataset.
+    Pairs with equal names, from several folders of a dataset, are numbered from the second one on.
     """
     out: dict[str, None] = {}
     for pair in files:
@@ -165,12 +168,13 @@ def folder_names(files: Sequence[PairFiles]) -> list[str]:
 
 
 class DatasetPairs(Sequence[Mapping[str, Any]]):
-    """The pairs of a dataset's split (train, val, test or all), read when they are asked for.
+    """The pairs of a dataset's split (train, val, test or all), read on first access.
 
-    `folder` holds a dataset.json or a pairs.csv; `content` is the digest of the files that a plan
-    was made for: if they have changed since, nothing is run. MONAI builds a workflow to look at it,
-    without any data: a dataset that cannot be read counts as one pair, and asking for that pair
-    says what is wrong.
+    `folder` contains a dataset.json or a pairs.csv. `content` is the digest of the files for which
+    a plan was made; if they have changed since, accessing the pairs is an error.
+
+    The length of an unreadable dataset is 1, because MONAI also builds a workflow to inspect it,
+    without data. Accessing its pair raises the error.
     """
 
     def __init__(self, folder: str | Path, split: str = "val", content: str | None = None) -> None:
@@ -180,7 +184,7 @@ class DatasetPairs(Sequence[Mapping[str, Any]]):
 
     @cached_property
     def pairs(self) -> list[dict[str, Any]]:
-        """The pairs, as `pair_files` takes them."""
+        """The pairs, as arguments of `pair_files`."""
         if self.content is not None:
             check_content(self.folder, self.content)
         return read_dataset(self.folder).pairs(self.split)
@@ -196,6 +200,6 @@ class DatasetPairs(Sequence[Mapping[str, Any]]):
 
 
 def only_item(batch: Sequence[Pair]) -> Pair:
-    """Unwrap a batch of one: pairs differ in shape and are never stacked."""
+    """Return the only pair of a batch. Pairs differ in shape, so batches have one pair each."""
     (pair,) = batch
     return pair

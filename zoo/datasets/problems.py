@@ -1,16 +1,19 @@
-"""A problem of a dataset: what is wrong, where, and how to mend it."""
+"""A problem of a dataset: what is wrong, in which file, and how to correct it."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong. `id` is a stable word such as `path-absolute`.
+    """One thing that is wrong with a dataset.
 
-    An error makes the files unusable as they are; a warning is something to look at.
+    `id` names the kind of problem and is stable across versions, such as `path-absolute`; `what`
+    describes the problem and `fix` the remedy. An error makes the files unusable as they are; a
+    warning should be looked at.
     """
 
     id: str
@@ -28,45 +31,21 @@ class Problem:
 
 
 def warning(id: str, file: str, what: str, fix: str) -> Problem:
-    """Return a problem that is no error."""
+    """Return a problem of the level "warning"."""
     return Problem(id, file, what, fix, "warning")
 
 
-_KINDS = (
-    ("affine with NaN", "affine"),
-    ("NaN or Inf", "not-finite"),
-    ("not finite", "not-finite"),
-    ("vector field", "vector-field"),
-    ("several volumes", "several-volumes"),
-    ("not three-dimensional", "not-3d"),
-    ("complex", "voxels-complex"),
-    ("RGB", "voxels-colour"),
-    ("truncated", "truncated"),
-    ("against its name", "name-gzip"),
-    (".hdr/.img", "nifti-pair"),
-    ("not whole numbers", "labels-not-whole"),
-    ("neither sform nor qform", "forms-missing"),
-    ("sform and a qform that disagree", "forms-differ"),
-    ("qform that is no rotation", "qform-broken"),
-    ("unit is", "unit"),
-    ("in pixdim and", "spacing-differs"),
-    ("sheared", "sheared"),
-    ("affine", "affine"),
-    ("spacing (pixdim)", "spacing-not-positive"),
-    ("scales its voxels", "scaling"),
-    ("not a number", "points-not-numbers"),
-    ("columns", "points-columns"),
-    ("no points", "points-none"),
-    ("axes", "header"),
-)
-"""What a reader's refusal says, and the word for it; the first that fits."""
+def problem_from_error(error: Exception, file: str, path: str) -> Problem:
+    """Return the error that a reader raised for `path` as a problem of the dataset's `file`.
 
-
-def problem_of(error: Exception, file: str, path: str) -> Problem:
-    """Return a reader's refusal of `path` as a problem of the dataset's `file`."""
-    text = " ".join(str(error).split()).replace(path, "").strip(" ,:")
+    The code of a `UserError` becomes the id. The text is split into problem and remedy at its last
+    semicolon or else its last colon, and does not repeat the path.
+    """
+    text = " ".join(str(error).split())
+    text = re.sub(rf"^{re.escape(path)}(?= )", "the file", text)
+    text = re.sub(rf"(^| ){re.escape(path)}(?=[\s,:;]|$)", "", text).strip(" ,:")
     what, _, fix = text.rpartition("; ")
     if not what:
         what, _, fix = text.rpartition(": ")
-    kind = next((id for phrase, id in _KINDS if phrase in text), "unreadable")
-    return Problem(kind, file, what or text, fix or "copy or make it again")
+    id = getattr(error, "code", None) or "unreadable"
+    return Problem(id, file, what or text, fix or "copy the file again or recreate it")

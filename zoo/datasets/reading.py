@@ -1,4 +1,4 @@
-"""Reading a dataset: Learn2Reg's dataset.json and its dialects, or a folder with pairs.csv."""
+"""Reading a dataset's file: a dataset.json as in Learn2Reg and its variants, or a pairs.csv."""
 
 from __future__ import annotations
 
@@ -8,130 +8,139 @@ from pathlib import Path
 from typing import Any, cast
 
 from zoo.datasets.dataset import SIDES, SPLITS, Dataset, Pairing, Split
-from zoo.datasets.listing import Listing
+from zoo.datasets.entries import EntryCollector
 from zoo.datasets.problems import Problem, warning
 from zoo.errors import UserError
 from zoo.io.files import AnyPath, existing_file
-from zoo.io.json_documents import MOST_BYTES, read_object
+from zoo.io.json_documents import MAX_BYTES, read_json_object
 
 
 def read_dataset(path: AnyPath) -> Dataset:
-    """Read a dataset: its folder, its dataset.json or its pairs.csv.
+    """Read a dataset from its folder, its dataset.json or its pairs.csv.
 
-    What can be read is kept and what cannot is in `problems`; only a file that is neither is
-    refused.
+    Unusable entries end up in `problems`; only a file that is not a dataset at all is an error.
     """
-    place = Path(path)
-    if place.is_dir():
-        names = ("dataset.json", "pairs.csv")
-        found = next((place / name for name in names if (place / name).exists()), None)
-        if found is None:
-            other = sorted(place.glob("*dataset*.json"))
-            if len(other) != 1:
-                raise UserError(
-                    f"{place} holds no dataset.json and no pairs.csv; run regzoo init {place}"
-                )
-            found = other[0]
-        place = found
-    if place.suffix.lower() == ".csv":
-        return _table(place)
-    return _document(place)
+    file = _file_in(Path(path)) if Path(path).is_dir() else Path(path)
+    return _read_table(file) if file.suffix.lower() == ".csv" else _read_document(file)
 
 
-def _document(file: Path) -> Dataset:
+def _file_in(folder: Path) -> Path:
+    """Return the file that describes the dataset in a folder."""
+    for name in ("dataset.json", "pairs.csv"):
+        if (folder / name).exists():
+            return folder / name
+    candidates = sorted(folder.glob("*dataset*.json"))
+    if len(candidates) != 1:
+        raise UserError(
+            f"{folder} contains neither dataset.json nor pairs.csv; run regzoo init {folder}"
+        )
+    return candidates[0]
+
+
+def _read_document(file: Path) -> Dataset:
     """Read a dataset.json."""
-    value = read_object(file)
-    listing = Listing(file)
+    value = read_json_object(file)
+    entries = EntryCollector(file)
     counts = {}
-    for key, entries in value.items():
+    for key, listed in value.items():
         split = _split_of(key)
-        if isinstance(entries, list) and split is not None:
-            listing.entries(key, entries, split)
-            counts[key] = len(entries)
-        elif isinstance(entries, list) and any(map(_names_images, entries)):
-            what = f"the list {key[:40]!r} names images, and is not read"
-            fix = "call it training, registration_val or registration_test"
-            listing.add(warning("list-unknown", file.name, what, fix))
+        if isinstance(listed, list) and split is not None:
+            entries.add_list(key, listed, split)
+            counts[key] = len(listed)
+        elif isinstance(listed, list) and any(map(_names_images, listed)):
+            what = f"the list {key[:40]!r} contains images but is not read"
+            fix = "rename it to training, registration_val or registration_test"
+            entries.add_problem(warning("list-unknown", file.name, what, fix))
     if not counts:
         raise UserError(
-            f"{file} lists no images: it needs training, or registration_val, with "
-            'entries such as {"fixed": "./imagesTr/A_0001_0000.nii.gz", "moving": "..."}'
+            f"{file} lists no images; add a list training or registration_val with entries "
+            'such as {"fixed": "./imagesTr/A_0001_0000.nii.gz", "moving": "..."}'
         )
     direction = value.get("registration_direction")
     fixed = direction.get("fixed", 0) if isinstance(direction, dict) else 0
     return Dataset(
-        root=listing.root,
+        root=entries.root,
         file=file,
-        name=str(value.get("name") or listing.root.name)[:200],
-        items=tuple(listing.items),
-        pairs_listed=tuple(listing.pairs),
+        name=str(value.get("name") or entries.root.name)[:200],
+        items=tuple(entries.items),
+        pairs_listed=tuple(entries.pairs),
         modality=_texts(value.get("modality")),
         anatomy=_text(value.get("anatomy")),
-        pairing=_pairing(listing, value),
+        pairing=_pairing(entries, value),
         label_names=_label_names(value.get("labels")),
-        points_space=listing.space(value.get("points_space", "voxel")),
+        points_space=entries.parse_space(value.get("points_space", "voxel")),
         fixed_slot=str(fixed),
         counts=_declared(value, counts),
-        problems=tuple(listing.problems),
+        problems=tuple(entries.problems),
     )
 
 
-def _table(given: Path) -> Dataset:
-    """Read a pairs.csv: fixed, moving and, if known, their labels, masks, points and split."""
+def _read_table(given: Path) -> Dataset:
+    """Read a pairs.csv: one pair per row, with optional columns for annotations and split."""
     file = existing_file(given)
-    listing = Listing(file)
-    if file.stat().st_size > MOST_BYTES:
-        raise UserError(f"{file} has more than {MOST_BYTES} bytes; split the table")
-    allowed = {*SIDES, "split", "points_space"}
-    allowed |= {f"{side}_{kind}" for side in SIDES for kind in ("labels", "mask", "points")}
+    entries = EntryCollector(file)
+    names, *rows = _table_rows(file)
     spaces = set()
+    for row in rows:
+        cells = [cell.strip() for cell in row]
+        if len(cells) > len(names):
+            what = f"the row {', '.join(cells)[:80]} has more cells than the table has columns"
+            fix = "put names that contain commas in quotes"
+            entries.add_problem(Problem("cells", file.name, what, fix))
+        entry = {n: c for n, c in zip(names, cells, strict=False) if c}
+        spaces.add(entry.pop("points_space", "ras"))
+        split = entry.pop("split", "val")
+        if split not in SPLITS:
+            what = f"the split {split[:40]!r} is not known"
+            entries.add_problem(Problem("split", file.name, what, f"use {', '.join(SPLITS)}"))
+            split = "val"
+        if entry:
+            entries.add_pair(entry, cast("Split", split))
+    if len(spaces) > 1:
+        what = f"points_space differs between rows ({', '.join(sorted(spaces))[:80]})"
+        fix = "use the same value in all rows"
+        entries.add_problem(Problem("points-space", file.name, what, fix))
+    return Dataset(
+        root=entries.root,
+        file=file,
+        name=entries.root.resolve().name,
+        items=tuple(entries.items),
+        pairs_listed=tuple(entries.pairs),
+        points_space=entries.parse_space(next(iter(sorted(spaces)), "ras")),
+        problems=tuple(entries.problems),
+    )
+
+
+def _table_rows(file: Path) -> list[list[str]]:
+    """Return the rows of a pairs.csv; the first one contains the names of the columns."""
+    if file.stat().st_size > MAX_BYTES:
+        raise UserError(
+            f"{file} is too large; at most {MAX_BYTES} bytes are allowed: split the table"
+        )
     try:
         text = file.read_text(encoding="utf-8-sig")
         rows = list(csv.reader(text.splitlines(), strict=True))
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{file} is not a CSV table ({error}); correct it") from None
     names = [name.strip() for name in rows[0]] if rows else []
-    if not set(SIDES) <= set(names) or not set(names) <= allowed:
+    optional = {f"{side}_{kind}" for side in SIDES for kind in ("labels", "mask", "points")}
+    optional |= {"split", "points_space"}
+    if not set(SIDES) <= set(names) or not set(names) <= optional | set(SIDES):
         raise UserError(
-            f"{file} has the columns {', '.join(names)[:200]}; fixed and moving are needed, "
-            f"allowed besides are {', '.join(sorted(allowed - set(SIDES)))}"
+            f"{file} has the columns {', '.join(names)[:200] or '(none)'}; fixed and moving are "
+            f"required, and {', '.join(sorted(optional))} are allowed"
         )
-    for row in rows[1:]:
-        cells = [cell.strip() for cell in row]
-        if len(cells) > len(names):
-            what = f"the row {', '.join(cells)[:80]} has more cells than there are columns"
-            listing.add(Problem("cells", file.name, what, "put a name that has commas in quotes"))
-        entry = {n: c for n, c in zip(names, cells, strict=False) if c}
-        spaces.add(entry.pop("points_space", "ras"))
-        split = entry.pop("split", "val")
-        if split not in SPLITS:
-            what = f"the split {split[:40]!r} is not known"
-            listing.add(Problem("split", file.name, what, f"use {', '.join(SPLITS)}"))
-            split = "val"
-        if entry:
-            listing.pair(entry, cast("Split", split))
-    if len(spaces) > 1:
-        what = f"points_space differs between rows ({', '.join(sorted(spaces))[:80]})"
-        listing.add(Problem("points-space", file.name, what, "use one for all rows"))
-    return Dataset(
-        root=listing.root,
-        file=file,
-        name=listing.root.resolve().name,
-        items=tuple(listing.items),
-        pairs_listed=tuple(listing.pairs),
-        points_space=listing.space(next(iter(sorted(spaces)), "ras")),
-        problems=tuple(listing.problems),
-    )
+    return [names, *rows[1:]]
 
 
-def _pairing(listing: Listing, document: Mapping[str, Any]) -> Pairing | None:
-    """Return `pairing`, or what Learn2Reg's `pairings` (paired, unpaired) says of it."""
+def _pairing(entries: EntryCollector, document: Mapping[str, Any]) -> Pairing | None:
+    """Return `pairing`, or the value that Learn2Reg's `pairings: paired` implies."""
     value = document.get("pairing")
     if value in ("intra", "inter"):
         return cast("Pairing", value)
     if value is not None:
         what = f"pairing is {str(value)[:40]!r}"
-        listing.add(Problem("pairing", listing.file.name, what, "use intra or inter"))
+        entries.add_problem(Problem("pairing", entries.file.name, what, "use intra or inter"))
     return "intra" if document.get("pairings") == "paired" else None
 
 
@@ -140,7 +149,7 @@ def _names_images(entry: Any) -> bool:
 
 
 def _split_of(key: str) -> Split | None:
-    """Return the split that a key of dataset.json lists: training, registration_val, imagesTs."""
+    """Return the split listed under a key such as training, registration_val or imagesTs."""
     low = key.lower()
     if low.startswith("num") or low in ("modality", "labels"):
         return None
@@ -156,7 +165,7 @@ def _text(value: Any) -> str | None:
 
 
 def _texts(value: Any) -> dict[str, str]:
-    """Return a table of short texts; a list counts from 0."""
+    """Return a mapping of short texts; the keys of a list are its indices from 0."""
     if isinstance(value, list):
         value = {str(k): v for k, v in enumerate(value)}
     if not isinstance(value, dict):
@@ -165,7 +174,7 @@ def _texts(value: Any) -> dict[str, str]:
 
 
 def _label_names(value: Any) -> dict[int, str]:
-    """Return names by id from {"1": "liver"}, {"liver": 1} or one such table a slot."""
+    """Return names by id from {"1": "liver"}, {"liver": 1} or one such mapping per slot."""
     out: dict[int, str] = {}
     if not isinstance(value, dict):
         return out
@@ -180,7 +189,7 @@ def _label_names(value: Any) -> dict[int, str]:
 
 
 def _declared(value: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-    """Return (declared, listed) of every number that the file gives for a list of its own."""
+    """Return (declared, listed) for every length of a list that the file declares."""
     lists = {
         "numTraining": "training",
         "numPairedTraining": "training_paired_images",

@@ -1,41 +1,46 @@
-"""Looking at a dataset's files: all headers, and the voxels of a sample or of everything."""
+"""Reading a dataset's files: every header, and the voxels of a sample or of all files."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 
 from zoo.datasets.dataset import Dataset
-from zoo.datasets.headers import HeaderFacts, look_at
+from zoo.datasets.headers import HeaderFacts, inspect_header
 from zoo.datasets.problems import Problem
 from zoo.datasets.reading import read_dataset
-from zoo.datasets.voxels import Kind, Voxels, decode
+from zoo.datasets.voxels import VolumeKind, VoxelFacts, inspect_voxels
 from zoo.errors import UserError
 from zoo.io.files import AnyPath
+from zoo.resources import available_cores, available_memory
 
 SAMPLE = 200
-"""So many images a channel are decoded; of more, an even choice over the sorted names."""
+"""Number of images per slot that are decoded unless all files are requested."""
 
 POOL_VOXELS = 300_000_000
-"""From so many voxels on, starting other processes (seconds each) is worth it."""
+"""Total number of voxels from which starting worker processes (seconds each) pays off."""
+
+BYTES_PER_VOXEL = 6 * 4
+"""Peak memory of decoding one voxel: six copies of four bytes."""
 
 FileProgress = Callable[[int, int], None]
-"""Called with files done and files in all."""
+"""Called with the number of files done and the total number of files."""
 
 
 @dataclass(frozen=True)
 class DatasetScan:
-    """A dataset with what its files show."""
+    """A dataset with the contents of its files, by file name, and their problems.
+
+    `headers` holds every header that could be read, `voxels` every file that was decoded.
+    """
 
     dataset: Dataset
     headers: dict[str, HeaderFacts]
-    voxels: dict[str, Voxels]
+    voxels: dict[str, VoxelFacts]
     problems: tuple[Problem, ...]
 
 
@@ -46,19 +51,20 @@ def scan_dataset(
     workers: int | None = None,
     progress: FileProgress | None = None,
 ) -> DatasetScan:
-    """Look at all headers and decode a sample, or `everything`.
+    """Read all headers and decode a sample of the files, or all of them with `everything`.
 
-    A file is one problem at a time where it cannot be read, and never stops the others.
+    A file that cannot be read becomes a problem and does not stop the scan. `workers` is the number
+    of processes that decode; by default it depends on the amount of data, cores and memory.
     """
     headers: dict[str, HeaderFacts] = {}
     problems: list[Problem] = []
     for name in volume_names(dataset):
-        header, found = look_at(dataset.root, name)
-        problems += found
+        header, header_problems = inspect_header(dataset.root, name)
+        problems += header_problems
         if header is not None:
             headers[name] = header
-    wanted = [(n, k) for n, k in chosen(dataset, headers, everything) if n in headers]
-    voxels = {v.name: v for v in _decoded(dataset, headers, wanted, workers, progress)}
+    files = [(n, k) for n, k in files_to_decode(dataset, headers, everything) if n in headers]
+    voxels = {v.name: v for v in _decoded(dataset, headers, files, workers, progress)}
     problems += [problem for v in voxels.values() for problem in v.problems]
     return DatasetScan(dataset, headers, voxels, tuple(problems))
 
@@ -69,102 +75,97 @@ def volume_names(dataset: Dataset) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def chosen(
+def files_to_decode(
     dataset: Dataset, headers: dict[str, HeaderFacts], everything: bool
-) -> list[tuple[str, Kind]]:
-    """Return the files to decode, and as what.
+) -> list[tuple[str, VolumeKind]]:
+    """Return the files to decode, each with its kind.
 
-    All up to `SAMPLE` of a slot, else an even choice; with them their annotations, and every file
-    whose length looks wrong.
+    These are all images of a slot with up to `SAMPLE` images, otherwise an even sample of them; the
+    label maps and masks of these images; and every file whose length contradicts its header.
     """
-    out: dict[str, Kind] = {}
+    kinds: dict[str, VolumeKind] = {}
     for images in dataset.slots().values():
-        for image in images if everything else spread(images, SAMPLE):
+        for image in images if everything else evenly_spaced(images, SAMPLE):
             item = dataset.by_image[image]
-            out[image] = "image"
+            kinds[image] = "image"
             if item.labels:
-                out[item.labels] = "labels"
+                kinds[item.labels] = "labels"
             if item.mask:
-                out[item.mask] = "mask"
+                kinds[item.mask] = "mask"
     for item in dataset.items:
-        kinds: tuple[tuple[str | None, Kind], ...] = (
+        volumes: tuple[tuple[str | None, VolumeKind], ...] = (
             (item.image, "image"),
             (item.labels, "labels"),
             (item.mask, "mask"),
         )
-        for name, kind in kinds:
-            if name is not None and name in headers and headers[name].suspect:
-                out.setdefault(name, kind)
-    return list(out.items())
+        for name, kind in volumes:
+            if name is not None and name in headers and headers[name].length_mismatch:
+                kinds.setdefault(name, kind)
+    return list(kinds.items())
 
 
-def spread(names: Sequence[str], count: int) -> list[str]:
-    """Return at most `count` of the names, evenly over their order; the same ones every time."""
+def evenly_spaced(names: Sequence[str], count: int) -> list[str]:
+    """Return at most `count` of the names at even distances in their order; deterministic."""
     if len(names) <= count:
         return list(names)
     return [names[k * len(names) // count] for k in range(count)]
 
 
-def available_memory() -> int:
-    """Return the memory that could be had now, the disk cache's included, bytes."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return 1024 * next(int(s.split()[1]) for s in lines if s.startswith("MemAvailable:"))
-    except (OSError, StopIteration):  # not on every system
-        return 4 << 30
-
-
-def workers_for(largest_voxels: int) -> int:
-    """Return how many files may be decoded at once: six times the largest must fit in memory."""
-    free = available_memory()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(cores or 1, int(free / (6 * 4 * max(1, largest_voxels)))))
+def decoding_workers(largest_voxels: int) -> int:
+    """Return how many files of at most `largest_voxels` can be decoded at once."""
+    fitting = available_memory() / (BYTES_PER_VOXEL * max(1, largest_voxels))
+    return max(1, min(available_cores(), int(fitting)))
 
 
 def _decoded(
     dataset: Dataset,
     headers: dict[str, HeaderFacts],
-    wanted: list[tuple[str, Kind]],
+    files: list[tuple[str, VolumeKind]],
     workers: int | None,
     progress: FileProgress | None,
-) -> Iterator[Voxels]:
+) -> Iterator[VoxelFacts]:
+    """Yield the facts about the files' voxels, in order, from this or from worker processes."""
     root = str(dataset.root)
-    sizes = [headers[name].voxels for name, _ in wanted]
+    sizes = [headers[name].voxels for name, _ in files]
     if workers is not None and workers < 1:
         raise UserError(f"--workers {workers} must be 1 or more")
     if workers is None:
-        workers = 1 if sum(sizes) < POOL_VOXELS else workers_for(max(sizes))
-    results: Iterable[Voxels]
-    if workers == 1 or not wanted:
-        results = (decode(root, name, kind) for name, kind in wanted)
-        yield from _counted(results, len(wanted), progress)
+        workers = 1 if sum(sizes) < POOL_VOXELS else decoding_workers(max(sizes))
+    results: Iterable[VoxelFacts]
+    if workers == 1 or not files:
+        results = (inspect_voxels(root, name, kind) for name, kind in files)
+        yield from _counted(results, len(files), progress)
         return
-    names, kinds = zip(*wanted, strict=True)
+    names, kinds = zip(*files, strict=True)
     try:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            results = pool.map(decode, [root] * len(names), names, kinds, chunksize=4)
-            yield from _counted(results, len(wanted), progress)
+            results = pool.map(inspect_voxels, [root] * len(names), names, kinds, chunksize=4)
+            yield from _counted(results, len(files), progress)
     except BrokenProcessPool:
         raise UserError(
-            f"one of {workers} processes was killed, most likely for want of memory; "
-            "use --workers 1"
+            f"one of the {workers} worker processes was killed, probably because the memory was "
+            "exhausted; try again with --workers 1"
         ) from None
 
 
 def _counted(
-    results: Iterable[Voxels], total: int, progress: FileProgress | None
-) -> Iterator[Voxels]:
+    results: Iterable[VoxelFacts], total: int, progress: FileProgress | None
+) -> Iterator[VoxelFacts]:
+    """Yield the results and report progress after each."""
     for done, result in enumerate(results, start=1):
         if progress is not None:
             progress(done, total)
         yield result
 
 
-def content(dataset: Dataset, headers: dict[str, HeaderFacts] | None = None) -> str:
-    """Return a digest of names, sizes, times and headers of all files of a dataset."""
+def content_digest(dataset: Dataset, headers: dict[str, HeaderFacts] | None = None) -> str:
+    """Return a digest of the names, sizes, modification times and headers of all files.
+
+    `headers` avoids reading the headers again if they are known.
+    """
     if headers is None:
-        looked = ((name, look_at(dataset.root, name)[0]) for name in volume_names(dataset))
-        headers = {name: header for name, header in looked if header is not None}
+        inspected = {name: inspect_header(dataset.root, name)[0] for name in volume_names(dataset)}
+        headers = {name: header for name, header in inspected.items() if header is not None}
     digest = hashlib.sha256(dataset.file.read_bytes())
     for name in sorted(dataset.files):
         if name in headers:
@@ -175,9 +176,9 @@ def content(dataset: Dataset, headers: dict[str, HeaderFacts] | None = None) -> 
     return digest.hexdigest()
 
 
-def check_content(folder: AnyPath, wanted: str) -> None:
-    """Refuse a dataset that is no longer the one a plan was made for."""
-    if content(read_dataset(folder)) != wanted:
+def check_content(folder: AnyPath, expected: str) -> None:
+    """Raise an error if a dataset's `content_digest` is not the one recorded in a plan."""
+    if content_digest(read_dataset(folder)) != expected:
         raise UserError(
             f"{folder} has changed since its plan was made; plan again with regzoo plan {folder}"
         )

@@ -1,9 +1,9 @@
-"""The figures of the Learn2Reg challenge, computed as its evaluation does, for comparison only.
+"""The metrics of the Learn2Reg challenge, computed as its evaluation script computes them.
 
-They are in voxels, or count a voxel as a millimetre, and their Jacobian is shifted by 3. The
-figures in world units are in `zoo.evaluation.metrics`. A displacement here is float64 [X, Y, Z, 3]
-in voxels, component k along array axis k: voxel i of the fixed image lies at i + d(i) in the moving
-one.
+They exist for comparison with published results: lengths are in voxels, or treat a voxel as a
+millimetre, and the Jacobian determinant is shifted by 3. `zoo.evaluation.metrics` computes the
+figures in world units. A displacement in this module is float64 [X, Y, Z, 3] in voxels, component k
+along array axis k: voxel i of the fixed image corresponds to i + d(i) in the moving image.
 """
 
 from __future__ import annotations
@@ -36,35 +36,39 @@ QUANTILE30 = {
     "l2r_sdlogj": 0.7,
     "l2r_sdlogj_masked": 0.7,
 }
-"""The quantile over the cases that is called "30": 30 % are worse, but of HD95 the 30 % better."""
+"""The quantile over the cases that the challenge calls "30".
+
+30 % of the cases are worse, except for HD95, where 30 % are better.
+"""
 
 
 def learn2reg_figures(pair: Pair, transform: Transform, field: Array | None = None) -> Figures:
-    """Return the Learn2Reg figures of a map fixed -> moving; a field with NaN is refused.
+    """Return the Learn2Reg figures of a transform fixed -> moving, which must be finite.
 
-    `field` is the displacement, if it was read as such: bit for bit what the challenge reads.
+    `field` is the displacement, if the transform was read from a Learn2Reg file: a conversion to mm
+    and back would change its last bits.
     """
-    require_finite(transform, "the map")
+    require_finite(transform, "the transform")
     moving = pair.moving[0].grid
     field = displacement(transform, pair.fixed.grid, moving) if field is None else field
     out: Figures = {"l2r_sdlogj": sdlogj(field)}
     if pair.fixed_mask is not None:
         out["l2r_sdlogj_masked"] = sdlogj(field, pair.fixed_mask.data.numpy())
     if pair.fixed_labels is not None and pair.moving_labels is not None:
-        fixed, still = (v.data.numpy() for v in (pair.fixed_labels, pair.moving_labels))
-        moved = warped_labels(still, field)
-        labels = sorted((set(np.unique(fixed).tolist()) | set(np.unique(still).tolist())) - {0})
-        out["l2r_dice"] = _nanmean(dice(fixed, moved, still, label) for label in labels)
-        out["l2r_hd95"] = _nanmean(hd95(fixed, moved, still, label) for label in labels)
+        fixed, original = (v.data.numpy() for v in (pair.fixed_labels, pair.moving_labels))
+        warped = warped_labels(original, field)
+        labels = sorted((set(np.unique(fixed).tolist()) | set(np.unique(original).tolist())) - {0})
+        out["l2r_dice"] = _nanmean(dice(fixed, warped, original, label) for label in labels)
+        out["l2r_hd95"] = _nanmean(hd95(fixed, warped, original, label) for label in labels)
     if pair.fixed_points is not None and pair.moving_points is not None:
         points = pair.fixed.grid.to_index(pair.fixed_points).numpy()
-        goals = moving.to_index(pair.moving_points).numpy()
-        out["l2r_tre"] = float(tre(points, goals, field, moving.spacing).mean())
+        targets = moving.to_index(pair.moving_points).numpy()
+        out["l2r_tre"] = float(tre(points, targets, field, moving.spacing).mean())
     return out
 
 
 def read_displacement(path: Path, shape: Sequence[int]) -> Array:
-    """Return what a Learn2Reg file holds for a fixed image of `shape`, with every bit it has."""
+    """Return the displacement [X, Y, Z, 3] in a Learn2Reg file, for a fixed image of `shape`."""
     voxels = Grid.from_spacing(shape)
     field = read_learn2reg(path, voxels, voxels).field
     assert field is not None
@@ -72,7 +76,7 @@ def read_displacement(path: Path, shape: Sequence[int]) -> Array:
 
 
 def displacement(transform: Transform, fixed: Grid, moving: Grid) -> Array:
-    """Return a map fixed -> moving as Learn2Reg's displacement, [X, Y, Z, 3] in voxels."""
+    """Return a transform fixed -> moving as a Learn2Reg displacement, [X, Y, Z, 3] in voxels."""
     dense = transform.to("cpu").dense_on(fixed)
     assert dense.field is not None
     into = moving.inverse @ fixed.affine
@@ -87,19 +91,20 @@ def displacement(transform: Transform, fixed: Grid, moving: Grid) -> Array:
 
 
 def warped_labels(labels: Labels, field: Array) -> Labels:
-    """Return labels [X, Y, Z] of the moving image at i + d(i), nearest, 0 outside."""
+    """Warp the moving labels [X, Y, Z] by nearest neighbour, with 0 outside of the image."""
     shape = field.shape[:3]
     index = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")).astype(float)
     index += np.moveaxis(field, -1, 0)
-    moved: Labels = map_coordinates(labels, index, order=0)
-    return moved
+    warped: Labels = map_coordinates(labels, index, order=0)
+    return warped
 
 
 def sdlogj(field: Array, mask: Labels | None = None) -> float | None:
-    """Return the standard deviation of log(J + 3), two voxels off the border, central differences.
+    """Return the standard deviation of log(J + 3) by central differences.
 
-    The shift by 3 makes it about four times smaller than the deviation of log J. With a mask only
-    the voxels that are 1 in it count; None if there are none.
+    The outer two layers of voxels are left out, and so are voxels that are not 1 in the mask. The
+    shift by 3 makes the value about four times smaller than the standard deviation of log J. It is
+    None if no voxel remains.
     """
     rows = []
     for axis in range(3):
@@ -113,42 +118,46 @@ def sdlogj(field: Array, mask: Labels | None = None) -> float | None:
     return float(logarithm.std()) if logarithm.size else None
 
 
-def dice(fixed: Labels, moved: Labels, moving: Labels, label: int) -> float:
-    """Return the Dice of one label; NaN where the fixed or the moving image lacks it."""
-    a, b = fixed == label, moved == label
+def dice(fixed: Labels, warped: Labels, moving: Labels, label: int) -> float:
+    """Return the Dice of one label; NaN if the fixed or the moving image lacks the label."""
+    a, b = fixed == label, warped == label
     if not a.any() or not (moving == label).any():
         return math.nan
     return 2 * int((a & b).sum()) / (int(a.sum()) + int(b.sum()))
 
 
-def hd95(fixed: Labels, moved: Labels, moving: Labels, label: int) -> float:
-    """Return the 95th percentile surface distance of one label, a voxel counted as 1 mm.
+def hd95(fixed: Labels, warped: Labels, moving: Labels, label: int) -> float:
+    """Return the 95th percentile of the surface distance of one label, in voxels.
 
-    The surfaces run between the voxel centres and every piece of them counts by its area, so that
-    it differs from the usual one over voxels. NaN where an image lacks the label.
+    Unlike the usual definition, the surfaces run between the voxel centres and their pieces are
+    weighted by area. The value is NaN if the fixed or the moving image lacks the label.
     """
     if not (fixed == label).any() or not (moving == label).any():
         return math.nan
-    (one, area_one), (two, area_two) = (surface_pieces(m == label) for m in (fixed, moved))
+    (one, area_one), (two, area_two) = (surface_pieces(m == label) for m in (fixed, warped))
     if not len(two):
         return math.inf
     there, back = cKDTree(two).query(one)[0], cKDTree(one).query(two)[0]
     return max(_percentile(there, area_one), _percentile(back, area_two))
 
 
-def tre(points: Array, goals: Array, field: Array, spacing: Sequence[float]) -> Array:
-    """Return the landmark errors (n,) of points (n, 3) in voxels, in mm of the moving spacing."""
+def tre(points: Array, targets: Array, field: Array, spacing: Sequence[float]) -> Array:
+    """Return the landmark errors (n,) in mm, with the spacing of the moving image.
+
+    `points` (n, 3) are in voxels of the fixed image, `targets` (n, 3) in voxels of the moving one.
+    """
     step = [map_coordinates(field[..., k], points.T, order=3, mode="constant") for k in range(3)]
     errors: Array = np.linalg.norm(
-        (points + np.stack(step, axis=1) - goals) * np.array(spacing), axis=1
+        (points + np.stack(step, axis=1) - targets) * np.array(spacing), axis=1
     )
     return errors
 
 
 def surface_pieces(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], Array]:
-    """Return the corners between voxels that a mask's surface passes, (n, 3), and its area there.
+    """Return the places (n, 3) where the surface of a mask is, and its area (n,) at each of them.
 
-    A corner has eight voxels round it; the surface cuts it where some are in and some are out.
+    A place is the corner where eight voxels meet. The surface passes through it if some of the
+    eight are in the mask and some are not.
     """
     inside = np.argwhere(mask)
     if not len(inside):
@@ -181,13 +190,15 @@ PIECES: Mapping[tuple[int, ...], float] = {
     (0, 1, 6, 7): math.sqrt(2),
     (0, 3, 5, 6): math.sqrt(3) / 2,
 }
-"""Area of the surface that separates some of a cube's corners (places in CORNERS) from the rest,
-by marching cubes. Every other set is one of these turned, mirrored or turned inside out."""
+"""Surface area by marching cubes for sets of corners inside a surface (indices in CORNERS).
+
+Any other set is a rotation, a reflection or the complement of one of these.
+"""
 
 
 @cache
 def piece_areas() -> Array:
-    """Return the area for each of the 256 sets of corners; bit k stands for CORNERS[k]."""
+    """Return the surface area of each of the 256 sets of corners; bit k is CORNERS[k]."""
     areas = np.full(256, np.nan)
     areas[0] = areas[255] = 0
     for corners, area in PIECES.items():
@@ -201,11 +212,11 @@ def piece_areas() -> Array:
 
 
 def _percentile(distances: Array, areas: Array) -> float:
-    """Return the distance below which 95 % of the area lies."""
+    """Return the distance that 95 % of the area does not exceed."""
     order = np.argsort(distances, kind="stable")
     share = np.cumsum(areas[order]) / areas.sum()
-    place = min(int(np.searchsorted(share, 0.95)), len(order) - 1)
-    return float(distances[order][place])
+    rank = min(int(np.searchsorted(share, 0.95)), len(order) - 1)
+    return float(distances[order][rank])
 
 
 def _nanmean(values: object) -> float | None:

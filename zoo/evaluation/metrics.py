@@ -1,7 +1,7 @@
-"""Figures of a registration: overlap, surface and landmark errors in mm, regularity, similarity.
+"""The computation of figures: label overlap, surface and landmark errors, regularity, similarity.
 
-Lengths are in mm of the world, errors are measured in the moving image's world, and every figure
-that has a before comes with it: before is the map that the two headers alone describe.
+Lengths are in mm. Figures with a suffix `_before` describe the pair as its headers place it, which
+is the identity transform. `zoo.evaluation.figures` describes each figure: title, unit, direction.
 """
 
 from __future__ import annotations
@@ -25,26 +25,33 @@ from zoo.geometry import (
     warp,
 )
 from zoo.losses.similarity import SquaredLNCC
-from zoo.measures.body import Body, find_body
+from zoo.measures import (
+    Body,
+    dice_per_label,
+    find_body,
+    normalised_mutual_information,
+    shared_labels,
+    spacing_for_voxels,
+)
 
 Figures = dict[str, float | None]
-"""Figures by name; None where one is not defined, such as the surface of a label that is lost."""
+"""Figures by their key in result.json; None if undefined, such as HD95 of a vanished label."""
 
-BODY_VOXELS = 1_200_000  # of the lattice on which images are compared
-INVERSE_POINTS = 20_000
+BODY_VOXELS = 1_200_000  # size of the lattice on which the images are compared
+INVERSE_POINTS = 20_000  # points at which the inverse consistency is measured
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The figures of a pair, and those of each label that both images have."""
+    """The figures of a pair, and the figures of each label that both images have."""
 
     figures: Figures
     labels: dict[str, Figures] = field(default_factory=dict)
 
 
 def measure(pair: Pair, transform: Transform, inverse: Transform | None = None) -> Measured:
-    """Return all figures of a map fixed -> moving; which ones depends on what the pair has."""
-    require_finite(transform, "the map")
+    """Return all figures of a transform fixed -> moving that the annotations of the pair allow."""
+    require_finite(transform, "the transform")
     transform = transform.to("cpu")
     out = regularity(transform, pair.fixed.grid)
     before, after = Transform.identity(), transform
@@ -67,18 +74,21 @@ def measure(pair: Pair, transform: Transform, inverse: Transform | None = None) 
 
 
 def require_finite(transform: Transform, name: str) -> None:
-    """Refuse a map with NaN or Inf: every figure of it would be meaningless."""
+    """Raise an error if a transform has NaN or Inf, which make every figure meaningless."""
     if transform.field is None or bool(torch.isfinite(transform.field).all()):
         return
     bad = int((~torch.isfinite(transform.field)).any(dim=0).sum())
     raise UserError(
-        f"{name} has {bad} voxels with NaN or Inf; only finite displacements can be evaluated: "
-        "register the pair again, or mend the program that wrote the field"
+        f"{name} has {bad} voxels with NaN or Inf, but only finite displacements can be evaluated; "
+        "register the pair again, or correct the program that wrote the field"
     )
 
 
 def regularity(transform: Transform, grid: Grid) -> Figures:
-    """Return folding, spread of the volume change, and the size of the dense part in mm."""
+    """Return folding, spread of the volume change, and the length of the displacements in mm.
+
+    The displacements are those of the dense part, without the affine part.
+    """
     determinant = jacobian_determinant(transform, grid)
     out: Figures = {
         "folding_percent": folding_percent(determinant),
@@ -87,49 +97,45 @@ def regularity(transform: Transform, grid: Grid) -> Figures:
     if transform.field is not None:
         lengths = transform.field.norm(dim=0).flatten()
         out["deformation_mm_mean"] = float(lengths.double().mean())
-        place = max(1, math.ceil(0.99 * len(lengths)))
-        out["deformation_mm_p99"] = float(lengths.kthvalue(place)[0])
+        rank = max(1, math.ceil(0.99 * len(lengths)))
+        out["deformation_mm_p99"] = float(lengths.kthvalue(rank)[0])
     return out
 
 
 def per_label(pair: Pair, before: Transform, after: Transform) -> dict[str, Figures]:
-    """Return Dice and HD95 before and after of each label that both images have, but 0."""
+    """Return Dice and HD95, before and after, of each label except 0 that both images have."""
     assert pair.fixed_labels is not None
     assert pair.moving_labels is not None
     fixed, moving = pair.fixed_labels, pair.moving_labels
-    shared = set(fixed.data.unique().tolist()) & set(moving.data.unique().tolist()) - {0}
-    rows: dict[str, Figures] = {str(label): {} for label in sorted(shared)}
+    labels = shared_labels(fixed.data, moving.data)
+    rows: dict[str, Figures] = {str(label): {} for label in labels}
     for when, map_ in (("before", before), ("after", after)):
         moved = warp(moving.data[None], moving.grid, fixed.grid, map_, interpolation="nearest")[0]
-        for label, row in rows.items():
-            a, b = _cropped(fixed.data == int(label), moved == int(label))
-            row[f"dice_{when}"] = dice(a, b)
+        overlaps = dice_per_label(fixed.data, moved, labels)
+        for label in labels:
+            row = rows[str(label)]
+            row[f"dice_{when}"] = overlaps[label]
+            a, b = _cropped(fixed.data == label, moved == label)
             row[f"hd95_mm_{when}"] = hd95(a, b, fixed.grid.spacing)
     return rows
 
 
-def dice(a: Tensor, b: Tensor) -> float | None:
-    """Return the Dice overlap of two masks [X, Y, Z]; None when both are empty."""
-    total = int(a.sum()) + int(b.sum())
-    return 2 * int((a & b).sum()) / total if total else None
-
-
 def hd95(a: Tensor, b: Tensor, spacing: tuple[float, float, float]) -> float | None:
-    """Return the 95th percentile of the distance between two masks' surfaces, mm.
+    """Return the 95th percentile of the distance between the surfaces of two masks, in mm.
 
-    The larger of both directions. A surface voxel touches the outside with one of its six faces;
-    distances are between voxel centres. None when a mask is empty.
+    It is the larger one of both directions, and None if a mask is empty. A surface voxel has at
+    least one of its six faces outside of the mask; distances are between voxel centres.
     """
-    one, two = (surface(m.bool()).nonzero().numpy() * np.array(spacing) for m in (a, b))
-    if not len(one) or not len(two):
+    points_a, points_b = (surface(m.bool()).nonzero().numpy() * np.array(spacing) for m in (a, b))
+    if not len(points_a) or not len(points_b):
         return None
-    there = cKDTree(two).query(one)[0]
-    back = cKDTree(one).query(two)[0]
-    return float(max(np.percentile(there, 95), np.percentile(back, 95)))
+    a_to_b = cKDTree(points_b).query(points_a)[0]
+    b_to_a = cKDTree(points_a).query(points_b)[0]
+    return float(max(np.percentile(a_to_b, 95), np.percentile(b_to_a, 95)))
 
 
 def surface(mask: Tensor) -> Tensor:
-    """Return the voxels of a mask [X, Y, Z] with a face on the outside or on the volume's edge."""
+    """Return the voxels of a mask [X, Y, Z] that touch its outside or the edge of the volume."""
     inner = mask.clone()
     for axis in range(3):
         n = mask.shape[axis]
@@ -141,29 +147,29 @@ def surface(mask: Tensor) -> Tensor:
 
 
 def _cropped(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Cut two masks to the box that holds both, with one voxel to spare inside the volume.
+    """Crop two masks to the bounding box of both, with a margin of one voxel inside the volume.
 
-    A voxel at the volume's own edge stays at the edge of the box, so that surfaces do not change.
+    A voxel at the edge of the volume remains at the edge of the box: surfaces do not change.
     """
-    both = a | b
+    union = a | b
     for axis in range(3):
         others = [k for k in range(3) if k != axis]
-        used = both.any(dim=others[1]).any(dim=others[0]).nonzero()
+        used = union.any(dim=others[1]).any(dim=others[0]).nonzero()
         if not len(used):
             return a, b
         first = max(int(used[0]) - 1, 0)
         count = min(int(used[-1]) + 2, a.shape[axis]) - first
-        a, b, both = (m.narrow(axis, first, count) for m in (a, b, both))
+        a, b, union = (m.narrow(axis, first, count) for m in (a, b, union))
     return a, b
 
 
 def landmark_errors(transform: Transform, fixed: Tensor, moving: Tensor) -> Tensor:
-    """Return |T(fixed point) - moving point| of points (n, 3) RAS+ mm: (n,) mm."""
+    """Return |T(fixed point) - moving point| (n,) in mm for points (n, 3) in RAS+ mm."""
     return (transform.map_points(fixed) - moving.double()).norm(dim=1)
 
 
 def error_figures(errors: Tensor) -> Figures:
-    """Return mean, median, 95th percentile, and the mean of the largest 30 %, all mm."""
+    """Return mean, median, 95th percentile and the mean of the largest 30 % of errors in mm."""
     worst = errors.sort(descending=True)[0][: max(1, round(0.3 * len(errors)))]
     return {
         "tre_mm": float(errors.mean()),
@@ -174,71 +180,56 @@ def error_figures(errors: Tensor) -> Figures:
 
 
 def agreement(fixed: Body, moving: Body, transform: Transform) -> Figures:
-    """Return how alike the images are inside the fixed body, and how much of it both show.
+    """Return the similarity of the images inside the fixed body, and how much of it both show.
 
-    `similarity` is the mean squared local correlation, 0 to 1, blind to contrast; `nmi` the
-    normalised mutual information, 1 to 2; `overlap_percent` the share of the fixed body that maps
-    into the moving image's field of view.
+    `similarity` is the mean squared local correlation, 0 to 1, which does not depend on the
+    contrast. `nmi` is the normalised mutual information, 1 to 2. `overlap_percent` is the share of
+    the fixed body that maps into the moving image's field of view.
     """
-    moved = warp(moving.image[None], moving.grid, fixed.grid, transform, fill=-1)[0]
+    warped = warp(moving.image[None], moving.grid, fixed.grid, transform, fill=-1)[0]
     body = fixed.mask > 0
-    seen = body & (moved >= 0)
+    common = body & (warped >= 0)
     out: Figures = {"similarity": None, "nmi": None}
-    if bool(seen.any()):
-        a, b = fixed.image, moved.clamp_min(0)
-        local = SquaredLNCC(sigma=2)(b[None, None], a[None, None], seen[None, None])
+    if bool(common.any()):
+        a, b = fixed.image, warped.clamp_min(0)
+        local = SquaredLNCC(sigma=2)(b[None, None], a[None, None], common[None, None])
         out = {
             "similarity": 1 - float(local),
-            "nmi": normalised_mutual_information(a[seen], b[seen]),
+            "nmi": normalised_mutual_information(a[common], b[common]),
         }
-    return out | {"overlap_percent": 100 * float(seen.sum() / body.sum().clamp_min(1))}
-
-
-def normalised_mutual_information(a: Tensor, b: Tensor, bins: int = 32) -> float:
-    """Return (H(a) + H(b)) / H(a, b) of values in [0, 1], (n,) each: 1 for independent ones."""
-    levels = [(v * bins).long().clamp(0, bins - 1) for v in (a, b)]
-    joint = torch.bincount(levels[0] * bins + levels[1], minlength=bins * bins).double()
-    joint = (joint / joint.sum()).view(bins, bins)
-    whole = _entropy(joint)
-    return (_entropy(joint.sum(0)) + _entropy(joint.sum(1))) / whole if whole > 0 else 1.0
+    return out | {"overlap_percent": 100 * float(common.sum() / body.sum().clamp_min(1))}
 
 
 def inverse_consistency(
     transform: Transform, inverse: Transform, fixed: Body, moving: Grid
 ) -> Figures:
-    """Return |inverse(T(x)) - x| over the fixed body in mm, where T(x) is in the moving image."""
+    """Return |inverse(T(x)) - x| in mm, over the points x of the fixed body.
+
+    Points that T maps out of the moving image are left out.
+    """
     index = (fixed.mask > 0).nonzero()
     points = fixed.grid.to_world(index[:: max(1, len(index) // INVERSE_POINTS)])
-    there = transform.map_points(points)
-    place = moving.to_index(there)
+    mapped = transform.map_points(points)
+    mapped_index = moving.to_index(mapped)
     last = torch.tensor(moving.shape) - 1
-    kept = ((place >= 0) & (place <= last)).all(dim=1)
-    if not bool(kept.any()):
+    inside = ((mapped_index >= 0) & (mapped_index <= last)).all(dim=1)
+    if not bool(inside.any()):
         return {"inverse_consistency_mm": None, "inverse_consistency_mm_p95": None}
-    apart = (inverse.map_points(there[kept]) - points[kept]).norm(dim=1)
+    distances = (inverse.map_points(mapped[inside]) - points[inside]).norm(dim=1)
     return {
-        "inverse_consistency_mm": float(apart.mean()),
-        "inverse_consistency_mm_p95": float(apart.quantile(0.95)),
+        "inverse_consistency_mm": float(distances.mean()),
+        "inverse_consistency_mm_p95": float(distances.quantile(0.95)),
     }
 
 
 def _bodies(pair: Pair) -> tuple[Body, Body]:
     """Return the fixed and the first moving image, reduced and scaled to [0, 1]."""
-    moving = pair.moving[0]
+    fixed, moving = pair.fixed, pair.moving[0]
+    spacings = [spacing_for_voxels(volume.grid, BODY_VOXELS) for volume in (fixed, moving)]
     return (
-        find_body(pair.fixed.data, pair.fixed.grid, _lattice(pair.fixed.grid), "fixed"),
-        find_body(moving.data, moving.grid, _lattice(moving.grid), "moving"),
+        find_body(fixed.data, fixed.grid, spacings[0], "fixed"),
+        find_body(moving.data, moving.grid, spacings[1], "moving"),
     )
-
-
-def _lattice(grid: Grid) -> float:
-    """Return the side of voxels that `BODY_VOXELS` of would fill the grid, mm."""
-    volume = float(torch.linalg.det(grid.linear).abs()) * grid.voxels
-    return (volume / BODY_VOXELS) ** (1 / 3)
-
-
-def _entropy(share: Tensor) -> float:
-    return float(-(share * share.clamp_min(1e-300).log()).sum())
 
 
 def _mean(values: object) -> float | None:

@@ -1,4 +1,4 @@
-"""A Learn2Reg submission: one displacement file a pair, in a folder or a zip."""
+"""Learn2Reg submissions: one displacement file per pair, in a folder or a zip archive."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ import numpy as np
 from scipy.ndimage import zoom
 
 from zoo.errors import UserError
-from zoo.evaluation.cases import Case, learn2reg_name
+from zoo.evaluation.cases import Case
 from zoo.evaluation.learn2reg import displacement
+from zoo.evaluation.learn2reg_names import learn2reg_name
 from zoo.io.atomic import atomic_path
 from zoo.io.transforms import read_transform, write_transform
 from zoo.io.volume import read_header
 
 
 def write_submission(cases: Sequence[Case], target: Path, *, half: bool = False) -> list[str]:
-    """Write the fields of `cases` into the folder `target`, or into the archive `target` (.zip).
+    """Write the fields of `cases` into the folder or archive (.zip) `target`; return their names.
 
-    Full fields are .nii.gz of float32. With `half` they are .npz of float16 at half the size along
-    each axis, as the challenge's first years asked for. Returns the names written.
+    The fields are .nii.gz files of float32. With `half` they are .npz files of float16 at half the
+    size along each axis, which the challenge required in its first years.
     """
-    names = [learn2reg_name(case.files) for case in cases]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f"several pairs would be written as {', '.join(twice)}; rename the images")
+    names = [_name(case) for case in cases]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise UserError(
+            f"several pairs would be written as {', '.join(repeated)}; rename their images"
+        )
     if target.suffix != ".zip":
         target.mkdir(parents=True, exist_ok=True)
         return [_write(case, target, half).name for case in cases]
@@ -43,17 +46,22 @@ def write_submission(cases: Sequence[Case], target: Path, *, half: bool = False)
     return written
 
 
+def _name(case: Case) -> str:
+    return learn2reg_name(case.files.fixed, case.files.moving[0])
+
+
 def _write(case: Case, folder: Path, half: bool) -> Path:
+    """Write the field of a case into `folder` and return its path."""
     fixed, moving = (read_header(p).grid for p in (case.files.fixed, case.files.moving[0]))
     transform = read_transform(case.field, fixed, moving)
-    path = folder / (learn2reg_name(case.files) + (".npz" if half else ".nii.gz"))
+    path = folder / (_name(case) + (".npz" if half else ".nii.gz"))
     if not half:
         write_transform(path, transform, fixed, moving=moving, format="learn2reg")
         return path
     if any(n % 2 for n in fixed.shape):
         raise UserError(
-            f"{case.files.fixed} has the shape {fixed.shape}; fields of half the size need an even "
-            "number of voxels along each axis: submit them in full"
+            f"{case.files.fixed} has the shape {fixed.shape}; half-size fields need an even number "
+            "of voxels along each axis: submit full-size fields, without --half"
         )
     field = np.moveaxis(displacement(transform, fixed, moving), -1, 0)
     small = np.stack([zoom(component, 0.5, order=2) for component in field])

@@ -1,21 +1,45 @@
-"""Grids and transforms in the world, RAS+ mm. Pure torch."""
+"""Grids, transforms and sampling in world coordinates (RAS+ mm). Pure torch."""
 
+from zoo.geometry.displacement_maps import (
+    Composition,
+    DisplacementMap,
+    PointMap,
+    displacement_in_voxels,
+    resize_displacement,
+)
 from zoo.geometry.grid import Grid
 from zoo.geometry.inversion import Inverse, invert, map_points_back
 from zoo.geometry.jacobian import folding_percent, jacobian_determinant, sd_log_jacobian
 from zoo.geometry.orientation import match_axes
+from zoo.geometry.sampling import (
+    identity_index,
+    sample,
+    sample_cubic,
+    sample_nearest,
+    spline_coefficients,
+)
 from zoo.geometry.transform import Transform
 from zoo.geometry.warping import warp
 
 __all__ = [
+    "Composition",
+    "DisplacementMap",
     "Grid",
     "Inverse",
+    "PointMap",
     "Transform",
+    "displacement_in_voxels",
     "folding_percent",
+    "identity_index",
     "invert",
     "jacobian_determinant",
     "map_points_back",
     "match_axes",
+    "resize_displacement",
+    "sample",
+    "sample_cubic",
+    "sample_nearest",
     "sd_log_jacobian",
+    "spline_coefficients",
     "warp",
 ]

@@ -1,8 +1,8 @@
-"""Maps of the unit cube into itself: what a registration network gives, as functions of points.
+"""Displacements as networks predict them: maps of the unit cube, and conversions to voxels.
 
-Points are [B, 3, x, y, z] in the unit cube: 0 is the centre of the first voxel and 1 that of the
-last along an axis, component k along array axis k. A map takes points of the fixed image to points
-of the moving image.
+Points are [B, 3, x, y, z] in the unit cube: along each axis 0 is the centre of the first voxel and
+1 the centre of the last one; component k belongs to array axis k. A map takes points of the fixed
+image to points of the moving image.
 """
 
 from __future__ import annotations
@@ -16,128 +16,144 @@ from torch import Tensor
 
 from zoo.geometry.sampling import sample
 
-_ROWS_A_THREAD = 8
+_ROWS_PER_THREAD = 8
 
 
-class Map(Protocol):
-    """A function of points that can also be asked on a whole grid."""
+class PointMap(Protocol):
+    """A function from points of the fixed image to points of the moving image, in the unit cube."""
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Return where `points` [B, 3, x, y, z] go, unit cube to unit cube."""
+        """Map `points` [B, 3, x, y, z]."""
         ...
 
     def on_grid(self, shape: Sequence[int]) -> Tensor:
-        """Return where the voxels of a grid of `shape` go: a new tensor [B, 3, X, Y, Z]."""
+        """Map all voxel centres of a grid of `shape`: a new tensor [B, 3, X, Y, Z]."""
         ...
 
 
 class DisplacementMap:
-    """x -> x + u(x), with u [B, 3, X, Y, Z] in unit cubes, linear between its voxels.
+    """The map x -> x + u(x) of a displacement field u.
 
-    Beyond the border the outermost displacement is repeated.
+    `displacement` is u: [B, 3, X, Y, Z], in units of the cube, linear between its voxels. Points
+    outside the cube get the displacement of the nearest border point.
     """
 
     def __init__(self, displacement: Tensor) -> None:
         self.displacement = displacement
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Return where `points` [B, 3, x, y, z] go, unit cube to unit cube."""
-        return points + _read(self.displacement, points)
+        """Map `points` [B, 3, x, y, z]."""
+        return points + _sample(self.displacement, points)
 
     def on_grid(self, shape: Sequence[int]) -> Tensor:
-        """Return where the voxels of a grid of `shape` go: a new tensor [B, 3, X, Y, Z].
+        """Map all voxel centres of a grid of `shape`: a new tensor [B, 3, X, Y, Z].
 
-        On the map's own grid nothing is interpolated; another grid's voxels lie in rows, so that
-        the interpolation is separable.
+        Nothing is interpolated on the grid of the displacement itself. On any other grid the
+        interpolation is separable, which is faster than sampling at single points.
         """
         displacement = self.displacement
         if displacement.shape[2:] != tuple(shape):
             displacement = F.interpolate(
                 displacement, size=tuple(shape), mode="trilinear", align_corners=True
             )
-        along_x, across = _grid_parts(shape, displacement)
+        x_part, yz_part = _index_parts(shape, displacement)
         last = last_index(shape, displacement)
-        return (displacement + along_x / last).add_(across / last)
+        return (displacement + x_part / last).add_(yz_part / last)
 
 
 class Composition:
-    """x -> outer(inner(x))."""
+    """The map x -> outer(inner(x))."""
 
-    def __init__(self, outer: Map, inner: Map) -> None:
+    def __init__(self, outer: PointMap, inner: PointMap) -> None:
         self.outer = outer
         self.inner = inner
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Return where `points` [B, 3, x, y, z] go, unit cube to unit cube."""
+        """Map `points` [B, 3, x, y, z]."""
         return self.outer(self.inner(points))
 
     def on_grid(self, shape: Sequence[int]) -> Tensor:
-        """Return where the voxels of a grid of `shape` go: a new tensor [B, 3, X, Y, Z]."""
+        """Map all voxel centres of a grid of `shape`: a new tensor [B, 3, X, Y, Z]."""
         points = self.inner.on_grid(shape)
-        return _by_slabs(self.outer, points, points)
+        return _apply_in_slabs(self.outer, points, points)
 
 
-def warp(image: Tensor, points: Tensor) -> Tensor:
-    """Read `image` [B, C, X, Y, Z] at `points` [B, 3, x, y, z]: unit cube, border repeated."""
+def sample_unit_cube(image: Tensor, points: Tensor) -> Tensor:
+    """Interpolate `image` [B, C, X, Y, Z] linearly at `points` [B, 3, x, y, z] of the unit cube.
+
+    Returns [B, C, x, y, z]. Points outside the cube get the value of the nearest border point.
+    """
     shape = (*image.shape[:2], *points.shape[2:])
-    return _by_slabs(lambda slab: _read(image, slab), points, image.new_empty(shape))
+    return _apply_in_slabs(lambda slab: _sample(image, slab), points, image.new_empty(shape))
 
 
-def on_lattice(flow: Tensor, shape: Sequence[int]) -> Tensor:
-    """Carry a displacement [B, 3, x, y, z] in voxels to a lattice of `shape`, the same view."""
-    if flow.shape[2:] == tuple(shape):
-        return flow
-    ratio = [n / m for n, m in zip(shape, flow.shape[2:], strict=True)]
-    flow = flow * torch.tensor(ratio, device=flow.device).view(3, 1, 1, 1)
-    return F.interpolate(flow, size=tuple(shape), mode="trilinear", align_corners=False)
+def resize_displacement(displacement: Tensor, shape: Sequence[int]) -> Tensor:
+    """Resample a displacement [B, 3, x, y, z] in voxels to a grid of `shape`, in its voxels.
+
+    Both grids cover the same field of view, as in `Grid.resize`.
+    """
+    if displacement.shape[2:] == tuple(shape):
+        return displacement
+    ratio = [new / old for new, old in zip(shape, displacement.shape[2:], strict=True)]
+    scale = torch.tensor(ratio, device=displacement.device).view(3, 1, 1, 1)
+    return F.interpolate(
+        displacement * scale, size=tuple(shape), mode="trilinear", align_corners=False
+    )
 
 
 def displacement_in_voxels(points: Tensor) -> Tensor:
-    """Return how far each voxel goes, in voxels, from where it goes; overwrites `points`.
+    """Turn the result of `PointMap.on_grid` into displacements in voxels, in place.
 
-    `points` [B, 3, X, Y, Z] are in the unit cube, as `Map.on_grid` gives them.
+    `points` [B, 3, X, Y, Z] are the mapped voxel centres of a grid, in the unit cube; the tensor is
+    overwritten and returned.
     """
     shape = points.shape[2:]
-    along_x, across = _grid_parts(shape, points)
-    return points.mul_(last_index(shape, points)).sub_(along_x).sub_(across)
+    x_part, yz_part = _index_parts(shape, points)
+    return points.mul_(last_index(shape, points)).sub_(x_part).sub_(yz_part)
 
 
 def unit_grid(shape: Sequence[int], like: Tensor) -> Tensor:
-    """Return the voxels of a grid as points of the unit cube: [1, 3, X, Y, Z], as `like`."""
-    along_x, across = _grid_parts(shape, like)
-    return (along_x + across).div_(last_index(shape, like))
+    """Return the voxel centres of a grid as points of the unit cube: [1, 3, X, Y, Z].
+
+    Type and device are those of `like`.
+    """
+    x_part, yz_part = _index_parts(shape, like)
+    return (x_part + yz_part).div_(last_index(shape, like))
 
 
 def last_index(shape: Sequence[int], like: Tensor) -> Tensor:
-    """Return the index of the last voxel along each axis: [1, 3, 1, 1, 1], as `like`."""
+    """Return the index of the last voxel along each axis: [1, 3, 1, 1, 1].
+
+    Type and device are those of `like`.
+    """
     last = torch.tensor([n - 1 for n in shape], dtype=like.dtype, device=like.device)
     return last.view(1, 3, 1, 1, 1)
 
 
-def _read(image: Tensor, points: Tensor) -> Tensor:
+def _sample(image: Tensor, points: Tensor) -> Tensor:
     return sample(image, points * last_index(image.shape[2:], points))
 
 
-def _grid_parts(shape: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
-    """Return two tensors whose broadcast sum is the index grid [1, 3, X, Y, Z]."""
+def _index_parts(shape: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return two small tensors whose broadcast sum is the index grid [1, 3, X, Y, Z]."""
     x, y, z = (torch.arange(n, dtype=like.dtype, device=like.device) for n in shape)
-    along_x = torch.zeros(1, 3, len(x), 1, 1, dtype=like.dtype, device=like.device)
-    across = torch.zeros(1, 3, 1, len(y), len(z), dtype=like.dtype, device=like.device)
-    along_x[0, 0, :, 0, 0] = x
-    across[0, 1, 0] = y[:, None]
-    across[0, 2, 0] = z
-    return along_x, across
+    x_part = torch.zeros(1, 3, len(x), 1, 1, dtype=like.dtype, device=like.device)
+    yz_part = torch.zeros(1, 3, 1, len(y), len(z), dtype=like.dtype, device=like.device)
+    x_part[0, 0, :, 0, 0] = x
+    yz_part[0, 1, 0] = y[:, None]
+    yz_part[0, 2, 0] = z
+    return x_part, yz_part
 
 
-def _by_slabs(function: Callable[[Tensor], Tensor], points: Tensor, out: Tensor) -> Tensor:
-    """Return function(points), for a function of single points; may overwrite `out`.
+def _apply_in_slabs(function: Callable[[Tensor], Tensor], points: Tensor, out: Tensor) -> Tensor:
+    """Return `function(points)` for a function that treats each point on its own.
 
-    On the CPU and without gradients it goes slab by slab, so that what lies between stays in the
-    cache and takes no memory.
+    On a CPU without gradients the points are processed slab by slab into `out`, which keeps
+    intermediate results in the cache and saves memory. `out` may be `points` itself.
     """
     if torch.is_grad_enabled() or points.device.type != "cpu":
         return function(points)
-    rows = _ROWS_A_THREAD * torch.get_num_threads()
+    rows = _ROWS_PER_THREAD * torch.get_num_threads()
     for start in range(0, points.shape[2], rows):
         count = min(rows, points.shape[2] - start)
         out.narrow(2, start, count).copy_(function(points.narrow(2, start, count)))

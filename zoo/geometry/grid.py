@@ -1,4 +1,4 @@
-"""A voxel lattice in the world: where the voxels of a volume lie, in RAS+ mm."""
+"""The voxel grid of a volume: its shape and its position in world coordinates, RAS+ mm."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """`shape` voxels (X, Y, Z) and the 4x4 `affine` that maps a voxel index to RAS+ mm.
+    """A grid of `shape` (X, Y, Z) voxels and its 4x4 `affine` from voxel indices to RAS+ mm.
 
-    The affine is float64 on the CPU. Two grids are compared with `same_as`, in mm.
+    The affine is float64 on the CPU. Two grids are compared with `same_as`, which has a tolerance.
     """
 
     shape: Shape
@@ -27,11 +27,13 @@ class Grid:
         object.__setattr__(self, "affine", affine)
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
         if len(self.shape) != 3 or min(self.shape) < 1:
-            raise ValueError(f"a grid has three axes of at least one voxel, not {self.shape}")
+            raise ValueError(f"a grid needs three axes of at least one voxel, not {self.shape}")
         if affine.shape != (4, 4) or not torch.isfinite(affine).all():
-            raise ValueError(f"a grid's affine is a finite 4x4 matrix, not {affine.tolist()}")
-        if not invertible(affine[:3, :3]):
-            raise ValueError(f"a grid's affine must be invertible, not {affine.tolist()}")
+            raise ValueError(
+                f"the affine of a grid must be a finite 4x4 matrix, not {affine.tolist()}"
+            )
+        if not is_invertible(affine[:3, :3]):
+            raise ValueError(f"the affine of a grid must be invertible, not {affine.tolist()}")
 
     @classmethod
     def from_spacing(cls, shape: Sequence[int], spacing: Sequence[float] = (1, 1, 1)) -> Grid:
@@ -41,24 +43,24 @@ class Grid:
 
     @cached_property
     def inverse(self) -> Tensor:
-        """The 4x4 matrix that maps RAS+ mm to a voxel index."""
+        """The 4x4 matrix that maps RAS+ mm to voxel indices."""
         inverse: Tensor = torch.linalg.inv(self.affine)
         return inverse
 
     @property
     def linear(self) -> Tensor:
-        """The 3x3 part of the affine: mm per voxel step."""
+        """The 3x3 part of the affine; column k is the step along array axis k, in mm."""
         return self.affine[:3, :3]
 
     @cached_property
     def spacing(self) -> tuple[float, float, float]:
-        """The length of one voxel step along each array axis, mm."""
+        """The distance between neighbouring voxels along each array axis, mm."""
         x, y, z = torch.linalg.norm(self.linear, dim=0).tolist()
         return x, y, z
 
     @cached_property
     def axis_codes(self) -> str:
-        """Where each array axis points most, as three letters such as "RAS" or "LPS"."""
+        """The nearest anatomical direction of each array axis, such as "RAS" or "LPS"."""
         codes = ["", "", ""]
         order, signs = nearest_axes(self.linear)
         for world, (axis, sign) in enumerate(zip(order, signs, strict=True)):
@@ -67,13 +69,13 @@ class Grid:
 
     @property
     def voxels(self) -> int:
-        """How many voxels the grid has."""
+        """The number of voxels."""
         x, y, z = self.shape
         return x * y * z
 
     @property
     def centre(self) -> Tensor:
-        """The middle of the grid, (3,) RAS+ mm."""
+        """The centre of the grid: (3,), RAS+ mm."""
         middle = (torch.tensor(self.shape, dtype=torch.float64) - 1) / 2
         return self.to_world(middle[None])[0]
 
@@ -86,10 +88,10 @@ class Grid:
         return points.double().cpu() @ self.inverse[:3, :3].T + self.inverse[:3, 3]
 
     def resize(self, shape: Sequence[int]) -> Grid:
-        """Return the grid with `shape` voxels over the same field of view.
+        """Return a grid of `shape` voxels over the same field of view.
 
-        The outer faces of the outermost voxels stay where they are: new index + .5 =
-        (old index + .5) * new / old, the rule of `F.interpolate(align_corners=False)`.
+        The outer faces of the outermost voxels stay in place: new index + 0.5 = (old index + 0.5) *
+        new size / old size, the convention of `F.interpolate(align_corners=False)`.
         """
         scale = torch.tensor(self.shape, dtype=torch.float64) / torch.tensor(
             list(shape), dtype=torch.float64
@@ -100,7 +102,7 @@ class Grid:
         return Grid((shape[0], shape[1], shape[2]), self.affine @ change)
 
     def with_spacing(self, spacing: Sequence[float]) -> Grid:
-        """Return a grid over the same field of view with about the given spacing in mm."""
+        """Return a grid over the same field of view whose spacing is close to `spacing`, mm."""
         shape = [
             max(1, round(n * old / new))
             for n, old, new in zip(self.shape, self.spacing, spacing, strict=True)
@@ -108,37 +110,37 @@ class Grid:
         return self.resize(shape)
 
     def moved(self, matrix: Tensor) -> Grid:
-        """Return the grid with every voxel moved by a 4x4 world matrix, RAS+ mm."""
+        """Return the grid with every voxel moved by `matrix`, 4x4, in RAS+ mm."""
         return Grid(self.shape, matrix.double().cpu() @ self.affine)
 
     def same_as(self, other: Grid, tolerance: float = 1e-3) -> bool:
-        """Say whether both have one shape and no corner lies more than `tolerance` mm apart."""
+        """Return whether shapes are equal and all corners agree to within `tolerance` mm."""
         if self.shape != other.shape:
             return False
         corners = torch.cartesian_prod(*[torch.tensor([0.0, n - 1.0]) for n in self.shape])
-        apart = self.to_world(corners) - other.to_world(corners)
-        return bool(apart.norm(dim=1).max() <= tolerance)
+        difference = self.to_world(corners) - other.to_world(corners)
+        return bool(difference.norm(dim=1).max() <= tolerance)
 
     def describe(self) -> str:
-        """Return shape, spacing and orientation in words: `96x96x60, 2.5x2.5x2.5 mm, LAS`."""
+        """Return shape, spacing and orientation as text: `96x96x60, 2.5x2.5x2.5 mm, LAS`."""
         spacing = "x".join(f"{s:.4g}" for s in self.spacing)
         return f"{'x'.join(map(str, self.shape))}, {spacing} mm, {self.axis_codes}"
 
 
-def invertible(linear: Tensor) -> bool:
-    """Say whether the columns of a 3x3 map span space, however short they are."""
+def is_invertible(linear: Tensor) -> bool:
+    """Return whether a 3x3 matrix is invertible, judged on its columns scaled to length one."""
     lengths = torch.linalg.norm(linear, dim=0)
     return bool(lengths.min() > 0 and torch.linalg.det(linear / lengths).abs() > 1e-6)
 
 
 def nearest_axes(linear: Tensor) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """Return, for each row axis of a 3x3 map, the column axis nearest to it, and its sign.
+    """Match each row axis of a 3x3 matrix with its nearest column axis; return axes and signs.
 
-    The assignment is the best of the six permutations (largest sum of direction cosines), so that
-    an oblique matrix near 45 degrees still gives each axis once.
+    The best of the six permutations is taken (the largest sum of absolute direction cosines), so
+    each axis occurs once even when the matrix is rotated by about 45 degrees.
     """
     cosines = linear / torch.linalg.norm(linear, dim=0, keepdim=True)
-    options = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
-    best = max(options, key=lambda order: sum(float(cosines[k, order[k]].abs()) for k in range(3)))
-    signs = [1 if cosines[k, best[k]] >= 0 else -1 for k in range(3)]
-    return best, (signs[0], signs[1], signs[2])
+    permutations = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
+    order = max(permutations, key=lambda p: sum(float(cosines[k, p[k]].abs()) for k in range(3)))
+    signs = [1 if cosines[k, order[k]] >= 0 else -1 for k in range(3)]
+    return order, (signs[0], signs[1], signs[2])

@@ -1,4 +1,4 @@
-"""Local volume change of a transform, in the world: right for any orientation and spacing."""
+"""Local volume change of a transform, computed in world coordinates for any orientation."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from zoo.geometry.transform import Transform, slabs
 
 
 def jacobian_determinant(transform: Transform, grid: Grid | None = None) -> Tensor:
-    """Return det(dT/dx) on `grid` or on the transform's own: [X, Y, Z], no unit.
+    """Return det(dT/dx) at the voxels of `grid`, by default the transform's own: [X, Y, Z].
 
-    1 keeps the volume, 2 doubles it from fixed to moving, 0 or less folds. Differences are central,
-    and one-sided at the border.
+    The determinant is the ratio of volumes, moving over fixed: 1 preserves volume, 2 doubles it
+    from fixed to moving, and a voxel with 0 or less is folded. Derivatives are central differences,
+    one-sided at the border.
     """
     grid = grid or transform.grid
     if grid is None:
-        raise ValueError("an affine transform has no grid of its own: give one")
+        raise ValueError("an affine transform has no grid of its own: pass `grid`")
     scale = float(torch.linalg.det(transform.affine[:3, :3]))
     if transform.field is None:
         return torch.full(grid.shape, scale)
@@ -31,19 +32,19 @@ def jacobian_determinant(transform: Transform, grid: Grid | None = None) -> Tens
 
 
 def folding_percent(determinant: Tensor, mask: Tensor | None = None) -> float:
-    """Return the share of voxels with a determinant of 0 or less, in percent."""
+    """Return the percentage of voxels (in `mask`) whose determinant is 0 or less."""
     values = determinant if mask is None else determinant[mask.bool()]
     return 100.0 * float((values <= 0).double().mean())
 
 
 def sd_log_jacobian(determinant: Tensor, mask: Tensor | None = None) -> float:
-    """Return the standard deviation of log J; folded voxels count as 1e-9."""
+    """Return the standard deviation of log det(dT/dx) (in `mask`); folds are clamped to 1e-9."""
     values = determinant if mask is None else determinant[mask.bool()]
     return float(values.double().clamp_min(1e-9).log().std(correction=0))
 
 
 def _differences(field: Tensor, to_index: Tensor) -> Tensor:
-    """Return dT/dx = I + (du/di)(di/dx) of a displacement [3, X, Y, Z] in mm: [3, 3, X, Y, Z]."""
+    """Return I + (du/di)(di/dx) of a displacement u [3, X, Y, Z] in mm: [3, 3, X, Y, Z]."""
     steps = torch.zeros(3, *field.shape, dtype=field.dtype, device=field.device)
     for axis, n in enumerate(field.shape[1:], start=1):
         if n > 1:
@@ -55,7 +56,7 @@ def _differences(field: Tensor, to_index: Tensor) -> Tensor:
 
 
 def _determinant(m: Tensor) -> Tensor:
-    """Return the determinant of [3, 3, ...], written out: far faster than a batched one."""
+    """Return the determinant of [3, 3, ...]; written out, far faster than `torch.linalg.det`."""
     return (
         m[0, 0] * (m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1])
         - m[0, 1] * (m[1, 0] * m[2, 2] - m[1, 2] * m[2, 0])

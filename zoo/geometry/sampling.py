@@ -1,8 +1,8 @@
-"""Reading a volume between its voxels: linear, nearest and cubic.
+"""Interpolation of volumes: linear, nearest neighbour and cubic B-spline.
 
-Coordinates are voxel indices of the volume that is read, float, shape [B, 3, x, y, z], component
-k along array axis k; (0, 0, 0) is the centre of the first voxel. The reversal of axes and the
-scaling that `grid_sample` wants happen in `_cube_grid` and nowhere else.
+Coordinates are voxel indices of the sampled volume: float, [B, 3, x, y, z], component k along
+array axis k, with the centre of the first voxel at (0, 0, 0). Only `_cube_grid` reverses and
+scales the axes as `grid_sample` requires.
 """
 
 from collections.abc import Sequence
@@ -18,16 +18,16 @@ Outside = Literal["border", "zeros"]
 def identity_index(
     shape: Sequence[int], *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Return each voxel's own index: [1, 3, X, Y, Z], voxels, component k along axis k."""
+    """Return the index of every voxel of a grid: [1, 3, X, Y, Z], component k along axis k."""
     axes = [torch.arange(n, device=device, dtype=dtype) for n in shape]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
 
 
 def affine_index(matrix: Tensor, shape: Sequence[int], *, start: int = 0) -> Tensor:
-    """Return `matrix @ index` for every voxel of a grid: [1, 3, X, Y, Z], voxels.
+    """Return `matrix @ index` for every voxel of a grid: [1, 3, X, Y, Z], float32.
 
-    `matrix` is 4x4; `start` is added to the first index, so that a slab of a larger grid can be
-    asked for. Three broadcast sums instead of a matrix product a voxel.
+    `matrix` is 4x4. `start` is added to the first index, to process a slab of a larger grid. Three
+    broadcast sums replace one matrix product per voxel.
     """
     offsets = (float(start), 0.0, 0.0)
     rows = []
@@ -46,23 +46,23 @@ def affine_index(matrix: Tensor, shape: Sequence[int], *, start: int = 0) -> Ten
 def sample(image: Tensor, index: Tensor, *, outside: Outside = "border") -> Tensor:
     """Interpolate `image` [B, C, X, Y, Z] linearly at `index` [B, 3, x, y, z] -> [B, C, x, y, z].
 
-    Beyond the outermost voxel centres "border" repeats the edge and "zeros" fades to zero over one
-    voxel, as `grid_sample` does. A batch of one image or one index is expanded to the other's.
+    Outside the outermost voxel centres, "border" repeats the border value and "zeros" fades to zero
+    over one voxel, as in `grid_sample`. A batch of one is expanded to the batch of the other.
     """
     batch = max(len(image), len(index))
     threads = torch.get_num_threads()
     if batch == 1 and image.device.type == "cpu" and threads > 1:
-        found: Tensor = _InParallel.apply(image, index, outside)  # type: ignore[no-untyped-call]
-        return found
+        out: Tensor = _ParallelSample.apply(image, index, outside)  # type: ignore[no-untyped-call]
+        return out
     image = image.expand(batch, *image.shape[1:])
     index = index.expand(batch, *index.shape[1:])
     return _grid_sample(image, index, outside)
 
 
 def inside(index: Tensor, shape: Sequence[int]) -> Tensor:
-    """Say which of `index` [B, 3, x, y, z] lie in a volume's voxels: [B, 1, x, y, z], bool.
+    """Return which of `index` [B, 3, x, y, z] are inside a volume: [B, 1, x, y, z], bool.
 
-    A voxel reaches half a step beyond its centre, its upper end left out, as in ITK.
+    A voxel extends half a step from its centre; its upper face is excluded, as in ITK.
     """
     within = (index[:, 0] + 0.5 >= 0) & (index[:, 0] < shape[0] - 0.5)
     for k in (1, 2):
@@ -73,36 +73,37 @@ def inside(index: Tensor, shape: Sequence[int]) -> Tensor:
 def sample_gradient(
     image: Tensor, index: Tensor, weight: Tensor, *, outside: Outside = "border"
 ) -> Tensor:
-    """Return the gradient of sum(weight * sample(image, index)) by `index`: [1, 3, x, y, z].
+    """Return d sum(weight * sample(image, index)) / d index: [1, 3, x, y, z].
 
-    `image` is [1, C, X, Y, Z], `index` [1, 3, x, y, z], `weight` [1, C, x, y, z]. No autograd graph
-    is needed. On a CPU the index is split along its first axis, one part a thread.
+    `image` is [1, C, X, Y, Z], `index` [1, 3, x, y, z] and `weight` [1, C, x, y, z]. No autograd
+    graph is built. On a CPU the index is split along its first axis, one part per thread.
     """
     return _sample_backward(image, index, weight, outside, of_image=False)[1]
 
 
 def sample_nearest(image: Tensor, index: Tensor, *, fill: float = 0) -> Tensor:
-    """Read `image` [1, C, X, Y, Z] of any dtype at the nearest voxel of `index` [1, 3, x, y, z].
+    """Return `image` [1, C, X, Y, Z] at the voxels nearest to `index` [1, 3, x, y, z].
 
-    Exact for every integer type (no detour through float32). A point that is half-way goes up, and
-    one outside all voxels gives `fill`, as in ITK.
+    The values are exact for every dtype, since they are not converted to float32. A point half-way
+    between two voxels takes the upper one, and a point outside all voxels gets `fill`, as in ITK.
     """
     shape = image.shape[2:]
     nearest = [torch.floor(index[0, k] + 0.5).long() for k in range(3)]
-    inside = torch.ones_like(nearest[0], dtype=torch.bool)
+    is_inside = torch.ones_like(nearest[0], dtype=torch.bool)
     flat = torch.zeros_like(nearest[0])
     for position, n in zip(nearest, shape, strict=True):
-        inside &= (position >= 0) & (position < n)
+        is_inside &= (position >= 0) & (position < n)
         flat = flat * n + position.clamp_(0, n - 1)
     out = image[0].flatten(1)[:, flat.flatten()].view(-1, *flat.shape)
-    return out.masked_fill_(~inside, fill)[None]
+    return out.masked_fill_(~is_inside, fill)[None]
 
 
 def sample_cubic(coefficients: Tensor, index: Tensor) -> Tensor:
-    """Evaluate a B-spline given by `spline_coefficients` [B, C, X, Y, Z] at [B, 3, x, y, z].
+    """Evaluate a cubic B-spline at `index` [B, 3, x, y, z].
 
-    Two linear reads an axis, placed so that their blend is the four-tap spline: eight calls of
-    `sample` instead of 64 gathers. A point outside is moved to the edge first.
+    `coefficients` [B, C, X, Y, Z] come from `spline_coefficients`. Along each axis two linear
+    samples are placed so that their weighted sum equals the spline of four coefficients: eight
+    calls of `sample` instead of 64 gathers. Points outside are moved to the border first.
     """
     shape = coefficients.shape[2:]
     last = torch.tensor([n - 1 for n in shape], device=index.device).view(1, 3, 1, 1, 1)
@@ -127,10 +128,10 @@ def sample_cubic(coefficients: Tensor, index: Tensor) -> Tensor:
 
 
 def spline_coefficients(image: Tensor) -> Tensor:
-    """Return the cubic B-spline coefficients of `image` [B, C, X, Y, Z], mirrored at the border.
+    """Return the cubic B-spline coefficients of `image`, [B, C, X, Y, Z], mirrored at the border.
 
-    One product with the inverse of the small tridiagonal matrix an axis: exact, and the same on
-    every device.
+    Each axis is multiplied by the inverse of a small tridiagonal matrix, which is exact and gives
+    the same result on every device.
     """
     for axis in range(2, 5):
         n = image.shape[axis]
@@ -146,7 +147,7 @@ def spline_coefficients(image: Tensor) -> Tensor:
 
 
 def _mirror_by_one(image: Tensor) -> Tensor:
-    """Add one mirrored voxel at both ends of each axis of [B, C, X, Y, Z]."""
+    """Pad each spatial axis of [B, C, X, Y, Z] with one mirrored voxel at both ends."""
     for axis in range(2, 5):
         n = image.shape[axis]
         ends = [min(1, n - 1), max(n - 2, 0)]
@@ -156,7 +157,7 @@ def _mirror_by_one(image: Tensor) -> Tensor:
 
 
 def _cube_grid(index: Tensor, shape: Sequence[int]) -> Tensor:
-    """Turn voxel indices [B, 3, x, y, z] into what `grid_sample(align_corners=True)` reads."""
+    """Convert voxel indices [B, 3, x, y, z] to the grid of `grid_sample(align_corners=True)`."""
     scale = torch.tensor([2 / max(n - 1, 1) for n in reversed(shape)]).to(index)
     return index.flip(1).mul_(scale.view(1, 3, 1, 1, 1)).sub_(1).movedim(1, -1)
 
@@ -171,24 +172,25 @@ def _grid_sample(image: Tensor, index: Tensor, outside: Outside) -> Tensor:
 def _sample_backward(
     image: Tensor, index: Tensor, weight: Tensor, outside: Outside, *, of_image: bool
 ) -> tuple[Tensor | None, Tensor]:
-    """Return the gradients of sum(weight * sample(image, index)) by image, if asked, and by index.
+    """Return the gradients of sum(weight * sample(image, index)) by image and by index.
 
-    On a CPU the index is split along its first axis, one part a thread.
+    The gradient by the image is None unless `of_image` is set. On a CPU the index is split along
+    its first axis, one part per thread.
     """
     rows = index.shape[2]
     parts = torch.get_num_threads() if image.device.type == "cpu" else 1
     parts = max(1, min(parts, rows))
     whole = rows - rows % parts
-    found = [
+    gradients = [
         _part_backward(image, index[:, :, part], weight[:, :, part], outside, count, of_image)
         for part, count in ((slice(0, whole), parts), (slice(whole, rows), 1))
         if part.start < part.stop
     ]
     scale = torch.tensor([2 / max(n - 1, 1) for n in image.shape[2:]], device=image.device)
-    by_index = torch.cat([by_cube for _, by_cube in found], 2) * scale.view(1, 3, 1, 1, 1)
-    by_image = [by_image for by_image, _ in found if by_image is not None]
-    for more in by_image[1:]:
-        by_image[0] += more
+    by_index = torch.cat([by_cube for _, by_cube in gradients], 2) * scale.view(1, 3, 1, 1, 1)
+    by_image = [by_image for by_image, _ in gradients if by_image is not None]
+    for other in by_image[1:]:
+        by_image[0] += other
     return (by_image[0] if by_image else None), by_index
 
 
@@ -197,7 +199,7 @@ def _part_backward(
 ) -> tuple[Tensor | None, Tensor]:
     """Return the gradients by the image and by the cube coordinates, in array-axis order.
 
-    The index goes in `parts` batch items.
+    The index is split into `parts` batch items along its first axis.
     """
     index, weight = (
         t[0].reshape(len(t[0]), parts, -1, *t.shape[3:]).movedim(1, 0) for t in (index, weight)
@@ -215,31 +217,31 @@ def _part_backward(
     return (by_image.sum(0, keepdim=True) if of_image else None), by_index
 
 
-class _InParallel(torch.autograd.Function):
-    """`grid_sample` of one volume on all threads of a CPU, with both gradients."""
+class _ParallelSample(torch.autograd.Function):
+    """`sample` of one volume on all threads of a CPU, differentiable by image and index."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, index: Tensor, outside: Outside) -> Tensor:
-        """Sample the parts of the index, one a thread."""
+        """Return the samples."""
         ctx.save_for_backward(image, index)
         ctx.outside = outside
         return _sample_in_parallel(image, index, outside, torch.get_num_threads())
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        """Return the gradients by image and index."""
+        """Return the gradients by image and by index."""
         image, index = ctx.saved_tensors
-        found = _sample_backward(
+        gradients = _sample_backward(
             image, index, grads[0], ctx.outside, of_image=ctx.needs_input_grad[0]
         )
-        return (*found, None)
+        return (*gradients, None)
 
 
 def _sample_in_parallel(image: Tensor, index: Tensor, outside: Outside, parts: int) -> Tensor:
-    """Split the index along its first axis into batch items, one a thread.
+    """Return `sample` with the index split along its first axis into `parts` batch items.
 
-    `grid_sample` in 3-D works in parallel over the batch only; each voxel's value is bit for bit
-    that of one call.
+    In 3-D, `grid_sample` is parallel over the batch only. The result is bit-identical to that of a
+    single call.
     """
     rows = index.shape[2] // parts
     if rows == 0:

@@ -1,4 +1,4 @@
-"""The one transform of the zoo: fixed world points to moving world points."""
+"""The transform of the zoo: it maps fixed world points to moving world points."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from zoo.geometry.sampling import affine_index, inside, sample
 
 @dataclass(frozen=True, eq=False)
 class Transform:
-    """T(x) = affine @ (x + u(x)), fixed world -> moving world, RAS+ mm.
+    """The map T(x) = affine @ (x + u(x)) from fixed to moving world points, RAS+ mm.
 
-    `affine` is 4x4, float64. `field` is u: [3, X, Y, Z] float32, RAS+ mm, on `grid`; linear between
-    the voxels and zero outside them, as in ITK. Without a field the transform is its affine part.
+    `affine` is 4x4, float64. `field` is u: [3, X, Y, Z] float32, RAS+ mm, on `grid`; it is linear
+    between voxels and zero outside the grid, as in ITK. Without a field the transform is affine.
     """
 
     affine: Tensor
@@ -27,30 +27,33 @@ class Transform:
         affine = torch.as_tensor(self.affine, dtype=torch.float64).detach().cpu().clone()
         object.__setattr__(self, "affine", affine)
         if affine.shape != (4, 4) or not torch.isfinite(affine).all():
-            raise ValueError(f"a transform's affine is a finite 4x4 matrix, not {affine.tolist()}")
+            raise ValueError(
+                f"the affine of a transform must be a finite 4x4 matrix, not {affine.tolist()}"
+            )
         if (self.field is None) != (self.grid is None):
-            raise ValueError("a transform has both a field and its grid, or neither")
+            raise ValueError("a transform needs both a field and its grid, or neither")
         if self.field is not None and self.grid is not None:
             if tuple(self.field.shape) != (3, *self.grid.shape):
                 raise ValueError(
-                    f"a field on {self.grid.shape} has the shape {(3, *self.grid.shape)}, "
-                    f"not {tuple(self.field.shape)}"
+                    f"the field on a grid of {self.grid.shape} must have the shape "
+                    f"{(3, *self.grid.shape)}, not {tuple(self.field.shape)}"
                 )
             object.__setattr__(self, "field", self.field.detach().float())
 
     @classmethod
     def identity(cls) -> Transform:
-        """Return the transform that leaves every point where it is."""
+        """Return the identity transform."""
         return cls(torch.eye(4, dtype=torch.float64))
 
     @classmethod
     def from_voxels(
         cls, displacement: Tensor, grid: Grid, affine: Tensor | None = None
     ) -> Transform:
-        """Make a transform of a displacement [3, X, Y, Z] in voxels of `grid`, pull-back.
+        """Return the transform of a pull-back displacement [3, X, Y, Z] in voxels of `grid`.
 
-        Component k belongs to array axis k. `affine` (4x4, RAS+ mm) comes after the displacement:
-        the start under which the moving image was looked at.
+        Component k belongs to array axis k. `affine` (4x4, RAS+ mm) is applied after the
+        displacement: it is the initial affine alignment with which the moving image was resampled
+        onto `grid`.
         """
         linear = grid.linear.to(displacement.device, torch.float32)
         field = torch.einsum("kj,jxyz->kxyz", linear, displacement.detach().float())
@@ -58,11 +61,11 @@ class Transform:
 
     @property
     def device(self) -> torch.device:
-        """Where the dense part lies; the CPU when there is none."""
+        """The device of the field; the CPU without a field."""
         return self.affine.device if self.field is None else self.field.device
 
     def to(self, device: torch.device | str) -> Transform:
-        """Return the transform with its dense part on `device`."""
+        """Return the transform with its field on `device`."""
         return (
             self if self.field is None else Transform(self.affine, self.field.to(device), self.grid)
         )
@@ -79,11 +82,11 @@ class Transform:
     def moving_index(
         self, fixed: Grid, moving: Grid, start: int = 0, stop: int | None = None
     ) -> Tensor:
-        """Return where each voxel of `fixed` lies in `moving`: [1, 3, x, Y, Z], voxels of `moving`.
+        """Map the voxels of `fixed` to voxel indices of `moving`: [1, 3, x, Y, Z], float32.
 
-        Only the rows `start` to `stop` of the first axis, so that a large grid goes in slabs. World
-        coordinates are never formed: the matrices are multiplied in float64 beforehand, and float32
-        is left with small numbers.
+        Only rows `start` to `stop` of the first axis are computed, so a large grid can be processed
+        in slabs. The matrices are multiplied in float64 first, because world coordinates in float32
+        would lose precision.
         """
         stop = fixed.shape[0] if stop is None else stop
         shape = (stop - start, *fixed.shape[1:])
@@ -96,7 +99,7 @@ class Transform:
         return index
 
     def displacement_on(self, grid: Grid, start: int = 0, stop: int | None = None) -> Tensor:
-        """Return the dense part u, without the affine, on rows of `grid`: [3, x, Y, Z], RAS+ mm."""
+        """Return u, without the affine, at rows `start` to `stop` of `grid`: [3, x, Y, Z], mm."""
         stop = grid.shape[0] if stop is None else stop
         shape = (stop - start, *grid.shape[1:])
         if self.field is None or self.grid is None:
@@ -108,7 +111,7 @@ class Transform:
         return (sample(self.field[None], index) * inside(index, self.grid.shape))[0]
 
     def dense_on(self, grid: Grid) -> Transform:
-        """Return the whole map as a displacement on `grid`; its affine part is the identity."""
+        """Return the same map, affine included, as a displacement on `grid` alone."""
         if self.grid is not None and self.grid.same_as(grid, 1e-6) and _is_identity(self.affine):
             return self
         change = self.affine - torch.eye(4, dtype=torch.float64)
@@ -121,11 +124,11 @@ class Transform:
         return Transform(torch.eye(4), field, grid)
 
     def then(self, second: Transform, grid: Grid | None = None) -> Transform:
-        """Return the map x -> second(self(x)).
+        """Return the composition x -> second(self(x)).
 
-        Its dense part lies on `grid`, or on this transform's grid; if this one has none, on the
-        second one's, taken back through this affine, which is exact. Two affine transforms stay
-        affine.
+        The field of the result is on `grid`, by default on the grid of this transform. If this
+        transform is affine and no grid is given, the grid of the second one is moved by the inverse
+        of this affine, which is exact. The composition of two affine transforms is affine.
         """
         grid = grid or self.grid
         affine = second.affine @ self.affine
@@ -145,7 +148,7 @@ class Transform:
 
 
 def slabs(grid: Grid, voxels: int = 1 << 20) -> list[tuple[int, int]]:
-    """Split the first axis of a grid into ranges of about `voxels` voxels each."""
+    """Split the first axis of a grid into (start, stop) ranges of about `voxels` voxels each."""
     rows = max(1, voxels // (grid.shape[1] * grid.shape[2]))
     return [(x, min(x + rows, grid.shape[0])) for x in range(0, grid.shape[0], rows)]
 
@@ -153,16 +156,18 @@ def slabs(grid: Grid, voxels: int = 1 << 20) -> list[tuple[int, int]]:
 def _composed(
     first: Transform, second: Transform, back: Tensor, grid: Grid, start: int, stop: int
 ) -> Tensor:
-    """Return u of x -> second(first(x)) = affine @ (x + u(x)) on rows of `grid`, RAS+ mm.
+    """Return u of second(first(x)) = affine @ (x + u(x)) at rows of `grid`, RAS+ mm.
 
-    With A1, A2 and u1, u2 of the parts, u(x) = u1(x) + inv(A1) u2(T1(x)).
+    With affines A1, A2 and fields u1, u2 this is u(x) = u1(x) + inv(A1) u2(T1(x)). `back` is the
+    inverse of A2 A1.
     """
     step = first.displacement_on(grid, start, stop).clone()
     if second.field is not None and second.grid is not None:
         index = first.moving_index(grid, second.grid, start, stop).to(second.device)
-        more = sample(second.field[None], index) * inside(index, second.grid.shape)
-        linear = (back @ second.affine)[:3, :3].to(more)
-        step = step.to(more) + torch.matmul(linear, more[0].flatten(1)).view_as(more[0])
+        second_step = sample(second.field[None], index) * inside(index, second.grid.shape)
+        linear = (back @ second.affine)[:3, :3].to(second_step)
+        moved = torch.matmul(linear, second_step[0].flatten(1)).view_as(second_step[0])
+        step = step.to(second_step) + moved
     return step.to(first.device)
 
 

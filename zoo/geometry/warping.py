@@ -1,4 +1,4 @@
-"""Resampling a moving volume onto the fixed grid, in slabs."""
+"""Resampling of a moving volume onto the fixed grid, slab by slab."""
 
 from typing import Literal
 
@@ -27,11 +27,12 @@ def warp(
     interpolation: Interpolation = "linear",
     fill: float = 0,
 ) -> Tensor:
-    """Pull `volume` [C, X, Y, Z] on the grid `moving` onto the grid `fixed` -> [C, x, y, z].
+    """Resample `volume` [C, X, Y, Z] from the grid `moving` to the grid `fixed`: [C, x, y, z].
 
-    "linear" and "cubic" (B-spline) give float32; "nearest" keeps the type, for labels. A voxel
-    that maps more than half a voxel outside the moving volume gets `fill`. Works in slabs: beside
-    the result and a float32 copy of the volume it needs a few tens of MB.
+    `transform` maps fixed to moving world points. "linear" and "cubic" (B-spline) return float32;
+    "nearest" is meant for labels and keeps their type. Voxels that map more than half a voxel
+    outside the moving volume are set to `fill`. Beyond the result and a float32 copy of the volume,
+    only a few tens of MB are needed.
     """
     volume = volume.to(transform.device) if transform.field is not None else volume
     source = volume[None] if interpolation == "nearest" else volume[None].float()

@@ -1,4 +1,4 @@
-"""Figures of a whole dataset: an ignite metric for the evaluator, and a writer of the summary."""
+"""Figures of a run over a dataset: an ignite metric and the writer of the evaluation files."""
 
 from __future__ import annotations
 
@@ -10,38 +10,39 @@ from ignite.metrics import Metric
 from ignite.metrics.metric import reinit__is_reduced
 
 from zoo.errors import UserError
-from zoo.evaluation.cases import evaluation, write_evaluation
-from zoo.evaluation.figures import PREFERRED
-from zoo.evaluation.learn2reg import learn2reg_figures
+from zoo.evaluation.case_rows import case_row
+from zoo.evaluation.documents import write_evaluation
+from zoo.evaluation.figures import key_figure
+from zoo.evaluation.summary import evaluation
 from zoo.registration.result import RegisteredPair
 
 
 class MeanFigure(Metric):
     """The mean of one figure over the pairs of a run.
 
-    `figure` is a name such as dice_after; None takes the first of `PREFERRED` that the first pair
-    has. A pair without it is left out.
+    `figure` is a name such as dice_after. None selects the first figure of `PREFERRED` that the
+    first pair has. Pairs without the figure do not count.
     """
 
     def __init__(self, figure: str | None = None) -> None:
-        self.wanted = figure
+        self.requested = figure
         super().__init__(output_transform=lambda output: output["pred"])
 
     @reinit__is_reduced
     def reset(self) -> None:
-        """Forget all pairs."""
-        self.figure = self.wanted
+        """Discard all values."""
+        self.figure = self.requested
         self.values: list[float] = []
 
     @reinit__is_reduced
     def update(self, output: RegisteredPair) -> None:
-        """Take one registration."""
+        """Add the value of one registration."""
         figures = output.measured.figures
         if self.figure is None:
-            self.figure = next((n for n in PREFERRED if figures.get(n) is not None), None)
+            self.figure = key_figure(figures)
         if self.figure is not None and self.figure not in figures:
             raise UserError(
-                f"there is no figure {self.figure!r} of {output.pair.name}; there are "
+                f"the pair {output.pair.name} has no figure {self.figure!r}; its figures are "
                 f"{', '.join(figures)}"
             )
         value = figures.get(self.figure or "")
@@ -54,9 +55,9 @@ class MeanFigure(Metric):
 
 
 class EvaluationWriter:
-    """An ignite handler that writes evaluation.json and evaluation.csv when a run ends.
+    """An ignite handler that writes evaluation.json and evaluation.csv at the end of a run.
 
-    They hold the figures of every pair, as `regzoo evaluate` gives them, and their summary.
+    Both contain the figures of every pair, as `regzoo evaluate` computes them, and a summary.
     """
 
     def __init__(self, output_dir: str | Path) -> None:
@@ -64,26 +65,23 @@ class EvaluationWriter:
         self.rows: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
-        """Collect from every iteration of `engine`, write when it completes."""
+        """Collect the figures of every iteration of `engine` and write them when it completes."""
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
         engine.add_event_handler(Events.COMPLETED, self.write)
 
     def start(self, _engine: Engine) -> None:
-        """Forget an earlier run."""
+        """Discard the figures of an earlier run."""
         self.rows = []
 
     def collect(self, engine: Engine) -> None:
-        """Keep the figures of the registration that the engine has just made."""
-        found: RegisteredPair = engine.state.output["pred"]  # type: ignore[index]
-        measured = found.measured
+        """Add the figures of the engine's current registration."""
+        registration: RegisteredPair = engine.state.output["pred"]  # type: ignore[index]
+        seconds = sum(registration.seconds.values())
         self.rows.append(
-            {
-                "name": found.pair.name,
-                "seconds": sum(found.seconds.values()),
-                "figures": measured.figures | learn2reg_figures(found.pair, found.transform),
-                "labels": measured.labels,
-            }
+            case_row(
+                registration.pair, registration.transform, registration.measured, seconds=seconds
+            )
         )
 
     def write(self, _engine: Engine) -> None:

@@ -1,23 +1,23 @@
-"""Writing a registration's files. Each file is whole or absent; result.json comes last."""
+"""The handler that writes the files of a registration.
+
+Each file is either complete or absent. result.json is written last.
+"""
 
 from __future__ import annotations
 
-import platform
-import resource
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-import monai
-import torch
 from ignite.engine import Engine, Events
 
-from zoo import __version__
-from zoo.datasets.pairs import Pair, stem
+from zoo.datasets.dataset import SIDES
+from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
+from zoo.evaluation.learn2reg_names import learn2reg_name
 from zoo.geometry import warp
+from zoo.handlers.provenance import peak_memory_mib, versions
 from zoo.io.atomic import write_json
 from zoo.io.transforms import write_transform
 from zoo.io.volume import write_volume
@@ -25,22 +25,31 @@ from zoo.registration.result import RegisteredPair
 from zoo.registration.weights import SelectedWeights
 
 Format = Literal["nifti", "h5", "both"]
-SIDES = ("fixed", "moving")
+FORMATS = get_args(Format)
 
-
-WRITTEN = (
+OUTPUT_FILES = (
     *("result.json", "transform.nii.gz", "transform.h5", "inverse.nii.gz", "inverse.h5"),
     *("warped.nii.gz", "warped_labels.nii.gz", "report.html", "report.png"),
 )
-"""What a registration leaves in its folder, the first of these written last."""
+"""The files that a registration may write into its folder."""
 
 
 class RegistrationSaver:
-    """An ignite handler that writes each registration of an evaluator's run.
+    """An ignite handler that writes the registration of each iteration of an evaluator.
 
-    One pair is written to `output_dir` itself; of several pairs, each is written to a folder with
-    the name of the pair. result.json reports the `model`, its `weights` and its `settings`, and
-    whatever `record` holds besides, such as the name of the plan.
+    A single pair is written to `output_dir` itself; each of several `pairs` is written to a folder
+    of its own in `output_dir`, which is named after the pair.
+
+    Args:
+        output_dir: The folder for the results.
+        format: The format of the transforms: nifti, h5 or both.
+        learn2reg: Whether the displacement field is also written in the format of Learn2Reg.
+        report: Whether a report is written.
+        model: The name of the model, for result.json.
+        weights: The weights of the model, for result.json.
+        settings: The settings of the model, for result.json.
+        record: Further entries of result.json, such as the name of the plan.
+        pairs: The number of pairs in the run.
     """
 
     def __init__(
@@ -56,8 +65,8 @@ class RegistrationSaver:
         record: Mapping[str, Any] | None = None,
         pairs: int = 1,
     ) -> None:
-        if format not in ("nifti", "h5", "both"):
-            raise UserError(f"format {format!r} is not known; use nifti, h5 or both")
+        if format not in FORMATS:
+            raise UserError(f"format {format!r} is not known; use one of {', '.join(FORMATS)}")
         self.output_dir = Path(output_dir)
         self.format = format
         self.learn2reg = learn2reg
@@ -73,15 +82,15 @@ class RegistrationSaver:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Write the registration that the engine has just made."""
+        """Write the registration of the engine's current iteration."""
         registration: RegisteredPair = engine.state.output["pred"]  # type: ignore[index]
         folder = self.output_dir
         self.save(registration, folder if self.pairs == 1 else folder / registration.pair.name)
 
-    def save(self, registration: RegisteredPair, folder: Path) -> None:
-        """Write all files of one registration into `folder`."""
+    def save(self, registration: RegisteredPair, folder: Path) -> dict[str, Any]:
+        """Write all files of one registration into `folder`; return the content of result.json."""
         folder.mkdir(parents=True, exist_ok=True)
-        forget(folder)
+        remove_previous_outputs(folder)
         started = time.perf_counter()
         self._transforms(registration, folder)
         self._warped(registration, folder)
@@ -91,7 +100,7 @@ class RegistrationSaver:
         result = {
             "fixed": str(pair.fixed.path),
             "moving": [str(volume.path) for volume in pair.moving],
-            **given_files(pair),
+            **additional_files(pair),
             **self._model_record(),
             **registration.notes,
             "figures": measured.figures,
@@ -105,9 +114,10 @@ class RegistrationSaver:
 
             write_report(registration, result, folder)
         write_json(folder / "result.json", result)
+        return result
 
     def _model_record(self) -> dict[str, Any]:
-        """Return what result.json reports of the model that made a registration."""
+        """Return the entries of result.json that describe the model."""
         if self.model is None:
             return dict(self.record)
         weights = None if self.weights is None else self.weights.record()
@@ -127,7 +137,7 @@ class RegistrationSaver:
             if self.format in ("h5", "both"):
                 write_transform(folder / "inverse.h5", registration.inverse, moving)
         if self.learn2reg:
-            name = f"disp_{stem(pair.fixed.path)}_{stem(pair.moving[0].path)}.nii.gz"
+            name = f"{learn2reg_name(pair.fixed.path, pair.moving[0].path)}.nii.gz"
             write_transform(
                 folder / name, transform, grid, moving=pair.moving[0].grid, format="learn2reg"
             )
@@ -147,42 +157,29 @@ class RegistrationSaver:
             write_volume(folder / "warped_labels.nii.gz", data, pair.fixed.grid)
 
 
-def forget(folder: Path) -> None:
-    """Remove what an earlier registration wrote into a folder: it would pass for this one's."""
+def remove_previous_outputs(folder: Path) -> None:
+    """Remove the files of an earlier registration, so that none is taken for one of this run.
+
+    A folder without result.json is left alone, because its files may be somebody else's.
+    """
     if (folder / "result.json").is_file():
-        more = [path.name for path in folder.glob("warped_[0-9]*.nii.gz")]
-        for name in (*WRITTEN, *more):
+        more_moving = [path.name for path in folder.glob("warped_[0-9]*.nii.gz")]
+        for name in (*OUTPUT_FILES, *more_moving):
             (folder / name).unlink(missing_ok=True)
 
 
-def given_files(pair: Pair) -> dict[str, str]:
-    """Return the files that came with a pair's images: labels, masks, points and their space."""
+def additional_files(pair: Pair) -> dict[str, str]:
+    """Return the files of a pair besides its images: labels, masks, points and their space."""
     if pair.files is None:
         return {}
     names = [f"{side}_{kind}" for kind in ("labels", "mask", "points") for side in SIDES]
-    found = {n: str(p) for n in names if (p := getattr(pair.files, n)) is not None}
-    points = "fixed_points" in found or "moving_points" in found
-    return found | ({"points_space": pair.files.points_space} if points else {})
-
-
-def peak_memory_mib() -> int:
-    """Return the largest resident memory of this process so far, MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10))
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that a result depends on."""
-    return {
-        "regzoo": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "monai": monai.__version__,
-    }
+    files = {name: str(path) for name in names if (path := getattr(pair.files, name)) is not None}
+    has_points = "fixed_points" in files or "moving_points" in files
+    return files | ({"points_space": pair.files.points_space} if has_points else {})
 
 
 def prepare_pair(
     batch: Any, device: Any = None, non_blocking: bool = False, **_: Any
 ) -> tuple[Any, None]:
-    """Hand a pair to the engine as it is: the inferer takes it to the device."""
+    """Pass a pair to the engine unchanged; the inferer moves it to the device."""
     return batch, None

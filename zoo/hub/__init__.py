@@ -1,1 +1,33 @@
-"""Weights and bundles: the catalogue, pulling, verifying, converting, pushing, safety checks."""
+"""Weights and bundles: specifications, pull, verify, convert, push, checks of foreign bundles."""
+
+from zoo.hub.bundles import bundle_folder, bundle_names, config_keys
+from zoo.hub.catalogue import find_model, find_variant, load_catalogue
+from zoo.hub.safety import check_bundle, require_safe
+from zoo.hub.specs import ModelSpec, Variant
+from zoo.hub.weights import (
+    WeightsFile,
+    find_weights,
+    load_weights,
+    models_here,
+    models_to_choose,
+    models_without_weights,
+)
+
+__all__ = [
+    "ModelSpec",
+    "Variant",
+    "WeightsFile",
+    "bundle_folder",
+    "bundle_names",
+    "check_bundle",
+    "config_keys",
+    "find_model",
+    "find_variant",
+    "find_weights",
+    "load_catalogue",
+    "load_weights",
+    "models_here",
+    "models_to_choose",
+    "models_without_weights",
+    "require_safe",
+]

@@ -27,11 +27,12 @@ NAMESPACES = (
 SINGLE = (
     *(f"zoo.{name}" for name in (
         "datasets.DatasetPairs", "datasets.PairDataset", "datasets.only_item",
-        "handlers.prepare_pair", "registration.lattice", "registration.read_preset",
-        "training.collate", "training.cosine", "training.join", "training.leave",
-        "training.own_device", "training.prepare_training", "training.processes", "training.rank",
-        "training.task_source", "training.together", "training.total_loss",
-        "training.unireg_objective", "training.write_bundle", "training.write_mcbo_bundle",
+        "handlers.prepare_pair", "registration.lattice", "registration.mcbo_frame",
+        "registration.solver_changes", "registration.solver_mode",
+        "training.collate", "training.cosine_schedule", "training.data_parallel",
+        "training.join_processes", "training.leave_processes", "training.prepare_training",
+        "training.process_count", "training.process_device", "training.process_rank",
+        "training.task_source", "training.total_loss", "training.unireg_objective",
     )),
     "zoo.hub.weights.find_weights", "zoo.hub.weights.load_weights",
     "monai.data.ArrayDataset", "monai.data.CacheDataset", "monai.data.DataLoader",

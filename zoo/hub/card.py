@@ -1,4 +1,4 @@
-"""The model card of a bundle: the YAML at its head that the Hub reads, and its own text."""
+"""The model card of a bundle: the front matter in YAML that the Hub reads, and the text."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from zoo.errors import UserError
 from zoo.hub.catalogue import load_catalogue
 
 _ARXIV = re.compile(r"arxiv[:./ ]*(?:abs/)?(\d{4}\.\d{4,5})", re.IGNORECASE)
-_LEADS_OUT = re.compile(r"\[([^\]]+)\]\((?:\.\./)+([^)]+)\)")
-# What the bundle is for; the Hub has no task of its own for registration.
+_LINK_OUT_OF_BUNDLE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+([^)]+)\)")
+# The Hub has no task for registration; this is the nearest one.
 _PIPELINE = "image-to-image"
 _TAGS = ("monai", "medical", "image-registration", "3d")
 
 
 def model_card(bundle: Path, metadata: Mapping[str, Any]) -> str:
-    """README.md for the Hub: front matter from the metadata and the catalogue, then the text.
+    """Return README.md for the Hub: front matter from metadata and specification, then the text.
 
-    The text is docs/README.md, else README.md; its own front matter wins where it has one.
+    The text is docs/README.md, else README.md. Its own front matter takes precedence.
     """
     import yaml
 
     own, text = _split(_text(bundle))
     front = {**front_matter(bundle.resolve().name, metadata), **own}
     head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
-    return f"---\n{head}---\n{_LEADS_OUT.sub(_named, text)}"
+    return f"---\n{head}---\n{_LINK_OUT_OF_BUNDLE.sub(_as_words, text)}"
 
 
-def _named(link: re.Match[str]) -> str:
-    """Return a link out of the bundle, which would lead nowhere on the Hub, as words."""
+def _as_words(link: re.Match[str]) -> str:
+    """Return a link to a file outside the bundle, which would be broken on the Hub, as words."""
     return f"{link[1]} ({link[2]} of the zoo)"
 
 
 def front_matter(name: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What the Hub should know: tags, library, licence, arXiv ids, modalities, anatomies, metrics.
+    """Return the front matter: library, licence, task, tags, metrics and datasets.
 
-    The metadata's keys license, arxiv, modalities, anatomies, metrics and datasets win over the
-    catalogue's; arXiv ids are also read from the metadata's references.
+    The keys license, arxiv, modalities, anatomies, metrics and datasets of metadata.json take
+    precedence over the model's specification. arXiv ids are also read from its references.
     """
     model = load_catalogue().get(name)
     known: dict[str, Any] = {}
@@ -71,34 +71,37 @@ def front_matter(name: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _licence(licence: str) -> dict[str, str]:
-    """The Hub's licence field: an SPDX-like id in lower case, or `other` with its name."""
+    """Return the Hub's licence fields: an SPDX identifier in lower case, or `other` and a name."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+-]*", licence):
         return {"license": licence.lower()}
     return {"license": "other", "license_name": _tag(licence or "none stated")}
 
 
 def _text(bundle: Path) -> str:
+    """Return the text of a bundle's model card."""
     for path in (bundle / "docs" / "README.md", bundle / "README.md"):
         if path.is_file():
             try:
                 return path.read_text(encoding="utf-8")
             except UnicodeDecodeError as error:
-                raise UserError(f"{path} is not UTF-8; save it so") from error
-    raise UserError(f"{bundle} has no model card: write docs/README.md")
+                raise UserError(f"{path} is not UTF-8; save it as UTF-8") from error
+    raise UserError(f"{bundle} has no model card; write docs/README.md")
 
 
 def _split(text: str) -> tuple[dict[str, Any], str]:
-    """A card's own front matter and the rest."""
+    """Return a card's own front matter, empty if it has none, and the text after it."""
     import yaml
 
-    found = re.match(r"---\r?\n(.*?)\r?\n---\r?\n", text, re.DOTALL)
-    if found is None:
+    head = re.match(r"---\r?\n(.*?)\r?\n---\r?\n", text, re.DOTALL)
+    if head is None:
         return {}, text
     try:
-        front = yaml.safe_load(found[1])
+        front = yaml.safe_load(head[1])
     except yaml.YAMLError as error:
-        raise UserError(f"the model card's front matter is not YAML: {error}") from error
-    return front if isinstance(front, dict) else {}, text[found.end() :]
+        raise UserError(
+            f"the model card's front matter is not YAML ({error}); correct it"
+        ) from error
+    return front if isinstance(front, dict) else {}, text[head.end() :]
 
 
 def _tag(text: str) -> str:

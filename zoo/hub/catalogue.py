@@ -1,125 +1,146 @@
-"""What the zoo knows about its models and their weights: `catalogue.yaml`, read and checked."""
+"""The catalogue: the specifications of all packaged models, read from `bundles/NAME/spec.yaml`.
+
+Only packaged bundles are read: a specification decides what is planned and which class is built,
+so a bundle from elsewhere has no say in it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, fields
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from zoo.errors import UserError
+from zoo.hub import bundles
+from zoo.hub.specs import (
+    Architecture,
+    Condition,
+    MemoryRules,
+    MemoryStep,
+    ModelSpec,
+    PlanningRules,
+    SuitablePairs,
+    Upstream,
+    Variant,
+    WorkingGrid,
+)
 
-_SHA256_DIGITS = 64
+SPEC_FILE = "spec.yaml"
 
-
-@dataclass(frozen=True)
-class Upstream:
-    """The authors' own file: where it is and, when somebody has measured it, its sha256."""
-
-    url: str
-    sha256: str | None
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One set of weights of a model.
-
-    `sha256` and `size` (bytes) are those of the safetensors file, None while unverified;
-    `architecture` holds the network's name and its arguments.
-    """
-
-    name: str
-    revision: str
-    published: bool
-    file: str
-    sha256: str | None
-    size: int | None
-    licence: str
-    architecture: Mapping[str, Any]
-    upstream: Upstream | None
-    figures: str
-
-    @property
-    def verified(self) -> bool:
-        """Whether the catalogue holds the sha256 of the file."""
-        return self.sha256 is not None
+_T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class Model:
-    """A model of the zoo: what it is for, its Hub repo and its variants (none: no weights)."""
-
-    name: str
-    title: str
-    summary: str
-    hub: str
-    licence: str
-    arxiv: tuple[str, ...]
-    modalities: tuple[str, ...]
-    anatomies: tuple[str, ...]
-    metrics: tuple[str, ...]
-    variants: Mapping[str, Variant]
+def load_catalogue() -> Mapping[str, ModelSpec]:
+    """Return the specification of every packaged model by its name, in alphabetical order."""
+    return _read_folders(bundles.search_folders())
 
 
-@cache
-def load_catalogue() -> Mapping[str, Model]:
-    """Every model of the zoo by its name."""
-    import yaml
-
-    text = files("zoo.hub").joinpath("catalogue.yaml").read_text(encoding="utf-8")
-    return MappingProxyType({name: _model(name, e) for name, e in yaml.safe_load(text).items()})
-
-
-def find_model(name: str) -> Model:
-    """The model of that name; UserError with the names there are."""
+def find_model(name: str) -> ModelSpec:
+    """Return the specification of a model; `UserError` lists the models if there is none."""
     models = load_catalogue()
     if name not in models:
-        raise UserError(f"no model is called {name!r}; there are {', '.join(models)}")
+        raise UserError(f"there is no model {name!r}; use one of {', '.join(models)}")
     return models[name]
 
 
-def find_variant(spec: str) -> tuple[Model, Variant]:
-    """What `MODEL` or `MODEL:VARIANT` names; without a variant, the official one."""
-    name, _, wanted = spec.partition(":")
+def find_variant(weights: str) -> tuple[ModelSpec, Variant]:
+    """Return the model and the variant that `MODEL` (its official weights) or `MODEL:VARIANT` name.
+
+    `UserError` lists what is available if there is none.
+    """
+    name, _, wanted = weights.partition(":")
     model = find_model(name)
     if not model.variants:
-        raise UserError(f"{name} has no weights: it needs nothing to be pulled")
+        raise UserError(f"{name} has no weights, so there is nothing to pull")
     wanted = wanted or "official"
     if wanted not in model.variants:
-        allowed = ", ".join(f"{name}:{variant}" for variant in model.variants)
-        raise UserError(f"{name} has no variant {wanted!r}; there are {allowed}")
+        available = ", ".join(f"{name}:{variant}" for variant in model.variants)
+        raise UserError(f"{name} has no variant {wanted!r}; use one of {available}")
     return model, model.variants[wanted]
 
 
-def _model(name: str, entry: dict[str, Any]) -> Model:
-    variants = {key: _variant(key, value) for key, value in entry["variants"].items()}
-    return Model(
-        name=name,
-        title=entry["title"],
-        summary=entry["summary"],
-        hub=entry["hub"],
-        licence=entry["licence"],
-        arxiv=tuple(entry["arxiv"]),
-        modalities=tuple(entry["modalities"]),
-        anatomies=tuple(entry["anatomies"]),
-        metrics=tuple(entry["metrics"]),
-        variants=MappingProxyType(variants),
-    )
+@cache
+def _read_folders(folders: tuple[Path, ...]) -> Mapping[str, ModelSpec]:
+    specs: dict[str, ModelSpec] = {}
+    for folder in reversed(folders):  # the first folder takes precedence, as for the configs
+        for path in folder.glob(f"*/{SPEC_FILE}"):
+            specs[path.parent.name] = read_spec(path)
+    return MappingProxyType(dict(sorted(specs.items())))
 
 
-def _variant(name: str, entry: dict[str, Any]) -> Variant:
-    upstream = entry["upstream"]
-    variant = Variant(
-        **{
-            **entry,
-            "name": name,
-            "architecture": MappingProxyType(entry["architecture"]),
-            "upstream": None if upstream is None else Upstream(upstream["url"], upstream["sha256"]),
-        }
-    )
-    for digest in (variant.sha256, variant.upstream.sha256 if variant.upstream else None):
-        if digest is not None and len(digest) != _SHA256_DIGITS:
-            raise ValueError(f"catalogue.yaml: {name}: {digest!r} is not a sha256")
-    return variant
+def read_spec(path: Path) -> ModelSpec:
+    """Read the specification of a model; a mistake in the file is named with its key."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return _model(path.parent, content)
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} is not a model specification: {error}; correct the file"
+        ) from error
+
+
+def _model(folder: Path, content: Mapping[str, Any]) -> ModelSpec:
+    variants = {
+        name: _record(
+            Variant,
+            {**entry, "name": name, "upstream": _optional(Upstream, entry.get("upstream"))},
+            f"variants: {name}",
+        )
+        for name, entry in content.get("variants", {}).items()
+    }
+    entries = {
+        **content,
+        "name": folder.name,
+        "folder": folder,
+        "planning": _planning(content.get("planning", {})),
+        "architecture": _optional(Architecture, content.get("architecture"), "architecture"),
+        "variants": MappingProxyType(variants),
+        "memory": _memory(content.get("memory")),
+    }
+    return _record(ModelSpec, entries)
+
+
+def _planning(content: Mapping[str, Any]) -> PlanningRules:
+    where = "planning"
+    tables = {
+        name: MappingProxyType(
+            {key: _record(kind, e, f"{where}: {name}: {key}") for key, e in table.items()}
+        )
+        for name, kind in (("pairs", SuitablePairs), ("conditions", Condition))
+        for table in [content.get(name, {})]
+    }
+    grid = _record(WorkingGrid, content.get("working_grid", {}), f"{where}: working_grid")
+    return _record(PlanningRules, {**content, **tables, "working_grid": grid}, where)
+
+
+def _memory(content: Mapping[str, Any] | None) -> MemoryRules | None:
+    if content is None:
+        return None
+    steps = tuple(_record(MemoryStep, e, "memory: steps") for e in content.get("steps", ()))
+    return _record(MemoryRules, {**content, "steps": steps}, "memory")
+
+
+def _optional(kind: type[_T], content: Mapping[str, Any] | None, where: str = "") -> _T | None:
+    return None if content is None else _record(kind, content, where)
+
+
+def _record(kind: type[_T], content: Mapping[str, Any], where: str = "") -> _T:
+    """Return a data class with the values of `content`; unknown and missing keys are refused."""
+    known: Any = fields(kind)  # type: ignore[arg-type]
+    required = {f.name for f in known if f.default is MISSING and f.default_factory is MISSING}
+    start = f"{where}: " if where else ""
+    if unknown := sorted(content.keys() - {f.name for f in known}):
+        allowed = ", ".join(f.name for f in known)
+        raise ValueError(f"{start}the key {unknown[0]!r} is not known (known keys: {allowed})")
+    if missing := sorted(required - content.keys()):
+        raise ValueError(f"{start}the key {missing[0]!r} is missing")
+    try:
+        lists = {k: tuple(v) for k, v in content.items() if isinstance(v, list)}
+        return kind(**{**content, **lists})
+    except ValueError as error:
+        raise ValueError(f"{start}{error}") from error

@@ -1,4 +1,4 @@
-"""Downloading one file from a URL: resumed where it broke off, never half-placed."""
+"""Download one file: an interrupted download is resumed, an incomplete file is never in place."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from tqdm import tqdm
 
 import zoo
 from zoo.errors import UserError
-from zoo.hub.places import offline
+from zoo.hub.cache import offline
 from zoo.io.atomic import write_json
 
 _BLOCK = 1 << 18
 _TIMEOUT_SECONDS = 30.0
-_WAITS_SECONDS = (0.5, 1.0, 2.0, 4.0)  # between attempts that brought nothing new
+_WAITS_SECONDS = (0.5, 1.0, 2.0, 4.0)  # between attempts without progress
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _STATUS = {
-    401: "the server asks for a login",
-    403: "the server forbids it: access may have to be asked for",
-    404: "there is no such file",
-    429: "too many requests; wait some minutes and run the command again",
+    401: "the server requires a login",
+    403: "the server denies access; ask its owner for it",
+    404: "there is no such file; check the address",
+    429: "the server received too many requests; wait some minutes and run the command again",
 }
 
 
 class _SameScheme(urllib.request.HTTPRedirectHandler):
-    """Follows redirects that stay with the scheme of the first URL."""
+    """Follows only redirects that keep the scheme of the first URL."""
 
     def redirect_request(
         self,
@@ -55,44 +55,46 @@ def refuse_scheme_change(url: str, target: str) -> None:
     before, after = urlsplit(url).scheme, urlsplit(urllib.parse.urljoin(url, target)).scheme
     if before != after:
         raise UserError(
-            f"{url} redirects from {before} to {after} ({target}): refused, because the file could "
-            "be changed on the way; ask whoever runs the server"
+            f"{url} redirects from {before} to {after} ({target}), which is refused because the "
+            "file could be changed on the way; tell the owner of the server"
         )
 
 
 def check_url(url: str) -> None:
-    """Refuse what is not https (plain http is allowed to this computer itself)."""
+    """Refuse an address that is not https; plain http is allowed to this computer itself."""
     parts = urlsplit(url)
     if parts.scheme == "https" and parts.hostname:
         return
     if parts.scheme == "http" and parts.hostname in _LOOPBACK:
         return
-    raise UserError(f"{url} is not an https address; weights are fetched over https only")
+    raise UserError(f"{url} is not an https address; files are downloaded over https only")
 
 
 def download(url: str, target: Path) -> None:
-    """Fetch `url` to `target`, going on from what an earlier attempt left in `target`.part.
+    """Download `url` to `target`, resuming from the part in `target`.part if there is one.
 
-    `target` appears only when all bytes are there. What is left of a broken download is used only
-    if the server still has the very same file (If-Range).
+    `target` appears only when it is complete. A part is resumed only if the file on the server is
+    still the same (If-Range).
     """
     if offline():
-        raise UserError(f"cannot fetch {url}: HF_HUB_OFFLINE is set; unset it to download")
+        raise UserError(
+            f"cannot download {url}: HF_HUB_OFFLINE is set; unset it to use the network"
+        )
     check_url(url)
     part = target.with_name(f"{target.name}.part")
     failures = 0
     while True:
         before = _size(part)
         try:
-            _continue(url, part)
+            _attempt(url, part)
             break
         except (OSError, http.client.HTTPException) as error:
-            _explain(url, part, error)
+            _raise_if_final(url, part, error)
             failures = 0 if _size(part) > before else failures + 1
             if failures > len(_WAITS_SECONDS):
                 raise UserError(
-                    f"cannot fetch {url}: {error or type(error).__name__}; run the command again "
-                    f"to go on from byte {_size(part)}"
+                    f"cannot download {url}: {error or type(error).__name__}; run the command "
+                    f"again to resume from byte {_size(part)}"
                 ) from error
             if failures:
                 time.sleep(_WAITS_SECONDS[failures - 1])
@@ -100,8 +102,8 @@ def download(url: str, target: Path) -> None:
     _validator_file(part).unlink(missing_ok=True)
 
 
-def _continue(url: str, part: Path) -> None:
-    """One attempt: ask for the rest (or all) and append it to `part`; raises if it breaks off."""
+def _attempt(url: str, part: Path) -> None:
+    """Request the rest of the file, or all of it, and append it to `part`; raise if it fails."""
     request = urllib.request.Request(url, headers={"User-Agent": f"regzoo/{zoo.__version__}"})
     have, validator = _resumable(url, part)
     if have:
@@ -114,7 +116,7 @@ def _continue(url: str, part: Path) -> None:
         length = response.headers.get("Content-Length")
         total = None if length is None else start + int(length)
         if not resumed:
-            _remember(url, part, response.headers)
+            _start_part(url, part, response.headers)
         with (
             part.open("ab" if resumed else "wb") as file,
             tqdm(
@@ -125,11 +127,11 @@ def _continue(url: str, part: Path) -> None:
                 file.write(block)
                 bar.update(len(block))
     if total is not None and _size(part) != total:
-        raise ConnectionError(f"the connection broke off at byte {_size(part)} of {total}")
+        raise ConnectionError(f"the connection was lost at byte {_size(part)} of {total}")
 
 
 def _resumable(url: str, part: Path) -> tuple[int, str]:
-    """How many bytes of `part` may be built upon, and the server's validator for them."""
+    """Return how many bytes of `part` can be resumed from, and the server's validator for them."""
     try:
         note = json.loads(_validator_file(part).read_text(encoding="utf-8"))
         if note["url"] == url and note["validator"]:
@@ -139,11 +141,11 @@ def _resumable(url: str, part: Path) -> tuple[int, str]:
     return 0, ""
 
 
-def _remember(url: str, part: Path, headers: Any) -> None:
-    """Note the validator of what begins to arrive; a weak ETag cannot vouch for a range."""
+def _start_part(url: str, part: Path, headers: Any) -> None:
+    """Note the validator of a new download; a weak ETag is not valid for a range."""
     etag = headers.get("ETag") or ""
     strong = "" if etag.startswith("W/") else etag
-    part.unlink(missing_ok=True)  # before the note changes: old bytes never get a new validator
+    part.unlink(missing_ok=True)  # first, so that old bytes never get a new validator
     note = {"url": url, "validator": strong or headers.get("Last-Modified") or ""}
     write_json(_validator_file(part), note)
 
@@ -160,21 +162,21 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _explain(url: str, part: Path, error: Exception) -> None:
-    """Raise a UserError for what another attempt would not mend; return for what it might."""
+def _raise_if_final(url: str, part: Path, error: Exception) -> None:
+    """Raise a `UserError` for an error that another attempt cannot correct."""
     if isinstance(error, urllib.error.HTTPError):
-        if error.code == 416:  # what is left does not fit the server's file
+        if error.code == 416:  # the part is longer than the file on the server
             part.unlink(missing_ok=True)
             return
         reason = _STATUS.get(error.code, "the server failed; try again later")
-        if error.code // 100 == 3:  # urllib itself follows nothing but http, https and ftp
-            reason = f"it redirects from {urlsplit(url).scheme} to something else: refused"
-        raise UserError(f"cannot fetch {url}: {error.code}: {reason}") from error
+        if error.code // 100 == 3:  # urllib follows redirects to http, https and ftp only
+            reason = f"it redirects from {urlsplit(url).scheme} to another scheme, which is refused"
+        raise UserError(f"cannot download {url}: {error.code}: {reason}") from error
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         part.unlink(missing_ok=True)
         raise UserError(
-            f"cannot fetch {url}: no space left in {part.parent}; free some, or set HF_HOME to "
-            "another disk"
+            f"cannot download {url}: there is no space left in {part.parent}; free some, or set "
+            "HF_HOME to another disk"
         ) from error
     cause = getattr(error, "reason", None)
     if isinstance(cause, socket.gaierror | ConnectionRefusedError):

@@ -1,7 +1,7 @@
-"""The user's lock file: which weights are on this computer, and which sha256 a source once had.
+"""The user's lock file: which weights are on this computer, and which sha256 each source had.
 
-An entry is written last, when its file is in place and checked, so that a file without an entry
-does not count: whatever was interrupted before is not seen by a later run.
+An entry is written last, after its file has been checked and put in place. A file without an entry
+does not count, so an interrupted pull leaves nothing that a later run would use.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from zoo.errors import UserError
-from zoo.hub.places import own_home
+from zoo.hub.cache import regzoo_home
 from zoo.io.atomic import write_json
+
+UNVERIFIED = "nothing yet"
+"""The value of `Installed.checked` for a file whose sha256 could not be compared with anything."""
 
 
 @dataclass(frozen=True)
 class Installed:
-    """Weights on this computer: where, their sha256 and size (bytes), and where they came from.
+    """Weights on this computer: their path, sha256, size (bytes) and source.
 
-    `source` is hub, upstream, file or url; `origin` names the exact thing; `checked` says against
-    what the sha256 was compared: the catalogue, the Hub, an earlier pull, or nothing yet.
+    `source` is hub, upstream, file or url; `origin` is the exact file or address. `checked` says
+    what the sha256 was compared with: the catalogue, the Hub, an earlier pull, or `UNVERIFIED`.
     """
 
     model: str
@@ -37,7 +40,7 @@ class Installed:
     pulled: str
 
     def in_place(self) -> bool:
-        """Whether the file is there with the size it had (its content is `regzoo verify`'s)."""
+        """Return whether the file exists with its size (`regzoo verify` checks its content)."""
         try:
             return Path(self.path).stat().st_size == self.size
         except OSError:
@@ -46,19 +49,19 @@ class Installed:
 
 @dataclass
 class Lock:
-    """The lock file's content: installed weights by `model:variant`, sha256 by origin."""
+    """The content of the lock file: installed weights by `model:variant`, and sha256 by origin."""
 
     installed: dict[str, Installed] = field(default_factory=dict)
     pins: dict[str, str] = field(default_factory=dict)
 
 
 def lock_path() -> Path:
-    """The user's lock file."""
-    return own_home() / "weights.lock.json"
+    """Return the path of the user's lock file."""
+    return regzoo_home() / "weights.lock.json"
 
 
 def read_lock() -> Lock:
-    """The lock file's content; empty when there is none."""
+    """Return the content of the lock file, empty if there is no file."""
     path = lock_path()
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -70,12 +73,16 @@ def read_lock() -> Lock:
         raise UserError(f"cannot read {path}: {error.strerror}; set HF_HOME") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{path} is no lock file of regzoo ({error}); move it away and pull the weights again"
+            f"{path} is not a lock file of regzoo ({error}); move it away and pull the "
+            "weights again"
         ) from error
 
 
 def record(entry: Installed, pin: tuple[str, str]) -> None:
-    """Add or replace an installed entry, and hold its origin to the sha256 it had (`pin`)."""
+    """Add or replace an entry, and note the sha256 of its origin for later pulls.
+
+    `pin` is the origin and its sha256.
+    """
     with exclusive("lock-file"):
         lock = read_lock()
         lock.installed[f"{entry.model}:{entry.variant}"] = entry
@@ -86,17 +93,19 @@ def record(entry: Installed, pin: tuple[str, str]) -> None:
 
 @contextmanager
 def exclusive(name: str, when_waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold a lock between processes; the system lets go of it when the process dies.
+    """Hold a lock between processes; the system releases it when the process dies.
 
-    `when_waiting` is called if another process holds it.
+    `when_waiting` is called if another process holds the lock.
     """
     from filelock import FileLock, Timeout
 
-    folder = own_home() / "locks"
+    folder = regzoo_home() / "locks"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot write in {own_home()}: {error.strerror}; set HF_HOME") from error
+        raise UserError(
+            f"cannot write in {regzoo_home()}: {error.strerror}; set HF_HOME"
+        ) from error
     lock = FileLock(folder / f"{name}.lock")
     try:
         lock.acquire(timeout=0)

@@ -1,31 +1,31 @@
-"""Talking to the Hugging Face Hub: its client, guarded, and its errors in one line each."""
+"""The client of the Hugging Face Hub, with a check of redirects and errors of one line each."""
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from zoo.errors import UserError
 from zoo.hub.download import refuse_scheme_change
 
 _STATUS = {
-    401: "the Hub does not know you: run `hf auth login` or set HF_TOKEN",
-    403: "your token may not do this: ask the owner for access, or use a token with more rights",
-    404: "there is no such thing on the Hub",
+    401: "you are not logged in: run `hf auth login` or set HF_TOKEN",
+    403: "your token does not allow this: ask the owner for access, or use another token",
+    404: "the Hub does not have it; check the name",
     409: "the Hub is busy with another change; run the command again",
-    413: "the Hub finds it too large",
-    429: "the Hub got too many requests; wait some minutes and run the command again",
+    413: "it is too large for the Hub",
+    429: "the Hub received too many requests; wait some minutes and run the command again",
 }
 
 
 @contextmanager
 def hub_client(what: str) -> Iterator[Any]:
-    """The Hub's client (`HfApi`) for one task; its errors become UserErrors that begin with `what`.
+    """Yield the Hub's client (`HfApi`); its errors become `UserError`s that begin with `what`.
 
-    While it is in use, redirects to another scheme are refused.
+    While the client is in use, redirects to another scheme are refused.
     """
     from huggingface_hub import HfApi, set_client_factory
     from huggingface_hub.utils._http import default_client_factory
@@ -45,7 +45,7 @@ def hub_client(what: str) -> Iterator[Any]:
 
 
 def check_repo_path(name: str) -> None:
-    """Refuse a file name of a repo that would lead out of the folder it is placed in."""
+    """Refuse a file name of a repository that would lead out of the folder it is written to."""
     parts = PurePosixPath(name).parts
     bad = (
         not name
@@ -55,20 +55,33 @@ def check_repo_path(name: str) -> None:
         or any(ord(c) < 32 for c in name)
     )
     if bad:
-        raise UserError(f"the repo has a file called {name!r}: refused, it leads out of its folder")
+        raise UserError(
+            f"the repository is refused: its file {name!r} leads out of its folder; tell its owner"
+        )
+
+
+def fetch_bundle(repo_id: str, revision: str | None, folder: Path) -> Path:
+    """Download a bundle from the Hub into `folder`; nothing in it is read or run."""
+    with hub_client(f"cannot fetch {repo_id} from the Hub") as api:
+        info = api.model_info(repo_id, revision=revision)
+        for sibling in info.siblings:
+            check_repo_path(sibling.rfilename)
+        api.snapshot_download(repo_id, revision=info.sha, local_dir=folder)
+    return folder
 
 
 def _reason(error: BaseException) -> str | None:
-    """What a user should know of one exception of the Hub's client; None for what is not its."""
+    """Return an error of the Hub's client in words for the user; None for any other error."""
     from huggingface_hub import errors
 
     named = {
-        errors.OfflineModeIsEnabled: "HF_HUB_OFFLINE is set; unset it first",
-        errors.GatedRepoError: "403: the repo is gated: ask for access on its page, then log in",
-        errors.RepositoryNotFoundError: "no such repo, or it is private and you are not logged in: "
-        "check the name, run `hf auth login` or set HF_TOKEN",
-        errors.RevisionNotFoundError: "404: the repo has no such revision",
-        errors.RemoteEntryNotFoundError: "404: the repo has no such file in this revision",
+        errors.OfflineModeIsEnabled: "HF_HUB_OFFLINE is set; unset it to use the network",
+        errors.GatedRepoError: "403: the repository is gated: ask for access on its page, then log "
+        "in with `hf auth login`",
+        errors.RepositoryNotFoundError: "there is no such repository, or it is private and you are "
+        "not logged in: check the name, run `hf auth login` or set HF_TOKEN",
+        errors.RevisionNotFoundError: "404: the repository has no such revision",
+        errors.RemoteEntryNotFoundError: "404: the repository has no such file in this revision",
         errors.HFValidationError: str(error),
     }
     for kind, text in named.items():
@@ -76,15 +89,14 @@ def _reason(error: BaseException) -> str | None:
             return text
     if isinstance(error, errors.HfHubHTTPError):
         status = error.response.status_code
-        said = error.server_message if status < 500 else None
-        known = _STATUS.get(status) or said or "the Hub failed; try again later"
-        return f"{status}: {known}"
+        message = error.server_message if status < 500 else None
+        return f"{status}: {_STATUS.get(status) or message or 'the Hub failed; try again later'}"
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "no space left on the disk; free some, or set HF_HOME to another"
+        return "there is no space left on the disk; free some, or set HF_HOME to another disk"
     if any(kind.__module__.startswith("httpx") for kind in type(error).__mro__):
         return f"cannot reach the Hub ({_first_line(error)}); check the network"
     if isinstance(error, OSError) and "Consistency check failed" in str(error):
-        return f"the file did not arrive whole ({_first_line(error)}); run the command again"
+        return f"the file arrived incomplete ({_first_line(error)}); run the command again"
     return None
 
 

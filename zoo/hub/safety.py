@@ -19,6 +19,7 @@ from typing import Any
 
 from zoo.errors import UserError
 from zoo.hub.allowed import NAMED_CLASSES, is_importing, why_refused
+from zoo.hub.bundles import is_packaged
 from zoo.hub.expressions import (
     DEFAULT_ALIASES,
     IMPORT_KEYS,
@@ -27,8 +28,7 @@ from zoo.hub.expressions import (
     check_references,
     parse_import,
 )
-from zoo.hub.places import is_packaged
-from zoo.hub.weights import read_weights_header
+from zoo.hub.weights_header import read_weights_header
 
 _CONFIGS = {".json", ".yaml", ".yml"}
 _HARMLESS = {".md", ".txt", ".png", ".jpg", ".svg", ".csv", ".nii", ".mha", ".nrrd"}

@@ -1,42 +1,33 @@
-"""Weights on disk: finding them, checking a safetensors file before it is loaded, loading it.
+"""The weights on this computer: find them, load them, verify them.
 
-Nothing here touches the network, and nothing but safetensors is ever read.
+Nothing here uses the network, and no format but safetensors is ever read.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zoo.errors import UserError
-from zoo.hub.catalogue import Model, find_model, load_catalogue
-from zoo.hub.lock import lock_path, read_lock
-from zoo.hub.places import at_home, packaged_bundles
+from zoo.hub.cache import expand_user
+from zoo.hub.catalogue import find_model, load_catalogue
+from zoo.hub.lock import UNVERIFIED, Installed, lock_path, read_lock
+from zoo.hub.specs import ModelSpec
+from zoo.hub.weights_header import read_weights_header, sha256_of
 
 if TYPE_CHECKING:
     import torch
 
-_MAX_HEADER_BYTES = 100_000_000  # as in the safetensors library
-_ITEM_BYTES = {
-    "BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "I16": 2, "U16": 2, "F16": 2,
-    "BF16": 2, "I32": 4, "U32": 4, "F32": 4, "F64": 8, "I64": 8, "U64": 8,
-}  # fmt: skip
-_PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-# The first convolution of each architecture: its output channels are the network's width.
-_FIRST_CONVOLUTIONS = ("netPsi.net.downConvs.0.weight", "encoder.block1.main.weight")
-
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A safetensors file for a model; `variant` is official, compact or own.
+    """A safetensors file with weights of a model; `variant` is official, compact or own.
 
-    `width` is the network's, if known; `size` the grid that the weights see every pair on, if they
-    were made for one; with `recolour` they see the moving image in the fixed one's contrast.
+    `width` is the number of channels of the network, or None if it is unknown. `size` is the
+    working grid that the weights were trained for, or None if they work on any. With `recolour`
+    the network receives the moving image in the contrast of the fixed image.
     """
 
     path: Path
@@ -48,83 +39,82 @@ class WeightsFile:
 
 
 @dataclass(frozen=True)
-class WeightsHeader:
-    """A safetensors header: metadata and the shape of every tensor by its name."""
+class WeightsCheck:
+    """The result for one weights file; `problem` is None for a sound file.
 
-    metadata: dict[str, str]
-    shapes: dict[str, tuple[int, ...]]
+    `verified` says whether its sha256 is known from somewhere else than the file itself.
+    """
 
-    def width(self) -> int | None:
-        """The width of the network these weights fit, from the metadata or the first layer."""
-        if self.metadata.get("width", "").isdigit():
-            return int(self.metadata["width"])
-        shapes = (self.shapes.get(name) for name in _FIRST_CONVOLUTIONS)
-        return next((shape[0] for shape in shapes if shape), None)
-
-    def size(self) -> tuple[int, int, int] | None:
-        """The grid that the weights see every pair on, if the metadata names one."""
-        found = re.fullmatch(r"\[(\d{1,3}), (\d{1,3}), (\d{1,3})\]", self.metadata.get("size", ""))
-        return None if found is None else (int(found[1]), int(found[2]), int(found[3]))
-
-    def recolour(self) -> bool:
-        """Whether the weights see the moving image in the contrast of the fixed one."""
-        return self.metadata.get("recolour") == "true"
+    weights: str
+    path: Path
+    sha256: str | None
+    verified: bool
+    problem: str | None
 
 
 def find_weights(
     model: str, wanted: str | None = None, bundle: str | Path | None = None
 ) -> WeightsFile:
-    """The weights on this computer for a model; never downloads.
+    """Return the weights of a model on this computer; nothing is downloaded.
 
-    `wanted` is None (official if there, else compact), a variant's name, or the path of a
-    .safetensors file. Weights in the folder `bundle` (published ones lie in its models/) come
-    before pulled ones, and those before packaged ones. UserError says what to do without any.
+    `wanted` is None (official weights, else compact ones), the name of a variant, or the path of a
+    .safetensors file. Weights in the folder `bundle` take precedence over pulled ones, and those
+    over packaged ones. Without any, `UserError` says how to get them.
     """
-    entry = find_model(model)
+    spec = find_model(model)
     folders = [Path(bundle)] if bundle is not None else []
     if wanted is None:
-        found = (_find_variant(entry, variant, folders) for variant in entry.variants)
-        weights = next((weights for weights in found if weights), None)
-    elif wanted in entry.variants:
-        weights = _find_variant(entry, wanted, folders)
+        candidates = (_find_variant(spec, variant, folders) for variant in spec.variants)
+        weights = next((weights for weights in candidates if weights), None)
+    elif wanted in spec.variants:
+        weights = _find_variant(spec, wanted, folders)
     else:
-        weights = _own_file(entry, at_home(wanted))
+        weights = _own_file(spec, expand_user(wanted))
     if weights is None:
-        raise UserError(_how_to_get(entry, wanted))
+        raise UserError(_how_to_get(spec, wanted))
     return weights
 
 
 def models_here() -> dict[str, int]:
-    """The models that can run on this computer and the width of their weights.
+    """Return the models that can run on this computer, with the width of their weights.
 
-    A model without weights of its own has the width 0, and so have weights that do not tell it.
+    The width is 0 for a model without weights and for weights of unknown width.
     """
-    found = {}
-    for name, model in load_catalogue().items():
+    widths = {}
+    for name, spec in load_catalogue().items():
         try:
-            found[name] = (find_weights(name).width or 0) if model.variants else 0
+            widths[name] = (find_weights(name).width or 0) if spec.learned else 0
         except UserError:
             continue
-    return found
+    return widths
 
 
 def models_to_choose() -> tuple[str, ...]:
-    """The models among which a plan chooses: those that need no weights or have the official ones.
+    """Return the models that a plan chooses from: they need no weights or have official ones.
 
-    Compact weights are there to be asked for: MCBO is more accurate than they are.
+    Compact weights are used only on request, because MCBO is more accurate than they are.
     """
-    found = []
-    for name, model in load_catalogue().items():
+    names = []
+    for name, spec in load_catalogue().items():
         try:
-            if not model.variants or find_weights(name).variant == "official":
-                found.append(name)
+            if not spec.learned or find_weights(name).variant == "official":
+                names.append(name)
         except UserError:
             continue
-    return tuple(found)
+    return tuple(names)
+
+
+def models_without_weights(*, several_moving: bool = False) -> tuple[str, ...]:
+    """Return the models that need no weights, or only those that take several moving images."""
+    return tuple(
+        name
+        for name, spec in load_catalogue().items()
+        if not spec.learned and (spec.planning.several_moving or not several_moving)
+    )
 
 
 def load_weights(path: str | Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file, checked first; half precision becomes float32."""
+    """Return the tensors of a safetensors file, checked first; half precision becomes float32."""
     import torch
     from safetensors.torch import load_file
 
@@ -133,117 +123,86 @@ def load_weights(path: str | Path) -> dict[str, torch.Tensor]:
     return {k: v.float() if v.dtype in halves else v for k, v in load_file(path).items()}
 
 
-def read_weights_header(path: Path) -> WeightsHeader:
-    """The header of a safetensors file, with every claim in it held against the file's size."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(8)
-            length = int.from_bytes(start, "little")
-            _check_start(path, start, size)
-            text = file.read(length)
-        content = json.loads(text)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not a safetensors file: its header is not JSON") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is not a safetensors file: its header is not a table")
-    metadata = content.pop("__metadata__", {})
-    _check_extents(path, content, size - 8 - length)
-    shapes = {name: tuple(entry["shape"]) for name, entry in content.items()}
-    return WeightsHeader(metadata if isinstance(metadata, dict) else {}, shapes)
+def verify_all() -> list[WeightsCheck]:
+    """Check size, header and sha256 of every pulled and every packaged file."""
+    catalogue = load_catalogue()
+    checks = []
+    for name, entry in read_lock().installed.items():
+        known = entry.checked != UNVERIFIED
+        check = _verify(name, Path(entry.path), entry.sha256, known)
+        expected = _expected_sha256(catalogue, entry)
+        if check.problem is None and expected not in (None, entry.sha256):
+            problem = f"the catalogue lists the sha256 {expected} for it; pull it again"
+            check = replace(check, problem=problem)
+        checks.append(check)
+    for model in catalogue.values():
+        for variant in model.variants.values():
+            path = model.folder / variant.file
+            if path.is_file():
+                name = f"{model.name}:{variant.name} (packaged)"
+                checks.append(_verify(name, path, variant.sha256, variant.verified))
+    return checks
 
 
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file, 64 hex digits."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _check_start(path: Path, start: bytes, size: int) -> None:
-    """Refuse a pickle, a stub, and a header that claims to be longer than the file."""
-    length = int.from_bytes(start, "little")
-    if size >= 10 and length <= min(size - 8, _MAX_HEADER_BYTES):
-        return
-    if start.startswith(_PICKLE_STARTS):
-        raise UserError(
-            f"{path} is a pickle, which could run code; weights are read as safetensors only: "
-            "convert it with `regzoo pull MODEL --source FILE` or tools/convert.py"
-        )
-    raise UserError(
-        f"{path} is truncated or not a safetensors file: it claims a header of {length} bytes but "
-        f"has {size} bytes in all"
-    )
-
-
-def _check_extents(path: Path, entries: dict[str, Any], available: int) -> None:
-    """Refuse tensors whose extents overlap, leave holes, or do not add up to the file's data."""
-    extents = []
-    for name, entry in entries.items():
-        try:
-            begin, end = entry["data_offsets"]
-            count = math.prod(entry["shape"])
-            wanted = count * _ITEM_BYTES[entry["dtype"]]
-            whole = all(type(n) is int and n >= 0 for n in (begin, end, *entry["shape"]))
-        except (TypeError, KeyError, ValueError):
-            whole, begin, end, wanted = False, 0, 0, 0
-        if not whole or end - begin != wanted:
-            raise UserError(f"{path}: the header's entry for tensor {name!r} makes no sense")
-        extents.append((begin, end))
-    position = 0
-    for begin, end in sorted(extents):
-        if begin != position:
-            raise UserError(f"{path}: the header's tensors overlap or leave holes at byte {begin}")
-        position = end
-    if position != available:
-        raise UserError(
-            f"{path} is truncated or has something appended: its header describes {position} bytes "
-            f"of tensors, {available} are there; pull it again"
-        )
-
-
-def _find_variant(model: Model, variant: str, folders: list[Path]) -> WeightsFile | None:
-    """A variant that lies in one of `folders`, that was pulled, or that came with the package."""
-    name = model.variants[variant].file
-    places = [folder / name for folder in folders]
-    installed = read_lock().installed.get(f"{model.name}:{variant}")
+def _find_variant(spec: ModelSpec, variant: str, folders: list[Path]) -> WeightsFile | None:
+    """Return a variant that is in one of `folders`, was pulled, or came with the package."""
+    name = spec.variants[variant].file
+    candidates = [folder / name for folder in folders]
+    installed = read_lock().installed.get(f"{spec.name}:{variant}")
     if installed is not None and installed.in_place():
-        places.append(Path(installed.path))
-    places.append(packaged_bundles() / model.name / name)
-    path = next((path for path in places if path.is_file()), None)
+        candidates.append(Path(installed.path))
+    candidates.append(spec.folder / name)
+    path = next((path for path in candidates if path.is_file()), None)
     if path is None:
         return None
-    known = installed is not None and str(path) == installed.path
-    sha256 = installed.sha256 if installed is not None and known else sha256_of(path)
+    pulled = installed is not None and str(path) == installed.path
+    sha256 = installed.sha256 if installed is not None and pulled else sha256_of(path)
     header = read_weights_header(path)
     return WeightsFile(path, variant, sha256, header.width(), header.size(), header.recolour())
 
 
-def _own_file(model: Model, path: Path) -> WeightsFile:
-    """Weights the user names by path."""
+def _own_file(spec: ModelSpec, path: Path) -> WeightsFile:
+    """Return weights that the user names by their path."""
     if path.suffix != ".safetensors":
-        variants = ", ".join(model.variants)
+        variants = ", ".join(spec.variants)
         raise UserError(
-            f"{path} is neither a variant of {model.name} ({variants}) nor a .safetensors file; "
-            "a .trch or .pth file is converted by "
-            f"`regzoo pull {model.name} --source FILE` or tools/convert.py"
+            f"{path} is neither a variant of {spec.name} ({variants}) nor a .safetensors file; "
+            f"convert a .trch or .pth file with `regzoo pull {spec.name} --source FILE`"
         )
     if not path.is_file():
-        raise UserError(f"there is no weights file {path}")
+        raise UserError(f"the weights file {path} does not exist; check the path")
     header = read_weights_header(path)
     sha256 = sha256_of(path)
     return WeightsFile(path, "own", sha256, header.width(), header.size(), header.recolour())
 
 
-def _how_to_get(model: Model, wanted: str | None) -> str:
-    if not model.variants:
-        return f"{model.name} has no weights and needs none"
-    spec = model.name if wanted is None else f"{model.name}:{wanted}"
+def _how_to_get(spec: ModelSpec, wanted: str | None) -> str:
+    if not spec.variants:
+        return f"{spec.name} has no weights and needs none; leave --weights out"
+    weights = spec.name if wanted is None else f"{spec.name}:{wanted}"
     return (
-        f"no weights for {spec} on this computer (looked in {lock_path()} and "
-        f"{packaged_bundles() / model.name}); run `regzoo pull {spec}` or give `--weights PATH`"
+        f"there are no weights of {weights} on this computer (neither in {lock_path()} nor in "
+        f"{spec.folder}); run `regzoo pull {weights}` or name a file with --weights"
     )
+
+
+def _expected_sha256(catalogue: Mapping[str, ModelSpec], entry: Installed) -> str | None:
+    """Return the sha256 that the catalogue lists for a file from the Hub, if it lists one."""
+    model = catalogue.get(entry.model)
+    variant = model.variants.get(entry.variant) if model else None
+    return variant.sha256 if variant and entry.source == "hub" else None
+
+
+def _verify(name: str, path: Path, expected: str | None, verified: bool) -> WeightsCheck:
+    """Check one file; without an expected sha256 only its header is checked."""
+    if not path.is_file():
+        return WeightsCheck(name, path, None, verified, "the file no longer exists; pull it again")
+    sha256 = sha256_of(path)
+    if expected is not None and sha256 != expected:
+        problem = f"its sha256 is {sha256} and should be {expected}; delete it and pull it again"
+        return WeightsCheck(name, path, sha256, verified, problem)
+    try:
+        read_weights_header(path)
+    except UserError as error:
+        return WeightsCheck(name, path, sha256, verified, str(error))
+    return WeightsCheck(name, path, sha256, verified, None)

@@ -1,4 +1,4 @@
-"""Writing a file so that a reader, or a kill at any moment, sees the old one or the new one."""
+"""Atomic writes: readers see the old file or the new one, even if the process is killed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from zoo.errors import UserError
 
-_MENDABLE = {
+_REASONS = {
     errno.ENOSPC: "the disk is full; free some space or write elsewhere",
     errno.EDQUOT: "your disk quota is used up; free some space or write elsewhere",
     errno.EFBIG: "the file is too large for this disk; write elsewhere",
@@ -25,31 +25,31 @@ _MENDABLE = {
 }
 
 LEFTOVERS = ".*.tmp.*"
-"""The pattern of temporary files: what a killed process leaves."""
+"""The glob pattern of temporary files, which a killed process leaves behind."""
 
-_KEPT = 200  # characters of a name that its temporary file ends with
+_MAX_SUFFIX = 200  # characters of the target name that the temporary name ends with
 
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a path to write to; when the block ends well its file takes the place of `path`.
+    """Yield a temporary path to write to, which replaces `path` when the block succeeds.
 
-    The temporary file lies in the same folder and ends as the name does, so that writers which
-    choose by suffix do the same. When the block fails, the temporary file goes and `path` stays as
-    it was. The bytes are on the disk before the rename.
+    The temporary file is in the same folder and has the same suffix, because some writers choose
+    the format by suffix. It is flushed to disk before it is renamed. If the block fails, the
+    temporary file is removed and `path` stays as it was.
     """
-    target = _checked(Path(path))
-    # Not longer than the name itself may be: what the writers choose by is its end.
-    temporary = target.with_name(f".{secrets.token_hex(4)}.tmp.{target.name[-_KEPT:]}")
+    target = _resolved(Path(path))
+    # Only the end of the name is kept: it has the suffix, and the whole could become too long.
+    temporary = target.with_name(f".{secrets.token_hex(4)}.tmp.{target.name[-_MAX_SUFFIX:]}")
     try:
-        mode = _usual_mode(temporary)
+        mode = _default_mode(temporary)
         yield temporary
-        temporary.chmod(mode)  # some libraries make files for their owner alone
+        temporary.chmod(mode)  # some libraries create files that only their owner may read
         _sync(temporary)
         temporary.replace(target)
         _sync(target.parent)
     except OSError as error:
-        reason = _MENDABLE.get(error.errno or 0)
+        reason = _REASONS.get(error.errno or 0)
         if reason is None:
             raise
         raise UserError(f"cannot write {path}: {reason}") from error
@@ -65,65 +65,68 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write `value` as indented JSON with a final newline, atomically; NaN and Inf are refused."""
+    """Write `value` as indented JSON, atomically; NaN and Inf raise ValueError."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def put_folder(made: Path, target: Path) -> None:
-    """Put a folder that was made elsewhere on the same disk in the place of `target`.
+def replace_folder(source: Path, target: Path) -> None:
+    """Move the folder `source` to `target`, on the same disk, and remove the old `target`.
 
-    Whoever is killed on the way leaves the old folder there, or none, or the new one whole.
+    If the process is killed in between, `target` is the old folder, missing, or the complete new
+    folder.
     """
-    old = made.with_name(f"{made.name}.old")
+    old = source.with_name(f"{source.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
         target.rename(old)
-    made.rename(target)
+    source.rename(target)
     _sync(target.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _usual_mode(path: Path) -> int:
-    """Return the permissions that a new file at `path` gets here."""
+def _default_mode(path: Path) -> int:
+    """Return the permissions of a new file at `path`, which follow the umask."""
     path.touch()
     mode = path.stat().st_mode & 0o777
     path.unlink()
     return mode
 
 
-def check_place(path: str | os.PathLike[str]) -> None:
-    """Refuse a place that `atomic_path` would refuse, before the work that is to be written."""
-    _checked(Path(path))
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Check before a long computation that `path` names a file in an existing folder."""
+    _resolved(Path(path))
 
 
-def _checked(path: Path) -> Path:
-    """Return where `path` leads; refuse a folder, and a place that is not there or not a folder.
+def _resolved(path: Path) -> Path:
+    """Return `path` with links resolved, so that the file behind a link is replaced.
 
-    A link stays a link: the file behind it is replaced.
+    A path that is a folder, or whose folder does not exist, is refused.
     """
     try:
         if path.is_dir():
             raise UserError(f"cannot write {path}: it is a folder; give the name of a file")
         target = path.resolve()
-        if target.is_symlink():  # links in a circle, as Python 3.13 leaves them
-            raise UserError(f"cannot write {path}: its links lead in a circle; write elsewhere")
+        if target.is_symlink():  # a circle of links; Python 3.13 does not raise
+            raise UserError(f"cannot write {path}: its links form a circle; write elsewhere")
         for folder in (path.parent, target.parent):
             if folder.exists() and not folder.is_dir():
                 raise UserError(f"cannot write {path}: {folder} is a file; give a folder instead")
             if not folder.is_dir():
-                raise UserError(f"cannot write {path}: there is no folder {folder}; make it first")
-    except RuntimeError as error:  # links in a circle, as older Python says it
+                raise UserError(
+                    f"cannot write {path}: there is no folder {folder}; create it first"
+                )
+    except RuntimeError as error:  # a circle of links, in Python before 3.13
         raise UserError(f"cannot write {path}: {error}; write elsewhere") from error
     except OSError as error:
-        reason = _MENDABLE.get(error.errno or 0, f"{error.strerror}; write elsewhere")
+        reason = _REASONS.get(error.errno or 0, f"{error.strerror}; write elsewhere")
         raise UserError(f"cannot write {path}: {reason}") from error
     return target
 
 
 def _sync(path: Path) -> None:
-    """Have the disk hold what was written to a file, or to a folder's list of names."""
+    """Flush a file, or the list of names of a folder, to disk."""
     if path.is_dir() and os.name == "nt":
-        return  # Windows does not open folders
+        return  # Windows cannot open folders
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)

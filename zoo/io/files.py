@@ -1,4 +1,4 @@
-"""What every reader asks first: is there a file, and what does it begin with?"""
+"""Checks that all readers share: the file exists, and its first bytes show the format."""
 
 from __future__ import annotations
 
@@ -12,49 +12,52 @@ from zoo.errors import UserError
 
 AnyPath = str | os.PathLike[str]
 
-GZIP = b"\x1f\x8b"
-HDF5 = b"\x89HDF\r\n\x1a\n"
-ZIP = b"PK"
+# The first bytes of the files of each kind.
+GZIP_MAGIC = b"\x1f\x8b"
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+ZIP_MAGIC = b"PK"
 
 
 def existing_file(path: AnyPath) -> Path:
-    """Return `path` if it names a file with something in it that may be read."""
+    """Return `path` if it is a readable file that is not empty; otherwise raise UserError."""
     file = Path(path)
     try:
         if file.is_dir():
-            raise UserError(f"{file} is a folder; name a file in it")
+            raise UserError(f"{file} is a folder; give the name of a file")
         if not file.exists():
             raise UserError(f"there is no file {file}; check the name and the folder")
         if not os.access(file, os.R_OK):
             raise UserError(f"no permission to read {file}; change its permissions")
         if file.stat().st_size == 0:
-            raise UserError(f"{file} is empty (0 bytes); copy or make it again")
-    except (OSError, RuntimeError) as error:  # a closed folder, a name too long, links in a circle
-        why = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot read {file} ({why}); check the name and the folder") from error
+            raise UserError(f"{file} is empty (0 bytes); copy or create it again")
+    except (OSError, RuntimeError) as error:  # no access, a name too long, a circle of links
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot read {file} ({reason}); check the name and the folder") from error
     return file
 
 
 def is_gzip(path: Path) -> bool:
-    """Say whether the file is compressed with gzip, by its first two bytes."""
+    """Return whether the file is compressed with gzip, according to its first two bytes."""
     with path.open("rb") as stream:
-        return stream.read(2) == GZIP
+        return stream.read(2) == GZIP_MAGIC
 
 
-def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file for reading, through gzip if it is compressed."""
+def open_decompressed(path: Path) -> IO[bytes]:
+    """Open a file for reading; a gzip file is decompressed."""
     return cast("IO[bytes]", gzip.open(path)) if is_gzip(path) else path.open("rb")
 
 
-def head(path: Path, count: int) -> bytes:
-    """Return the first `count` bytes, uncompressed; fewer if the file is shorter or broken."""
+def first_bytes(path: Path, count: int) -> bytes:
+    """Return the first `count` decompressed bytes; fewer if the file is shorter or damaged."""
     try:
-        with open_bytes(path) as stream:
+        with open_decompressed(path) as stream:
             return stream.read(count)
     except (EOFError, OSError, zlib.error):
         return b""
 
 
-def broken(path: Path, why: object) -> UserError:
+def damaged_file_error(path: Path, reason: object) -> UserError:
     """Return the error for a file that ends too early or whose bytes were changed."""
-    return UserError(f"{path} is truncated or damaged ({why}); copy or make it again")
+    return UserError(
+        f"{path} is truncated or damaged ({reason}); copy or create it again", code="truncated"
+    )

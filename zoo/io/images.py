@@ -1,4 +1,4 @@
-"""Images in memory, of whichever library, as volumes."""
+"""Conversion of images in memory, of several libraries, to volumes."""
 
 from __future__ import annotations
 
@@ -13,21 +13,27 @@ from zoo.geometry import Grid
 from zoo.io.lps import FLIP
 from zoo.io.volume import Volume, check_finite
 
+_STORED_TYPES = {
+    "bool": "uint8", "uint16": "int32", "uint32": "int64", "uint64": "int64",
+    "float16": "float32", "longdouble": "float64", "float128": "float64",
+}  # fmt: skip
+
 ACCEPTED = (
     "a path, a nibabel image, (array, affine), a MONAI MetaTensor, a SimpleITK image or a Volume"
 )
 
 
 def as_volume(image: Any, name: str = "image") -> Volume:
-    """Return an image in memory as a volume; `name` is what errors call it.
+    """Return an image in memory as a volume; error messages call it `name`.
 
-    Taken are a nibabel image; a pair (array [X, Y, Z], affine 4x4 to RAS+ mm); a MONAI MetaTensor
-    [X, Y, Z] or [1, X, Y, Z]; a SimpleITK image; a `Volume`. No library is imported for it.
+    Accepted are a nibabel image; a pair (array [X, Y, Z], affine 4x4 to RAS+ mm); a MONAI
+    MetaTensor [X, Y, Z] or [1, X, Y, Z]; a SimpleITK image; a `Volume`. None of these libraries is
+    imported to recognise an image.
     """
     if isinstance(image, Volume):
         return image
     try:
-        array, affine = _read(image, name)
+        array, affine = _array_and_affine(image, name)
     except (TypeError, ValueError) as error:
         raise UserError(f"{name} cannot be read ({error}); give {ACCEPTED}") from error
     while array.ndim > 3 and array.shape[-1] == 1:
@@ -35,40 +41,42 @@ def as_volume(image: Any, name: str = "image") -> Volume:
     if array.ndim != 3 or min(array.shape) < 2:
         raise UserError(
             f"{name} has the shape {tuple(array.shape)}; a volume is [X, Y, Z] with at least two "
-            "voxels an axis"
+            "voxels per axis"
         )
     if array.dtype.kind not in "biuf":
-        raise UserError(f"{name} holds {array.dtype}; only real numbers are allowed")
-    most = np.iinfo(np.int64).max
-    if array.dtype == np.uint64 and int(array.max()) > most:
-        raise UserError(f"{name} holds the uint64 value {array.max()}; at most {most} is allowed")
+        raise UserError(f"{name} has voxels of type {array.dtype}; only real numbers are allowed")
+    largest = np.iinfo(np.int64).max
+    if array.dtype == np.uint64 and int(array.max()) > largest:
+        raise UserError(
+            f"{name} has the uint64 value {array.max()}; at most {largest} is allowed: save it as "
+            "a smaller type"
+        )
     grid = _grid(array.shape, affine, name)
-    held = {"bool": "uint8", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
-    held |= {"float16": "float32", "longdouble": "float64", "float128": "float64"}
-    data = torch.from_numpy(np.array(array, dtype=held.get(array.dtype.name, array.dtype.name)))
+    dtype = _STORED_TYPES.get(array.dtype.name, array.dtype.name)
+    data = torch.from_numpy(np.array(array, dtype=dtype))
     check_finite(Path(name), data)
     return Volume(data, grid, Path(name))
 
 
-def _read(image: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the array, and the 4x4 affine to RAS+ mm."""
+def _array_and_affine(image: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the array and the 4x4 affine to RAS+ mm."""
     if isinstance(image, tuple) and len(image) == 2:
         array, affine = image
         if isinstance(array, torch.Tensor):
-            array = _plain(array)
+            array = _to_numpy(array)
         return np.asarray(array), np.asarray(affine, dtype=float)
     if hasattr(image, "GetDirection") and hasattr(image, "GetSpacing"):
         return _from_sitk(image, name)
     if isinstance(image, torch.Tensor) and hasattr(image, "affine"):
         return _from_metatensor(image)
     if hasattr(image, "dataobj") and hasattr(image, "affine"):
-        # Not get_fdata: integers stay integers, and nothing is kept in the image's cache.
+        # get_fdata would convert integers to floats and keep a copy in the cache of the image.
         return np.asanyarray(image.dataobj), np.asarray(image.affine, dtype=float)
     raise UserError(f"{name} is a {type(image).__name__}; give {ACCEPTED}")
 
 
-def _plain(tensor: torch.Tensor) -> np.ndarray:
-    """Return a tensor as numpy can hold it."""
+def _to_numpy(tensor: torch.Tensor) -> np.ndarray:
+    """Return a tensor as an array; bfloat16, which numpy lacks, becomes float32."""
     tensor = tensor.detach().cpu()
     array: np.ndarray = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
     return array
@@ -79,8 +87,9 @@ def _from_sitk(image: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
 
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise UserError(
-            f"{name} has {image.GetDimension()} axes and {image.GetNumberOfComponentsPerPixel()} "
-            "numbers a voxel; a volume has 3 axes and one number"
+            f"{name} is {image.GetDimension()}-dimensional with "
+            f"{image.GetNumberOfComponentsPerPixel()}-component voxels; a volume has 3 axes and "
+            "one number per voxel"
         )
     array = sitk.GetArrayFromImage(image).transpose(2, 1, 0)
     direction = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
@@ -90,7 +99,7 @@ def _from_sitk(image: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _from_metatensor(image: Any) -> tuple[np.ndarray, np.ndarray]:
-    array = _plain(image.as_tensor())
+    array = _to_numpy(image.as_tensor())
     if array.ndim == 4 and len(array) == 1:
         array = array[0]
     affine = torch.as_tensor(image.affine).detach().cpu().double()
@@ -100,11 +109,11 @@ def _from_metatensor(image: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _grid(shape: tuple[int, ...], affine: np.ndarray, name: str) -> Grid:
-    """Return where the voxels lie; an affine that places none is refused."""
+    """Return the grid of a shape and an affine, which must be invertible."""
     try:
         return Grid((shape[0], shape[1], shape[2]), torch.from_numpy(affine))
     except ValueError as error:
         raise UserError(
-            f"the affine of {name} must be a 4x4 matrix from voxels to RAS+ mm that can be "
-            f"inverted, not {affine.tolist()}"
+            f"the affine of {name} must be an invertible 4x4 matrix from voxels to RAS+ mm, "
+            f"not {affine.tolist()}"
         ) from error

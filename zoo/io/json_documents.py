@@ -1,4 +1,4 @@
-"""Reading JSON that somebody else wrote: its size and depth are bounded, keys are unique."""
+"""Reading of untrusted JSON files: limited size and depth, no duplicate keys."""
 
 from __future__ import annotations
 
@@ -10,51 +10,61 @@ from typing import Any
 from zoo.errors import UserError
 from zoo.io.files import AnyPath, existing_file
 
-MOST_BYTES = 64 << 20
-"""A list of ten thousand pairs takes about 3 MiB."""
+MAX_BYTES = 64 << 20
+"""The largest file that is read; for comparison, ten thousand pairs take about 3 MiB."""
+
+_JSON_TYPES = {list: "array", str: "string", bool: "boolean", type(None): "null"}
 
 
-def read_object(path: AnyPath) -> dict[str, Any]:
-    """Read a JSON object. Pickles and other formats are never tried."""
+def read_json_object(path: AnyPath) -> dict[str, Any]:
+    """Read a JSON object. No other format is tried, in particular no pickle."""
     file = existing_file(path)
     size = file.stat().st_size
-    if size > MOST_BYTES:
-        raise UserError(f"{file} has {size} bytes; at most {MOST_BYTES} are read: list files only")
+    if size > MAX_BYTES:
+        raise UserError(
+            f"{file} has {size} bytes; at most {MAX_BYTES} are allowed: only list files in it"
+        )
     try:
         value = json.loads(
             file.read_text(encoding="utf-8-sig"),
-            object_pairs_hook=_unique,
-            parse_constant=_no_constant,
+            object_pairs_hook=_unique_keys,
+            parse_constant=_refuse_constant,
         )
     except RecursionError:
-        raise UserError(f"{file} is nested too deeply; lists of files are flat") from None
+        raise UserError(f"{file} is nested too deeply; make its lists flat") from None
     except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is not the JSON it should be ({error}); correct it") from None
+        raise UserError(f"{file} is not valid JSON ({error}); correct it") from None
     if not isinstance(value, dict):
-        raise UserError(f"{file} holds {type(value).__name__}, not an object; begin it with {{")
+        raise UserError(
+            f"{file} contains a JSON {_JSON_TYPES.get(type(value), 'number')}, not an object; "
+            "enclose it in { }"
+        )
     return value
 
 
 @contextmanager
-def complete(path: AnyPath) -> Iterator[None]:
-    """Say of a file that was changed by hand what is missing in it, whoever looks for it."""
+def report_missing_keys(path: AnyPath) -> Iterator[None]:
+    """Report which keys are missing from `path`, a file that was edited by hand.
+
+    A KeyError, TypeError, AttributeError or IndexError in the block becomes a UserError.
+    """
     try:
         yield
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise UserError(
-            f"{path} is incomplete, or was changed by hand ({type(error).__name__}: {error}); "
-            "make it again"
+            f"{path} is incomplete or was edited by hand ({type(error).__name__}: {error}); "
+            "create it again"
         ) from error
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique: dict[str, Any] = {}
     for key, value in pairs:
-        if key in out:
-            raise ValueError(f"the key {key[:60]!r} is there twice: keep one")
-        out[key] = value
-    return out
+        if key in unique:
+            raise ValueError(f"the key {key[:60]!r} occurs twice: keep one")
+        unique[key] = value
+    return unique
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON: write a number or null")
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not allowed in JSON: write a number or null")

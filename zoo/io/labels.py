@@ -1,4 +1,4 @@
-"""Label maps: volumes of whole numbers."""
+"""Reading of label maps, which are volumes of whole numbers."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ _TYPES = (torch.uint8, torch.int16, torch.int32, torch.int64)
 
 
 def read_labels(path: AnyPath) -> Volume:
-    """Read a label map as the smallest of uint8, int16, int32 and int64 that holds it.
+    """Read a label map as the smallest of uint8, int16, int32 and int64 that can hold its labels.
 
-    Files of floats are taken if every value is a whole number.
+    Files of floating-point numbers are accepted if every value is a whole number.
     """
     volume = read_volume(path)
     data = volume.data
     if data.is_floating_point():
-        odd = torch.nonzero(data != data.round())
-        if len(odd):
-            first = tuple(odd[0].tolist())
+        fractions = torch.nonzero(data != data.round())
+        if len(fractions):
+            first = tuple(fractions[0].tolist())
             raise UserError(
-                f"{path} is not a label map: {len(odd)} values are not whole numbers (the first is "
-                f"{float(data[first]):g} at voxel {first}); give the labels, resampled with nearest"
+                f"{path} is not a label map: {len(fractions)} of {data.numel()} values are not "
+                f"whole numbers (the first is {float(data[first]):g} at voxel {first}); give "
+                "labels, and resample them with nearest-neighbour interpolation",
+                code="labels-not-whole",
             )
     low, high = float(data.min()), float(data.max())
     for dtype in _TYPES:
         if torch.iinfo(dtype).min <= low and high <= torch.iinfo(dtype).max:
             return Volume(data.to(dtype), volume.grid, volume.path)
-    raise UserError(f"{path} holds labels from {low:g} to {high:g}; they must fit 64 bits")
+    raise UserError(f"{path} has labels from {low:g} to {high:g}; they must fit into 64 bits")

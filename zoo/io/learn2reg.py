@@ -1,10 +1,10 @@
-"""Learn2Reg's displacement fields: (X, Y, Z, 3) in voxels, .nii.gz or .npz.
+"""Displacement fields of the Learn2Reg challenge: (X, Y, Z, 3) in voxels, .nii.gz or .npz.
 
-d says where a voxel i of the fixed image lies in the moving one: i + d(i), in voxels of the moving
-image, component k along array axis k. The header is ignored, so that both grids must be given.
-The challenge's archives of its first years hold (3, X, Y, Z), in half precision, and often at half
-the size along each axis (still in voxels of the full size; its evaluation widens them with
-quadratic splines, and so does this reader).
+A field d maps voxel i of the fixed image to i + d(i) in voxels of the moving image; component k
+belongs to array axis k. The header of the file is ignored, so both grids must be given. The
+challenge's first years used archives of (3, X, Y, Z) in half precision, often at half the size
+along each axis but still in voxels of the full size. The official evaluation resizes them with
+quadratic splines, and so does this reader.
 """
 
 from __future__ import annotations
@@ -21,30 +21,33 @@ from zoo.errors import UserError
 from zoo.geometry import Grid, Transform
 from zoo.geometry.sampling import identity_index
 from zoo.io.atomic import atomic_path
-from zoo.io.files import ZIP, AnyPath, broken, existing_file, head
-from zoo.io.nifti import nifti_array, open_nifti, write_nifti
+from zoo.io.files import ZIP_MAGIC, AnyPath, damaged_file_error, existing_file, first_bytes
+from zoo.io.nifti import open_nifti, read_nifti_array, write_nifti
 from zoo.io.volume import check_finite
 
 
 def is_npz(path: Path) -> bool:
-    """Say whether the file begins as a zip archive does."""
-    return head(path, len(ZIP)) == ZIP
+    """Return whether the file begins like a zip archive."""
+    return first_bytes(path, len(ZIP_MAGIC)) == ZIP_MAGIC
 
 
 def read_learn2reg(path: AnyPath, fixed: Grid, moving: Grid) -> Transform:
-    """Read a field. Beyond the fixed grid the map is the one between the two grids' voxels."""
+    """Read a field; `fixed` and `moving` are the grids of the two images.
+
+    Outside the fixed grid the transform maps each voxel index to the same index of the moving grid.
+    """
     file = existing_file(path)
-    array = _npz(file) if is_npz(file) else nifti_array(open_nifti(file))
+    array = _read_npz(file) if is_npz(file) else read_nifti_array(open_nifti(file))
     field = torch.from_numpy(_components_first(file, array, fixed))
     check_finite(file, field)
     return Transform.from_voxels(field, fixed, moving.affine @ fixed.inverse)
 
 
 def write_learn2reg(path: AnyPath, transform: Transform, fixed: Grid, moving: Grid) -> None:
-    """Write the map as (X, Y, Z, 3) float32, .nii.gz on the fixed grid or .npz (`arr_0`)."""
+    """Write (X, Y, Z, 3) float32: a .nii.gz on the fixed grid, or a .npz with one array `arr_0`."""
     index = transform.moving_index(fixed, moving)
-    step = index - identity_index(fixed.shape, device=index.device)
-    array = step[0].movedim(0, -1).cpu().contiguous().numpy()
+    displacement = index - identity_index(fixed.shape, device=index.device)
+    array = displacement[0].movedim(0, -1).cpu().contiguous().numpy()
     if str(path).endswith(".npz"):
         _write_npz(path, array)
     else:
@@ -52,7 +55,7 @@ def write_learn2reg(path: AnyPath, transform: Transform, fixed: Grid, moving: Gr
 
 
 def _write_npz(path: AnyPath, array: np.ndarray) -> None:
-    """Write `arr_0` as `np.savez_compressed` does, but quickly: floats hardly shrink further."""
+    """Write like `np.savez_compressed`, at a fast level: more would hardly shrink the floats."""
     with (
         atomic_path(path) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
@@ -61,16 +64,16 @@ def _write_npz(path: AnyPath, array: np.ndarray) -> None:
         np.save(stream, array, allow_pickle=False)
 
 
-def _npz(path: Path) -> np.ndarray:
-    """Return the one array of an archive, or its `arr_0`; Python objects are never unpacked."""
+def _read_npz(path: Path) -> np.ndarray:
+    """Return the only array of an archive, or `arr_0`; Python objects are never unpickled."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             names = archive.files
             name = names[0] if len(names) == 1 else "arr_0"
             if name not in names:
                 raise UserError(
-                    f"{path} holds {', '.join(names) or 'nothing'}; one array, or one named arr_0, "
-                    "is allowed"
+                    f"{path} contains {', '.join(names) or 'nothing'}; give an archive with one "
+                    "array, or with one named arr_0"
                 )
             array: np.ndarray = archive[name]
     except (
@@ -79,19 +82,23 @@ def _npz(path: Path) -> np.ndarray:
     ) as error:
         if "pickle" in str(error):
             raise UserError(
-                f"{path} holds Python objects, which could run code; only numbers are allowed: "
-                "save the array with its own type"
+                f"{path} contains Python objects, which could run code; only numbers are allowed: "
+                "save the array with a numeric type"
             ) from error
-        raise broken(path, error) from error
+        raise damaged_file_error(path, error) from error
     if not isinstance(array, np.ndarray):
-        raise UserError(f"{path} is a zip of other files; a field is one array, as numpy saves it")
+        raise UserError(
+            f"{path} is a zip archive of other files; give one array, as numpy saves it"
+        )
     if array.dtype.kind != "f":
-        raise UserError(f"{path} holds {array.dtype}; a field holds floating-point numbers")
+        raise UserError(
+            f"{path} is of type {array.dtype}; save the field as floating-point numbers"
+        )
     return array
 
 
 def _components_first(path: Path, array: np.ndarray, fixed: Grid) -> np.ndarray:
-    """Return the field as float32 [3, X, Y, Z] on the fixed grid, voxels."""
+    """Return a field of any accepted layout as float32 [3, X, Y, Z] on the fixed grid, voxels."""
     if array.shape == (*fixed.shape, 3):
         return np.ascontiguousarray(np.moveaxis(array, -1, 0), dtype=np.float32)
     array = array.astype(np.float32)

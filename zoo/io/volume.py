@@ -1,4 +1,4 @@
-"""Volumes: one real number a voxel on a grid in RAS+ mm, from any format the zoo reads."""
+"""Reading and writing of volumes, with one real number per voxel, in all supported formats."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.geometry import Grid
-from zoo.io import itk_image
 from zoo.io.files import AnyPath, existing_file
-from zoo.io.nifti import Nifti, nifti_array, nifti_grid, open_nifti, write_nifti
+from zoo.io.itk import image as itk_image
+from zoo.io.nifti import NiftiFile, nifti_grid, open_nifti, read_nifti_array, write_nifti
 
 
 @dataclass(frozen=True, eq=False)
 class ImageHeader:
-    """What a volume's header says: its grid and the type its voxels are stored as."""
+    """The header of a volume: its grid, and the type in which its voxels are stored."""
 
     path: Path
     grid: Grid
@@ -26,7 +26,7 @@ class ImageHeader:
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """`data` [X, Y, Z] of a torch type near the stored one, on `grid`, read from `path`."""
+    """The voxels of a volume, `data` [X, Y, Z], its grid and the file that it was read from."""
 
     data: Tensor
     grid: Grid
@@ -34,38 +34,42 @@ class Volume:
 
 
 def read_header(path: AnyPath) -> ImageHeader:
-    """Look at a volume's header only; it is refused for the same reasons as by `read_volume`."""
+    """Read and check only the header of a volume."""
     file = existing_file(path)
     if itk_image.is_itk_image(file):
         grid, dtype = itk_image.read_itk_header(file)
-        _check_solid(file, grid.shape)
+        _check_three_axes(file, grid.shape)
         return ImageHeader(file, grid, dtype)
     nifti = _open_volume(file)
     return ImageHeader(file, nifti_grid(nifti), nifti.dtype.name)
 
 
 def read_volume(path: AnyPath) -> Volume:
-    """Read a volume. Integers stay integers unless the file scales them, which gives float32."""
+    """Read a volume. Integers stay integers, unless the file scales them to float32.
+
+    Types that torch lacks are widened: uint16 becomes int32, uint32 becomes int64.
+    """
     file = existing_file(path)
     if itk_image.is_itk_image(file):
         array, grid = itk_image.read_itk_image(file)
-        _check_solid(file, grid.shape)
+        _check_three_axes(file, grid.shape)
     else:
         nifti = _open_volume(file)
         grid = nifti_grid(nifti)
-        array = nifti_array(nifti).reshape(grid.shape)
+        array = read_nifti_array(nifti).reshape(grid.shape)
     data = torch.from_numpy(array)
     check_finite(file, data)
     return Volume(data, grid, file)
 
 
 def write_volume(path: AnyPath, data: Tensor, grid: Grid, dtype: torch.dtype | None = None) -> None:
-    """Write `data` [X, Y, Z] on `grid`, by suffix: .nii, .nii.gz, .mha or .nrrd.
+    """Write `data` [X, Y, Z] on `grid` in the format of the suffix: .nii, .nii.gz, .mha or .nrrd.
 
-    `dtype` changes the type first; floats are rounded and clipped to an integer type's range.
+    With `dtype` the data are converted first: floats are rounded and clipped to the range of an
+    integer type.
     """
     if tuple(data.shape) != grid.shape:
-        raise ValueError(f"data of {tuple(data.shape)} do not fit a grid of {grid.shape}")
+        raise ValueError(f"data of shape {tuple(data.shape)} do not fit a grid of {grid.shape}")
     data = _cast(data.detach().cpu(), dtype or data.dtype)
     if str(path).endswith(itk_image.WRITTEN):
         itk_image.write_itk_image(path, data.numpy(), grid)
@@ -79,50 +83,59 @@ def write_volume(path: AnyPath, data: Tensor, grid: Grid, dtype: torch.dtype | N
 
 
 def check_finite(path: Path, data: Tensor) -> None:
-    """Refuse data with NaN or Inf, and say how many there are and where the first one is."""
+    """Refuse data with NaN or Inf; the error gives their number and the position of the first."""
     if not data.is_floating_point() or bool(torch.isfinite(data).all()):
         return
-    bad = torch.nonzero(~torch.isfinite(data))
-    where = tuple(bad[0].tolist())
-    first = where[-3:]  # a field's components come before its axes
+    positions = torch.nonzero(~torch.isfinite(data))
+    first = tuple(positions[0].tolist())
+    voxel = first[-3:]  # the components of a field come before its axes
     raise UserError(
-        f"{path} has {len(bad)} values that are NaN or Inf (the first is {data[where]} at voxel "
-        f"{first}); only finite numbers are allowed: replace them, with "
-        "numpy: np.nan_to_num(image, nan=0, posinf=0, neginf=0), or by the value of the background"
+        f"{path} contains NaN or Inf ({len(positions)} of {data.numel()} values; the first is "
+        f"{data[first]} at voxel {voxel}); only finite numbers are allowed: replace them by the "
+        "value of the background, for instance with numpy: "
+        "np.nan_to_num(image, nan=0, posinf=0, neginf=0)",
+        code="not-finite",
     )
 
 
-def _open_volume(path: Path) -> Nifti:
-    """Open a NIfTI file and check that it holds one volume with one number a voxel."""
+def _open_volume(path: Path) -> NiftiFile:
+    """Open a NIfTI file and check that it is one volume with one number per voxel."""
     nifti = open_nifti(path)
     shape = nifti.shape
     if len(shape) == 5 and shape[3] == 1 and shape[4] > 1:
         raise UserError(
             f"{path} is a vector field of shape {shape}, not a volume; "
-            "give a volume (X, Y, Z), or use the file where a transform is asked for"
+            "give a volume (X, Y, Z), or use this file as a transform",
+            code="vector-field",
         )
     if len(shape) > 3 and max(shape[3:]) > 1:
         raise UserError(
-            f"{path} holds several volumes (shape {shape}); one volume (X, Y, Z) is allowed: "
-            "save the one you want to a file of its own"
+            f"{path} has several volumes (shape {shape}); one volume (X, Y, Z) is allowed: "
+            "save the one you want to a separate file",
+            code="several-volumes",
         )
-    _check_solid(path, shape)
+    _check_three_axes(path, shape)
     return nifti
 
 
-def _check_solid(path: Path, shape: tuple[int, ...]) -> None:
-    """Refuse fewer than three axes of at least two voxels each."""
+def _check_three_axes(path: Path, shape: tuple[int, ...]) -> None:
+    """Refuse a shape without three axes of at least two voxels each."""
     if len(shape) < 3 or min(shape[:3]) < 2:
         raise UserError(
             f"{path} is not three-dimensional: its shape is {shape}; "
-            "a volume needs at least two voxels along each of three axes"
+            "a volume needs at least two voxels along each of three axes",
+            code="not-3d",
         )
 
 
 def _cast(data: Tensor, dtype: torch.dtype) -> Tensor:
-    """Change to `dtype`, or to the nearest type that the formats hold."""
-    held = {torch.bool: torch.uint8, torch.float16: torch.float32, torch.bfloat16: torch.float32}
-    dtype = held.get(dtype, dtype)
+    """Convert to `dtype`, or to the next type that the file formats support."""
+    supported = {
+        torch.bool: torch.uint8,
+        torch.float16: torch.float32,
+        torch.bfloat16: torch.float32,
+    }
+    dtype = supported.get(dtype, dtype)
     if dtype not in (data.dtype, torch.float32, torch.float64) and data.dtype != torch.bool:
         limits = torch.iinfo(dtype)
         if data.is_floating_point():

@@ -1,15 +1,15 @@
-"""Losses: how alike two images are, how regular a map is, how well labels and mass carry over."""
+"""Differentiable losses: image similarity, regularity of maps, overlap of labels, CT mass."""
 
-from zoo.losses.mind import mind_ssc
-from zoo.losses.overlap import Dice, conserve_mass, folded_share, shared_one_hot, soft_dice, trim
-from zoo.losses.regularity import (
-    GradICONLoss,
-    GradientPenalty,
-    consistency_points,
-    field_map,
-    gradicon,
-    gradient_penalty,
+from zoo.losses.mind import mind_descriptor
+from zoo.losses.overlap import (
+    cell_volume,
+    conserve_mass,
+    folded_share,
+    shared_one_hot,
+    soft_dice,
+    trim,
 )
+from zoo.losses.regularity import consistency_points, field_map, gradicon, gradient_penalty
 from zoo.losses.similarity import (
     LNCC,
     MINDSSC,
@@ -26,11 +26,9 @@ __all__ = [
     "MINDSSC",
     "NCC",
     "BoxLNCC",
-    "Dice",
-    "GradICONLoss",
-    "GradientPenalty",
     "Similarity",
     "SquaredLNCC",
+    "cell_volume",
     "conserve_mass",
     "consistency_points",
     "field_map",
@@ -38,7 +36,7 @@ __all__ = [
     "gradicon",
     "gradient_penalty",
     "masked_mean",
-    "mind_ssc",
+    "mind_descriptor",
     "shared_one_hot",
     "similarity_named",
     "soft_dice",

@@ -1,4 +1,8 @@
-"""MIND-SSC: a descriptor of local self-similarity that does not depend on the contrast."""
+"""MIND-SSC as part of a loss: a differentiable descriptor of local self-similarity.
+
+The solver has its own implementation, `zoo.solvers.mind.mind_features`, which works in place in
+slabs and has a noise floor; it saves time and memory but has no gradient.
+"""
 
 import itertools
 
@@ -9,7 +13,7 @@ from torch import Tensor
 from zoo.losses.filters import box_taps, separable_filter
 
 _NEIGHBOURS = ((0, 0, -1), (0, 0, 1), (0, -1, 0), (0, 1, 0), (-1, 0, 0), (1, 0, 0))
-# The 12 pairs of the six face neighbours that lie at a squared distance of 2 from each other.
+# The 12 pairs of face neighbours whose squared distance from each other is 2.
 PAIRS = tuple(
     (first, second)
     for first, second in itertools.combinations(_NEIGHBOURS, 2)
@@ -17,26 +21,26 @@ PAIRS = tuple(
 )
 
 
-def mind_ssc(image: Tensor, radius: int = 2, dilation: int = 2) -> Tensor:
+def mind_descriptor(image: Tensor, radius: int = 2, dilation: int = 2) -> Tensor:
     """Return the descriptor [B, 12, X, Y, Z], in (0, 1], of `image` [B, 1, X, Y, Z].
 
-    Channel c compares the patches (edge 2 radius + 1) around two of the six neighbours at
-    `dilation` voxels: exp(-(distance - smallest distance) / mean distance). The mean is kept
-    within 1/1000 and 1000 times its average over the image, each image of a batch by itself.
-    Differentiable. Beyond the border the outermost voxel is repeated.
+    Channel c compares the patches of 2 radius + 1 voxels per side around two of the six neighbours
+    at a distance of `dilation` voxels: exp(-(distance - smallest distance) / mean distance). The
+    mean distance is clamped to 1/1000 and 1000 times its average over the image, separately for
+    each image of a batch. Beyond the border the outermost voxel is repeated.
     """
     padded = F.pad(image, [dilation] * 6, mode="replicate")
 
-    def seen_from(neighbour: tuple[int, int, int]) -> Tensor:
+    def shifted(neighbour: tuple[int, int, int]) -> Tensor:
         view = padded
         for axis, (step, n) in enumerate(zip(neighbour, image.shape[2:], strict=True), start=2):
             view = view.narrow(axis, (step + 1) * dilation, n)
         return view
 
-    squared = torch.cat([(seen_from(a) - seen_from(b)) ** 2 for a, b in PAIRS], dim=1)
+    squared = torch.cat([(shifted(a) - shifted(b)) ** 2 for a, b in PAIRS], dim=1)
     distance = separable_filter(squared, [box_taps(2 * radius + 1, mean=True)] * 3, "replicate")
     distance = distance - distance.min(dim=1, keepdim=True).values
     spread = distance.mean(dim=1, keepdim=True)
-    # The floor turns the 0 / 0 of a constant image into a descriptor of ones.
+    # The lower bound turns the 0 / 0 of a constant image into a descriptor of ones.
     average = spread.detach().mean(dim=(1, 2, 3, 4), keepdim=True).clamp_min(1e-12)
     return torch.exp(-distance / torch.clamp(spread, 1e-3 * average, 1e3 * average))

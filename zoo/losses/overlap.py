@@ -1,7 +1,7 @@
-"""What a map must carry over: labels, and the mass that a CT shows."""
+"""Overlap of warped labels, conservation of mass in warped CT, and folding of a field."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.errors import UserError
 
@@ -9,20 +9,23 @@ from zoo.errors import UserError
 def shared_one_hot(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Turn two label maps [B, 1, X, Y, Z] into float masks [B, L, X, Y, Z] of shared labels.
 
-    The L labels are those, apart from 0, that occur in both batches, in ascending order.
+    The L labels, in ascending order, are those other than 0 that occur in both batches.
     """
     labels = sorted((set(first.unique().tolist()) & set(second.unique().tolist())) - {0})
     if not labels:
-        raise UserError("the two label maps share no label other than 0; the Dice loss needs one")
-    wanted = torch.tensor(labels, device=first.device).view(1, -1, 1, 1, 1)
-    return (first == wanted).float(), (second == wanted).float()
+        raise UserError(
+            "the two label maps share no label other than 0, but a Dice loss needs at least one; "
+            "check that both maps number the structures in the same way"
+        )
+    channels = torch.tensor(labels, device=first.device).view(1, -1, 1, 1, 1)
+    return (first == channels).float(), (second == channels).float()
 
 
 def soft_dice(warped: Tensor, target: Tensor, present: Tensor | None = None) -> Tensor:
     """Return one minus the mean Dice of `warped` and `target` [B, L, X, Y, Z], each in [0, 1].
 
-    `present` [B, L] says which labels of a sample count (a label that one of its images lacks can
-    never fit); each sample is averaged over its own labels first.
+    `present` [B, L] selects the labels that count for each sample, because a label that one of its
+    images lacks can never overlap. Each sample is averaged over its own labels first.
     """
     common = (warped * target).sum((2, 3, 4))
     size = warped.sum((2, 3, 4)) + target.sum((2, 3, 4))
@@ -32,21 +35,13 @@ def soft_dice(warped: Tensor, target: Tensor, present: Tensor | None = None) -> 
     return ((loss * present).sum(1) / present.sum(1).clamp_min(1)).mean()
 
 
-class Dice(nn.Module):
-    """`soft_dice` as a module."""
-
-    def forward(self, warped: Tensor, target: Tensor, present: Tensor | None = None) -> Tensor:
-        """Return the loss, a scalar, of two sets of masks [B, L, X, Y, Z]."""
-        return soft_dice(warped, target, present)
-
-
 def conserve_mass(warped: Tensor, displacement: Tensor) -> Tensor:
-    """Multiply a warped CT [B, C, X, Y, Z] by the change of volume; one voxel less an axis.
+    """Multiply a warped CT [B, C, X, Y, Z] by the local change of volume.
 
-    Lung that is squeezed grows denser. Only right where 0 means no mass (air). The displacement
-    [B, 3, X, Y, Z] is in voxels; the change of volume belongs to the cell between voxel i and
-    i + 1, and the cell is given the intensity of voxel i. Trim masks and the fixed image alike,
-    by `trim`.
+    Compressed lung becomes denser. The intensities must be proportional to mass, with 0 for air.
+    The displacement [B, 3, X, Y, Z] is in voxels. The change of volume belongs to the cell between
+    voxels i and i + 1, which takes the intensity of voxel i; the result therefore has one voxel
+    less per axis. Apply `trim` to the fixed image and to masks to match it.
     """
     return trim(warped) * cell_volume(displacement)
 
@@ -57,9 +52,10 @@ def trim(image: Tensor) -> Tensor:
 
 
 def cell_volume(displacement: Tensor) -> Tensor:
-    """Return each cell's volume after the map: [B, 1, X - 1, Y - 1, Z - 1], 1 where it is kept.
+    """Return the volume of each cell after the map, relative to before: [B, 1, X-1, Y-1, Z-1].
 
-    One-sided differences towards the cell's far corner; 0 or less where the map folds.
+    `displacement` [B, 3, X, Y, Z] is in voxels. The Jacobian uses one-sided differences towards the
+    far corner of the cell; the volume is 0 or negative where the map folds.
     """
     far = displacement[:, :, 1:, 1:, 1:]
     edges = [
@@ -73,6 +69,6 @@ def cell_volume(displacement: Tensor) -> Tensor:
 
 
 def folded_share(displacement: Tensor) -> float:
-    """Return the share, in [0, 1], of cells that a field [B, 3, X, Y, Z] in voxels turns over."""
+    """Return the share of folded cells, in [0, 1], of a field [B, 3, X, Y, Z] in voxels."""
     with torch.no_grad():
         return float((cell_volume(displacement) <= 0).float().mean())

@@ -1,9 +1,9 @@
-"""How alike two images are: 0 for a perfect match, larger for a worse one.
+"""Similarity losses: 0 for a perfect match, larger for a worse one.
 
-Images are [B, C, X, Y, Z] in float32 or float64, masks [B, 1, X, Y, Z] with non-zero where the
-similarity counts. A measure is a small module in two halves, because registration compares many
-warped images with one fixed image: `prepare(fixed)` does what depends on the fixed image alone,
-`compare(warped, prepared, mask)` the rest, and calling the module does both.
+Images are [B, C, X, Y, Z] in float32 or float64. Masks are [B, 1, X, Y, Z] in the space of the
+fixed image; the similarity counts where they are not zero. Registration compares many warped images
+with one fixed image, so a measure works in two steps: `prepare(fixed)` computes what depends on the
+fixed image alone, `compare(warped, prepared, mask)` does the rest. Calling the module does both.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,16 +14,16 @@ from torch import Tensor, nn
 
 from zoo.errors import UserError
 from zoo.losses.filters import box_taps, gaussian, separable_filter
-from zoo.losses.mind import mind_ssc
+from zoo.losses.mind import mind_descriptor
 
 Prepared = tuple[Tensor, ...]
 
 
 class Similarity(nn.Module):
-    """A measure of (warped, fixed, mask) in two halves; the mask lies in the fixed image."""
+    """Base class of the similarity losses of (warped, fixed, mask)."""
 
     def prepare(self, fixed: Tensor) -> Prepared:
-        """Return what depends on `fixed` [B, C, X, Y, Z] alone."""
+        """Return the tensors that depend on `fixed` [B, C, X, Y, Z] alone."""
         return (fixed,)
 
     def compare(self, warped: Tensor, prepared: Prepared, mask: Tensor | None = None) -> Tensor:
@@ -36,7 +36,10 @@ class Similarity(nn.Module):
 
 
 class LNCC(Similarity):
-    """One minus the mean local correlation under a Gaussian of `sigma` voxels, 4 sigma + 1 taps."""
+    """One minus the mean local correlation in a Gaussian window of `sigma` voxels.
+
+    The Gaussian has 4 sigma + 1 taps.
+    """
 
     def __init__(self, sigma: int = 5) -> None:
         super().__init__()
@@ -65,7 +68,7 @@ class LNCC(Similarity):
 
 
 class SquaredLNCC(LNCC):
-    """One minus the mean squared local correlation: blind to the sign of the contrast."""
+    """One minus the mean squared local correlation, which ignores the sign of the contrast."""
 
     def compare(self, warped: Tensor, prepared: Prepared, mask: Tensor | None = None) -> Tensor:
         """Return the loss, a scalar, of `warped` against the prepared fixed image."""
@@ -73,20 +76,24 @@ class SquaredLNCC(LNCC):
 
 
 class BoxLNCC(Similarity):
-    """One minus the mean squared local correlation in a box of `window` voxels, one size an axis.
+    """One minus the mean squared local correlation in a box of `window` voxels.
 
-    `window` is odd: 9, or (3, 9, 9) for thick slices.
+    `window` is an odd size for all axes, such as 9, or one per axis, such as (3, 9, 9) for thick
+    slices. MONAI's `LocalNormalizedCrossCorrelationLoss` has one size for all axes and no mask.
     """
 
     def __init__(self, window: int | Sequence[int] = 9) -> None:
         super().__init__()
         sizes = [window] * 3 if isinstance(window, int) else list(window)
         if len(sizes) != 3 or any(size < 1 or size % 2 == 0 for size in sizes):
-            raise UserError(f"a window is an odd number of voxels or three of them, not {window}")
+            raise UserError(
+                f"the window of a local correlation is {window}; it must be an odd number of "
+                "voxels, such as 9, or three of them, such as (3, 9, 9)"
+            )
         self.window = sizes
 
     def prepare(self, fixed: Tensor) -> Prepared:
-        """Return the fixed image, the sums and the spread of its windows."""
+        """Return the fixed image, and the sum and the spread of its values in each window."""
         fixed = _full(fixed)
         return (fixed, *self._moments(fixed))
 
@@ -112,7 +119,7 @@ class BoxLNCC(Similarity):
 
 
 class NCC(Similarity):
-    """One minus the correlation of the whole images (or of what the mask covers)."""
+    """One minus the correlation of the whole images, or of the voxels inside the mask."""
 
     def compare(self, warped: Tensor, prepared: Prepared, mask: Tensor | None = None) -> Tensor:
         """Return the loss, a scalar, of `warped` against the prepared fixed image."""
@@ -125,13 +132,13 @@ class NCC(Similarity):
             return (values * weight).sum((2, 3, 4), keepdim=True) / count
 
         warped, fixed = warped - mean(warped), fixed - mean(fixed)
-        # A constant image correlates with nothing: 0 rather than 0 / 0.
+        # The correlation with a constant image is 0 rather than 0 / 0.
         norm = torch.sqrt((mean(warped**2) * mean(fixed**2)).clamp_min(1e-20))
         return 1 - (mean(warped * fixed) / norm).mean()
 
 
 class MINDSSC(Similarity):
-    """The mean squared difference of the 12 MIND-SSC channels: works across modalities."""
+    """The mean squared difference of the 12 MIND-SSC channels, which works across modalities."""
 
     def __init__(self, radius: int = 2, dilation: int = 2) -> None:
         super().__init__()
@@ -139,20 +146,20 @@ class MINDSSC(Similarity):
         self.dilation = dilation
 
     def prepare(self, fixed: Tensor) -> Prepared:
-        """Return the fixed image's descriptor, [B, 12, X, Y, Z]."""
-        return (mind_ssc(_full(fixed), self.radius, self.dilation),)
+        """Return the descriptor of the fixed image, [B, 12, X, Y, Z]."""
+        return (mind_descriptor(_full(fixed), self.radius, self.dilation),)
 
     def compare(self, warped: Tensor, prepared: Prepared, mask: Tensor | None = None) -> Tensor:
         """Return the loss, a scalar, of `warped` against the prepared fixed image."""
-        descriptor = mind_ssc(_full(warped), self.radius, self.dilation)
+        descriptor = mind_descriptor(_full(warped), self.radius, self.dilation)
         return masked_mean((descriptor - prepared[0]) ** 2, mask)
 
 
 def masked_mean(values: Tensor, mask: Tensor | None = None) -> Tensor:
     """Average `values` [B, C, X, Y, Z] where `mask` [B, 1, X, Y, Z] is not zero.
 
-    Each sample is averaged over its own mask first, and then the samples, so that a sample with a
-    small mask counts as much as one with a large mask. An empty mask gives 0 for its sample.
+    Each sample is averaged over its own mask first, and then over the batch, so that a sample with
+    a small mask counts as much as one with a large mask. A sample with an empty mask counts as 0.
     """
     if mask is None:
         return values.mean()
@@ -162,9 +169,9 @@ def masked_mean(values: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def similarity_named(name: str, *, coarse: bool = False) -> Similarity:
-    """Return the measure called "lncc", "lncc2", "ncc" or "mind", with its published settings.
+    """Return the measure named "lncc", "lncc2", "ncc" or "mind", with its published settings.
 
-    If `coarse`, with a scale that suits images of half the resolution.
+    With `coarse` the size of its window suits images of half the resolution.
     """
     measures: dict[str, Callable[[], Similarity]] = {
         "lncc": partial(LNCC, 3) if coarse else LNCC,
@@ -173,10 +180,10 @@ def similarity_named(name: str, *, coarse: bool = False) -> Similarity:
         "mind": partial(MINDSSC, radius=1, dilation=1) if coarse else MINDSSC,
     }
     if name not in measures:
-        raise UserError(f"similarity '{name}' is unknown; choose from {', '.join(measures)}")
+        raise UserError(f"similarity {name!r} is unknown; choose one of {', '.join(measures)}")
     return measures[name]()
 
 
 def _full(image: Tensor) -> Tensor:
-    """Return `image` in at least float32: local variances are lost in half floats."""
+    """Return `image` in at least float32, because half precision ruins local variances."""
     return image.float() if image.dtype in (torch.float16, torch.bfloat16) else image

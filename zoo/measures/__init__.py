@@ -1,1 +1,17 @@
-"""Measurements on images that several packages share."""
+"""Measurements on images and label maps that several packages share."""
+
+from zoo.measures.body import Body, find_body, pool, smooth, spacing_for_voxels
+from zoo.measures.mutual_information import normalised_mutual_information
+from zoo.measures.overlap import dice, dice_per_label, shared_labels
+
+__all__ = [
+    "Body",
+    "dice",
+    "dice_per_label",
+    "find_body",
+    "normalised_mutual_information",
+    "pool",
+    "shared_labels",
+    "smooth",
+    "spacing_for_voxels",
+]

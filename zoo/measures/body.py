@@ -1,7 +1,7 @@
-"""What an image holds before anything is registered: its background, its body, its place.
+"""The body of an image: the region that differs from the background, and its centre of mass.
 
-The body is what differs from the border of the image, brighter or darker, so that an inverted
-contrast, the air round a patient and the zeros of a stripped skull are all background.
+The body is what differs from the border of the image, brighter or darker. Hence an inverted
+contrast, the air around a patient and the zeros of a skull-stripped image all count as background.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from zoo.geometry.grid import Grid
 
 @dataclass(frozen=True)
 class Body:
-    """An image scaled to [0, 1] with the mask of its body, on one grid.
+    """An image scaled to [0, 1] and the mask of its body, on one grid.
 
-    `image` and `mask` are float32 [X, Y, Z]; `centre` is the centre of mass of the mask, (3,)
+    `image` and `mask` are float32 [X, Y, Z]. `centre` is the centre of mass of the mask, (3,) in
     RAS+ mm.
     """
 
@@ -30,23 +30,28 @@ class Body:
     centre: Tensor
 
     def at(self, spacing: float) -> Body:
-        """Return the body averaged over whole numbers of voxels, about `spacing` mm a side."""
+        """Return the body averaged over whole numbers of voxels to about `spacing` mm, smoothed."""
         image, grid = pool(self.image, self.grid, spacing)
         mask, _ = pool(self.mask, self.grid, spacing)
         return Body(smooth(image), mask, grid, self.centre)
 
 
 def find_body(image: Tensor, grid: Grid, spacing: float, name: str) -> Body:
-    """Average `image` [X, Y, Z] to about `spacing` mm, scale it to [0, 1] and find its body."""
+    """Average `image` [X, Y, Z] to about `spacing` mm, scale it to [0, 1] and find its body.
+
+    `name` is the role of the image in error messages, "fixed" or "moving".
+    """
     if tuple(image.shape) != grid.shape:
-        raise ValueError(f"the {name} image is {tuple(image.shape)} and its grid {grid.shape}")
+        raise ValueError(
+            f"the {name} image has the shape {tuple(image.shape)}, but its grid has {grid.shape}"
+        )
     image, grid = pool(image.detach().float(), grid, spacing)
     if not torch.isfinite(image).all():
         raise UserError(
-            f"the {name} image holds values that are not finite; replace NaN and infinity with the "
-            "value of the background"
+            f"the {name} image contains NaN or infinity; replace these values with the value of "
+            "the background"
         )
-    image = to_unit(image, name)
+    image = rescale_by_percentiles(image, name)
     border = torch.cat([image.select(k, end).flatten() for k in range(3) for end in (0, -1)])
     contrast = (image - border.median()).abs()
     mask = (contrast >= otsu_threshold(contrast)).float()
@@ -54,8 +59,8 @@ def find_body(image: Tensor, grid: Grid, spacing: float, name: str) -> Body:
     return Body(image, mask, grid, centre)
 
 
-def to_unit(image: Tensor, name: str) -> Tensor:
-    """Clip to the percentiles .1 and 99.9 and scale to [0, 1]."""
+def rescale_by_percentiles(image: Tensor, name: str) -> Tensor:
+    """Clip an image to its percentiles 0.1 and 99.9 and scale it to [0, 1]."""
     values = image.flatten()
     low, high = (
         float(values.kthvalue(1 + round(q * (len(values) - 1)))[0]) for q in (0.001, 0.999)
@@ -64,28 +69,34 @@ def to_unit(image: Tensor, name: str) -> Tensor:
         low, high = float(values.min()), float(values.max())
     if not high > low:
         raise UserError(
-            f"the {name} image is constant (every voxel is {low:g}): there is nothing to align; "
-            "check the file, or switch the affine start off"
+            f"the {name} image is constant (every voxel is {low:g}), so there is nothing to "
+            "align; check that it is the right file"
         )
     return ((image - low) / (high - low)).clamp_(0, 1)
 
 
 def otsu_threshold(values: Tensor, bins: int = 64) -> float:
-    """Return the threshold that separates `values` in [0, 1] best into two classes."""
+    """Return Otsu's threshold, which best separates `values` in [0, 1] into two classes."""
     counts = torch.histc(values, bins, 0, 1).double()
     centres = (torch.arange(bins, dtype=torch.float64) + 0.5) / bins
     below = counts.cumsum(0)
     above = counts.sum() - below
     total = (counts * centres).cumsum(0)
-    apart = total / below.clamp_min(1) - (total[-1] - total) / above.clamp_min(1)
-    best = int((below * above * apart**2).argmax())
+    difference = total / below.clamp_min(1) - (total[-1] - total) / above.clamp_min(1)
+    best = int((below * above * difference**2).argmax())
     return (best + 1) / bins
 
 
-def pool(image: Tensor, grid: Grid, spacing: float) -> tuple[Tensor, Grid]:
-    """Average `image` [X, Y, Z] over whole numbers of voxels so that a side is about `spacing` mm.
+def spacing_for_voxels(grid: Grid, voxels: int) -> float:
+    """Return the side in mm of cubic voxels of which `voxels` fill the field of view of `grid`."""
+    volume = float(torch.linalg.det(grid.linear).abs()) * grid.voxels
+    return (volume / voxels) ** (1 / 3)
 
-    What does not fill a block is left out, half at each end.
+
+def pool(image: Tensor, grid: Grid, spacing: float) -> tuple[Tensor, Grid]:
+    """Average `image` [X, Y, Z] over blocks of whole voxels whose sides are about `spacing` mm.
+
+    Voxels that do not fill a block are left out, half of them at each end of the axis.
     """
     steps = [
         max(1, min(n, round(spacing / s))) for n, s in zip(grid.shape, grid.spacing, strict=True)
@@ -104,7 +115,7 @@ def pool(image: Tensor, grid: Grid, spacing: float) -> tuple[Tensor, Grid]:
 
 
 def smooth(image: Tensor) -> Tensor:
-    """Filter [X, Y, Z] with (1 2 1) / 4 along each axis, edges repeated."""
+    """Filter `image` [X, Y, Z] with (1 2 1) / 4 along each axis; the border is repeated."""
     for axis in range(3):
         n = image.shape[axis]
         before = torch.cat([image.narrow(axis, 0, 1), image.narrow(axis, 0, n - 1)], axis)

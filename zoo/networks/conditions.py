@@ -1,7 +1,7 @@
-"""What UniReg is told about a pair: the pairing type and the anatomical region.
+"""The conditions of UniReg: the pairing type and the anatomical region of a pair.
 
-A condition reaches the network as weights [B, n] that sum to one over its n options; a plain name
-is a one-hot row. The order of the options is the order the released weights were trained with.
+The network receives a condition as weights [B, n] over its n options, which sum to one; a plain
+name becomes a one-hot row. The order of the options is that of the released weights.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,8 +24,8 @@ ConditionLike: TypeAlias = Choice | Sequence[Choice] | Tensor
 class Condition:
     """One condition: its name, its options in order, and whether options may be mixed.
 
-    A condition that mixes also takes a weight per option and `"unknown"`, the mean of all options.
-    Both go beyond what the released weights were trained on; "unknown" is experimental.
+    A condition that `mixes` also accepts a weight per option, and "unknown" for the mean of all
+    options. The released weights were trained on neither; "unknown" is experimental.
     """
 
     name: str
@@ -34,18 +34,18 @@ class Condition:
 
     @property
     def allowed(self) -> tuple[str, ...]:
-        """The names that may be given."""
+        """The allowed names."""
         return (*self.options, UNKNOWN) if self.mixes else self.options
 
     def encode(self, value: ConditionLike | None, batch: int) -> Tensor:
-        """Return the weights [B, n] of `value`: one choice for all of the batch, or one a sample.
+        """Return the weights [B, n] of `value`: one choice for the whole batch or one per sample.
 
-        A choice is a name or, where options may be mixed, a weight per name (brought to the sum
-        one). A tensor holds the weights themselves, [B, n] or [1, n].
+        A choice is a name or, if options may be mixed, a mapping from names to weights, which are
+        normalised to the sum one. A tensor is taken as the weights themselves, [B, n] or [1, n].
         """
         if value is None:
             raise UserError(
-                f"UniReg must be told the {self.name} of the pair: one of {', '.join(self.allowed)}"
+                f"UniReg needs the {self.name} of the pair: give one of {', '.join(self.allowed)}"
             )
         if isinstance(value, Tensor):
             weights = value.float()
@@ -54,21 +54,25 @@ class Condition:
         elif isinstance(value, Sequence) and len(value):
             weights = torch.stack([self._row(choice) for choice in value])
         else:
-            raise UserError(f"the {self.name} {value!r} is neither a name nor a list of names")
+            raise UserError(
+                f"the {self.name} {value!r} is neither a name nor a list of names; "
+                f"{self._advice('')}"
+            )
         if weights.ndim != 2 or weights.shape[1] != len(self.options):
             raise UserError(
-                f"the {self.name} is a tensor of shape {list(weights.shape)}; it should be "
-                f"[{batch}, {len(self.options)}], a weight for each of {', '.join(self.options)}"
+                f"the {self.name} is a tensor of shape {list(weights.shape)}; the shape must be "
+                f"[{batch}, {len(self.options)}], with a weight for each of "
+                f"{', '.join(self.options)}"
             )
         if len(weights) not in (1, batch):
             raise UserError(
-                f"the {self.name} is given for {len(weights)} pairs, but the batch has {batch}: "
-                "give one for all or one for each"
+                f"the {self.name} is given for {len(weights)} pairs, but the batch has {batch}; "
+                "give one for the whole batch or one for each pair"
             )
         return self._normalised(weights).expand(batch, -1)
 
     def _row(self, choice: Choice) -> Tensor:
-        """Return the weights [n] of one choice, as given."""
+        """Return the weights [n] of one choice, not normalised."""
         if isinstance(choice, str):
             choice = {choice: 1.0}
         elif not isinstance(choice, Mapping):
@@ -80,22 +84,25 @@ class Condition:
             elif name in self.options:
                 row[self.options.index(name)] += self._number(weight)
             else:
-                raise UserError(f"the {self.name} {name!r} is not known; {self._advice(str(name))}")
+                raise UserError(f"the {self.name} {name!r} is unknown; {self._advice(str(name))}")
         return row
 
     def _number(self, weight: float) -> float:
         try:
             return float(weight)
         except (TypeError, ValueError):
-            raise UserError(f"the weight {weight!r} of a {self.name} is not a number") from None
+            raise UserError(
+                f"the weight {weight!r} of a {self.name} is not a number; give a number of zero or "
+                "more, such as 0.5"
+            ) from None
 
     def _normalised(self, weights: Tensor) -> Tensor:
-        """Check weights [B, n] and bring each row to the sum one."""
+        """Check weights [B, n] and normalise each row to the sum one."""
         total = weights.sum(dim=1, keepdim=True)
         if not (weights.isfinite().all() and (weights >= 0).all() and (total > 0).all()):
             raise UserError(
-                f"the weights {weights.tolist()} of the {self.name} are no mixture: every weight "
-                "should be a number of zero or more, and at least one above zero"
+                f"the weights {weights.tolist()} of the {self.name} are not a mixture; every "
+                "weight must be finite and not negative, and at least one must be positive"
             )
         if not self.mixes and ((weights > 0).sum(dim=1) > 1).any():
             raise UserError(f"the {self.name} cannot be mixed; choose {' or '.join(self.options)}")
@@ -104,7 +111,7 @@ class Condition:
     def _advice(self, name: str) -> str:
         near = get_close_matches(name.lower(), self.allowed, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        return f"{hint}Allowed: {', '.join(self.allowed)}"
+        return f"{hint}choose one of {', '.join(self.allowed)}"
 
 
 TYPE = Condition("type", ("inter", "intra"))

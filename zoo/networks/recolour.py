@@ -1,8 +1,8 @@
-"""One image in the contrast of another: what a small network needs to compare two modalities.
+"""Recolouring of one image in the contrast of another, so that small networks compare modalities.
 
-A network that sees two images side by side moves along their slope, one way where both brighten
-together, the other way where one darkens: which of the two holds is the first thing to learn
-between contrasts, and a small network does not learn it. The joint histogram says it beforehand.
+A registration network shifts edges along the intensity gradient, in opposite directions for
+contrasts of equal and of opposite sign. A small network does not learn to tell these cases apart.
+Recolouring settles the question beforehand with the joint histogram of both images.
 """
 
 from __future__ import annotations
@@ -12,33 +12,33 @@ import torch.nn.functional as F
 from torch import Tensor
 
 BINS = 64
-SMOOTH, REACH = 1.5, 6  # bins
+SIGMA, REACH = 1.5, 6  # of the Gaussian over the histogram, in bins
 MOST_SAMPLES = 100_000
-AIR = 3  # bins of next to nothing, whose rank is the first in nearly all contrasts
+AIR = 3  # darkest bins, which are air and rank first in nearly all contrasts
 ONE_CONTRAST = 0.98
-"""Correlation of the old and the new ranks above which two images show one contrast."""
+"""Correlation of old and new ranks above which both images are taken to have one contrast."""
 
 
 @torch.no_grad()
 def recoloured(moving: Tensor, fixed: Tensor) -> Tensor:
     """Return `moving` [B, 1, X, Y, Z] in the contrast of `fixed`, on one grid, both in [0, 1].
 
-    The values of the moving image are put in the order of what the fixed one shows at the same
-    places on average, and then take its histogram. Of two images of one contrast that order is the
-    one that there is: then the moving image stays as it is.
+    The intensities of the moving image are ranked by the mean intensity of the fixed image in the
+    same voxels, and then mapped to the histogram of the fixed image. The moving image is returned
+    unchanged if this ranking is the one that it already has, so that both have one contrast.
     """
     pairs = zip(moving, fixed, strict=True)
     return torch.stack(
-        [_mapped(a, curve(a.cpu().float(), b.cpu().float()).to(a)) for a, b in pairs]
+        [_mapped(a, recolouring_curve(a.cpu().float(), b.cpu().float()).to(a)) for a, b in pairs]
     )
 
 
-def curve(moving: Tensor, fixed: Tensor) -> Tensor:
-    """Return the new value of each of `BINS` evenly spaced values of the moving image.
+def recolouring_curve(moving: Tensor, fixed: Tensor) -> Tensor:
+    """Return the new values of `BINS` evenly spaced intensities of the moving image.
 
-    On the CPU, where sums in doubles are at hand and come out the same each time.
+    Both images are on the CPU, where sums in double precision are available and reproducible.
     """
-    low, share = _place(moving.flatten())
+    low, share = _bins(moving.flatten())
     values = fixed.flatten()
     count = _spread(low, share, torch.ones_like(values))
     total = _spread(low, share, values)
@@ -46,19 +46,19 @@ def curve(moving: Tensor, fixed: Tensor) -> Tensor:
     rank = _ranks(count, order)
     if _correlation(_ranks(count, torch.arange(BINS)), rank, count) > ONE_CONTRAST:
         return torch.linspace(0, 1, BINS)
-    step = values.numel() // MOST_SAMPLES | 1  # odd, so that it does not fall in with the rows
+    step = values.numel() // MOST_SAMPLES | 1  # odd, so that the samples do not align with the rows
     return torch.quantile(values[::step], rank.clamp(0, 1).to(values))
 
 
 def _ranks(count: Tensor, order: Tensor) -> Tensor:
-    """Return the share of the voxels that come before the middle of each bin, in an order."""
+    """Return the rank in [0, 1] of the middle of each bin when the bins are sorted by `order`."""
     rank = torch.empty_like(count)
     rank[order] = (count[order].cumsum(0) - count[order] / 2) / count.sum()
     return rank
 
 
 def _correlation(one: Tensor, two: Tensor, weight: Tensor) -> float:
-    """Return the correlation over the bins above air, weighted; 1 where nothing differs."""
+    """Return the weighted correlation over the bins above air; 1 if one of them is constant."""
     one, two, weight = one[AIR:], two[AIR:], weight[AIR:] / weight[AIR:].sum().clamp_min(1e-9)
     a, b = one - (weight * one).sum(), two - (weight * two).sum()
     spread = float(((weight * a**2).sum() * (weight * b**2).sum()).sqrt())
@@ -66,25 +66,26 @@ def _correlation(one: Tensor, two: Tensor, weight: Tensor) -> float:
 
 
 def _mapped(image: Tensor, new: Tensor) -> Tensor:
-    low, share = _place(image)
+    """Apply a curve of `BINS` new values to an image in [0, 1], linearly between the bins."""
+    low, share = _bins(image)
     return torch.lerp(new[low], new[low + 1], share)
 
 
-def _place(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the bin below each value and how far it is to the next one."""
-    at = values.clamp(0, 1) * (BINS - 1)
-    low = at.floor().clamp(max=BINS - 2)
-    return low.long(), at - low
+def _bins(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the bin below each value and the distance from it, as a fraction of a bin."""
+    position = values.clamp(0, 1) * (BINS - 1)
+    low = position.floor().clamp(max=BINS - 2)
+    return low.long(), position - low
 
 
 def _spread(low: Tensor, share: Tensor, amount: Tensor) -> Tensor:
-    """Return how much of `amount` falls to each bin."""
+    """Sum `amount` into the bins: the fraction `share` into bin low + 1, the rest into bin low."""
     out = torch.zeros(BINS, dtype=torch.float64)
     out.index_add_(0, low, (amount * (1 - share)).double())
     return out.index_add_(0, low + 1, (amount * share).double())
 
 
 def _blurred(counts: Tensor) -> Tensor:
-    away = torch.arange(-REACH, REACH + 1, dtype=counts.dtype)
-    taps = torch.exp(-((away / SMOOTH) ** 2) / 2)
+    offsets = torch.arange(-REACH, REACH + 1, dtype=counts.dtype)
+    taps = torch.exp(-((offsets / SIGMA) ** 2) / 2)
     return F.conv1d(counts[None, None], taps[None, None], padding=REACH)[0, 0]

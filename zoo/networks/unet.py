@@ -1,4 +1,4 @@
-"""The U-Net of GradICON networks: two images to a displacement."""
+"""The U-Net of GradICON networks, which predicts a displacement from two images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.networks.head import convolve, upsample_and_convolve
+from zoo.networks.unet_head import convolve, upsample_and_convolve
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -19,7 +19,10 @@ PUBLISHED_WIDTH = 16
 _DEPTH = 5
 _DOWN, _UP = (1, 2, 4, 16, 32), (1, 2, 4, 8, 16)
 _COMPACT = 8
-_MANY_WEIGHTS = (3, 4)  # levels with more weights than voxels: folding batch norm would not pay
+_MANY_WEIGHTS = (
+    3,
+    4,
+)  # levels with more weights than voxels, where folding batch norm does not pay
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -27,13 +30,14 @@ class UNet(nn.Module):
     """Five levels down by strided convolution, five up by transposed convolution, with residuals.
 
     `width` is the number of channels after the first level, 16 in the published networks. A
-    narrower one is compact: no level has more than eight times its width, since the deepest levels
-    see few voxels of a pair that is roughly aligned, and would hold nearly all of the weights.
-    `precision` is what it computes in when evaluated without gradients. A fresh network gives zero.
-    The names of the attributes are those of the published state dict.
+    narrower network is compact: no level has more than eight times its width, because the deepest
+    levels would hold nearly all weights but have few voxels of a pair that is roughly aligned.
+    `precision` is the type of computation in evaluation without gradients. A fresh network returns
+    zero. The names of the attributes are those of the published state dict.
 
-    In evaluation batch norm is folded into the transposed convolutions and the last level is one
-    convolution (`zoo.networks.head`): the same function, several times faster.
+    In evaluation batch norm is folded into the transposed convolutions, and the last level is a
+    single convolution (`zoo.networks.unet_head`). The function is the same, but several times
+    faster.
     """
 
     def __init__(self, width: int = 16, precision: Precision = "float32") -> None:
@@ -56,7 +60,7 @@ class UNet(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
-        """Return the displacement [B, 3, X, Y, Z] in unit cubes of two images [B, 1, X, Y, Z]."""
+        """Return the displacement [B, 3, X, Y, Z], in unit cubes, of two images [B, 1, X, Y, Z]."""
         exact = torch.is_grad_enabled() or self.training
         dtype = moving.dtype if exact else _DTYPES[self.precision]
         x = torch.stack([moving[:, 0], fixed[:, 0]], dim=-1).movedim(-1, 1).to(dtype)
@@ -72,7 +76,7 @@ class UNet(nn.Module):
         return self._last(x, active, skips.pop())
 
     def _up(self, depth: int, active: Tensor, x: Tensor, shape: Sequence[int]) -> Tensor:
-        """Return norm(deconv(active) + doubled x), cropped to `shape`, at one level."""
+        """Return one level, cropped to `shape`: norm(deconv(active) + x upsampled by two)."""
         convolution, norm = self.upConvs[depth], self.batchNorms[depth]
         assert isinstance(convolution, nn.ConvTranspose3d)
         assert isinstance(norm, nn.BatchNorm3d)
@@ -90,7 +94,7 @@ class UNet(nn.Module):
         return y[:, :, : shape[0], : shape[1], : shape[2]]
 
     def _last(self, x: Tensor, skip: Tensor, images: Tensor) -> Tensor:
-        """Return the displacement: the level of full size and the last convolution."""
+        """Return the displacement from the full-size level and the last convolution."""
         if self.training:
             active = F.leaky_relu_(torch.cat([x, skip], dim=1))
             y = self._up(0, active, x, images.shape[2:])
@@ -113,7 +117,7 @@ class UNet(nn.Module):
 
 
 def _down(x: Tensor, convolution: nn.Module) -> Tensor:
-    """Return conv(leaky_relu(x)) + halved x, the halved channels added to the last ones."""
+    """Return conv(leaky_relu(x)) with the channels of `halved(x)` added to its last channels."""
     assert isinstance(convolution, nn.Conv3d)
     assert convolution.bias is not None
     weight, bias = convolution.weight.to(x.dtype), convolution.bias.to(x.dtype)
@@ -123,7 +127,7 @@ def _down(x: Tensor, convolution: nn.Module) -> Tensor:
 
 
 def halved(x: Tensor) -> Tensor:
-    """Average pairs of voxels along each axis of [B, C, X, Y, Z]; an odd last one stays alone."""
+    """Average pairs of voxels along each axis of [B, C, X, Y, Z]; an odd last voxel is kept."""
     for axis in (2, 3, 4):
         n = x.shape[axis]
         first, second = (x.movedim(axis, 0)[start::2].movedim(0, axis) for start in (0, 1))
@@ -137,7 +141,7 @@ def _doubled(x: Tensor) -> Tensor:
 
 
 def _frozen(norm: nn.BatchNorm3d, convolution: nn.ConvTranspose3d) -> tuple[Tensor, Tensor]:
-    """Return what batch norm does to a convolution without bias: x -> scale * x + shift."""
+    """Return batch norm after a convolution without bias as x -> scale * x + shift."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert convolution.bias is not None

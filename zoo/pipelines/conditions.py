@@ -19,7 +19,7 @@ from zoo.io.transforms import write_transform
 from zoo.io.volume import write_volume
 from zoo.registration.inferer import PairInferer
 from zoo.registration.result import RegisteredPair
-from zoo.reporting.panels import Panel, Pixels, contact_sheet, draw_panels, png_bytes
+from zoo.reporting import Panel, Pixels, contact_sheet, draw_panels, png_bytes
 
 
 def parse_condition(text: str) -> tuple[str, str]:

@@ -11,15 +11,21 @@ from typing import Any
 from zoo.datasets.pairs import pair_files
 from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder
-from zoo.hub.weights import find_weights, models_here, models_to_choose
+from zoo.hub.weights import (
+    find_weights,
+    models_here,
+    models_to_choose,
+    models_without_weights,
+)
 from zoo.io.atomic import write_json
-from zoo.planning.evidence import NEEDS_NO_WEIGHTS, UserOptions
+from zoo.planning.evidence import UserOptions
 from zoo.planning.fingerprint import pair_fingerprint
 from zoo.planning.memory import parse_memory
 from zoo.planning.plan import for_a_pair, make_plan, read_plan
 from zoo.registration.initial_affine import with_absolute_paths
-from zoo.runtime.bundle import absolute, run_bundle
+from zoo.runtime.bundle import run_bundle
 from zoo.runtime.device import choose_device, use_threads
+from zoo.runtime.settings import absolute_paths
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ def register_files(
         folder = bundle_folder(planned["plan"]["model"])
         configs = [_written(planned, request.out)]
     overrides = {
-        **absolute(_files(request)),
+        **absolute_paths(_files(request)),
         "weights": request.weights,
         "points_space": request.points_space,
         **request.outputs,
@@ -125,8 +131,9 @@ def _planned(request: Request) -> dict[str, Any]:
 def _known(request: Request) -> tuple[dict[str, Any], UserOptions]:
     """Return the fingerprint of a pair, and what was said of it."""
     files = pair_files(request.fixed, request.moving)
-    alone = {NEEDS_NO_WEIGHTS: 0}
-    needless = len(files.moving) > 1 or request.model in alone
+    several = len(files.moving) > 1
+    alone = dict.fromkeys(models_without_weights(several_moving=several), 0)
+    needless = several or request.model in alone
     widths = alone if needless else models_here()
     choice = tuple(alone) if needless else models_to_choose()
     if request.weights and request.model not in ("auto", *alone):

@@ -1,4 +1,4 @@
-"""How two images of a pair lie to each other before anything is registered."""
+"""Measure how the two images of a pair are aligned before registration."""
 
 from __future__ import annotations
 
@@ -15,20 +15,30 @@ from zoo.io.labels import read_labels
 from zoo.io.points import read_points
 from zoo.io.volume import read_volume
 from zoo.losses.filters import gaussian
-from zoo.measures.body import Body, find_body
+from zoo.measures import (
+    Body,
+    dice_per_label,
+    find_body,
+    normalised_mutual_information,
+    shared_labels,
+    spacing_for_voxels,
+)
 
 BODY_VOXELS = 300_000
-TRUSTED = 0.12
-"""Below this interior LNCC^2 the images are not aligned well enough for anything to be told."""
+"""The number of voxels at which bodies are compared."""
+TRUSTED_LNCC2 = 0.12
+"""Squared local correlation below which the images are not aligned well enough to compare them."""
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """Figures of one pair; None where the data do not tell.
+    """The figures of one pair as its headers align it; None where the data do not show a figure.
 
-    `centres_mm` between the bodies' centres of mass; `overlap` the share of the fixed body that
-    the moving field of view holds; `lncc`, `lncc2` inside the eroded body; `sign` in [-1, 1], 1 for
-    one contrast, -1 for an inverted one; `tre_mm` p50, p95, largest.
+    `centres_mm` is the distance between the bodies' centres of mass, `overlap` the share of the
+    fixed body inside the moving field of view. `lncc` and `lncc2` are the mean local correlation
+    and its square inside the eroded bodies, `nmi` the normalised mutual information there. `sign`
+    is in [-1, 1]: 1 for one contrast, -1 for an inverted one. `tre_mm` are median, 95th percentile
+    and maximum of the distances between corresponding key points.
     """
 
     pair: str
@@ -43,7 +53,7 @@ class Alignment:
 
     @property
     def displacement_mm(self) -> float:
-        """How far places have to move, as far as can be told: key points, else centres of mass."""
+        """The largest known displacement: of key points, else of the centres of mass."""
         return self.centres_mm if self.tre_mm is None else max(self.tre_mm[1], self.centres_mm)
 
     def to_json(self) -> dict[str, Any]:
@@ -51,34 +61,34 @@ class Alignment:
         return asdict(self)
 
 
-def measure(pair: dict[str, Any]) -> Alignment:
-    """Measure a pair, given as `Dataset.pairs` lists it."""
+def measure_alignment(pair: dict[str, Any]) -> Alignment:
+    """Measure a pair, given as an entry of `Dataset.pairs`."""
     fixed, moving = (read_volume(path) for path in (pair["fixed"], pair["moving"][0]))
     bodies = [
-        find_body(volume.data, volume.grid, _lattice(volume.grid), side)
+        find_body(volume.data, volume.grid, spacing_for_voxels(volume.grid, BODY_VOXELS), side)
         for volume, side in ((fixed, "fixed"), (moving, "moving"))
     ]
     name = f"{Path(pair['fixed']).name}, {Path(pair['moving'][0]).name}"
     return Alignment(
         pair=name,
         centres_mm=float((bodies[0].centre - bodies[1].centre).norm()),
-        **_alike(*bodies),
+        **_similarity(*bodies),
         dice=_dice(pair),
-        tre_mm=_errors(pair, fixed.grid, moving.grid),
+        tre_mm=_landmark_distances(pair, fixed.grid, moving.grid),
     )
 
 
-def _alike(fixed: Body, moving: Body) -> dict[str, Any]:
-    """Compare the images where both bodies are, away from their surfaces."""
-    there = Transform.identity()
-    moved = warp(moving.image[None], moving.grid, fixed.grid, there, fill=-1)[0]
-    body = warp(moving.mask[None], moving.grid, fixed.grid, there)[0] > 0.5
-    seen = (fixed.mask > 0) & (moved >= 0)
-    overlap = float(seen.sum() / fixed.mask.sum().clamp_min(1))
-    inside = _eroded(fixed.mask > 0) & _eroded(body) & (moved >= 0)
+def _similarity(fixed: Body, moving: Body) -> dict[str, Any]:
+    """Compare the images inside both bodies, away from their surfaces."""
+    identity = Transform.identity()
+    warped = warp(moving.image[None], moving.grid, fixed.grid, identity, fill=-1)[0]
+    body = warp(moving.mask[None], moving.grid, fixed.grid, identity)[0] > 0.5
+    covered = (fixed.mask > 0) & (warped >= 0)
+    overlap = float(covered.sum() / fixed.mask.sum().clamp_min(1))
+    inside = _eroded(fixed.mask > 0) & _eroded(body) & (warped >= 0)
     if int(inside.sum()) < 500:
         return {"overlap": overlap, "lncc": None, "lncc2": None, "sign": None, "nmi": None}
-    a, b = fixed.image, moved.clamp_min(0)
+    a, b = fixed.image, warped.clamp_min(0)
     r = _local_correlation(a, b)[inside]
     weight = r * r
     size = (weight * r.abs()).sum().clamp_min(1e-12)
@@ -87,25 +97,28 @@ def _alike(fixed: Body, moving: Body) -> dict[str, Any]:
         "lncc": float(r.mean()),
         "lncc2": float(weight.mean()),
         "sign": float((weight * r).sum() / size),
-        "nmi": _mutual_information(a[inside], b[inside]),
+        "nmi": normalised_mutual_information(a[inside], b[inside]),
     }
 
 
 def _local_correlation(a: Tensor, b: Tensor, sigma: float = 2.0) -> Tensor:
-    """Return the correlation of [X, Y, Z] images under a Gaussian window; 0 where both are flat."""
+    """Return the correlation of images [X, Y, Z] in a Gaussian window; 0 where both are constant.
+
+    `sigma` is in voxels.
+    """
     a, b = a[None, None].double(), b[None, None].double()
     means = gaussian(a, sigma), gaussian(b, sigma)
     floor = 1e-5
-    spread = [
+    variances = [
         (gaussian(image * image, sigma) - mean * mean).clamp_min(0) + floor
         for image, mean in zip((a, b), means, strict=True)
     ]
-    common = gaussian(a * b, sigma) - means[0] * means[1]
-    return (common / torch.sqrt(spread[0] * spread[1]))[0, 0]
+    covariance = gaussian(a * b, sigma) - means[0] * means[1]
+    return (covariance / torch.sqrt(variances[0] * variances[1]))[0, 0]
 
 
 def _eroded(mask: Tensor, steps: int = 3) -> Tensor:
-    """Take `steps` voxels off a mask [X, Y, Z]; the volume's edge counts as outside."""
+    """Erode a mask [X, Y, Z] by `steps` voxels; beyond the volume's edge it is outside."""
     out = 1 - mask.float()[None, None]
     for _ in range(steps):
         out = torch.nn.functional.pad(out, (1,) * 6, value=1.0)
@@ -113,56 +126,30 @@ def _eroded(mask: Tensor, steps: int = 3) -> Tensor:
     return out[0, 0] < 0.5
 
 
-def _mutual_information(a: Tensor, b: Tensor, bins: int = 32) -> float:
-    """Return (H(a) + H(b)) / H(a, b) of values in [0, 1]: 1 for independent ones."""
-    levels = [(v * bins).long().clamp(0, bins - 1) for v in (a, b)]
-    joint = torch.bincount(levels[0] * bins + levels[1], minlength=bins * bins).double()
-    joint = (joint / joint.sum()).view(bins, bins)
-
-    def entropy(share: Tensor) -> float:
-        return -float(torch.xlogy(share, share).sum())
-
-    whole = entropy(joint)
-    return (entropy(joint.sum(0)) + entropy(joint.sum(1))) / whole if whole > 0 else 1.0
-
-
 def _dice(pair: dict[str, Any]) -> float | None:
-    """Return the mean overlap of the labels that both images have, where the headers place them."""
+    """Return the mean Dice of the labels that both images have, as their headers align them."""
     if pair["fixed_labels"] is None or pair["moving_labels"] is None:
         return None
     fixed, moving = (read_labels(pair[f"{side}_labels"]) for side in ("fixed", "moving"))
-    moved = warp(
+    warped = warp(
         moving.data[None], moving.grid, fixed.grid, Transform.identity(), interpolation="nearest"
     )[0]
-    a, b = fixed.data.flatten().long(), moved.flatten().long()
-    values = [int(v) for data in (fixed.data, moving.data) for v in (data.min(), data.max())]
-    if min(values) < 0 or max(values) > 100_000:
-        return None
-    most = max(values) + 1
-    sizes = [torch.bincount(v, minlength=most).double() for v in (a, b)]
-    both = torch.bincount(a[a == b], minlength=most).double()
-    present = torch.bincount(moving.data.flatten().long(), minlength=most) > 0
-    kept = (sizes[0] > 0) & present
-    kept[0] = False
-    if not bool(kept.any()):
-        return None
-    return float((2 * both / (sizes[0] + sizes[1]))[kept].mean())
+    labels = shared_labels(fixed.data, moving.data)
+    overlaps = list(dice_per_label(fixed.data, warped, labels).values())
+    return float(torch.tensor(overlaps, dtype=torch.float64).mean()) if overlaps else None
 
 
-def _errors(pair: dict[str, Any], fixed: Grid, moving: Grid) -> list[float] | None:
-    """Return p50, p95 and largest distance between the partners' key points, mm."""
+def _landmark_distances(pair: dict[str, Any], fixed: Grid, moving: Grid) -> list[float] | None:
+    """Return median, 95th percentile and maximum of the distances between key points, mm."""
     if pair["fixed_points"] is None or pair["moving_points"] is None:
         return None
     space = pair["points_space"]
     a = read_points(pair["fixed_points"], space, fixed)
     b = read_points(pair["moving_points"], space, moving)
     if len(a) != len(b):
-        raise UserError(f"{pair['fixed_points']} and its partner differ in length; correct them")
+        raise UserError(
+            f"{pair['fixed_points']} holds {len(a)} points and {pair['moving_points']} {len(b)}; "
+            "corresponding points are needed"
+        )
     distance = (a - b).norm(dim=1)
     return [float(distance.quantile(q)) for q in (0.5, 0.95, 1)]
-
-
-def _lattice(grid: Grid) -> float:
-    """Return the side of voxels of which `BODY_VOXELS` fill the grid, mm."""
-    x, y, z = grid.spacing
-    return (grid.voxels * x * y * z / BODY_VOXELS) ** (1 / 3)

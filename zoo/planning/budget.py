@@ -1,113 +1,98 @@
-"""Making a run fit into the memory that a user allows, one named step after the other."""
+"""The memory budget: change settings until a run fits into the memory that the user allows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import inf, prod
 from typing import Any
 
 from zoo.errors import UserError
+from zoo.hub.specs import MemoryStep, ModelSpec
 from zoo.planning import memory
-from zoo.planning.evidence import Choice, Facts, UserOptions
-from zoo.planning.memory import IMAGES, MemoryModel, find_memory_model, memory_case
-
-MCBO_MOST_VOXELS = 320**3
-MCBO_FEWEST_VOXELS = 40**3
-
-
-@dataclass(frozen=True)
-class MemoryStep:
-    """A setting that makes a run smaller, and what it means."""
-
-    name: str
-    value: Any
-    meaning: str
-
-
-_GRADICON = (
-    MemoryStep("precision", "bfloat16", "half precision"),
-    MemoryStep("refine_mode", "field", "the field is refined, not the weights"),
-    MemoryStep("refine", 0, "no refinement"),
-)
-STEPS: Mapping[str, tuple[MemoryStep, ...]] = {
-    "mcbo": (),
-    "unigradicon": _GRADICON,
-    "multigradicon": _GRADICON,
-    "unireg": (MemoryStep("refine", 0, "no refinement"),),
-}
-"""What makes a run of a model smaller, the mildest first; MCBO takes a coarser grid instead."""
+from zoo.planning.evidence import Choice, Evidence, UserOptions
+from zoo.planning.memory import IMAGES, MemoryModel, find_memory_model, measurement_name
 
 
 def within_memory(
-    facts: Facts, model: str, wishes: UserOptions, chosen: Mapping[str, Choice]
+    evidence: Evidence, spec: ModelSpec, options: UserOptions, chosen: Mapping[str, Choice]
 ) -> dict[str, Choice]:
-    """Change what has to change for a run to fit, and say what each change gives.
+    """Return the changes with which a run fits into the budget, each with its reason.
 
-    A harsher step is only taken where no mix of the milder ones is enough. What the user sets stays
-    as it is. Where nothing is enough, the plan is refused with the numbers.
+    A harsher step is taken only where no combination of the milder ones is enough. The user's own
+    settings are never changed. If nothing is enough, `UserError` states the numbers.
     """
-    budget = wishes.memory_mib
+    budget = options.memory_mib
     if budget is None:
         return {}
-    _check_images(facts, budget)
-    settings = {name: choice.value for name, choice in chosen.items()} | dict(wishes.settings)
-    voxels, width = working_voxels(facts, model, settings), wishes.widths.get(model)
-    line = find_memory_model(memory_case(model, settings, width))
+    _check_images(evidence, budget)
+    settings = {name: choice.value for name, choice in chosen.items()} | dict(options.settings)
+    voxels, width = working_voxels(evidence, spec, settings), options.widths.get(spec.name)
+    model = find_memory_model(measurement_name(spec, settings, width))
 
     def need(steps: Sequence[MemoryStep]) -> float:
-        case = memory_case(model, settings | {s.name: s.value for s in steps}, width)
-        found = memory.memory_models().get(case)
-        return found.peak_mib(voxels) if found else inf
+        name = measurement_name(spec, settings | {s.setting: s.value for s in steps}, width)
+        measured = memory.memory_models().get(name)
+        return measured.peak_mib(voxels) if measured else inf
 
-    steps = [step for step in STEPS[model] if step.name not in wishes.settings]
+    known = spec.memory.steps if spec.memory else ()
+    steps = [step for step in known if step.setting not in options.settings]
     mixes = [[s for k, s in enumerate(steps) if n >> k & 1] for n in range(1 << len(steps))]
     taken = next((mix for mix in mixes if need(mix) <= budget), None)
     if taken is None:
-        least = min(map(need, mixes))
-        told = f"{least:.0f} MiB would be needed, {budget:.0f} MiB are allowed"
-        if model != "mcbo" or "spacing" in wishes.settings:
-            raise UserError(f"{model}: {told}; allow more, or use another --model")
-        return _coarser(facts, line, voxels, budget, told)
-    out = {}
+        shortage = _shortage(min(map(need, mixes)), budget)
+        if spec.planning.working_grid.kind != "spacing" or "spacing" in options.settings:
+            raise UserError(f"{spec.name}: {shortage}; allow more, or use another --model")
+        return _coarser(evidence, spec, model, voxels, budget, shortage)
+    changes = {}
     for n, step in enumerate(taken):
-        because = (
-            f"{need(taken[:n]):.0f} MiB would be needed, {budget:.0f} MiB are allowed: "
-            f"{step.meaning} ({need(taken[: n + 1]):.0f} MiB)"
-        )
-        out[step.name] = Choice(step.value, f"memory.{step.name}", because)
-    return out
+        reduced = _amount(need(taken[: n + 1]))
+        reason = f"{_shortage(need(taken[:n]), budget)}: {step.meaning} reduces it to {reduced}"
+        changes[step.setting] = Choice(step.value, f"memory.{step.setting}", reason)
+    return changes
 
 
-def _check_images(facts: Facts, budget: float) -> None:
-    """Refuse images that do not fit by themselves."""
-    voxels = max(int(facts.channel(side).get("largest_voxels", 0)) for side in (0, 1))
+def _check_images(evidence: Evidence, budget: float) -> None:
+    """Refuse images that do not fit into the budget without any model."""
+    voxels = max(int(evidence.channel(side).get("largest_voxels", 0)) for side in (0, 1))
     need = find_memory_model(IMAGES).peak_mib(voxels)
     if need > budget:
         raise UserError(
-            f"the images alone need {need:.0f} MiB (up to {voxels / 1e6:.3g} million voxels), "
-            f"{budget:.0f} MiB are allowed; allow more, or crop them"
+            f"the images alone (up to {voxels / 1e6:.3g} million voxels) need {_amount(need)}, and "
+            f"--memory allows {_amount(budget)}; allow more, or crop the images"
         )
 
 
 def _coarser(
-    facts: Facts, line: MemoryModel, voxels: float, budget: float, told: str
+    evidence: Evidence,
+    spec: ModelSpec,
+    model: MemoryModel,
+    voxels: float,
+    budget: float,
+    shortage: str,
 ) -> dict[str, Choice]:
-    """Return the spacing, mm, at which MCBO works on no more voxels than fit."""
-    if voxels > line.largest:
-        told += f" (measured up to {line.largest / 1e6:.2g} million voxels, a line beyond)"
-    room = line.most_voxels(budget)
-    if room < MCBO_FEWEST_VOXELS:
-        raise UserError(f"mcbo: {told}; allow more")
-    finest = min(facts.channel(0)["spacing_mm"]["p0"])
+    """Return the spacing, mm, at which the working grid has no more voxels than fit."""
+    if voxels > model.largest:
+        shortage += f" (extrapolated: measured up to {model.largest / 1e6:.2g} million voxels)"
+    room = model.most_voxels(budget)
+    if room < spec.planning.working_grid.fewest_voxels:
+        raise UserError(f"{spec.name}: {shortage}; allow more")
+    finest = min(evidence.channel(0)["spacing_mm"]["p0"])
     spacing = round(finest * (voxels / room) ** (1 / 3) + 0.005, 2)
-    return {"spacing": Choice(spacing, "memory.spacing", f"{told}: a coarser grid, in mm")}
+    return {"spacing": Choice(spacing, "memory.spacing", f"{shortage}: a coarser working grid")}
 
 
-def working_voxels(facts: Facts, model: str, settings: Mapping[str, Any]) -> float:
-    """Return the most voxels of the grid that a model works on."""
-    if model == "mcbo":
-        return _mcbo_voxels(facts, settings.get("spacing"))
+def _shortage(need: float, budget: float) -> str:
+    return f"a run needs {_amount(need)}, and --memory allows {_amount(budget)}"
+
+
+def _amount(mib: float) -> str:
+    return f"{mib:.0f} MiB" if mib >= 10 else f"{mib:.2g} MiB"
+
+
+def working_voxels(evidence: Evidence, spec: ModelSpec, settings: Mapping[str, Any]) -> float:
+    """Return the number of voxels of the largest grid that a model works on."""
+    if spec.planning.working_grid.kind == "spacing":
+        return _isotropic_voxels(evidence, spec, settings.get("spacing"))
     if "size" in settings:
         size = settings["size"]
         if not isinstance(size, list) or not all(isinstance(n, int) for n in size):
@@ -120,12 +105,17 @@ def working_voxels(facts: Facts, model: str, settings: Mapping[str, Any]) -> flo
     return float(prod(task.size if task else BODY))
 
 
-def _mcbo_voxels(facts: Facts, spacing: float | None) -> float:
-    """Return the voxels of the largest fixed field of view in steps of its finest spacing."""
-    channel = facts.channel(0)
+def _isotropic_voxels(evidence: Evidence, spec: ModelSpec, spacing: float | None) -> float:
+    """Return the voxels of the largest fixed field of view in isotropic steps.
+
+    The step is `spacing` mm, by default the finest spacing of the fixed images.
+    """
+    channel = evidence.channel(0)
     if "field_mm" not in channel:
         return 0.0
     step = spacing or min(channel["spacing_mm"]["p0"])
     if not isinstance(step, (int, float)) or step <= 0:
         raise UserError(f"--set spacing={step} must be a length in mm, such as 1.5")
-    return min(prod(channel["field_mm"]["p100"]) / step**3, float(MCBO_MOST_VOXELS))
+    voxels = prod(channel["field_mm"]["p100"]) / step**3
+    most = spec.planning.working_grid.most_voxels
+    return voxels if most is None else min(voxels, float(most))

@@ -1,4 +1,4 @@
-"""What the rules go by: what the data show, what is declared, what the user says."""
+"""The evidence that the rules use: what the data show, what is declared, what the user states."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from typing import Any
 
 from zoo.datasets import modality as modalities
 from zoo.errors import UserError
-from zoo.planning import anatomy as anatomies
-
-NEEDS_NO_WEIGHTS = "mcbo"
+from zoo.hub.weights import models_without_weights
+from zoo.planning.anatomy import parse_anatomy
 
 
 @dataclass(frozen=True)
 class UserOptions:
-    """What a user says. `modality` is by slot; `available` are the models that can run here.
+    """The options of a user.
 
-    `settings` are values of the bundle that the user sets, whatever the rules would choose;
-    `widths` those of the weights that are here, by model.
+    `modality` is by slot. `settings` are values of the bundle that replace what the rules choose.
+    `available` are the models that can run on this computer, `widths` the widths of their weights.
     """
 
     anatomy: str | None = None
@@ -28,13 +27,13 @@ class UserOptions:
     memory_mib: float | None = None
     accept_guess: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
-    available: tuple[str, ...] = (NEEDS_NO_WEIGHTS,)
+    available: tuple[str, ...] = field(default_factory=models_without_weights)
     widths: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A value, the rule that chose it, and why, in words."""
+    """A value, the rule that chose it, and the reason in words."""
 
     value: Any
     rule: str
@@ -46,8 +45,12 @@ class Choice:
 
 
 @dataclass
-class Facts:
-    """What the rules go by: the fingerprint, boiled down, with the user's word above it."""
+class Evidence:
+    """What is known of the pairs to plan for: the fingerprint, with the user's statements above it.
+
+    `anatomy`, `pairing`, `fixed` and `moving` (the modalities) are beliefs as plain data; `slots`
+    are those of the fixed and of the moving images.
+    """
 
     fingerprint: Mapping[str, Any]
     anatomy: dict[str, Any]
@@ -58,37 +61,37 @@ class Facts:
 
     @property
     def alignment(self) -> Mapping[str, Any]:
-        """The figures of how the pairs lie."""
-        found: Mapping[str, Any] = self.fingerprint.get("alignment", {})
-        return found
+        """The figures of the images' alignment before registration; empty if not measured."""
+        figures: Mapping[str, Any] = self.fingerprint.get("alignment", {})
+        return figures
 
     def channel(self, side: int) -> Mapping[str, Any]:
-        """What is known of the fixed (0) or moving (1) images."""
-        found: Mapping[str, Any] = self.fingerprint["channels"].get(self.slots[side], {})
-        return found
+        """Return what the fingerprint holds of the fixed (0) or the moving (1) images."""
+        channel: Mapping[str, Any] = self.fingerprint["channels"].get(self.slots[side], {})
+        return channel
 
 
-def gather(fingerprint: Mapping[str, Any], wishes: UserOptions) -> Facts:
-    """Bring what is declared and what was seen together; a user's word comes first."""
+def gather_evidence(fingerprint: Mapping[str, Any], options: UserOptions) -> Evidence:
+    """Combine a fingerprint with what the user states, which takes precedence."""
     counts = fingerprint["pairs"]["slots"]
     if not counts:
         raise UserError("the dataset has no pairs to plan for; list them under registration_val")
-    usual = max(counts, key=lambda key: counts[key])
-    fixed, _, moving = usual.partition("-")
-    unknown = set(wishes.modality) - set(fingerprint["channels"])
+    most_frequent = max(counts, key=lambda key: counts[key])
+    fixed, _, moving = most_frequent.partition("-")
+    unknown = set(options.modality) - set(fingerprint["channels"])
     if unknown:
         slots = ", ".join(fingerprint["channels"])
-        raise UserError(f"--modality.{min(unknown)}: there is no such slot; there are {slots}")
+        raise UserError(f"--modality.{min(unknown)}: there is no such slot; the slots are {slots}")
     beliefs = {slot: dict(c["modality"]) for slot, c in fingerprint["channels"].items()}
-    for slot, word in wishes.modality.items():
-        beliefs[slot] |= _said(modalities.checked(word, f"--modality.{slot}"), word)
+    for slot, word in options.modality.items():
+        beliefs[slot] |= _declared(modalities.parse_modality(word, f"--modality.{slot}"), word)
     anatomy, pairing = dict(fingerprint["anatomy"]), dict(fingerprint["pairing"])
-    if wishes.anatomy is not None:
-        anatomy |= _said(anatomies.checked(wishes.anatomy), wishes.anatomy)
-    if wishes.pairing is not None:
-        pairing |= _said(wishes.pairing, wishes.pairing)
-    return Facts(fingerprint, anatomy, pairing, (fixed, moving), beliefs[fixed], beliefs[moving])
+    if options.anatomy is not None:
+        anatomy |= _declared(parse_anatomy(options.anatomy), options.anatomy)
+    if options.pairing is not None:
+        pairing |= _declared(options.pairing, options.pairing)
+    return Evidence(fingerprint, anatomy, pairing, (fixed, moving), beliefs[fixed], beliefs[moving])
 
 
-def _said(value: str, word: str) -> dict[str, Any]:
+def _declared(value: str, word: str) -> dict[str, Any]:
     return {"value": value, "source": "user", "confidence": "declared", "declared": word}

@@ -1,4 +1,4 @@
-"""The fingerprint of a dataset: what its files show, what is declared, and what follows."""
+"""The fingerprint of a dataset: what its files show, what is declared, what can be inferred."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ import numpy as np
 from zoo import __version__
 from zoo.datasets.checks import all_problems
 from zoo.datasets.dataset import Dataset
-from zoo.datasets.headers import HeaderFacts, look_at
-from zoo.datasets.landmarks import coordinates, outside, to_index
-from zoo.datasets.modality import HOUNSFIELD, Values, canonical, evidence, is_hounsfield
-from zoo.datasets.names import case_of
+from zoo.datasets.headers import HeaderFacts, inspect_header
+from zoo.datasets.landmarks import count_outside, points_to_voxels, read_coordinates
+from zoo.datasets.modality import IntensityStatistics, is_hounsfield
 from zoo.datasets.problems import Problem
-from zoo.datasets.scan import DatasetScan, FileProgress, content, scan_dataset, spread
-from zoo.datasets.voxels import Voxels, decode
+from zoo.datasets.scan import DatasetScan, FileProgress, content_digest, evenly_spaced, scan_dataset
+from zoo.datasets.voxels import VoxelFacts, inspect_voxels
 from zoo.errors import UserError
 from zoo.io.files import AnyPath
-from zoo.io.json_documents import read_object
-from zoo.planning.alignment import Alignment, measure
-from zoo.planning.anatomy import Belief, believed_anatomy
+from zoo.io.json_documents import read_json_object
+from zoo.planning.alignment import Alignment, measure_alignment
+from zoo.planning.beliefs import Belief, infer_anatomy, infer_modality, infer_pairing
 
 SCHEMA = 1
 ALIGNED_PAIRS = 20
+"""The largest number of pairs whose alignment is measured."""
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """A fingerprint as it is written (`document`), and the survey it was taken from."""
+    """A fingerprint as plain data (`document`), and the scan that it was made from."""
 
     document: dict[str, Any]
-    scan_dataset: DatasetScan
+    scan: DatasetScan
 
 
 def take_fingerprint(
@@ -46,38 +46,42 @@ def take_fingerprint(
     workers: int | None = None,
     progress: FileProgress | None = None,
 ) -> Fingerprint:
-    """Look at a dataset and write down what it is."""
-    looked = scan_dataset(dataset, everything=everything, workers=workers, progress=progress)
+    """Scan a dataset and return its fingerprint.
+
+    With `everything` the voxels of every file are read. `workers` is the number of processes,
+    `progress` is called after each file.
+    """
+    scan = scan_dataset(dataset, everything=everything, workers=workers, progress=progress)
     channels = {
-        slot: _channel(images, looked.headers, looked.voxels, dataset.modality.get(slot))
+        slot: _channel(images, scan.headers, scan.voxels, dataset.modality.get(slot))
         for slot, images in dataset.slots().items()
     }
     alignments, failed = _alignments(dataset)
-    problems = [*all_problems(looked), *failed]
+    problems = [*all_problems(scan), *failed]
     document = {
         "schema": SCHEMA,
         "regzoo": __version__,
         "name": dataset.name,
         "dataset": str(dataset.root.resolve()),
-        "content": content(dataset, looked.headers),
-        "anatomy": believed_anatomy(dataset).to_json(),
-        "pairing": _pairing(dataset).to_json(),
+        "content": content_digest(dataset, scan.headers),
+        "anatomy": infer_anatomy(dataset).to_json(),
+        "pairing": infer_pairing(dataset).to_json(),
         "channels": channels,
-        "annotations": _annotations(looked),
-        "pairs": _pairs(looked),
+        "annotations": _annotations(scan),
+        "pairs": _pairs(scan),
         "alignment": _summary(alignments),
         "problems": [problem.to_json() for problem in problems],
     }
-    return Fingerprint(document, looked)
+    return Fingerprint(document, scan)
 
 
 def read_fingerprint(path: AnyPath) -> dict[str, Any]:
-    """Read a fingerprint that was written before."""
-    document = read_object(path)
+    """Read a fingerprint."""
+    document = read_json_object(path)
     if document.get("schema") != SCHEMA or "channels" not in document:
         raise UserError(
-            f"{path} is no fingerprint of this version (schema {SCHEMA}); make it again with "
-            "regzoo fingerprint"
+            f"{path} is not a fingerprint that this version can read (schema {SCHEMA}); make it "
+            "again with regzoo fingerprint"
         )
     return document
 
@@ -85,25 +89,25 @@ def read_fingerprint(path: AnyPath) -> dict[str, Any]:
 def pair_fingerprint(
     fixed: AnyPath, moving: AnyPath, *, aligned: bool = True, **more: Any
 ) -> dict[str, Any]:
-    """Take the fingerprint of one pair: slot 0 is the fixed image, slot 1 the moving one.
+    """Return the fingerprint of one pair: slot 0 is the fixed image, slot 1 the moving one.
 
-    `more` are the pair's labels and points, as `measure` takes them; without `aligned` how the
-    images lie is not measured.
+    `more` are the pair's labels and points, named as in `Dataset.pairs`. Without `aligned` the
+    alignment of the images is not measured.
     """
     sides = {"0": Path(fixed), "1": Path(moving)}
     channels, headers = {}, []
     for slot, path in sides.items():
-        header, found = look_at(path.parent, path.name)
+        header, problems = inspect_header(path.parent, path.name)
         if header is None:
-            raise UserError(f"{path}: {found[0].what}; {found[0].fix}")
+            raise UserError(f"{path}: {problems[0].what}; {problems[0].fix}")
         headers.append(header)
-        voxels = decode(str(path.parent), path.name, "image")
+        voxels = inspect_voxels(str(path.parent), path.name, "image")
         if voxels.problems and voxels.values is None:
             raise UserError(f"{path}: {voxels.problems[0].what}; {voxels.problems[0].fix}")
         name = path.name
         channels[slot] = _channel([name], {name: header}, {name: voxels}, None)
     pair = dict.fromkeys(_ANNOTATIONS) | {"fixed": str(fixed), "moving": [str(moving)]} | more
-    unknown = Belief(None, "none", "unknown", "nothing was said").to_json()
+    unknown = Belief(None, "none", "unknown", "not declared").to_json()
     return {
         "schema": SCHEMA,
         "regzoo": __version__,
@@ -113,7 +117,7 @@ def pair_fingerprint(
         "channels": channels,
         "pairs": _pairs_summary([(headers[0], headers[1])])
         | {"splits": {"val": 1}, "listed": True, "slots": {"0-1": 1}, "masks_on_both": 0},
-        "alignment": _summary([measure(pair)] if aligned else []),
+        "alignment": _summary([measure_alignment(pair)] if aligned else []),
         "problems": [],
     }
 
@@ -124,13 +128,13 @@ _ANNOTATIONS = ("fixed_labels", "moving_labels", "fixed_points", "moving_points"
 def _channel(
     images: Sequence[str],
     known: Mapping[str, HeaderFacts],
-    decoded: Mapping[str, Voxels],
+    decoded: Mapping[str, VoxelFacts],
     word: str | None,
 ) -> dict[str, Any]:
-    """Describe the images of one slot, of which `word` is declared."""
+    """Describe the images of one slot; `word` is its declared modality."""
     headers = [known[i] for i in images if i in known]
-    seen = [decoded[i] for i in images if i in decoded]
-    values = [v.values for v in seen if v.values is not None]
+    voxels = [decoded[i] for i in images if i in decoded]
+    values = [v.values for v in voxels if v.values is not None]
     out: dict[str, Any] = {"count": len(images), "readable": len(headers)}
     if headers:
         out |= {
@@ -144,60 +148,35 @@ def _channel(
             "scalings": len({h.scaling for h in headers}),
         }
     if values:
-        middle = np.median([v.percentiles for v in values], axis=0)
+        medians = np.median([v.percentiles for v in values], axis=0)
         out["intensity"] = {
             "decoded": len(values),
-            "percentiles": dict(zip(map(str, Values.PERCENTS), _rounded(middle), strict=True)),
+            "percentiles": dict(
+                zip(map(str, IntensityStatistics.PERCENTS), _rounded(medians), strict=True)
+            ),
             "minimum": min(v.minimum for v in values),
             "maximum": max(v.maximum for v in values),
             "whole": round(median(v.whole for v in values), 4),
-            "background": round(median(v.background for v in seen if v.values), 4),
+            "background": round(median(v.background for v in voxels if v.values), 4),
             "hounsfield": sum(map(is_hounsfield, values)),
         }
     descriptions = [h.description for h in headers]
-    out["modality"] = believed_modality(word, values, descriptions).to_json()
+    out["modality"] = infer_modality(word, values, descriptions).to_json()
     return out
 
 
-def believed_modality(
-    word: str | None, values: Sequence[Values], descriptions: Sequence[str] = ()
-) -> Belief:
-    """Say which modality a channel is: as declared, else as its values prove, else unknown."""
-    shown = evidence(values)
-    if word is not None and (declared := canonical(word)) is not None:
-        conflict = bool(values) and (declared in HOUNSFIELD) != all(map(is_hounsfield, values))
-        return Belief(declared, "dataset", "declared", shown, word, conflict)
-    if values and all(map(is_hounsfield, values)):
-        return Belief("ct", "values", "certain", shown)
-    if descriptions and all("TE=" in d for d in descriptions):
-        return Belief("mr", "header", "likely", "every header gives an echo time (TE=)")
-    return Belief(None, "none", "unknown", shown)
-
-
-def _pairing(dataset: Dataset) -> Belief:
-    """Say whether pairs are of one person: as declared, else as the names say."""
-    if dataset.pairing is not None:
-        return Belief(dataset.pairing, "dataset", "declared", "pairing in the dataset's file")
-    same = [case_of(p.fixed) == case_of(p.moving) for p in dataset.named_pairs]
-    if not same:
-        return Belief(None, "none", "unknown", "there are no pairs")
-    shown = f"{sum(same)} of {len(same)} pairs have one case number"
-    if all(same):
-        return Belief("intra", "names", "likely", shown)
-    return Belief(None if any(same) else "inter", "names", "likely", shown)
-
-
-def _annotations(looked: DatasetScan) -> dict[str, Any]:
-    dataset = looked.dataset
+def _annotations(scan: DatasetScan) -> dict[str, Any]:
+    """Count the labels, masks and points of a dataset."""
+    dataset = scan.dataset
     items = list(dataset.by_image.values())
-    maps = [v for v in looked.voxels.values() if v.kind == "labels" and v.labels]
+    maps = [v for v in scan.voxels.values() if v.kind == "labels" and v.labels]
     presence = Counter(id for v in maps for id in v.labels if id)
-    points = [(item, coordinates(looked, item.points)) for item in items if item.points]
-    known = [
-        (i, p) for i, p in points if not isinstance(p, UserError) and i.image in looked.headers
-    ]
+    points = [(item, read_coordinates(scan, item.points)) for item in items if item.points]
+    known = [(i, p) for i, p in points if not isinstance(p, UserError) and i.image in scan.headers]
     beyond = [
-        outside(to_index(p, looked.headers[i.image], dataset.points_space), looked.headers[i.image])
+        count_outside(
+            points_to_voxels(p, scan.headers[i.image], dataset.points_space), scan.headers[i.image]
+        )
         for i, p in known
     ]
     return {
@@ -216,13 +195,14 @@ def _annotations(looked: DatasetScan) -> dict[str, Any]:
     }
 
 
-def _pairs(looked: DatasetScan) -> dict[str, Any]:
-    dataset = looked.dataset
+def _pairs(scan: DatasetScan) -> dict[str, Any]:
+    """Describe the pairs of a dataset."""
+    dataset = scan.dataset
     pairs = dataset.named_pairs
     known = [
-        (looked.headers[p.fixed], looked.headers[p.moving])
+        (scan.headers[p.fixed], scan.headers[p.moving])
         for p in pairs
-        if p.fixed in looked.headers and p.moving in looked.headers
+        if p.fixed in scan.headers and p.moving in scan.headers
     ]
     masks = [
         dataset.by_image[p.fixed].mask is not None and dataset.by_image[p.moving].mask is not None
@@ -237,7 +217,7 @@ def _pairs(looked: DatasetScan) -> dict[str, Any]:
 
 
 def _pairs_summary(known: Sequence[tuple[HeaderFacts, HeaderFacts]]) -> dict[str, Any]:
-    """Return the share of pairs on one grid, and how much fields of view differ at most."""
+    """Return the share of pairs on one grid, and the largest ratio between fields of view."""
     ratios = [
         max(max(a / b, b / a) for a, b in zip(_ordered(f), _ordered(m), strict=True))
         for f, m in known
@@ -250,23 +230,23 @@ def _pairs_summary(known: Sequence[tuple[HeaderFacts, HeaderFacts]]) -> dict[str
 
 def _ordered(header: HeaderFacts) -> list[float]:
     """Return the field of view side to side, back to front and foot to head, mm."""
-    place = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
-    out = [1.0, 1.0, 1.0]
+    axis = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
+    extents = [1.0, 1.0, 1.0]
     for letter, extent in zip(header.axes, header.field_mm, strict=True):
-        out[place[letter]] = extent
-    return out
+        extents[axis[letter]] = extent
+    return extents
 
 
 def _alignments(dataset: Dataset) -> tuple[list[Alignment], list[Problem]]:
-    """Measure at most `ALIGNED_PAIRS` pairs; what cannot be measured is a problem, not the end."""
+    """Measure at most `ALIGNED_PAIRS` pairs; return also the problems that prevented it."""
     order = {"val": 0, "test": 1, "train": 2}
     pairs = sorted(dataset.named_pairs, key=lambda pair: order[pair.split])
     usable = pairs if not any(p.level == "error" for p in dataset.problems) else []
     out, failed = [], []
     mappings = {f"{p.fixed} {p.moving}": dataset.mapping(p) for p in usable}
-    for name in spread(list(mappings), ALIGNED_PAIRS):
+    for name in evenly_spaced(list(mappings), ALIGNED_PAIRS):
         try:
-            out.append(measure(mappings[name]))
+            out.append(measure_alignment(mappings[name]))
         except UserError as error:
             text = " ".join(str(error).split())
             failed.append(Problem("pair-unreadable", name, text, "see the other problems"))
@@ -274,11 +254,11 @@ def _alignments(dataset: Dataset) -> tuple[list[Alignment], list[Problem]]:
 
 
 def _summary(alignments: Sequence[Alignment]) -> dict[str, Any]:
-    """Return medians over the pairs, extremes where they matter, and each pair's figures."""
+    """Return medians and extremes over the pairs, and each pair's figures."""
     if not alignments:
         return {"measured": 0}
-    sides = {name: [getattr(a, name) for a in alignments] for name in _MEDIANS}
-    known = {name: [v for v in values if v is not None] for name, values in sides.items()}
+    figures = {name: [getattr(a, name) for a in alignments] for name in _MEDIANS}
+    known = {name: [v for v in values if v is not None] for name, values in figures.items()}
     return {
         "measured": len(alignments),
         **{name: round(median(v), 4) if v else None for name, v in known.items()},

@@ -1,4 +1,8 @@
-"""How much memory a run takes: measured peaks, a + b * voxels, from `memory.json`."""
+"""The peak memory of a run, a + b * voxels, from the measurements in the files `memory.json`.
+
+Each bundle's folder holds the measurements of its model; the file beside this module holds those of
+the images alone.
+"""
 
 from __future__ import annotations
 
@@ -7,71 +11,90 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from zoo.errors import UserError
+from zoo.hub.catalogue import load_catalogue
+from zoo.hub.specs import ModelSpec
 
-_UNITS = {"": 1 / (1 << 20), "K": 1 / (1 << 10), "M": 1.0, "G": 1024.0, "T": 1024.0**2}
+MEMORY_FILE = "memory.json"
 IMAGES = "images"
-"""The case that tells what images take by themselves: reading, warping and writing them."""
+"""The measurement of reading, warping and writing the images, without a model."""
+_UNITS = {"": 1 / (1 << 20), "K": 1 / (1 << 10), "M": 1.0, "G": 1024.0, "T": 1024.0**2}
 
 
 @dataclass(frozen=True)
 class MemoryModel:
     """Peak resident memory in MiB: `base_mib` + `mib_per_megavoxel` * voxels / 10^6.
 
-    `points` are what was measured, MiB by voxels; beyond the largest the line is a guess.
+    `points` are the measured peaks (MiB) by the number of voxels; beyond the largest number the
+    line is an extrapolation. `residuals_mib` are those of the fit before the line was raised above
+    all points; `extrapolated` compares a line through the small sizes with the peak at full size.
     """
 
     base_mib: float
     mib_per_megavoxel: float
     points: Mapping[str, int]
     residuals_mib: tuple[float, ...] = ()
-    foretold: Mapping[str, int] = field(default_factory=dict)
+    extrapolated: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def largest(self) -> int:
-        """The most voxels that were measured."""
+        """The largest measured number of voxels."""
         return max(map(int, self.points))
 
     def peak_mib(self, voxels: float) -> float:
-        """Return the peak of a run on so many voxels, MiB."""
+        """Return the peak memory of a run on this many voxels, MiB."""
         return self.base_mib + self.mib_per_megavoxel * voxels / 1e6
 
     def most_voxels(self, budget_mib: float) -> float:
-        """Return how many voxels fit into a budget; less than 1 if none do."""
+        """Return the number of voxels that fits into a budget; below 1 if none do."""
         return (budget_mib - self.base_mib) / self.mib_per_megavoxel * 1e6
 
 
-@cache
 def memory_models() -> Mapping[str, MemoryModel]:
-    """What was measured, by the names that `memory_case` gives."""
-    text = files("zoo.planning").joinpath("memory.json").read_text(encoding="utf-8")
-    return {name: MemoryModel(**entry) for name, entry in json.loads(text)["models"].items()}
+    """Return all measurements by the names that `measurement_name` gives."""
+    folders = [Path(__file__).parent, *(spec.folder for spec in load_catalogue().values())]
+    files = (folder / MEMORY_FILE for folder in folders)
+    return {k: v for path in files if path.is_file() for k, v in _read(path).items()}
 
 
-def memory_case(model: str, settings: Mapping[str, Any], width: int | None = None) -> str:
-    """Return the name of what a model with these settings was measured as.
+@cache
+def _read(path: Path) -> Mapping[str, MemoryModel]:
+    entries = json.loads(path.read_text(encoding="utf-8"))["models"]
+    return {name: MemoryModel(**entry) for name, entry in entries.items()}
 
-    A network's weights of unknown width count as the published ones, width 16.
+
+def measurement_name(spec: ModelSpec, settings: Mapping[str, Any], width: int | None = None) -> str:
+    """Return the name under which the memory of a model with these settings was measured.
+
+    Weights of unknown width count as the official ones.
     """
-    if model == "mcbo":
-        return f"mcbo mode={settings['mode']}"
-    refine = settings.get("refine_mode", "field") if settings.get("refine") else "off"
-    if model == "unireg":
-        return f"unireg refine={refine}"
-    precision = settings.get("precision", "float32")
-    return f"gradicon width={width or 16} refine={refine} precision={precision}"
-
-
-def find_memory_model(case: str) -> MemoryModel:
-    """Return what was measured of a case; one that was not is refused."""
-    if case not in memory_models():
+    if spec.memory is None:
         raise UserError(
-            f"the memory of {case} was not measured; leave --memory out, or take another --model"
+            f"the memory of {spec.name} was not measured; leave --memory out, or use another "
+            "--model"
         )
-    return memory_models()[case]
+    official = spec.variants.get("official")
+    values = {
+        "precision": "float32",
+        **settings,
+        "refine": settings.get("refine_mode", "field") if settings.get("refine") else "off",
+        "width": width or (official.width if official else None),
+    }
+    factors = (f"{name}={values[name]}" for name in spec.memory.factors)
+    return " ".join((spec.memory.measured_as, *factors))
+
+
+def find_memory_model(name: str) -> MemoryModel:
+    """Return a measurement by its name; `UserError` if there is none."""
+    models = memory_models()
+    if name not in models:
+        raise UserError(
+            f"the memory of {name} was not measured; leave --memory out, or use another --model"
+        )
+    return models[name]
 
 
 def parse_memory(text: str) -> float:
@@ -79,5 +102,7 @@ def parse_memory(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     amount = float(match[1]) * _UNITS[match[2].upper()] if match else 0.0
     if amount <= 0:
-        raise UserError(f"--memory {text!r} is no amount; write for example --memory 8GB")
+        raise UserError(
+            f"--memory {text!r} is not an amount of memory; use for example --memory 8GB"
+        )
     return amount

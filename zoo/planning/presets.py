@@ -1,68 +1,55 @@
-"""The table of presets: which models suit which pairs. `presets.yaml` is the table itself."""
+"""Presets: the models that suit a kind of pair, best first, put together from all specifications.
+
+The key of a preset is ANATOMY/MODALITY-MODALITY/PAIRING, where `any` stands for all; `mr-mr` means
+one contrast and `mr-mr'` two. The most exact key counts: anatomy first, then modalities, then
+pairing. A fallback model comes last in every preset.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
-from typing import Any
+from dataclasses import dataclass
 
 from zoo.datasets.modality import MODALITIES
+from zoo.errors import UserError
+from zoo.hub.catalogue import load_catalogue
+from zoo.hub.specs import ModelSpec, SuitablePairs
 
 ANY = "any"
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Models for a kind of pair, best first; those `trained` on it; the conditions of UniReg."""
+    """The models for a kind of pair, best first, and those `trained` on such pairs."""
 
     key: str
     models: tuple[str, ...]
     because: str
     trained: tuple[str, ...] = ()
-    unireg: Mapping[str, str] = field(default_factory=dict)
 
 
-@cache
-def presets() -> Mapping[str, Preset]:
-    """All presets by their keys."""
-    return {
-        key: Preset(
-            key,
-            tuple(entry["models"]),
-            entry["because"],
-            tuple(entry.get("trained", ())),
-            entry.get("unireg", {}),
-        )
-        for key, entry in _table()["presets"].items()
-    }
-
-
-def model_settings(model: str) -> dict[str, Any]:
-    """Return what a model is run with unless a rule says otherwise."""
-    return dict(_table()["models"][model])
-
-
-def models() -> list[str]:
-    """Return the models that the table knows."""
-    return list(_table()["models"])
+def load_presets() -> Mapping[str, Preset]:
+    """Return all presets by their keys."""
+    specs = load_catalogue()
+    keys = dict.fromkeys(key for spec in specs.values() for key in spec.planning.pairs)
+    return {key: _preset(key, specs) for key in keys}
 
 
 def find_preset(anatomy: str | None, modalities: str | None, pairing: str | None) -> Preset:
-    """Return the preset of the most exact key there is."""
+    """Return the preset with the most exact key."""
+    known = load_presets()
     for a in (anatomy or ANY, ANY):
         for m in (modalities or ANY, ANY):
             for p in (pairing or ANY, ANY):
-                if f"{a}/{m}/{p}" in presets():
-                    return presets()[f"{a}/{m}/{p}"]
-    raise KeyError(f"{ANY}/{ANY}/{ANY}")
+                if f"{a}/{m}/{p}" in known:
+                    return known[f"{a}/{m}/{p}"]
+    raise UserError("no model of this installation suits any pair; install regzoo again")
 
 
 def modality_pair(fixed: str | None, moving: str | None, *, contrasts: bool) -> str | None:
-    """Return the middle of a key: `ct-mr` whichever is fixed; with two `contrasts` of MR `mr-mr'`.
+    """Return the middle of a key, `ct-mr` whichever is fixed; None if a modality is unknown.
 
-    None if one of them is not known.
+    With two `contrasts` of MR it is `mr-mr'`.
     """
     if fixed is None or moving is None:
         return None
@@ -70,10 +57,12 @@ def modality_pair(fixed: str | None, moving: str | None, *, contrasts: bool) -> 
     return f"{first}-{second}" + ("'" if contrasts and first == second == "mr" else "")
 
 
-@cache
-def _table() -> Mapping[str, Any]:
-    import yaml
-
-    text = files("zoo.planning").joinpath("presets.yaml").read_text(encoding="utf-8")
-    table: Mapping[str, Any] = yaml.safe_load(text)
-    return table
+def _preset(key: str, specs: Mapping[str, ModelSpec]) -> Preset:
+    entries: dict[str, SuitablePairs] = {
+        name: spec.planning.pairs[key] for name, spec in specs.items() if key in spec.planning.pairs
+    }
+    ordered = sorted(entries, key=lambda name: (entries[name].rank, name))
+    fallbacks = [name for name, spec in specs.items() if spec.planning.fallback]
+    models = tuple(dict.fromkeys([*ordered, *fallbacks]))
+    because = next((entries[name].because for name in ordered if entries[name].because), "")
+    return Preset(key, models, because, tuple(name for name in ordered if entries[name].trained))

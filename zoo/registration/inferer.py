@@ -1,4 +1,4 @@
-"""From a loaded pair to its registration: intensities, affine start, frame, network, transform."""
+"""The inferer that registers a loaded pair: alignment, working grid, network, result."""
 
 from __future__ import annotations
 
@@ -15,19 +15,24 @@ from zoo.errors import UserError
 from zoo.geometry import Grid, Transform, invert
 from zoo.io.volume import Volume
 from zoo.registration.axis_order import AxisOrder
-from zoo.registration.initial_affine import Affine, read_given_affine
-from zoo.registration.progress import ProgressStages, StageProgress
+from zoo.registration.initial_affine import AffineKind, read_given_affine
+from zoo.registration.progress import RegistrationProgress
 from zoo.registration.result import RegisteredPair
-from zoo.registration.working_grid import Frame, Image, ResizedFrame, Work
+from zoo.registration.working_grid import Frame, ResizedFrame
+from zoo.registration.working_pair import Image, WorkingPair
 from zoo.solvers.affine import AffineAlignment, align_affine, measure_given_affine
+from zoo.solvers.instance import ProgressCallback
 
 Intensity = Callable[[Tensor], Tensor]
-Size = tuple[int, int, int]
+Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network found: the map fixed -> moving, its inverse if it has one, and notes."""
+    """The transform fixed -> moving that a network predicts, its inverse if it has one, and notes.
+
+    The notes go into result.json.
+    """
 
     transform: Transform
     inverse: Transform | None = None
@@ -37,10 +42,14 @@ class Prediction:
 class PairInferer(Inferer):
     """Registers a pair with a network that maps [1, M + 1, X, Y, Z] to a displacement in voxels.
 
-    `intensity` maps an image [X, Y, Z] float32 to what the network was made for; one for all, or
-    one each for the fixed and the moving images. `frame` brings them onto one lattice. `affine` is
-    the largest family of maps to look for before the network, or the file of such a map. `inverse`
-    asks for the map moving -> fixed as well.
+    Args:
+        frame: Brings the images onto one working grid.
+        intensity: Maps an image [X, Y, Z] float32 to the intensities that the network expects.
+        moving_intensity: The same for the moving images, if it differs from `intensity`.
+        affine: The initial affine alignment: its kind, or the file of an affine transform.
+        inverse: Whether the result also contains the transform moving -> fixed.
+        device: The device that the network runs on.
+        bar: Whether a progress bar is shown on a terminal.
     """
 
     def __init__(
@@ -49,7 +58,7 @@ class PairInferer(Inferer):
         *,
         intensity: Intensity | None = None,
         moving_intensity: Intensity | None = None,
-        affine: Affine | str = "auto",
+        affine: AffineKind | str = "auto",
         inverse: bool = False,
         device: torch.device | str = "cpu",
         bar: bool = True,
@@ -59,7 +68,7 @@ class PairInferer(Inferer):
         self.fixed_intensity = intensity
         self.moving_intensity = moving_intensity or intensity
         self.affine = affine
-        self.given = read_given_affine(affine)
+        self.given_affine = read_given_affine(affine)
         self.inverse = inverse
         self.device = torch.device(device)
         self.bar = bar
@@ -67,88 +76,98 @@ class PairInferer(Inferer):
     def __call__(  # type: ignore[override]
         self, inputs: Pair, network: nn.Module, *args: Any, **kwargs: Any
     ) -> RegisteredPair:
-        """Return the registration of `inputs`."""
-        stages = ProgressStages(inputs.name, bar=self.bar)
+        """Register `inputs`."""
+        progress = RegistrationProgress(inputs.name, bar=self.bar)
         try:
-            return self._register(inputs, network, stages)
+            return self._register(inputs, network, progress)
         finally:
-            stages.close()
+            progress.close()
 
-    def _register(self, pair: Pair, network: nn.Module, stages: ProgressStages) -> RegisteredPair:
-        with stages("affine start", 15):
-            start = self.start(pair)
-        with stages("preparation", 5):
-            work = self.prepare(pair, start, self.size(network))
-        with stages("deformation", 65), torch.no_grad():
-            found = self.register(work, network, stages.progress(20, 65))
-        inverse = found.inverse
+    def _register(
+        self, pair: Pair, network: nn.Module, progress: RegistrationProgress
+    ) -> RegisteredPair:
+        with progress.stage("initial alignment", 15):
+            alignment = self.initial_alignment(pair)
+        with progress.stage("preparation", 5):
+            work = self.prepare(pair, alignment, self.network_shape(network))
+        with progress.stage("deformation", 65) as report, torch.no_grad():
+            prediction = self.register(work, network, report)
+        inverse = prediction.inverse
         if self.inverse and inverse is None:
-            with stages("inverse", 5):
-                inverse = invert(found.transform, pair.moving[0].grid).transform
-        notes = {"affine_start": _described(start), "working_grid": work.grid.describe()}
+            with progress.stage("inverse", 5):
+                inverse = invert(prediction.transform, pair.moving[0].grid).transform
+        notes = {"affine_start": _record(alignment), "working_grid": work.grid.describe()}
         return RegisteredPair(
             pair,
-            found.transform.to("cpu"),
+            prediction.transform.to("cpu"),
             inverse and inverse.to("cpu"),
-            stages.seconds,
-            notes | found.notes,
+            progress.seconds,
+            notes | prediction.notes,
         )
 
-    def register(self, work: Work, network: nn.Module, progress: StageProgress) -> Prediction:
-        """Return the transform, and its inverse when the network gives one of its own."""
+    def register(
+        self, work: WorkingPair, network: nn.Module, progress: ProgressCallback
+    ) -> Prediction:
+        """Return the prediction of the network. Subclasses add the inverse or a refinement."""
         return Prediction(work.transform(network(work.image)))
 
-    def size(self, network: nn.Module) -> Size | None:
-        """Return the lattice on which a network sees every pair, in the frame's order of axes."""
+    def network_shape(self, network: nn.Module) -> Shape | None:
+        """Return the shape that the network always takes, in the axis order of the frame, or None.
+
+        None means that the network takes the images on the working grid.
+        """
         return None
 
-    def prepare(self, pair: Pair, start: AffineAlignment | None, size: Size | None = None) -> Work:
-        """Return what the network sees of a pair, on a lattice of its own if `size` is given."""
-        fixed = self._image(pair.fixed, self.fixed_intensity)
-        moving = [self._image(volume, self.moving_intensity) for volume in pair.moving]
-        matrix = None if start is None or start.kind == "none" else start.matrix
-        work = self.frame(fixed, moving, pair, matrix)
-        if size is None or not isinstance(self.frame, ResizedFrame):
-            return work
-        images = replace(pair, fixed_mask=None, moving_mask=None)
-        return replace(work, seen=self.frame.on(size)(fixed, moving, images, matrix).image)
-
-    def order(self, grid: Grid) -> AxisOrder:
-        """Return the order of axes that the network was trained on: its axis k is `order[k]`."""
+    def axis_order(self, grid: Grid) -> AxisOrder:
+        """Return the axis order that the network was trained on: its axis k is `order[k]`."""
         return (0, 1, 2)
 
-    def start(self, pair: Pair) -> AffineAlignment | None:
-        """Return the affine start of a pair, None where it is switched off."""
+    def initial_alignment(self, pair: Pair) -> AffineAlignment | None:
+        """Return the initial affine alignment of a pair; None if the setting `affine` is "none"."""
         if self.affine == "none":
             return None
         first = pair.moving[0]
         images = pair.fixed.data.float(), pair.fixed.grid, first.data.float(), first.grid
-        if self.given is not None:
+        if self.given_affine is not None:
             return replace(
-                measure_given_affine(*images, self.given), reason=f"read from {self.affine}"
+                measure_given_affine(*images, self.given_affine), reason=f"read from {self.affine}"
             )
-        with torch.enable_grad():  # an evaluator runs without gradients; the search needs them
-            return align_affine(*images, cast(Affine, self.affine))
+        with torch.enable_grad():  # an evaluator disables gradients, which the search needs
+            return align_affine(*images, cast(AffineKind, self.affine))
+
+    def prepare(
+        self, pair: Pair, alignment: AffineAlignment | None, network_shape: Shape | None = None
+    ) -> WorkingPair:
+        """Return the pair on its working grid, with the network's input if its shape is given."""
+        fixed = self._image(pair.fixed, self.fixed_intensity)
+        moving = [self._image(volume, self.moving_intensity) for volume in pair.moving]
+        matrix = None if alignment is None or alignment.kind == "none" else alignment.matrix
+        work = self.frame(fixed, moving, pair, matrix)
+        if network_shape is None or not isinstance(self.frame, ResizedFrame):
+            return work
+        unmasked = replace(pair, fixed_mask=None, moving_mask=None)
+        frame = self.frame.on(network_shape)
+        return replace(work, network_input=frame(fixed, moving, unmasked, matrix).image)
 
     def _image(self, volume: Volume, intensity: Intensity | None) -> Image:
         data = volume.data.to(self.device, torch.float32)
         if float(data.min()) == float(data.max()):
             raise UserError(
-                f"{volume.path} is constant (every voxel is {float(data.min()):g}); "
-                "there is nothing to register: check that it is the right file"
+                f"{volume.path} is constant (every voxel is {float(data.min()):g}), so there is "
+                "nothing to register: check that it is the right file"
             )
         return Image(data if intensity is None else intensity(data), volume.grid)
 
 
-def _described(start: AffineAlignment | None) -> dict[str, Any]:
-    """Return what result.json says of the affine start."""
-    if start is None:
-        return {"kind": "none", "reason": "switched off by --affine none"}
+def _record(alignment: AffineAlignment | None) -> dict[str, Any]:
+    """Return what result.json reports about the initial affine alignment."""
+    if alignment is None:
+        return {"kind": "none", "reason": "the setting affine is none"}
     return {
-        "kind": start.kind,
-        "reason": start.reason,
-        "similarity": list(start.similarity),
-        "overlap": list(start.overlap),
-        "shift_mm": start.shift,
-        "matrix_ras": start.matrix.tolist(),
+        "kind": alignment.kind,
+        "reason": alignment.reason,
+        "similarity": list(alignment.similarity),
+        "overlap": list(alignment.overlap),
+        "shift_mm": alignment.shift,
+        "matrix_ras": alignment.matrix.tolist(),
     }

@@ -1,4 +1,4 @@
-"""What comes before the deformation: a family of affine maps to search, or the file of one map."""
+"""The setting `affine`: which initial affine alignment to search for, or the file of one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from torch import Tensor
 from zoo.errors import UserError
 from zoo.io.transforms import read_affine
 
-Affine = Literal["auto", "none", "com", "rigid", "affine"]
-KINDS: tuple[str, ...] = get_args(Affine)
+AffineKind = Literal["auto", "none", "com", "rigid", "affine"]
+KINDS: tuple[str, ...] = get_args(AffineKind)
 
 
 def with_absolute_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings in which the file of an affine map is named by its absolute path.
+    """Return the settings with the path of an affine transform file made absolute.
 
-    A plan is run from any folder. What is neither a file nor a family is refused.
+    A plan can then be run from any folder. A value that is neither a kind of alignment nor a file
+    is refused.
     """
     affine = settings.get("affine")
     if affine is None or _is_kind(affine):
@@ -28,7 +29,7 @@ def with_absolute_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_given_affine(affine: object) -> Tensor | None:
-    """Return the map of a file, 4x4, RAS+ mm; None for a family of maps."""
+    """Return the matrix of an affine transform file, 4x4, RAS+ mm; None for a kind to search."""
     return None if _is_kind(affine) else read_affine(_file(affine))
 
 
@@ -40,6 +41,6 @@ def _file(affine: object) -> Path:
     try:
         if isinstance(affine, (str, PathLike)) and Path(affine).is_file():
             return Path(affine)
-    except OSError:  # a name that is too long
+    except OSError:  # the name is too long
         pass
-    raise UserError(f"--affine {affine!r:.200} is no file and none of {', '.join(KINDS)}")
+    raise UserError(f"--affine {affine!r:.200} is not a file and not one of {', '.join(KINDS)}")

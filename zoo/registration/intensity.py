@@ -1,4 +1,4 @@
-"""Intensities as each model was trained on them: an image [X, Y, Z] float32 becomes [0, 1]."""
+"""Intensity normalisation of each model: an image [X, Y, Z] float32 is mapped to [0, 1]."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zoo.datasets.modality import HOUNSFIELD, Values
+from zoo.datasets.modality import HOUNSFIELD, IntensityStatistics
 from zoo.datasets.modality import is_hounsfield as values_are_hounsfield
 from zoo.errors import UserError
 from zoo.networks.unireg_tasks import CT_WINDOW, MR_PERCENTILES
@@ -16,9 +16,10 @@ RELATIVE = ("mr", "us", "pet")
 
 
 class GradICONIntensity:
-    """CT: [-1000, 1000] HU; any other: from the minimum to the 99th percentile.
+    """The normalisation of GradICON networks.
 
-    `ct_window` (HU) and `quantiles` (shares in [0, 1]) are for weights that were trained otherwise.
+    CT is clipped to [-1000, 1000] HU, other images from their minimum to their 99th percentile.
+    `ct_window` (HU) and `quantiles` (in [0, 1]) serve weights that were trained with other ranges.
     """
 
     def __init__(
@@ -27,45 +28,49 @@ class GradICONIntensity:
         ct_window: Sequence[float] = (-1000, 1000),
         quantiles: Sequence[float] = (0, 0.99),
     ) -> None:
-        self.modality = checked(modality)
+        self.modality = known_modality(modality)
         self.ct_window = _range("ct_window", ct_window)
         self.quantiles = _range("quantiles", quantiles)
 
     def __call__(self, image: Tensor) -> Tensor:
-        """Return `image` clamped to its window and brought to [0, 1]."""
+        """Return `image` clipped to its range and scaled to [0, 1]."""
         if is_hounsfield(image, self.modality):
             return to_unit(image, *self.ct_window)
         values = image.flatten()
-        ranks = (max(1, int(share * len(values))) for share in self.quantiles)
+        ranks = (max(1, int(quantile * len(values))) for quantile in self.quantiles)
         low, high = (float(torch.kthvalue(values, rank).values) for rank in ranks)
         return to_unit(image, low, high)
 
 
 class UniRegIntensity:
-    """CT: [-150, 250] HU; any other: the 0.5th to the 99.5th percentile of what is not zero."""
+    """The normalisation of UniReg.
+
+    CT is clipped to [-150, 250] HU, other images to the 0.5th and 99.5th percentile of their
+    positive voxels.
+    """
 
     def __init__(self, modality: str | None = None) -> None:
-        self.modality = checked(modality)
+        self.modality = known_modality(modality)
 
     def __call__(self, image: Tensor) -> Tensor:
-        """Return `image` clamped to its window and brought to [0, 1]."""
+        """Return `image` clipped to its range and scaled to [0, 1]."""
         if is_hounsfield(image, self.modality):
             return to_unit(image, *CT_WINDOW)
         foreground = image[image > 0].flatten()
         values = foreground if len(foreground) else image.flatten()
-        low, high = (_percentile(values, percent / 100) for percent in MR_PERCENTILES)
+        low, high = (_quantile(values, percent / 100) for percent in MR_PERCENTILES)
         return to_unit(image, low, high)
 
 
 def _range(name: str, ends: Sequence[float]) -> tuple[float, float]:
-    """Return the two ends of a range; what is none is refused."""
+    """Return the two ends of a range, the smaller one first; refuse anything else."""
     if len(ends) != 2 or not ends[0] < ends[1]:
-        raise UserError(f"{name} {list(ends)} must be two numbers, the smaller one first")
+        raise UserError(f"{name} {list(ends)} must be two numbers, with the smaller one first")
     return float(ends[0]), float(ends[1])
 
 
-def checked(modality: str | None) -> str | None:
-    """Return a modality's name in small letters; one that is not known is refused."""
+def known_modality(modality: str | None) -> str | None:
+    """Return the name of a modality in lower case; raise `UserError` if it is not known."""
     if modality is None:
         return None
     if modality.lower() not in HOUNSFIELD + RELATIVE:
@@ -75,10 +80,10 @@ def checked(modality: str | None) -> str | None:
 
 
 def is_hounsfield(image: Tensor, modality: str | None) -> bool:
-    """Say whether an image is in Hounsfield units: as declared, or by evidence when it is not.
+    """Return whether an image is in Hounsfield units: as declared, otherwise by its values.
 
-    An image that is declared CT and holds no air has been windowed or shifted: refused, because a
-    clip in Hounsfield units would ruin it.
+    An image that is declared CT but contains no air was windowed or shifted. It is refused, because
+    clipping it in Hounsfield units would destroy it.
     """
     evidence = looks_like_hounsfield(image)
     if modality is None:
@@ -86,26 +91,27 @@ def is_hounsfield(image: Tensor, modality: str | None) -> bool:
     if modality in HOUNSFIELD and float(image.min()) >= -50:
         raise UserError(
             f"the image is declared {modality} but its smallest value is {float(image.min()):g}, so"
-            " it is not in Hounsfield units; add the offset to the file (often -1024), or declare"
-            " it mr to scale it by its own percentiles"
+            " it is not in Hounsfield units; add the missing offset to the file (often -1024), or"
+            " declare it mr to scale it by its own percentiles"
         )
     return modality in HOUNSFIELD
 
 
 def looks_like_hounsfield(image: Tensor) -> bool:
-    """Say whether the values are those of a CT, by the rule that plans go by."""
-    return values_are_hounsfield(Values.of(image.detach().cpu().numpy()))
+    """Return whether the values are those of a CT, by the same rule as in planning."""
+    return values_are_hounsfield(IntensityStatistics.of(image.detach().cpu().numpy()))
 
 
 def to_unit(image: Tensor, low: float, high: float) -> Tensor:
-    """Return `image` with `low` and less as 0, `high` and more as 1, and a line between.
+    """Clip `image` to [`low`, `high`] and scale it linearly to [0, 1].
 
-    Each voxel is scaled in double precision, as ITK does it; slice by slice, because a whole volume
-    of doubles would be the largest thing in memory.
+    Each voxel is scaled in double precision, as ITK does. This happens slice by slice, because a
+    whole volume in double precision would dominate the peak memory.
     """
     if high <= low:
         raise UserError(
-            f"nearly every voxel of the image has the value {low:g}; there is nothing to register"
+            f"nearly every voxel of the image has the value {low:g}, so there is nothing to "
+            "register: check that it is the right file"
         )
     out = torch.empty(image.shape, dtype=torch.float32, device=image.device)
     scale = 1 / (high - low)
@@ -114,7 +120,7 @@ def to_unit(image: Tensor, low: float, high: float) -> Tensor:
     return out
 
 
-def _percentile(values: Tensor, share: float) -> float:
-    """Return a percentile by rank; `torch.quantile` refuses more than 16 million values."""
-    rank = min(len(values), max(1, round(share * len(values))))
+def _quantile(values: Tensor, fraction: float) -> float:
+    """Return a quantile by rank; `torch.quantile` refuses more than 16 million values."""
+    rank = min(len(values), max(1, round(fraction * len(values))))
     return float(torch.kthvalue(values, rank).values)

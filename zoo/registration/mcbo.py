@@ -1,4 +1,4 @@
-"""The inferer of MCBO."""
+"""The inferer of MCBO and the working grid of each of its modes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from typing import cast
 from torch import nn
 
 from zoo.registration.inferer import PairInferer, Prediction
-from zoo.registration.progress import StageProgress
-from zoo.registration.working_grid import Work
+from zoo.registration.working_grid import Frame, IsotropicFrame, NativeFrame
+from zoo.registration.working_pair import WorkingPair
+from zoo.solvers.instance import ProgressCallback
 from zoo.solvers.mcbo import MCBO
+from zoo.solvers.settings import Mode
 
 
 class MCBOInferer(PairInferer):
-    """For MCBO: it takes masks, reports its progress, and can only search so far."""
+    """Registers a pair with MCBO, which uses masks and reports its progress.
 
-    def register(self, work: Work, network: nn.Module, progress: StageProgress) -> Prediction:
-        """Return the transform; a solver has no inverse of its own."""
+    The notes of the result contain the largest displacement that the search covers.
+    """
+
+    def register(
+        self, work: WorkingPair, network: nn.Module, progress: ProgressCallback
+    ) -> Prediction:
+        """Return the transform; MCBO does not compute an inverse."""
         solver = cast("MCBO", network)
         solver.progress = progress
         s = solver.settings
@@ -24,3 +31,12 @@ class MCBOInferer(PairInferer):
         voxels = max(steps) if s.weights else sum(steps)
         notes = {"search_limit_mm": voxels * min(work.grid.spacing)}
         return Prediction(work.transform(solver(work.image, masks=work.masks)), notes=notes)
+
+
+def mcbo_frame(mode: Mode, spacing: float | None = None) -> Frame:
+    """Return the frame of a mode of the solver.
+
+    The mode "convexadam" works on the grid of the fixed image, as published. The other modes work
+    on an isotropic grid with voxels of `spacing` mm.
+    """
+    return NativeFrame() if mode == "convexadam" else IsotropicFrame(spacing)

@@ -1,34 +1,38 @@
-"""Settings of MCBO that were fitted to a dataset: a preset in a file, which a plan can name."""
+"""Preset files: settings of MCBO that were fitted to a dataset. A plan can name such a file."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from zoo.errors import UserError
 from zoo.io.atomic import write_json
-from zoo.io.json_documents import read_object
-from zoo.solvers.settings import PRESETS, Mode, Settings, changed
+from zoo.io.json_documents import read_json_object
+from zoo.solvers.settings import PRESETS, Mode, Settings, with_changes
 
 KIND = "regzoo mcbo preset"
 
 
 def write_preset(path: Path, mode: Mode, changes: dict[str, Any], **facts: Any) -> None:
-    """Write a preset: what is changed of a mode's settings, and how it came about."""
+    """Write a preset: the changes to the settings of a mode, and facts about how it was found."""
     write_json(path, {"kind": KIND, "mode": mode, "changes": changes, **facts})
 
 
 def read_preset(path: str | Path | None) -> dict[str, Any]:
-    """Return `mode` and `changes` of a preset file; nothing for None."""
+    """Return `mode` and `changes` of a preset file; an empty dictionary for None."""
     if path is None:
         return {}
-    found = read_object(path)
-    if found.get("kind") != KIND:
-        raise UserError(f"{path} is no preset of mcbo; regzoo finetune writes one")
-    mode: Any = found.get("mode")
-    changes = found.get("changes")
+    document = read_json_object(path)
+    if document.get("kind") != KIND:
+        raise UserError(f"{path} is not a preset of mcbo; regzoo finetune writes such files")
+    mode: Any = document.get("mode")
+    changes = document.get("changes")
     if mode not in get_args(Mode) or not isinstance(changes, dict):
-        raise UserError(f"{path} names a mode or a setting that this version does not know")
+        raise UserError(
+            f"{path} has no mode and changes that this version knows; "
+            f"the modes are {', '.join(get_args(Mode))}"
+        )
     try:
         settings_of(mode, changes)
     except UserError as error:
@@ -36,6 +40,17 @@ def read_preset(path: str | Path | None) -> dict[str, Any]:
     return {"mode": mode, "changes": changes}
 
 
+def solver_mode(mode: Mode, preset: str | Path | None = None) -> Mode:
+    """Return the mode of a preset file; without a preset, `mode`."""
+    chosen: Mode = read_preset(preset).get("mode", mode)
+    return chosen
+
+
+def solver_changes(changes: Mapping[str, Any], preset: str | Path | None = None) -> dict[str, Any]:
+    """Return the changes of a preset file, overridden by `changes`."""
+    return {**read_preset(preset).get("changes", {}), **changes}
+
+
 def settings_of(mode: Mode, changes: dict[str, Any]) -> Settings:
     """Return the settings of a mode with some changed; lists become tuples."""
-    return changed(PRESETS[mode], changes)
+    return with_changes(PRESETS[mode], changes)

@@ -1,4 +1,4 @@
-"""Registering one pair with the evaluator of a bundle."""
+"""Registration of one pair with the evaluator of a bundle."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from zoo.registration.result import RegisteredPair
 
 
 def register_pair(evaluator: Engine, pair: Pair) -> RegisteredPair:
-    """Return the registration of `pair` by the evaluator of an initialised bundle workflow.
+    """Register `pair` with the evaluator of an initialised bundle workflow.
 
-    The evaluator runs one iteration over this pair. Its handlers run as usual. Afterwards it holds
+    The evaluator runs one iteration over this pair, with its handlers. Afterwards it references
     neither the pair nor the result, so that their memory can be freed.
     """
     evaluator.data_loader = [pair]  # type: ignore[attr-defined]
     evaluator.state.epoch_length = 1
+    # With ignite's default, the run that follows a failed one ends at once without an output.
+    evaluator.interrupt_resume_enabled = False
     try:
         evaluator.run()
         result: RegisteredPair = evaluator.state.output["pred"]  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""What a registration is doing, how long each stage took, and a progress bar."""
+"""The time that each stage of a registration takes, and its progress bar."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from zoo.solvers.instance import ProgressCallback
 
-class ProgressStages:
-    """Seconds a stage, and a bar that names the stage at work. The bar shows on a terminal only."""
+
+class RegistrationProgress:
+    """Measures the seconds per stage and shows the current stage in a progress bar.
+
+    The bar is shown on a terminal only.
+    """
 
     def __init__(self, name: str, *, bar: bool = True) -> None:
         self.seconds: dict[str, float] = {}
@@ -23,33 +28,25 @@ class ProgressStages:
         )
 
     @contextmanager
-    def __call__(self, stage: str, share: float) -> Iterator[None]:
-        """Time a stage that is about `share` percent of the whole."""
-        self._bar.set_postfix_str(stage)
-        before = self._bar.n
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
-            self._bar.update(min(before + share, 100) - self._bar.n)
+    def stage(self, name: str, percent: float) -> Iterator[ProgressCallback]:
+        """Time a stage that takes about `percent` of a registration; yield its progress callback.
 
-    def progress(self, start: float, share: float) -> StageProgress:
-        """Return a callback that moves the bar from `start` by a fraction of `share` percent."""
-        return StageProgress(self._bar, start, share)
+        The callback takes the fraction of the stage that is done, from 0 to 1, and a short text.
+        """
+        self._bar.set_postfix_str(name)
+        begin = self._bar.n
+
+        def report(fraction: float, text: str = "") -> None:
+            self._bar.set_postfix_str(text)
+            self._bar.update(max(0.0, begin + fraction * percent - self._bar.n))
+
+        started = time.perf_counter()
+        try:
+            yield report
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+            self._bar.update(min(begin + percent, 100) - self._bar.n)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.close()
-
-
-class StageProgress:
-    """A callback (fraction done, words) for a solver."""
-
-    def __init__(self, bar: tqdm, start: float, share: float) -> None:
-        self._bar, self._start, self._share = bar, start, share
-
-    def __call__(self, fraction: float, words: str = "") -> None:
-        """Show that `fraction` of the stage is done."""
-        self._bar.set_postfix_str(words)
-        self._bar.update(max(0.0, self._start + fraction * self._share - self._bar.n))

@@ -1,4 +1,4 @@
-"""Inferers whose prediction may be refined for the pair by instance optimisation."""
+"""Inferers whose prediction may be refined for each pair by instance optimisation."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
 from zoo.geometry import Transform, warp
 from zoo.registration.axis_order import AxisOrder, reordered, restored
-from zoo.registration.inferer import PairInferer, Prediction, Size
+from zoo.registration.inferer import PairInferer, Prediction, Shape
 from zoo.registration.intensity import looks_like_hounsfield
-from zoo.registration.progress import StageProgress
-from zoo.registration.working_grid import Frame, Work
+from zoo.registration.working_grid import Frame
+from zoo.registration.working_pair import WorkingPair
 from zoo.solvers.affine import AffineAlignment
-from zoo.solvers.instance import ImagePair
+from zoo.solvers.instance import ImagePair, ProgressCallback
 from zoo.solvers.instance_field import refine_field
 
 SIMILARITIES = ("lncc", "lncc2", "mind")
@@ -27,12 +27,16 @@ REFINEMENT = ("learning_rate", "regularity", "dice_weight", "mass", "tolerance")
 
 
 class RefiningInferer(PairInferer):
-    """For networks whose prediction may be refined for the pair.
+    """Registers a pair with a network whose prediction may be refined for the pair.
 
-    `refine` is the number of steps of instance optimisation (0: prediction only), `similarity` what
-    it compares with: lncc, lncc2 or mind; `refinement` changes what else steers it (REFINEMENT).
-    `masking` says what masks are for: the "loss" of the refinement, the "input" of the network
-    (zero outside), or "both".
+    Args:
+        frame: Brings the images onto one working grid.
+        refine: The number of steps of instance optimisation; 0 keeps the prediction.
+        similarity: What the refinement maximises: lncc, lncc2 or mind.
+        refinement: Further settings of the refinement, with the names in `REFINEMENT`.
+        masking: Where masks apply: to the "loss" of the refinement, to the "input" of the network,
+            which is set to zero outside, or to "both".
+        more: The other arguments of `PairInferer`.
     """
 
     def __init__(
@@ -49,22 +53,26 @@ class RefiningInferer(PairInferer):
         for name in refinement or {}:
             if name not in REFINEMENT:
                 known = ", ".join(REFINEMENT)
-                raise UserError(f"the setting refinement has no {name!r}; it may hold {known}")
+                raise UserError(f"the setting refinement has no {name!r}; its keys are {known}")
         if masking not in ("loss", "input", "both"):
             raise UserError(f"masking {masking!r} is not known; use loss, input or both")
         if refine < 0:
-            raise UserError(f"--refine {refine} must be 0 (prediction only) or more steps")
+            raise UserError(
+                f"--refine {refine} must be 0 (prediction only) or a positive number of steps"
+            )
         if similarity not in SIMILARITIES:
             known = ", ".join(SIMILARITIES)
-            raise UserError(f"--similarity {similarity!r} is unknown; use {known}")
+            raise UserError(f"--similarity {similarity!r} is not known; use one of {known}")
         self.refine = refine
         self.options: dict[str, Any] = {"steps": refine, "similarity": similarity}
         self.options |= refinement or {}
         self.masking = masking
 
-    def prepare(self, pair: Pair, start: AffineAlignment | None, size: Size | None = None) -> Work:
-        """Return what the network sees of a pair, and the labels that the refinement compares."""
-        work = super().prepare(pair, start, size)
+    def prepare(
+        self, pair: Pair, alignment: AffineAlignment | None, network_shape: Shape | None = None
+    ) -> WorkingPair:
+        """Return the pair on its working grid, masked and with the labels that the loss needs."""
+        work = super().prepare(pair, alignment, network_shape)
         if self.masking != "loss":
             if work.masks is None:
                 raise UserError(f"masking {self.masking} needs --fixed-mask and --moving-mask")
@@ -74,19 +82,20 @@ class RefiningInferer(PairInferer):
             for volume in (pair.fixed, *pair.moving):
                 if not looks_like_hounsfield(volume.data):
                     raise UserError(
-                        f"{volume.path} is not in Hounsfield units, and mass is conserved in those "
-                        "only; leave mass out of the setting refinement"
+                        f"{volume.path} is not in Hounsfield units, which conservation of mass "
+                        "requires; remove mass from the setting refinement"
                     )
         if self.options.get("dice_weight"):
             work = replace(work, labels=labels_on(work, pair))
         return work
 
     def predict(
-        self, network: nn.Module, work: Work, order: AxisOrder
+        self, network: nn.Module, work: WorkingPair, order: AxisOrder
     ) -> tuple[Tensor, Tensor | None]:
         """Return the displacement on the working grid, and that of the swapped pair if needed."""
-        image = reordered(work.image if work.seen is None else work.seen, order)
-        shape = () if work.seen is None else ([work.image.shape[2 + axis] for axis in order],)
+        own_input = work.network_input
+        image = reordered(work.image if own_input is None else own_input, order)
+        shape = () if own_input is None else ([work.image.shape[2 + axis] for axis in order],)
         needed = self.inverse or self.refine
         return network(image, *shape), network(image.flip(1), *shape) if needed else None
 
@@ -95,24 +104,26 @@ class RefiningInferer(PairInferer):
         displacement: Tensor,
         reverse: Tensor | None,
         pair: ImagePair,
-        progress: StageProgress,
+        progress: ProgressCallback,
     ) -> tuple[Tensor, Tensor | None]:
-        """Move the predicted displacements themselves until the pair fits better."""
-        found = refine_field(displacement, pair, reverse=reverse, progress=progress, **self.options)
-        return found.displacement, found.reverse
+        """Refine the predicted displacements themselves by instance optimisation."""
+        result = refine_field(
+            displacement, pair, reverse=reverse, progress=progress, **self.options
+        )
+        return result.displacement, result.reverse
 
-    def found(
-        self, work: Work, displacement: Tensor, reverse: Tensor | None, order: AxisOrder
+    def prediction(
+        self, work: WorkingPair, displacement: Tensor, reverse: Tensor | None, order: AxisOrder
     ) -> Prediction:
-        """Bring displacements from the network's order of axes to the world."""
+        """Convert displacements in the axis order of the network to transforms of the world."""
         transform = work.transform(restored(displacement, order))
         if not self.inverse or reverse is None:
             return Prediction(transform)
         return Prediction(transform, work.reverse_transform(restored(reverse, order)))
 
 
-def instance_pair(work: Work, order: AxisOrder) -> ImagePair:
-    """Return a pair of one moving image for instance optimisation, its axes in `order`."""
+def instance_pair(work: WorkingPair, order: AxisOrder) -> ImagePair:
+    """Return the pair of one moving image for instance optimisation, its axes in `order`."""
     image = reordered(work.image, order)
     masks = None if work.masks is None else reordered(work.masks, order)
     labels = None if work.labels is None else reordered(work.labels, order)
@@ -126,7 +137,7 @@ def instance_pair(work: Work, order: AxisOrder) -> ImagePair:
     )
 
 
-def labels_on(work: Work, pair: Pair) -> Tensor:
+def labels_on(work: WorkingPair, pair: Pair) -> Tensor:
     """Return the labels of the moving and the fixed image on the working grid: [1, 2, X, Y, Z]."""
     if pair.fixed_labels is None or pair.moving_labels is None:
         raise UserError("a dice_weight needs --fixed-labels and --moving-labels")
@@ -134,5 +145,5 @@ def labels_on(work: Work, pair: Pair) -> Tensor:
         (pair.moving_labels, Transform(work.affine)),
         (pair.fixed_labels, Transform.identity()),
     )
-    found = [warp(v.data[None], v.grid, work.grid, t, interpolation="nearest") for v, t in both]
-    return torch.cat([labels.float() for labels in found])[None].to(work.image.device)
+    sampled = [warp(v.data[None], v.grid, work.grid, t, interpolation="nearest") for v, t in both]
+    return torch.cat([labels.float() for labels in sampled])[None].to(work.image.device)

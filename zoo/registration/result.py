@@ -1,4 +1,4 @@
-"""What came out of registering one pair."""
+"""The result of registering one pair."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from zoo.geometry import Transform
 
 @dataclass(frozen=True)
 class RegisteredPair:
-    """The map fixed -> moving of a pair, its inverse when asked for, and how it was found.
+    """A pair with the transform fixed -> moving and, if it was requested, its inverse.
 
-    `seconds` are per stage; `notes` are in words, for the report and result.json.
+    `seconds` are per stage. `notes` say how the transform was found; result.json and the report
+    show them.
     """
 
     pair: Pair
@@ -26,5 +27,5 @@ class RegisteredPair:
 
     @cached_property
     def measured(self) -> Measured:
-        """The figures, found once for all who ask."""
+        """The figures of the registration, computed once."""
         return measure(self.pair, self.transform, self.inverse)

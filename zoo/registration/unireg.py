@@ -1,4 +1,4 @@
-"""UniReg: its inferer, its conditions, and the lattice that it works on."""
+"""UniReg: its inferer, its conditions, and the shape of its working grid."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from torch import nn
 
 from zoo.errors import UserError
 from zoo.geometry import Grid
-from zoo.geometry.displacement_maps import on_lattice
+from zoo.geometry.displacement_maps import resize_displacement
 from zoo.networks import UniReg
 from zoo.networks.conditions import REGION, TYPE
 from zoo.networks.unireg_tasks import BODY, TASKS
 from zoo.registration.axis_order import AxisOrder, reordered
 from zoo.registration.inferer import Prediction
-from zoo.registration.progress import StageProgress
 from zoo.registration.refinement import RefiningInferer, instance_pair
-from zoo.registration.working_grid import Frame, Work
+from zoo.registration.working_grid import Frame
+from zoo.registration.working_pair import WorkingPair
+from zoo.solvers.instance import ProgressCallback
 
 
 class UniRegInferer(RefiningInferer):
-    """For UniReg: its weights saw arrays that run foot to head, back to front, side to side.
+    """Registers a pair with UniReg, which was trained on arrays in an anatomical axis order.
 
-    `type` and `region` are the conditions of the pair; without them nothing is registered. The
-    notes report how large the kernels are that the controller wrote for each level.
+    The axes run from foot to head, from back to front and from side to side. `type` and `region`
+    are the conditions of the pair, both required. The notes of the result contain the norms of the
+    kernels that the controller generated for each level.
     """
 
     def __init__(
@@ -34,16 +36,18 @@ class UniRegInferer(RefiningInferer):
         self.type = type
         self.region = region
 
-    def order(self, grid: Grid) -> AxisOrder:
-        """Return foot to head, back to front, side to side, as the grid has them."""
+    def axis_order(self, grid: Grid) -> AxisOrder:
+        """Return the axes of `grid` from foot to head, from back to front and from side to side."""
         sides = [grid.axis_codes.find(letter) for letter in "RASLPI"]
         across, along, up = (max(sides[k], sides[k + 3]) for k in range(3))
         return (up, along, across)
 
-    def register(self, work: Work, network: nn.Module, progress: StageProgress) -> Prediction:
-        """Return the transform, and the one of the swapped pair when the inverse is asked for."""
+    def register(
+        self, work: WorkingPair, network: nn.Module, progress: ProgressCallback
+    ) -> Prediction:
+        """Return the transform and, if it is requested, the one of the swapped pair."""
         require_conditions(self.type, self.region)
-        order = self.order(work.grid)
+        order = self.axis_order(work.grid)
         image = reordered(work.image, order)
         levels = list(cast("UniReg", network).levels(image))
         kernels = {
@@ -51,17 +55,18 @@ class UniRegInferer(RefiningInferer):
             for level in levels
         }
         needed = self.inverse or self.refine
-        flow = on_lattice(levels[-1].flow, image.shape[2:])
+        flow = resize_displacement(levels[-1].flow, image.shape[2:])
         fields = flow, network(image.flip(1)) if needed else None
         if self.refine:
             fields = self.refined(*fields, instance_pair(work, order), progress)
-        return replace(self.found(work, *fields, order), notes={"kernel_norms": kernels})
+        return replace(self.prediction(work, *fields, order), notes={"kernel_norms": kernels})
 
 
 def lattice(region: Any) -> tuple[int, int, int]:
-    """Return how many voxels side to side, back to front and foot to head a region was trained on.
+    """Return the shape that a region was trained on, for `AnatomicalFrame`.
 
-    A mixture of regions, or "unknown", takes the lattice of the body.
+    The shape counts voxels from side to side, from back to front and from foot to head. A mixture
+    of regions, "unknown" and None take the shape of the body.
     """
     task = TASKS.get(region) if isinstance(region, str) else None
     up, along, across = task.size if task else BODY
@@ -69,10 +74,11 @@ def lattice(region: Any) -> tuple[int, int, int]:
 
 
 def require_conditions(type: Any, region: Any) -> None:
-    """Refuse to register a pair whose conditions nobody has told: they are never guessed."""
+    """Raise `UserError` if a condition of the pair is missing; conditions are never guessed."""
     for name, value, condition in (("type", type, TYPE), ("region", region, REGION)):
         if value is None:
             raise UserError(
-                f"UniReg must be told the {name} of the pair: --{name} with one of "
-                f"{', '.join(condition.allowed)} (for regzoo register: --anatomy and --pairing)"
+                f"UniReg needs the {name} of the pair: set {name} to one of "
+                f"{', '.join(condition.allowed)} (regzoo register derives both conditions from "
+                "--anatomy and --pairing)"
             )

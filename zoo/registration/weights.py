@@ -1,4 +1,4 @@
-"""The weights that a bundle runs with: chosen among those on this computer, loaded, recorded."""
+"""Selection of the weights that a bundle runs with, among those on this computer."""
 
 from __future__ import annotations
 
@@ -50,33 +50,36 @@ class SelectedWeights:
         """
         if self.wanted == SCRATCH:
             return network
-        found = self.find()
+        file = self.find()
         try:
-            network.load_state_dict(load_weights(found.path), strict=True)
+            network.load_state_dict(load_weights(file.path), strict=True)
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:300]
             raise UserError(
-                f"{found.path} does not fit the network of {self.model}: {reason}"
+                f"{file.path} does not fit the network of {self.model}: {reason}"
             ) from None
-        if found.size is not None:
-            network.size = found.size  # type: ignore[assignment]
-        if found.recolour:
+        if file.size is not None:
+            network.size = file.size  # type: ignore[assignment]
+        if file.recolour:
             network.recolour = True  # type: ignore[assignment]
         return network.eval()
 
     def record(self) -> dict[str, Any]:
         """Return what result.json reports: path, variant, sha256 and width of the weights."""
-        found = self.find()
+        file = self.find()
         return {
-            "path": str(Path(found.path)),
-            "variant": found.variant,
-            "sha256": found.sha256,
-            "width": found.width,
+            "path": str(Path(file.path)),
+            "variant": file.variant,
+            "sha256": file.sha256,
+            "width": file.width,
         }
 
     def origin(self) -> dict[str, str]:
-        """Return what a bundle that is trained from the weights reports: variant, file, sha256."""
+        """Return what a fine-tuned bundle reports about the weights it started from.
+
+        These are the variant, the file name and the sha256.
+        """
         if self.wanted == SCRATCH:
             return {"variant": SCRATCH}
-        found = self.find()
-        return {"variant": found.variant, "file": found.path.name, "sha256": found.sha256}
+        file = self.find()
+        return {"variant": file.variant, "file": file.path.name, "sha256": file.sha256}

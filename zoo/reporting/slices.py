@@ -1,32 +1,39 @@
-"""Three planes through the fixed image's body.
+"""Three planes through the body of the fixed image, and volumes resampled on them.
 
-A plane is a `Grid` one voxel thick, so that images, labels and the map itself are looked at by the
-same warping that writes the results: right for any orientation, spacing and tilt.
+A plane is a `Grid` that is one voxel thick. Pictures therefore use the same warping as the results,
+and are right for any orientation, spacing and tilt.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from zoo.geometry import Grid, match_axes
+from zoo.geometry import Grid, Transform, match_axes, warp
 from zoo.io.volume import Volume
 from zoo.measures.body import find_body
 
-WIDTH = 900  # of a strip of three planes, pixels
-GAP = 6  # between its planes
-ROOM = 0.75  # largest height of a strip, as a share of its width
+Values = NDArray[np.float32]
+"""A picture of a plane: [rows, columns], or [rows, columns, 3] in colours, in 0..1."""
+
+WIDTH = 900  # pixels of three planes side by side
+GAP = 6  # pixels between two planes
+LARGEST_ASPECT = 0.75  # largest height of three planes, relative to their width
+SAMPLES = 200_000  # voxels from which the range of intensities is estimated
 
 
 @dataclass(frozen=True)
 class Plane:
-    """A slice, seen as radiologists do: the patient's right is on the left, the head or face up.
+    """A slice in radiological view: the patient's right is on the left, the head or face is up.
 
-    `grid` has the shape (columns, rows, 1), columns to the right and rows down; `layer` is the same
-    slice of the fixed image in its own voxels, `slab` that slice with its neighbours. `letters`
-    stand at the left, the right, the top and the bottom.
+    `grid` has the shape (columns, rows, 1), with columns to the right and rows down. `slab` is the
+    slice with its neighbours in voxels of the fixed image, `layer` the index of the slice in it,
+    and `axis` its normal. `letters` are those at the left, the right, the top and the bottom.
     """
 
     grid: Grid
@@ -37,19 +44,22 @@ class Plane:
 
 
 def choose_planes(fixed: Volume, width: int = WIDTH) -> list[Plane]:
-    """Return the axial, coronal and sagittal plane through the centre of the image's body."""
+    """Return the axial, coronal and sagittal planes through the centre of the image's body.
+
+    Side by side they are about `width` pixels wide.
+    """
     _, grid = match_axes(fixed.data, fixed.grid, Grid.from_spacing((1, 1, 1)))
     centre = body_centre(fixed)
     middle = grid.to_index(centre[None])[0].round().long().tolist()
     middle = [min(max(m, 0), n - 1) for m, n in zip(middle, grid.shape, strict=True)]
     x, y, z = (n * s for n, s in zip(grid.shape, grid.spacing, strict=True))
-    pixel = max((2 * x + y) / (width - 2 * GAP), max(y, z) / (ROOM * width))
+    pixel = max((2 * x + y) / (width - 2 * GAP), max(y, z) / (LARGEST_ASPECT * width))
     views = ((0, 1, "RLAP"), (0, 2, "RLSI"), (1, 2, "APSI"))
-    return [_plane(grid, middle, across, down, pixel, words) for across, down, words in views]
+    return [_plane(grid, middle, across, down, pixel, letters) for across, down, letters in views]
 
 
 def body_centre(fixed: Volume) -> Tensor:
-    """Return the centre of the body in an image, (3,) RAS+ mm."""
+    """Return the centre of the body, or of the grid if the image is constant: (3,) RAS+ mm."""
     data = fixed.data.float()
     if float(data.min()) == float(data.max()):
         return fixed.grid.centre
@@ -60,7 +70,10 @@ def body_centre(fixed: Volume) -> Tensor:
 def _plane(
     grid: Grid, middle: list[int], across: int, down: int, pixel: float, letters: str
 ) -> Plane:
-    """Return the plane of two axes of a grid that points to R, A and S; both are run backwards."""
+    """Return the plane of the axes `across` and `down` of a grid in RAS order, through `middle`.
+
+    Both axes are reversed, so that the patient's right is on the left. `pixel` is in mm.
+    """
     axis = 3 - across - down
     change = torch.zeros(4, 4, dtype=torch.float64)
     change[3, 3] = change[axis, 2] = 1
@@ -83,3 +96,31 @@ def _plane(
         axis=axis,
         letters=letters,
     )
+
+
+def image_slices(volume: Volume, planes: Sequence[Plane], transform: Transform) -> list[Values]:
+    """Return a warped volume on the planes, its percentiles 0.5 to 99.5 scaled to 0..1.
+
+    The value outside of the volume is 0.
+    """
+    data = volume.data
+    skip = max(1, round((data.numel() / SAMPLES) ** (1 / 3)))
+    samples = data[::skip, ::skip, ::skip].flatten().float()
+    low, high = torch.quantile(samples, torch.tensor([0.005, 0.995])).tolist()
+    if not high > low:
+        low, high = float(data.min()), float(data.max())
+    width = max(high - low, 1e-12)
+    cells = [
+        warp(data[None], volume.grid, plane.grid, transform, fill=low)[0, :, :, 0]
+        for plane in planes
+    ]
+    return [((cell - low) / width).clamp(0, 1).T.numpy() for cell in cells]
+
+
+def label_slices(labels: Volume, planes: Sequence[Plane], transform: Transform) -> list[Values]:
+    """Return warped labels on the planes, by nearest neighbour."""
+    cells = [
+        warp(labels.data[None], labels.grid, plane.grid, transform, interpolation="nearest")
+        for plane in planes
+    ]
+    return [cell[0, :, :, 0].T.float().numpy() for cell in cells]

@@ -1,11 +1,11 @@
-"""Finding a bundle and running its workflow, as `monai.bundle run` does."""
+"""Opening and running the workflow of a bundle, as `monai.bundle run` does."""
 
 from __future__ import annotations
 
 import difflib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from zoo.hub.safety import require_safe
 if TYPE_CHECKING:
     from monai.bundle import ConfigWorkflow
 
+CHATTY_LOGGERS = ("ignite", "monai", "monai.bundle.workflows")
+
 
 def run_bundle(
     folder: Path,
@@ -25,11 +27,7 @@ def run_bundle(
     *,
     trust: bool = False,
 ) -> None:
-    """Run a bundle's workflow with some of its settings replaced.
-
-    `configs` are merged in order; a bare name lies in the bundle's `configs` folder. The first one
-    says what the workflow is and which settings there are.
-    """
+    """Run the workflow of a bundle. The arguments are those of `open_bundle`."""
     with open_bundle(folder, overrides, configs, trust=trust) as workflow:
         workflow.run()
         workflow.finalize()
@@ -43,27 +41,25 @@ def open_bundle(
     *,
     trust: bool = False,
 ) -> Iterator[ConfigWorkflow]:
-    """Yield a bundle's workflow, initialised, with some of its settings replaced.
+    """Yield the initialised workflow of a bundle.
 
-    A bundle that did not come with the package is checked before anything in it is evaluated,
-    unless it is trusted.
+    A bundle that is not part of the package is checked before any expression in it is evaluated.
+
+    Args:
+        folder: The folder of the bundle.
+        overrides: Settings that replace those of the configs. Each must be a top-level key of the
+            first config.
+        configs: The config files, merged in order. A bare name refers to the bundle's folder
+            configs/. The first config defines the workflow: a training if its name is train.*.
+        trust: Whether the check of a bundle from elsewhere is skipped.
     """
     from monai.bundle import ConfigWorkflow
 
     require_safe(folder, trust)
     main = str(configs[0])
-    top = config_keys(folder, main)
-    for key in overrides:
-        name = key.replace("#", "::").split("::")[0]
-        if name not in top:
-            close = difflib.get_close_matches(name, top, n=1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
-            raise UserError(f"the bundle {folder.name} has no setting {key!r}{hint}")
+    _require_known(overrides, config_keys(folder, main), folder)
     files = [str(c) if Path(c).is_absolute() else str(folder / "configs" / c) for c in configs]
-    for name in ("ignite", "monai", "monai.bundle.workflows"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    with warnings.catch_warnings(), user_errors():
-        warnings.simplefilter("ignore")
+    with quiet(), user_errors():
         workflow = ConfigWorkflow(
             config_file=files,
             meta_file=str(folder / "configs" / "metadata.json"),
@@ -75,9 +71,41 @@ def open_bundle(
         yield workflow
 
 
+def _require_known(overrides: Iterable[str], known: Sequence[str], folder: Path) -> None:
+    """Refuse an override that is not a setting of the bundle."""
+    for key in overrides:
+        name = key.replace("#", "::").split("::")[0]
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise UserError(f"the bundle {folder.name} has no setting {key!r}{hint}")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Suppress warnings and the log of MONAI and ignite.
+
+    Everything that concerns a user is raised as a `UserError` or shown by the command.
+    """
+    loggers = [logging.getLogger(name) for name in CHATTY_LOGGERS]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Let a `UserError` come through as itself: MONAI wraps what its components raise."""
+    """Raise the `UserError` in an exception's chain of causes itself.
+
+    MONAI wraps the exceptions of components that it instantiates.
+    """
     try:
         yield
     except Exception as error:
@@ -87,54 +115,3 @@ def user_errors() -> Iterator[None]:
         if cause is None:
             raise
         raise cause from error
-
-
-def absolute(files: Mapping[str, str | Sequence[str] | None]) -> dict[str, Any]:
-    """Return paths as absolute ones, without those that are None.
-
-    The moving images may be several: a list, or one text with commas. A config evaluates what
-    begins with $, @ or %, and a file may be called so.
-    """
-    out: dict[str, Any] = {}
-    for name, given in files.items():
-        if given is None:
-            continue
-        parts = [given] if isinstance(given, str) else list(given)
-        if name == "moving" and isinstance(given, str) and not Path(given).exists():
-            parts = [part.strip() for part in given.split(",")]
-        paths = [str(Path(part).absolute()) for part in parts]
-        out[name] = paths if len(paths) > 1 else paths[0]
-    return out
-
-
-def parse_settings(pairs: Sequence[str], known: Sequence[str]) -> dict[str, Any]:
-    """Turn KEY=VALUE texts into settings of a bundle; a value is read as YAML reads it."""
-    import yaml
-
-    from zoo.registration.initial_affine import with_absolute_paths
-
-    out: dict[str, Any] = {}
-    for pair in pairs:
-        key, sign, value = pair.partition("=")
-        if not sign or not key:
-            raise UserError(f"--set {pair!r} must be KEY=VALUE, such as --set {known[0]}=VALUE")
-        try:
-            out[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {pair!r}: the value is not YAML; quote it") from error
-        if key == "preset" and isinstance(out[key], str):  # a plan is run from any folder
-            out[key] = str(Path(out[key]).absolute())
-        if _is_expression(value) or _is_expression(out[key]):
-            raise UserError(
-                f"--set {pair!r}: a value cannot be an expression; write it in a config"
-            )
-    return with_absolute_paths(out)
-
-
-def _is_expression(value: Any) -> bool:
-    """Say whether MONAI would evaluate a value or something in it."""
-    if isinstance(value, Mapping):
-        return any(_is_expression(part) for part in (*value.keys(), *value.values()))
-    if isinstance(value, list):
-        return any(map(_is_expression, value))
-    return isinstance(value, str) and value.lstrip().startswith(("$", "@", "%"))

@@ -1,21 +1,22 @@
-"""Keeping freed memory for the next tensor: fresh pages are dear.
+"""Keep freed memory in the process, because page faults slow down CPU inference.
 
-The C library gives the memory of a large tensor back to the system as soon as it is freed, and the
-next one has to be paged in anew, 4 KiB at a time: a seventh of the time of a network on the CPU.
+The C library returns the memory of a large tensor to the system as soon as it is freed. The next
+tensor then causes one page fault per 4 KiB. These faults take a seventh of the time of a network on
+the CPU.
 """
 
 import ctypes
 import platform
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # the names of glibc's malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
 _LARGEST = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Have the process keep the memory of freed tensors of up to 2 GiB; say whether it will.
+    """Make the process keep the memory of freed tensors of up to 2 GiB; return whether it does.
 
-    It concerns the whole process, so it is for a program to call at its start, never for a
-    library. Only glibc (Linux) has the setting; elsewhere nothing happens.
+    The setting affects the whole process, so a program may call this at its start but a library
+    must not. Only glibc (Linux) has the setting; elsewhere nothing changes.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

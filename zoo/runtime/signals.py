@@ -1,4 +1,4 @@
-"""Ending well when the system asks for it: SIGINT (Ctrl-C) and SIGTERM."""
+"""An orderly stop when the system requests it by SIGINT (Ctrl-C) or SIGTERM."""
 
 from __future__ import annotations
 
@@ -12,51 +12,55 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(BaseException):
-    """A signal asked the program to stop. No `Exception`: nothing takes it for a failure."""
+    """A signal requested a stop.
+
+    This is not an `Exception`, so that code which records failures lets it pass.
+    """
 
 
-class Stop:
-    """Notes, while it is entered, the first signal that asks to stop.
+class StopSignal:
+    """Records, while it is entered, the first signal that requests a stop.
 
-    Work asks `wanted` at its seams; what may be dropped half-way runs inside `at_once`.
+    Code checks `requested` where it can stop, and runs steps that may be interrupted inside
+    `interruptible`.
     """
 
     def __init__(self) -> None:
-        self.signal: int | None = None
-        self._at_once = False
-        self._before: dict[int, Any] = {}
+        self.number: int | None = None
+        self._interruptible = False
+        self._handlers: dict[int, Any] = {}
 
     @property
-    def wanted(self) -> bool:
-        """Whether a signal came."""
-        return self.signal is not None
+    def requested(self) -> bool:
+        """Whether a signal has arrived."""
+        return self.number is not None
 
     @property
     def exit_code(self) -> int:
-        """What a shell reports of a program that the signal ended: 130 or 143; 0 without one."""
-        return 0 if self.signal is None else 128 + self.signal
+        """The exit code of a program that the signal ended: 130 or 143; 0 without a signal."""
+        return 0 if self.number is None else 128 + self.number
 
-    def __enter__(self) -> Stop:
-        self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+    def __enter__(self) -> StopSignal:
+        self._handlers = {number: signal.signal(number, self._record) for number in SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
     @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Raise `Stopped` out of the block as soon as a signal comes, or if one came before."""
-        self._at_once = True
+    def interruptible(self) -> Iterator[None]:
+        """Raise `Stopped` inside the block when a signal arrives or has arrived before."""
+        self._interruptible = True
         try:
-            if self.wanted:
+            if self.requested:
                 raise Stopped
             yield
         finally:
-            self._at_once = False
+            self._interruptible = False
 
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.signal = self.signal or number
-        if self._at_once:
-            self._at_once = False
+    def _record(self, number: int, _frame: FrameType | None) -> None:
+        self.number = self.number or number
+        if self._interruptible:
+            self._interruptible = False
             raise Stopped

@@ -1,9 +1,9 @@
-"""Refinement of a displacement field by Adam, with the gradient written out by hand.
+"""Refinement of a displacement field by Adam, with an analytic gradient.
 
 Siebert et al., "Fast 3D registration with accurate optimisation and little learning for Learn2Reg
-2021". The field is the average over 3^3 cells, once or several times, of free weights (threefold is
-about a cubic B-spline); the loss is the squared difference of the features plus a regulariser:
-diffusion as in ConvexAdam, bending (which leaves affine motion alone), or both.
+2021". The field is obtained from free weights by averaging over 3^3 cells, once or several times;
+three times is close to a cubic B-spline. The loss is the squared difference of the features plus a
+regulariser: diffusion as in ConvexAdam, bending (which does not penalise affine motion), or both.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from zoo.geometry.sampling import Outside, identity_index, sample, sample_gradient
-from zoo.solvers.mind import box
+from zoo.solvers.cells import box_mean
 
-_SLAB = 1 << 15  # cells whose features are compared at once on a CPU: they stay in the cache
+_SLAB = 1 << 15  # cells that are compared at once on a CPU, so that they stay in the cache
 
 
-def refine(
+def refine_by_adam(
     fixed: Tensor,
     moving: Sequence[Tensor],
     field: Tensor,
@@ -32,42 +32,47 @@ def refine(
     rate: float = 1.0,
     last_rate: float = 1.0,
     outside: Outside = "border",
-    stretch: Tensor | float = 1.0,
+    sampling_scale: Tensor | float = 1.0,
     report: Callable[[float], None] = lambda done: None,
 ) -> Tensor:
-    """Improve `field` [1, 3, x, y, z] between the features `fixed` and those of one or more images.
+    """Refine `field` [1, 3, x, y, z] between the features of a fixed and one or more moving images.
 
-    Displacements and the step `rate`, which falls geometrically to `last_rate`, are in cells of the
-    field, pull-back. The features are [1, C, detail x, detail y, detail z]: each cell of the field
-    has `detail` of theirs an edge, and each iteration looks at one of these in every cell, and at
-    one of the `shares` of the channels, in turn.
-    `stretch` multiplies a displacement where it is followed, as ConvexAdam does by mistake.
-    The field is the average of its free weights over 3^3 cells, `smoothing` times. `report` is told
-    the share that is done.
+    Displacements are in cells of the field, pull-back, as is the step `rate`, which falls
+    geometrically to `last_rate`. The features are [1, C, detail x, detail y, detail z]: each cell
+    of the field has `detail` of their cells (subcells) per side. Each iteration compares one
+    subcell of every cell and one of the `shares` of the channels, in turn.
+
+    The field is the average of its free weights over 3^3 cells, applied `smoothing` times.
+    `sampling_scale` multiplies displacements in the sampling step, which reproduces an error of the
+    published ConvexAdam. `report` is called with the fraction done.
     """
     identity = identity_index(field.shape[2:], device=field.device) * detail
-    corners = _corners(detail)
+    subcells = _subcells(detail)
     weights = field.clone()
     mean, square = torch.zeros_like(field), torch.zeros_like(field)
     smooth = field
     for iteration in range(iterations):
-        smooth = spline(weights, smoothing)
-        corner = corners[iteration % len(corners)]
-        offset = torch.tensor(corner, device=field.device).view(1, 3, 1, 1, 1)
-        index = identity + offset + to_corner(smooth, corner, detail) * (stretch * detail)
-        x, y, z = (slice(start, None, detail) for start in corner)
-        share = slice((iteration + iteration // len(corners)) % shares, None, shares)
-        pull = torch.zeros_like(field)
+        smooth = box_spline(weights, smoothing)
+        subcell = subcells[iteration % len(subcells)]
+        offset = torch.tensor(subcell, device=field.device).view(1, 3, 1, 1, 1)
+        displacement = to_subcell(smooth, subcell, detail) * (sampling_scale * detail)
+        index = identity + offset + displacement
+        x, y, z = (slice(start, None, detail) for start in subcell)
+        share = slice((iteration + iteration // len(subcells)) % shares, None, shares)
+        data_gradient = torch.zeros_like(field)
         for image in moving:
-            pull += compare(fixed[:, share, x, y, z], image[:, share], index, outside)[0]
-        pull = from_corner(pull * (stretch * detail * shares / len(moving)), corner, detail)
-        rough = roughness_gradient(smooth)
-        stiff = diffusion * rough
+            data_gradient += compare_features(
+                fixed[:, share, x, y, z], image[:, share], index, outside
+            )[0]
+        scale = sampling_scale * detail * shares / len(moving)
+        data_gradient = from_subcell(data_gradient * scale, subcell, detail)
+        roughness = roughness_gradient(smooth)
+        regulariser_gradient = diffusion * roughness
         if bending:
-            stiff += bending * (field.numel() / 2) * roughness_gradient(rough)
-        slope = spline(pull.add_(stiff), smoothing)
+            regulariser_gradient += bending * (field.numel() / 2) * roughness_gradient(roughness)
+        gradient = box_spline(data_gradient.add_(regulariser_gradient), smoothing)
         length = rate * (last_rate / rate) ** (iteration / iterations)
-        adam_step(weights, slope, mean, square, iteration + 1, length)
+        adam_step(weights, gradient, mean, square, iteration + 1, length)
         report((iteration + 1) / iterations)
     return smooth
 
@@ -75,10 +80,10 @@ def refine(
 def adam_step(
     weights: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, count: int, rate: float
 ) -> None:
-    """Take step number `count` of Adam in place; `mean` and `square` remember the gradients.
+    """Take step number `count` of Adam in place; `mean` and `square` are its running averages.
 
-    By hand: torch's optimiser brings torch's compiler with it, a second and 77 MiB at its first
-    step.
+    The step is written out because the first step of torch's optimiser imports torch's compiler,
+    which takes a second and 77 MiB.
     """
     mean.lerp_(gradient, 0.1)
     square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
@@ -86,13 +91,14 @@ def adam_step(
     weights.addcdiv_(mean, size, value=-rate / (1 - 0.9**count))
 
 
-def compare(
+def compare_features(
     fixed: Tensor, moving: Tensor, index: Tensor, outside: Outside = "border"
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradient by `index` [1, 3, x, y, z] of the mean squared difference, and the mean.
+    """Return the gradient with respect to `index` of the mean squared difference, and the mean.
 
-    The mean over the cells of the sum over the channels. Slab by slab: no volume of features is
-    ever made.
+    `index` [1, 3, x, y, z] are positions in `moving`. The mean is that over the cells of the sum
+    over the channels. The work is done in slabs, so that the warped features never exist as a
+    whole.
     """
     cells = index[0, 0].numel()
     on_cpu = index.device.type == "cpu"
@@ -108,16 +114,16 @@ def compare(
     return gradient, total / cells
 
 
-def spline(weights: Tensor, times: int = 3) -> Tensor:
-    """Average [1, 3, x, y, z] `times` times over 3^3 cells, zeros beyond: its own adjoint."""
+def box_spline(weights: Tensor, times: int = 3) -> Tensor:
+    """Average [1, 3, x, y, z] `times` times over 3^3 cells, with zeros outside; self-adjoint."""
     for _ in range(times):
-        weights = box(weights, 1)
+        weights = box_mean(weights, 1)
     return weights
 
 
-def to_corner(field: Tensor, corner: Sequence[int], detail: int) -> Tensor:
-    """Interpolate `field` [1, 3, x, y, z] at the same one of the `detail`^3 parts of every cell."""
-    for axis, part in enumerate(corner, 2):
+def to_subcell(field: Tensor, subcell: Sequence[int], detail: int) -> Tensor:
+    """Interpolate `field` [1, 3, x, y, z] at one and the same subcell of every cell."""
+    for axis, part in enumerate(subcell, 2):
         near, far, share = _neighbours(field.shape[axis], part, detail)
         if share:
             moved = field * (1 - share)
@@ -127,9 +133,9 @@ def to_corner(field: Tensor, corner: Sequence[int], detail: int) -> Tensor:
     return field
 
 
-def from_corner(gradient: Tensor, corner: Sequence[int], detail: int) -> Tensor:
-    """Apply the adjoint of `to_corner`."""
-    for axis, part in enumerate(corner, 2):
+def from_subcell(gradient: Tensor, subcell: Sequence[int], detail: int) -> Tensor:
+    """Apply the adjoint of `to_subcell`."""
+    for axis, part in enumerate(subcell, 2):
         near, far, share = _neighbours(gradient.shape[axis], part, detail)
         if share:
             moved = gradient * (1 - share)
@@ -142,32 +148,33 @@ def from_corner(gradient: Tensor, corner: Sequence[int], detail: int) -> Tensor:
 def _neighbours(
     cells: int, part: int, detail: int
 ) -> tuple[tuple[int, int], tuple[int, int], float]:
-    """Return the cells that have a neighbour on the part's side, those neighbours, its weight.
+    """Return the cells with a neighbour on the side of a subcell, the neighbours and their weight.
 
-    Both as start and length along the axis.
+    Cells and neighbours are given as start and length along the axis.
     """
-    away = (part + 0.5) / detail - 0.5
+    offset = (part + 0.5) / detail - 0.5
     low, high = (0, cells - 1), (1, cells - 1)
-    return (low, high, away) if away > 0 else (high, low, -away)
+    return (low, high, offset) if offset > 0 else (high, low, -offset)
 
 
 def _edge(volume: Tensor, axis: int, part: int, detail: int) -> Tensor:
-    """Return the cells that have none: the edge is repeated."""
+    """Return the cells without a neighbour on the subcell's side, where the border is repeated."""
     return volume.narrow(axis, volume.shape[axis] - 1 if 2 * part + 1 > detail else 0, 1)
 
 
-def _corners(detail: int) -> list[tuple[int, ...]]:
-    """List the parts of a cell so that opposite ones follow each other."""
+def _subcells(detail: int) -> list[tuple[int, ...]]:
+    """Return the subcells of a cell in an order in which opposite ones follow each other."""
     parts = list(product(range(detail), repeat=3))
     pairs = zip(parts, reversed(parts), strict=True)
     return [part for pair in pairs for part in pair][: len(parts)]
 
 
 def roughness_gradient(field: Tensor) -> Tensor:
-    """Return the gradient by `field` [1, 3, x, y, z] of its diffusion energy, which is linear.
+    """Return the gradient of the diffusion energy of `field` [1, 3, x, y, z]; it is linear in it.
 
-    The energy is the sum over the axes of the mean squared difference of neighbours. Half of the
-    product of field and gradient is the energy; its gradient again is that of the bending energy.
+    The energy is the sum over the axes of the mean squared difference of neighbours, which is half
+    the product of the field and this gradient. Applied twice, the function returns the gradient of
+    the bending energy, up to a factor.
     """
     gradient = torch.zeros_like(field)
     for axis in (2, 3, 4):

@@ -1,8 +1,8 @@
-"""The affine start: lays a moving image roughly on the fixed one before anything is deformed.
+"""Initial affine alignment: a map that roughly aligns a moving image with a fixed one.
 
-Centre of mass, then a rigid map from several starts, then an affine one, coarse to fine, by
-mutual information; and the decision whether any of it is needed. What was tried and what it gave
-is in docs/experiments/initial-alignment.md.
+The search starts at the centres of mass, continues with a rigid map from several starting points,
+and ends with an affine one, from coarse to fine, by mutual information. It then decides whether a
+map is needed at all. The experiments behind it are recorded in docs/affine-start.md.
 """
 
 from __future__ import annotations
@@ -20,30 +20,31 @@ from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.geometry.grid import Grid
-from zoo.measures.body import find_body
-from zoo.solvers.overlay import Overlay
+from zoo.measures.body import find_body, spacing_for_voxels
+from zoo.solvers.affine_objective import AffineObjective
 
-Kind = Literal["none", "com", "rigid", "affine", "given"]
+AffineKind = Literal["none", "com", "rigid", "affine", "given"]
 
 LEVELS = ((24, 5_000), (48, 15_000), (80, 30_000))  # voxels across the field of view, points
 TURN = 0.5  # rad, between the rotations that are tried
-TURNED_STARTS = 4  # that are optimised, besides those without a rotation
-NEEDED_GAIN = 0.1  # of the information there is: with less to gain the images are aligned already
-LEAST_GAIN = 0.02  # and at least so much, where there is next to none
-STRETCH_LIMIT = 1.5  # an affine map that stretches or shrinks more is refused
+TURNED_STARTS = 4  # starting points with a rotation that are optimised
+NEEDED_GAIN = 0.1  # fraction of the initial quality that a map must gain to be used
+LEAST_GAIN = 0.02  # quality that a map must gain where the initial one is close to zero
+STRETCH_LIMIT = 1.5  # an affine map that stretches or shrinks more is rejected
 
 
 @dataclass(frozen=True)
 class AffineAlignment:
-    """An affine map and why it was chosen; of the kind "given" it was not searched.
+    """An affine map, its kind and the reason for choosing it.
 
-    `matrix` is 4x4 float64, RAS+ mm, fixed world point -> moving world point. `similarity`
-    (normalised mutual information, 1 to 2) and `overlap` (0 to 1) are (before, after); `shift` is
-    how far the map moves the fixed image's body on average, mm.
+    `matrix` is 4x4 float64, RAS+ mm, from fixed to moving world points. `kind` is "given" for a map
+    that was not searched for. `similarity` (normalised mutual information, 1 to 2) and `overlap` (0
+    to 1) are (before, after). `shift` is the mean distance in mm by which the map moves the body of
+    the fixed image.
     """
 
     matrix: Tensor
-    kind: Kind
+    kind: AffineKind
     reason: str
     similarity: tuple[float, float]
     overlap: tuple[float, float]
@@ -57,62 +58,71 @@ def align_affine(
     moving_grid: Grid,
     kind: Literal["auto", "com", "rigid", "affine", "none"] = "auto",
 ) -> AffineAlignment:
-    """Find the affine map that lays `moving` [X, Y, Z] on `fixed` [X, Y, Z].
+    """Find the affine map that aligns `moving` [X, Y, Z] with `fixed` [X, Y, Z].
 
-    `kind` is the largest family of maps to try; "auto" is "affine" unless the images are aligned
-    already. A map that fits worse than a smaller family's is not returned.
+    `kind` is the largest family of maps to search: a shift of the centres of mass ("com"), rigid or
+    affine maps. "auto" is "affine" unless the images are aligned already. A map that fits worse
+    than one of a smaller family is never returned.
     """
-    if kind not in (allowed := ("auto", *get_args(Kind)[:-1])):
-        raise UserError(f"affine start {kind!r} is not known; choose one of {', '.join(allowed)}")
+    if kind not in (allowed := ("auto", *get_args(AffineKind)[:-1])):
+        raise UserError(
+            f"initial affine alignment {kind!r} is unknown; choose one of {', '.join(allowed)}"
+        )
     with _one_thread():
-        levels = look(fixed, fixed_grid, moving, moving_grid)
-        return choose(levels[-1], search(levels, "affine" if kind == "auto" else kind), kind)
+        levels = build_levels(fixed, fixed_grid, moving, moving_grid)
+        maps = search_families(levels, "affine" if kind == "auto" else kind)
+        return select_alignment(levels[-1], maps, kind)
 
 
 def measure_given_affine(
     fixed: Tensor, fixed_grid: Grid, moving: Tensor, moving_grid: Grid, matrix: Tensor
 ) -> AffineAlignment:
-    """Return a map that somebody made (`matrix`, 4x4, RAS+ mm), with its figures."""
+    """Return a map from elsewhere (`matrix`, 4x4, RAS+ mm) with its similarity and overlap."""
     with _one_thread():
-        finest = look(fixed, fixed_grid, moving, moving_grid)[-1]
-        found: dict[Kind, Tensor] = {"none": torch.eye(4, dtype=torch.float64), "given": matrix}
-        return choose(finest, found, "given")
+        finest = build_levels(fixed, fixed_grid, moving, moving_grid)[-1]
+        identity = torch.eye(4, dtype=torch.float64)
+        return select_alignment(finest, {"none": identity, "given": matrix}, "given")
 
 
-def look(fixed: Tensor, fixed_grid: Grid, moving: Tensor, moving_grid: Grid) -> list[Overlay]:
-    """Return both images ready to be compared, coarse to fine."""
-    view = min(_extent(fixed_grid), _extent(moving_grid))
-    finest = view / LEVELS[-1][0]
-    a = find_body(fixed, fixed_grid, finest, "fixed")
-    b = find_body(moving, moving_grid, finest, "moving")
-    return [Overlay(a.at(view / across), b.at(view / across), n) for across, n in LEVELS]
+def build_levels(
+    fixed: Tensor, fixed_grid: Grid, moving: Tensor, moving_grid: Grid
+) -> list[AffineObjective]:
+    """Return the objective of two images at each of the `LEVELS`, coarse to fine."""
+    extent = min(spacing_for_voxels(grid, 1) for grid in (fixed_grid, moving_grid))
+    finest = extent / LEVELS[-1][0]
+    fixed_body = find_body(fixed, fixed_grid, finest, "fixed")
+    moving_body = find_body(moving, moving_grid, finest, "moving")
+    return [
+        AffineObjective(fixed_body.at(extent / across), moving_body.at(extent / across), points)
+        for across, points in LEVELS
+    ]
 
 
-def search(levels: list[Overlay], kind: Kind) -> dict[Kind, Tensor]:
+def search_families(levels: list[AffineObjective], kind: AffineKind) -> dict[AffineKind, Tensor]:
     """Return the best map of every family up to `kind`: 4x4, RAS+ mm."""
     coarse, middle, fine = levels
-    found: dict[Kind, Tensor] = {"none": torch.eye(4, dtype=torch.float64)}
+    maps: dict[AffineKind, Tensor] = {"none": torch.eye(4, dtype=torch.float64)}
     if kind != "none":
-        found["com"] = coarse.matrix(torch.zeros(3, dtype=torch.float64))
+        maps["com"] = coarse.matrix(torch.zeros(3, dtype=torch.float64))
     if kind in ("rigid", "affine"):
-        starts = [optimise(coarse, start) for start in rigid_starts(coarse)]
-        rigid = min(starts, key=lambda p: float(middle.cost(p)))
+        candidates = [optimise(coarse, start) for start in rigid_starts(coarse)]
+        rigid = min(candidates, key=lambda p: float(middle.cost(p)))
         rigid = optimise(middle, rigid)
-        found["rigid"] = fine.matrix(rigid if kind == "affine" else optimise(fine, rigid))
+        maps["rigid"] = fine.matrix(rigid if kind == "affine" else optimise(fine, rigid))
     if kind == "affine":
         affine = torch.cat([rigid, torch.zeros(6, dtype=torch.float64)])
-        found["affine"] = fine.matrix(optimise(fine, optimise(middle, affine)))
-    return found
+        maps["affine"] = fine.matrix(optimise(fine, optimise(middle, affine)))
+    return maps
 
 
-def rigid_starts(overlay: Overlay) -> list[Tensor]:
+def rigid_starts(objective: AffineObjective) -> list[Tensor]:
     """Return the most promising rigid parameters (6,) of a small grid of shifts and rotations.
 
-    Shifts: the world as the headers say, centre of mass on centre of mass, centre of the field of
-    view on centre. Rotations: none, which is always among the starts, and one step about every
-    combination of axes.
+    The shifts are that of the headers, that of the centres of mass, and that of the centres of the
+    fields of view. The rotations are none, which is always among the results, and one step about
+    every combination of axes.
     """
-    fixed, moving = overlay.fixed, overlay.moving
+    fixed, moving = objective.fixed, objective.moving
     shifts = [
         fixed.centre - moving.centre,
         torch.zeros(3, dtype=torch.float64),
@@ -120,51 +130,72 @@ def rigid_starts(overlay: Overlay) -> list[Tensor]:
     ]
     turns = [torch.tensor(t, dtype=torch.float64) for t in product((0, -1, 1), repeat=3)]
     starts = [
-        torch.cat([shift, turn * TURN * overlay.radius]) for shift in shifts for turn in turns
+        torch.cat([shift, turn * TURN * objective.radius]) for shift in shifts for turn in turns
     ]
     plain = starts[:: len(turns)]
     turned = [start for k, start in enumerate(starts) if k % len(turns)]
-    return plain + sorted(turned, key=lambda p: float(overlay.cost(p)))[:TURNED_STARTS]
+    return plain + sorted(turned, key=lambda p: float(objective.cost(p)))[:TURNED_STARTS]
 
 
-def choose(overlay: Overlay, found: dict[Kind, Tensor], kind: str) -> AffineAlignment:
-    """Return the map that fits best among those found, and why.
+def select_alignment(
+    objective: AffineObjective, maps: dict[AffineKind, Tensor], kind: str
+) -> AffineAlignment:
+    """Return the map with the best quality, and the reason.
 
-    "com", "none" and "given" are obeyed.
+    The kinds "com", "none" and "given" are returned as requested, whatever their quality.
     """
-    quality = {name: float(overlay.quality(matrix)) for name, matrix in found.items()}
-    stretch = {name: _stretch(matrix) for name, matrix in found.items()}
-    best = max((name for name in found if stretch[name] <= STRETCH_LIMIT), key=quality.__getitem__)
-    gain = quality[best] - quality["none"]
-    needed = max(LEAST_GAIN, NEEDED_GAIN * quality["none"])
-    reason = f"gains {gain:.3f} of mutual information on {quality['none']:.3f}"
+    chosen = _best_kind(objective, maps)
+    before = objective.compare(maps["none"])
     if kind in ("com", "none", "given"):
-        best, reason = cast(Kind, kind), "asked for"
-    elif best == "none":
-        reason = "no map that was tried fits better than the images as they are"
-    elif kind == "auto" and gain < needed:
-        reason = f"the images are aligned already: {best} {reason}, {needed:.3f} is needed"
-        best = "none"
-    elif best != list(found)[-1]:
-        reason += f"; a larger family fits no better or stretches beyond {STRETCH_LIMIT} times"
-    before, after = overlay.compare(found["none"]), overlay.compare(found[best])
+        chosen, reason = cast(AffineKind, kind), "requested"
+    elif chosen == "none":
+        reason = "no map fits better than the headers alone"
+    else:
+        initial = float(objective.quality(maps["none"]))
+        gain = float(objective.quality(maps[chosen])) - initial
+        needed = max(LEAST_GAIN, NEEDED_GAIN * initial)
+        if kind == "auto" and gain < needed:
+            reason = (
+                f"the images are aligned already: the {chosen} map gains only {gain:.3f} of "
+                f"mutual information, and at least {needed:.3f} is required"
+            )
+            chosen = "none"
+        else:
+            after = objective.compare(maps[chosen])
+            reason = (
+                f"normalised mutual information changes from {float(before[0]):.3f} to "
+                f"{float(after[0]):.3f}, overlap from {float(before[1]):.0%} to "
+                f"{float(after[1]):.0%}"
+            )
+            if chosen != list(maps)[-1]:
+                reason += (
+                    "; a larger family of maps fits no better or stretches by more than a factor "
+                    f"of {STRETCH_LIMIT}"
+                )
+    after = objective.compare(maps[chosen])
     return AffineAlignment(
-        matrix=found[best],
-        kind=best,
+        matrix=maps[chosen],
+        kind=chosen,
         reason=reason,
         similarity=(float(before[0]), float(after[0])),
         overlap=(float(before[1]), float(after[1])),
-        shift=overlay.motion(found[best]),
+        shift=objective.motion(maps[chosen]),
     )
 
 
-def optimise(overlay: Overlay, start: Tensor) -> Tensor:
-    """Return the parameters (mm) that lower the cost from `start`, by L-BFGS."""
+def _best_kind(objective: AffineObjective, maps: dict[AffineKind, Tensor]) -> AffineKind:
+    """Return the kind of the map with the best quality among those within the stretch limit."""
+    allowed = [kind for kind, matrix in maps.items() if _stretch(matrix) <= STRETCH_LIMIT]
+    return max(allowed, key=lambda kind: float(objective.quality(maps[kind])))
+
+
+def optimise(objective: AffineObjective, start: Tensor) -> Tensor:
+    """Return the parameters (mm) that minimise the cost from `start`, by L-BFGS."""
 
     def cost(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         with torch.enable_grad():
             p = torch.tensor(parameters, requires_grad=True)
-            value = overlay.cost(p)
+            value = objective.cost(p)
             (slope,) = torch.autograd.grad(value, p)
         return 1e3 * float(value.detach()), 1e3 * slope.numpy()
 
@@ -176,7 +207,7 @@ def optimise(overlay: Overlay, start: Tensor) -> Tensor:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Keep torch to one thread: a few thousand points are read faster than threads are woken."""
+    """Limit torch to one thread, because waking threads takes longer than reading a few points."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -189,8 +220,3 @@ def _stretch(matrix: Tensor) -> float:
     """Return the largest factor by which a 4x4 map lengthens or shortens a line."""
     factors = torch.linalg.svdvals(matrix[:3, :3])
     return float(torch.maximum(factors, 1 / factors).max())
-
-
-def _extent(grid: Grid) -> float:
-    """Return the side of the cube that has the volume of the field of view, mm."""
-    return float((torch.linalg.det(grid.linear).abs() * grid.voxels) ** (1 / 3))

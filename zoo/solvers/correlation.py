@@ -1,4 +1,4 @@
-"""Dense correlation: what each of many displacements would cost, at every cell of a coarse grid."""
+"""Dense correlation: the cost of every candidate displacement at every cell of a coarse grid."""
 
 from collections.abc import Iterator
 
@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.solvers.mind import box
+from zoo.solvers.cells import box_mean
 
-HALO = 2  # how far the smoothing of the costs reaches, in cells
-_SMALLEST = 8  # edge below which a block is not split, whatever the memory, in cells
+HALO = 2  # reach of the smoothing of the costs, in cells
+_SMALLEST = 8  # side in cells from which a block is not split, even if it exceeds the memory
 
 
 def candidates(reach: int, device: torch.device | str = "cpu") -> Tensor:
-    """Return every displacement up to `reach` cells an axis: [K, 3], cells, in row-major order."""
+    """Return all displacements of up to `reach` cells per axis: [K, 3], row-major order."""
     steps = torch.arange(-reach, reach + 1, device=device, dtype=torch.float32)
     return torch.cartesian_prod(steps, steps, steps)
 
@@ -22,8 +22,8 @@ def correlate(fixed: Tensor, moving: Tensor, reach: int) -> Tensor:
     """Return the cost [P, K] (float16) of the K `candidates` at the P cells of the fixed grid.
 
     The cost is the sum over the channels of the squared difference, averaged twice over 3^3 cells.
-    `fixed` is [1, C, x, y, z]; `moving` is [1, C, x + 2 reach, ..]: it goes `reach` cells further
-    on every side (see `surround`).
+    `fixed` is [1, C, x, y, z]. `moving` is [1, C, x + 2 reach, ..], with `reach` more cells on
+    every side (see `pad_with_zeros`).
     """
     shape = fixed.shape[2:]
     width = 2 * reach + 1
@@ -35,12 +35,12 @@ def correlate(fixed: Tensor, moving: Tensor, reach: int) -> Tensor:
             for dz in range(width):
                 window = slab[:, :, dy : dy + shape[1], dz : dz + shape[2]]
                 torch.sum((fixed[0] - window).square_(), 0, out=plane[dy * width + dz])
-        plane = box(box(plane, 1), 1)
+        plane = box_mean(box_mean(plane, 1), 1)
         cost[:, dx * width**2 : (dx + 1) * width**2] = plane.flatten(1).T
     return cost
 
 
-def surround(moving: Tensor, reach: int) -> Tensor:
+def pad_with_zeros(moving: Tensor, reach: int) -> Tensor:
     """Add `reach` cells of zeros on every side of [1, C, x, y, z]."""
     return F.pad(moving, [reach] * 6)
 
@@ -48,12 +48,14 @@ def surround(moving: Tensor, reach: int) -> Tensor:
 Block = tuple[slice, slice, slice]
 
 
-def blocks(shape: torch.Size, halo: int, cells: int) -> Iterator[tuple[Block, Block, Block]]:
-    """Split a grid into blocks of at most `cells` cells, their halo counted in.
+def split_into_blocks(
+    shape: torch.Size, halo: int, cells: int
+) -> Iterator[tuple[Block, Block, Block]]:
+    """Split a grid into blocks of at most `cells` cells, including their halo.
 
-    Blocks of 8 cells a side are not split further.
-    Yields three triples of slices: the block in the grid, the block with its halo in the grid (cut
-    at the border), and the block inside the one with the halo.
+    Blocks of 8 cells per side are not split further. Yields three triples of slices: the block in
+    the grid, the block with its halo in the grid (cropped at the border), and the block inside the
+    block with its halo.
     """
     pieces = [1, 1, 1]
     while True:

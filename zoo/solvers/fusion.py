@@ -1,4 +1,4 @@
-"""From several displacement fields one, and from a field its rigid part."""
+"""Combination of several displacement fields into one, and the rigid part of a field."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -11,12 +11,13 @@ from zoo.geometry.sampling import affine_index, identity_index
 Fusion = Literal["max_norm", "signed_max", "mean", "min_cost"]
 
 
-def fuse(fields: Sequence[Tensor], fusion: Fusion, costs: Sequence[Tensor] = ()) -> Tensor:
-    """Make one field [1, 3, x, y, z] of those of several moving images of one patient.
+def fuse_fields(fields: Sequence[Tensor], fusion: Fusion, costs: Sequence[Tensor] = ()) -> Tensor:
+    """Combine the fields [1, 3, x, y, z] of several moving images of one patient into one.
 
-    "max_norm" keeps the longest vector of each cell; "signed_max" the largest value of each
-    component, as the published code of MCBO does, which favours positive displacements; "mean" the
-    average; "min_cost" the vector whose image fits best, by `costs` [1, 1, x, y, z], one a field.
+    "max_norm" keeps the longest vector of each cell, "mean" takes the average, and "min_cost" keeps
+    the vector of the image with the lowest of `costs` [1, 1, x, y, z], one for each field.
+    "signed_max" keeps the largest value of each component, as the published code of MCBO does,
+    which favours positive displacements.
     """
     if len(fields) == 1:
         return fields[0]
@@ -35,21 +36,22 @@ def fuse(fields: Sequence[Tensor], fusion: Fusion, costs: Sequence[Tensor] = ())
 def fit_rigid(
     field: Tensor, weight: Tensor, *, keep: float = 0.5, iterations: int = 10
 ) -> tuple[Tensor, Tensor]:
-    """Fit R [3, 3] and t [3] (float64, cells) so that i + d(i) = R i + t, least trimmed.
+    """Fit R [3, 3] and t [3] (float64, in cells) to i + d(i) = R i + t by least trimmed squares.
 
-    Only cells where `weight` [1, 1, x, y, z] is positive count, and of those the share `keep` that
-    the last estimate fits best. Cells are cubes, so that rigid in cells is rigid in mm.
+    Only cells where `weight` [1, 1, x, y, z] is positive count, and each iteration keeps the
+    fraction `keep` of them that the previous estimate fits best. Cells are cubes, so a motion that
+    is rigid in cells is rigid in mm.
     """
     source = identity_index(field.shape[2:], device=field.device).flatten(2)[0].T.double()
-    goal = source + field.flatten(2)[0].T.double()
+    target = source + field.flatten(2)[0].T.double()
     counts = weight.flatten() > 0
     if counts.sum() > 3:
-        source, goal = source[counts], goal[counts]
-    rotation, shift = _rigid_fit(source, goal)
+        source, target = source[counts], target[counts]
+    rotation, shift = _rigid_fit(source, target)
     for _ in range(iterations):
-        distance = (source @ rotation.T + shift - goal).square().sum(1)
+        distance = (source @ rotation.T + shift - target).square().sum(1)
         best = distance.topk(max(3, int(keep * len(source))), largest=False).indices
-        rotation, shift = _rigid_fit(source[best], goal[best])
+        rotation, shift = _rigid_fit(source[best], target[best])
     return rotation, shift
 
 
@@ -62,11 +64,11 @@ def rigid_field(rotation: Tensor, shift: Tensor, shape: Sequence[int], stride: i
     return affine_index(matrix, shape)
 
 
-def _rigid_fit(source: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
-    """Return R [3, 3] and t [3] of the least squares fit goal = R source + t (Kabsch)."""
-    middle, aim = source.mean(0), goal.mean(0)
-    u, _, vt = torch.linalg.svd((source - middle).T @ (goal - aim))
+def _rigid_fit(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return R [3, 3] and t [3] of the least squares fit target = R source + t (Kabsch)."""
+    source_mean, target_mean = source.mean(0), target.mean(0)
+    u, _, vt = torch.linalg.svd((source - source_mean).T @ (target - target_mean))
     sign = torch.ones(3, dtype=u.dtype, device=u.device)
     sign[2] = torch.sign(torch.linalg.det(u) * torch.linalg.det(vt))
     rotation = vt.T @ torch.diag(sign) @ u.T
-    return rotation, aim - rotation @ middle
+    return rotation, target_mean - rotation @ source_mean

@@ -1,8 +1,9 @@
-"""Instance optimisation: a prediction is improved on the very pair that it was made for.
+"""Instance optimisation: refinement of a predicted registration on the pair itself.
 
-What both ways of doing it share: the objective of a pair, the trace, when to stop, the result.
-`instance_weights` optimises the weights of the network that predicted, as published;
-`instance_field` optimises the displacement itself, far cheaper, for any model's prediction.
+This module has what both methods share: the objective of a pair, the trace of the optimisation, the
+stopping rule and the result. `instance_weights` optimises the weights of the network, as published.
+`instance_field` optimises the displacement itself, which is much cheaper and works for the
+prediction of any model.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ ProgressCallback = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class ImagePair:
-    """Two images on one grid, and what else is known of them.
+    """Two images on one grid, with optional masks and label maps.
 
-    `moving`, `fixed`: [1, 1, X, Y, Z] in [0, 1]. Masks and label maps: [1, 1, X, Y, Z], each in its
-    own image's space; the similarity counts where the mask of the target is not zero.
+    The images are [1, 1, X, Y, Z] in [0, 1]. Masks and label maps are [1, 1, X, Y, Z], each in the
+    space of its own image. The similarity counts where the mask of the target image is not zero.
     """
 
     moving: Tensor
@@ -39,19 +40,21 @@ class ImagePair:
     def __post_init__(self) -> None:
         shape = self.fixed.shape
         if len(shape) != 5 or tuple(shape[:2]) != (1, 1):
-            raise UserError(f"an image to refine has the shape [1, 1, X, Y, Z], not {list(shape)}")
+            raise UserError(
+                f"an image to refine must have the shape [1, 1, X, Y, Z], not {list(shape)}"
+            )
         for name in ("moving", "moving_mask", "fixed_mask", "moving_labels", "fixed_labels"):
             other = getattr(self, name)
             if other is not None and other.shape != shape:
                 raise UserError(
-                    f"the {name.replace('_', ' ')} has the shape {list(other.shape)}, the fixed"
-                    f" image {list(shape)}: bring both to one grid first"
+                    f"the {name.replace('_', ' ')} has the shape {list(other.shape)}, but the "
+                    f"fixed image has {list(shape)}; resample both to one grid first"
                 )
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one step cost, before it was taken; `folding` is a share in [0, 1]."""
+    """The loss and its terms before one step of the optimiser; `folding` is a fraction."""
 
     loss: float
     similarity: float
@@ -64,7 +67,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Refined:
-    """Fields [1, 3, X, Y, Z] in voxels (`reverse` maps the moving image's grid), and the trace."""
+    """The refined fields [1, 3, X, Y, Z] in voxels, and the trace of the optimisation.
+
+    `displacement` is on the grid of the fixed image and `reverse` on that of the moving image.
+    """
 
     displacement: Tensor
     reverse: Tensor | None
@@ -72,12 +78,12 @@ class Refined:
 
 
 class Misfit:
-    """How badly a pair fits under its fields: similarity, and Dice of labels when asked for.
+    """The data term of a pair: its similarity loss, plus a Dice loss of labels if it has a weight.
 
-    Both directions (moving onto fixed, fixed onto moving) are one batch of two, or one of one
-    without `both`, and their misfits are summed. With `mass` a warped CT is multiplied by the
-    change of volume. A mask that is not given covers its whole image. `outside` is what a warped
-    image shows where its source has nothing.
+    Both directions (moving onto fixed, fixed onto moving) form a batch of two and their losses are
+    summed; without `both` only the first direction counts. With `mass` a warped CT is multiplied by
+    the change of volume. Without a mask the whole image counts. `outside` says how an image is
+    sampled outside its grid.
     """
 
     def __init__(
@@ -108,7 +114,9 @@ class Misfit:
             self.mask = None if self.mask is None else trim(self.mask)
         if dice_weight:
             if pair.moving_labels is None or pair.fixed_labels is None:
-                raise UserError("a Dice weight needs the label maps of both images")
+                raise UserError(
+                    "a Dice weight needs the label maps of both images; give both, or the weight 0"
+                )
             moving, fixed = shared_one_hot(pair.moving_labels, pair.fixed_labels)
             self.source_labels = self._batch(moving, fixed)
             self.target_labels = self._batch(fixed, moving)
@@ -116,7 +124,7 @@ class Misfit:
             self.prepared = similarity.prepare(targets)
 
     def __call__(self, displacement: Tensor) -> Tensor:
-        """Return the misfit, a scalar, under fields [directions, 3, X, Y, Z] in voxels."""
+        """Return the data term, a scalar, for fields [directions, 3, X, Y, Z] in voxels."""
         index = self.index + displacement
         warped = sample(self.sources, index, outside=self.outside)
         if self.mass:
@@ -131,21 +139,22 @@ class Misfit:
         return torch.cat([first, second][: self.directions])
 
 
-def checked(step: Step, trace: list[Step]) -> Step:
-    """Return `step` when its loss is a number."""
+def require_finite(step: Step, number: int) -> Step:
+    """Return step `number` of the refinement, or raise an error if its loss is not finite."""
     if not math.isfinite(step.loss):
         raise UserError(
-            f"the loss is {step.loss} at step {len(trace) + 1} of the refinement: check the images"
-            " for values that are not numbers, or lower the learning rate"
+            f"the loss is {step.loss} at step {number} of the refinement; check the images for NaN "
+            "and infinity, or lower the learning rate"
         )
     return step
 
 
-def settled(trace: list[Step], tolerance: float, window: int = 10) -> bool:
-    """Say whether the mean loss of the last `window` steps fell by less than a share `tolerance`.
+def has_converged(trace: list[Step], tolerance: float, window: int = 10) -> bool:
+    """Return whether the loss has decreased by less than the fraction `tolerance`.
 
-    It is compared with the window before: single steps are noisy, because the points at which the
-    consistency is taken are random and Adam overshoots. A tolerance of 0 never settles.
+    The mean of the last `window` steps is compared with that of the window before, because single
+    steps are noisy: the consistency is taken at random points, and Adam overshoots. With a
+    tolerance of 0 the result is always False.
     """
     if tolerance <= 0 or len(trace) < 2 * window:
         return False

@@ -1,9 +1,9 @@
-"""Instance optimisation of the displacement itself: cheap, and for any model's prediction.
+"""Instance optimisation of the displacement itself, for the prediction of any model.
 
-Adam on a correction of the predicted fields, on a grid of half the resolution, smoothed by a
-Gaussian. The loss is that of the published instance optimisation (similarity both ways, gradient
-inverse consistency) plus the roughness of the correction, which keeps the prediction where the
-images say nothing.
+Adam optimises a correction of the predicted fields, smoothed by a Gaussian, on a grid of half the
+resolution. The loss is that of the published instance optimisation (similarity in both directions,
+gradient inverse consistency) plus the roughness of the correction, which keeps the prediction where
+the images have no structure.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.geometry.displacement_maps import on_lattice
+from zoo.geometry.displacement_maps import resize_displacement
 from zoo.losses import (
     MINDSSC,
     Similarity,
@@ -33,8 +33,8 @@ from zoo.solvers.instance import (
     ProgressCallback,
     Refined,
     Step,
-    checked,
-    settled,
+    has_converged,
+    require_finite,
 )
 
 
@@ -55,22 +55,23 @@ def refine_field(
     generator: torch.Generator | None = None,
     progress: ProgressCallback | None = None,
 ) -> Refined:
-    """Improve `displacement` [1, 3, X, Y, Z], voxels, and with it `reverse`, for `pair`.
+    """Refine `displacement` and `reverse`, [1, 3, X, Y, Z] in voxels, for `pair`.
 
-    `displacement` warps moving onto fixed and `reverse` fixed onto moving; without a reverse field
-    the refinement goes one way, with no consistency to keep. It works on a grid `stride` times
-    coarser: a step is about `learning_rate` voxels of it, the Gaussian that smooths the correction
-    has a sigma of `smoothness` of them, and a named similarity is taken at its scale (1.5 is the
-    `regularity` for correlations, 0.5 for the smaller values of MIND). Where the map leaves an
-    image, the image's border is repeated. Stops early when ten steps gain less than a share
-    `tolerance` of the loss. `generator` (CPU) draws the points of the consistency term.
+    `displacement` warps moving onto fixed and `reverse` fixed onto moving. Without a reverse field
+    the refinement has one direction and no consistency term. It runs on a grid that is `stride`
+    times coarser: a step is about `learning_rate` voxels of this grid, the Gaussian that smooths
+    the correction has a sigma of `smoothness` of its voxels, and a named similarity takes its
+    coarse scale. `regularity` is by default 1.5 for correlations and 0.5 for MIND, whose values are
+    smaller. Outside an image its border is repeated. The optimisation stops early when ten steps
+    reduce the loss by less than the fraction `tolerance`. `generator` (CPU) draws the points of the
+    consistency term.
     """
     full = pair.fixed.shape[2:]
     predicted = displacement if reverse is None else torch.cat([displacement, reverse])
     if predicted.shape != (len(predicted), 3, *full) or len(displacement) != 1:
         raise UserError(
-            f"the fields to refine have the shape {list(predicted.shape)} together; on images of"
-            f" {list(full)} voxels each is [1, 3, {full[0]}, {full[1]}, {full[2]}]"
+            f"the fields to refine have the shape {list(predicted.shape)} together, but each must "
+            f"be [1, 3, {full[0]}, {full[1]}, {full[2]}], as the images have {list(full)} voxels"
         )
     coarse = [max(2, round(n / stride)) for n in full]
     measure = (
@@ -86,7 +87,7 @@ def refine_field(
         mass=mass,
         outside="border",
     )
-    start = on_lattice(predicted.detach(), coarse)
+    start = resize_displacement(predicted.detach(), coarse)
     parameters = torch.zeros_like(start, requires_grad=True)
     optimiser = torch.optim.Adam([parameters], lr=learning_rate)
     trace: list[Step] = []
@@ -95,33 +96,35 @@ def refine_field(
             optimiser.zero_grad()
             correction = _smoothed(parameters, smoothness)
             fields = start + correction
-            unlike = misfit(fields)
-            rough = _irregularity(fields, correction, generator)
-            loss = unlike + regularity * rough
-            values = [float(term.detach()) for term in (loss, unlike, rough)]
+            data_term = misfit(fields)
+            irregularity = _irregularity(fields, correction, generator)
+            loss = data_term + regularity * irregularity
+            values = [float(term.detach()) for term in (loss, data_term, irregularity)]
             step = Step(values[0], values[1], values[2], folded_share(fields[:1]))
-            trace.append(checked(step, trace))
+            trace.append(require_finite(step, done + 1))
             loss.backward()
             optimiser.step()
             if progress is not None:
                 progress((done + 1) / steps, str(step))
-            if settled(trace, tolerance):
+            if has_converged(trace, tolerance):
                 break
     with torch.no_grad():
-        refined = predicted + on_lattice(_smoothed(parameters, smoothness), full)
+        refined = predicted + resize_displacement(_smoothed(parameters, smoothness), full)
     return Refined(refined[:1], None if reverse is None else refined[1:], trace)
 
 
 def _irregularity(fields: Tensor, correction: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Return the roughness of the correction, plus the inconsistency of fields that are two."""
-    rough = len(fields) * gradient_penalty(correction)
+    """Return the roughness of the correction plus, for two fields, their inconsistency."""
+    roughness = len(fields) * gradient_penalty(correction)
     if len(fields) == 1:
-        return rough
+        return roughness
     points = consistency_points(fields.shape[2:], generator).to(fields)
-    return rough + gradicon(field_map(fields[:1]), field_map(fields[1:]), points)
+    return roughness + gradicon(field_map(fields[:1]), field_map(fields[1:]), points)
 
 
 def _resized_pair(pair: ImagePair, shape: Sequence[int]) -> ImagePair:
+    """Resample a pair to `shape`: images linearly, masks and labels by nearest neighbour."""
+
     def image(x: Tensor) -> Tensor:
         return F.interpolate(x, size=tuple(shape), mode="trilinear", align_corners=False)
 
@@ -139,7 +142,7 @@ def _resized_pair(pair: ImagePair, shape: Sequence[int]) -> ImagePair:
 
 
 def _smoothed(field: Tensor, sigma: float) -> Tensor:
-    """Smooth a field by a Gaussian of `sigma` voxels, the border repeated."""
+    """Smooth a field by a Gaussian of `sigma` voxels; the border is repeated."""
     if sigma <= 0:
         return field
     taps = gaussian_taps(sigma, 2 * int(3 * sigma) + 1)

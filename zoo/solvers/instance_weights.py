@@ -1,6 +1,6 @@
 """Instance optimisation of a network's weights, as published for GradICON networks.
 
-Adam over all weights, batch-norm statistics frozen, on
+Adam optimises all weights, with fixed batch-norm statistics, for the loss
 sim(moving o phi, fixed) + sim(fixed o psi, moving) + lambda GradICON(phi, psi).
 """
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from zoo.geometry.displacement_maps import Map, displacement_in_voxels
+from zoo.geometry.displacement_maps import PointMap, displacement_in_voxels
 from zoo.losses import (
     Similarity,
     consistency_points,
@@ -27,8 +27,8 @@ from zoo.solvers.instance import (
     ProgressCallback,
     Refined,
     Step,
-    checked,
-    settled,
+    has_converged,
+    require_finite,
 )
 
 
@@ -46,26 +46,28 @@ def refine_weights(
     generator: torch.Generator | None = None,
     progress: ProgressCallback | None = None,
 ) -> Refined:
-    """Adapt all weights of `network` to `pair`, predict once more, and give the weights back.
+    """Optimise all weights of `network` for `pair`, predict again and restore the weights.
 
-    `network` takes image [1, 2, X, Y, Z] (moving, fixed) and returns a displacement in voxels; the
-    similarity is a measure or its name. `generator` (CPU) draws the points of the consistency term.
-    Stops early when ten steps gain less than a share `tolerance` of the loss. Whatever happens,
-    the network leaves with the weights, the mode and the gradients' flags it came with.
+    `network` takes an image [1, 2, X, Y, Z] (moving, fixed) and returns a displacement in voxels.
+    `similarity` is a measure or its name. `generator` (CPU) draws the points of the consistency
+    term. The optimisation stops early when ten steps reduce the loss by less than the fraction
+    `tolerance`. The weights, the mode and the `requires_grad` flags of the network are restored in
+    any case, also after an error.
     """
     if isinstance(similarity, str):
         similarity = similarity_named(similarity)
     misfit = Misfit(pair, similarity, dice_weight=dice_weight, mass=mass)
     trace: list[Step] = []
-    with _borrowed(network), torch.enable_grad():
+    with _temporarily_trainable(network), torch.enable_grad():
         optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
         for done in range(steps):
             optimiser.zero_grad()
-            trace.append(_backward(network, pair, misfit, regularity, generator, trace))
+            step = _backward(network, pair, misfit, regularity, generator)
+            trace.append(require_finite(step, done + 1))
             optimiser.step()
             if progress is not None:
                 progress((done + 1) / steps, str(trace[-1]))
-            if settled(trace, tolerance):
+            if has_converged(trace, tolerance):
                 break
         optimiser.zero_grad()
         with torch.no_grad():
@@ -80,12 +82,11 @@ def _backward(
     misfit: Misfit,
     regularity: float,
     generator: torch.Generator | None,
-    trace: list[Step],
 ) -> Step:
-    """Add the gradient of the pair's loss to the weights; return what the step costs.
+    """Add the gradient of the pair's loss to the weights and return the losses.
 
-    The misfit is taken back to the displacements first, so that its graph is gone when the
-    network's own gradient needs the memory.
+    The data term is differentiated with respect to the displacements first, so that its graph is
+    freed before the gradient of the network needs the memory.
     """
     forward, forward_map = _predict(network, pair.moving, pair.fixed)
     reverse, reverse_map = _predict(network, pair.fixed, pair.moving)
@@ -95,9 +96,8 @@ def _backward(
     del fields
     points = consistency_points(pair.fixed.shape[2:], generator).to(pair.fixed)
     consistency = gradicon(forward_map, reverse_map, points)
-    unlike, inconsistent = float(loss.detach()), float(consistency.detach())
-    total = unlike + regularity * inconsistent
-    step = checked(Step(total, unlike, inconsistent, folded_share(forward)), trace)
+    values = float(loss.detach()), float(consistency.detach())
+    step = Step(values[0] + regularity * values[1], *values, folded_share(forward))
     torch.autograd.backward(
         [forward, reverse, consistency],
         [slopes[:1], slopes[1:], torch.full_like(consistency, regularity)],
@@ -105,23 +105,23 @@ def _backward(
     return step
 
 
-def _predict(network: nn.Module, moving: Tensor, fixed: Tensor) -> tuple[Tensor, Map]:
-    """Return the displacement [1, 3, X, Y, Z] in voxels, and the map between its voxels.
+def _predict(network: nn.Module, moving: Tensor, fixed: Tensor) -> tuple[Tensor, PointMap]:
+    """Return the displacement [1, 3, X, Y, Z] in voxels, and the map that continues it.
 
-    A network of several levels has a `map` that composes them; another's field is interpolated.
+    A GradICON network has a `map` that composes its steps; other fields are interpolated.
     """
-    map_of = getattr(network, "map", None)
-    if map_of is None:
+    predict_map = getattr(network, "map", None)
+    if predict_map is None:
         displacement = network(torch.cat([moving, fixed], dim=1))
         return displacement, field_map(displacement)
     shape = fixed.shape[2:]
-    phi: Map = map_of(moving, fixed)
+    phi: PointMap = predict_map(moving, fixed)
     return displacement_in_voxels(phi.on_grid(shape)), phi
 
 
 @contextmanager
-def _borrowed(network: nn.Module) -> Iterator[None]:
-    """Lend `network` out in evaluation mode with trainable weights; restore all of it after."""
+def _temporarily_trainable(network: nn.Module) -> Iterator[None]:
+    """Set `network` to evaluation mode with trainable weights, and restore its state afterwards."""
     state = {name: value.detach().clone() for name, value in network.state_dict().items()}
     modes = {module: module.training for module in network.modules()}
     flags = {weight: weight.requires_grad for weight in network.parameters()}

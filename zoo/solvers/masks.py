@@ -1,26 +1,26 @@
-"""An image whose part outside a mask is the continuation of what is inside."""
+"""Continuation of an image outside a mask, so that nothing outside influences a registration."""
 
 import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.solvers.mind import box
+from zoo.solvers.cells import box_mean
 
-_STEP = 2  # the nearest voxel is looked up on a grid as coarse as this, in voxels
+_STEP = 2  # spacing, in voxels, of the grid on which the nearest voxel is looked up
 
 
-def extend(image: Tensor, mask: Tensor) -> Tensor:
+def fill_outside_mask(image: Tensor, mask: Tensor) -> Tensor:
     """Replace `image` [X, Y, Z] outside `mask` [X, Y, Z] (> 0.5) by its nearest value inside.
 
-    The mask loses its outermost voxels first, which often are a mixture with what lies outside.
+    The mask is eroded first, because its outermost voxels are often mixed with the background.
     """
-    inside = box((mask > 0.5).float(), 1, edge="replicate") > 0.9
+    inside = box_mean((mask > 0.5).float(), 1, edge="replicate") > 0.9
     coarse = inside[::_STEP, ::_STEP, ::_STEP].cpu()
     if not coarse.any():
         raise UserError(
-            f"the mask covers {int((mask > 0.5).sum())} voxels of {mask.numel()}, "
-            "too few to register what is inside; give a larger mask or none"
+            f"the mask covers {int((mask > 0.5).sum())} voxels of {mask.numel()}, too few for a "
+            "registration; give a larger mask or none"
         )
     nearest = distance_transform_edt(~coarse.numpy(), return_distances=False, return_indices=True)
     x, y, z = torch.from_numpy(nearest).to(image.device).long() * _STEP

@@ -1,4 +1,4 @@
-"""What steers the MCBO solver, and its presets."""
+"""Settings of the MCBO solver, and its presets."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,41 +12,41 @@ from zoo.solvers.convex import COUPLING
 
 Mode = Literal["accurate", "paper", "convexadam"]
 
-_REFINEMENTS = "adam_"  # what starts like this has a value for each refinement
+_REFINEMENTS = "adam_"  # prefix of the settings that have a value for each refinement
 _AT_LEAST_ONE = (
     *("levels", "reach", "mind_dilation", "smoothing"),
     *("adam_strides", "adam_features", "adam_shares"),
 )
-_CELLS = 8  # a level is left out of the weighted sum where an axis has fewer cells than this
-_FIRST_ITERATIONS = 40  # of the refinement that comes first on a large grid
+_FEWEST_CELLS = 8  # along the shortest axis, for a level of the weighted sum
+_FIRST_ITERATIONS = 40  # of the additional first refinement of a large grid
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that steers the solver; the presets are below."""
+    """All settings of the solver; the presets are below."""
 
-    levels: tuple[int, ...]  # stride of each level in voxels, in the order they are worked
-    reach: tuple[int, ...]  # how far each level searches on either side, in its cells
-    weights: tuple[float, ...] | None  # of the levels' sum; None: each level refines the last
-    average: bool = True  # mean of the convex iterates (MCBO) or the last one (ConvexAdam)
-    coupling: tuple[float, ...] = COUPLING  # growing weight of smoothness, in cells
-    consistency: int = 15  # iterations that make forward and backward field consistent
+    levels: tuple[int, ...]  # stride of each level in voxels, in order
+    reach: tuple[int, ...]  # search range of each level on either side, in its cells
+    weights: tuple[float, ...] | None  # of the sum of levels; None for a cascade of levels
+    average: bool = True  # mean of the convex iterates (MCBO), or the last one (ConvexAdam)
+    coupling: tuple[float, ...] = COUPLING  # increasing weights of smoothness
+    consistency: int = 15  # iterations of inverse consistency
     mind_radius: int = 1  # half width of the compared patches, in voxels
     mind_dilation: int = 2  # distance of the compared patches, in voxels
-    mind_noise: float = 0.0  # what differs by less than so many times the noise is no structure
-    adam_strides: tuple[int, ...] = (2,)  # cells of the refinements, in voxels, coarse to fine
-    adam_features: tuple[int, ...] = (2,)  # stride of the features they compare, in voxels
-    adam_shares: tuple[int, ...] = (1,)  # into how many turns the channels are divided
-    adam_iterations: tuple[int, ...] = (80,)  # how many steps each takes
-    adam_rates: tuple[float, ...] = (1.0,)  # their first step, in cells
-    adam_last_rates: tuple[float, ...] = (1.0,)  # their last step, in cells
+    mind_noise: float = 0.0  # multiple of the noise below which differences are ignored
+    adam_strides: tuple[int, ...] = (2,)  # cells of each refinement, in voxels, coarse to fine
+    adam_features: tuple[int, ...] = (2,)  # stride of the compared features, in voxels
+    adam_shares: tuple[int, ...] = (1,)  # groups of channels, compared in turn
+    adam_iterations: tuple[int, ...] = (80,)  # steps
+    adam_rates: tuple[float, ...] = (1.0,)  # first step size, in cells
+    adam_last_rates: tuple[float, ...] = (1.0,)  # last step size, in cells
     adam_diffusions: tuple[float, ...] = (1.25,)  # weight of the squared first differences
     adam_bendings: tuple[float, ...] = (0.0,)  # weight of the squared second differences
-    large: int = 0  # above so many voxels a coarser refinement comes first, the others are stiffer
-    smoothing: int = 3  # how many times Adam's free weights are averaged over 3^3 cells
-    smooth: int = 0  # half width of the box that ends level 1, applied three times, in voxels
-    outside: Outside = "zeros"  # what lies beyond the moving features
-    published: bool = False  # repeat the faults of scale and cells of ConvexAdam 0.2.0
+    large: int = 0  # number of voxels above which a grid gets one more, coarser refinement
+    smoothing: int = 3  # times that Adam's free weights are averaged over 3^3 cells
+    smooth: int = 0  # half width of the final box filter of level 1, applied three times, in voxels
+    outside: Outside = "zeros"  # values of the moving features outside their grid
+    published: bool = False  # reproduce the errors of ConvexAdam 0.2.0 in scales and cells
 
     def __post_init__(self) -> None:
         for group in (
@@ -56,12 +56,12 @@ class Settings:
             values = {name: getattr(self, name) for name in group}
             if len({len(value) for value in values.values()}) > 1:
                 given = ", ".join(f"{name} {value}" for name, value in values.items())
-                raise UserError(f"the settings {given} must have the same length")
+                raise UserError(f"these settings must have the same length: {given}")
         multiples = self.adam_strides + (self.levels if self.weights is None else ())
         if any(stride % self.base for stride in multiples):
             raise UserError(
                 f"the levels {self.levels} of a cascade and adam_strides {self.adam_strides} must "
-                f"be multiples of the last of these, {self.base}"
+                f"be multiples of the last of adam_strides, {self.base}"
             )
         if any(
             stride % detail
@@ -74,7 +74,7 @@ class Settings:
 
     @property
     def base(self) -> int:
-        """Stride of the finest refinement, on whose grid a cascade is worked."""
+        """Stride of the finest refinement, whose grid a cascade works on."""
         return self.adam_strides[-1]
 
 
@@ -110,22 +110,24 @@ ACCURATE = Settings(
 PRESETS: dict[Mode, Settings] = {"accurate": ACCURATE, "paper": PAPER, "convexadam": CONVEXADAM}
 
 
-def changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
-    """Return the settings with some of them replaced; lists, as JSON has them, become tuples."""
+def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """Return the settings with some values replaced; lists, as in JSON, become tuples."""
     known = [field.name for field in fields(Settings)]
     plain: dict[str, Any] = {}
     for name, value in changes.items():
         if name not in known:
-            raise UserError(f"setting {name!r} is not known; choose one of {', '.join(known)}")
+            raise UserError(f"setting {name!r} is unknown; choose one of {', '.join(known)}")
         plain[name] = tuple(value) if isinstance(value, list) else value
         if not _fits(name, plain[name], getattr(settings, name)):
             example = json.dumps(getattr(settings, name))
-            raise UserError(f"the setting {name} is {value!r}; give such as {example}")
+            raise UserError(
+                f"the setting {name} has the invalid value {value!r}; give for example {example}"
+            )
     return replace(settings, **plain)
 
 
 def _fits(name: str, value: Any, present: Any) -> bool:
-    """Say whether a value is of the kind that a setting has, and large enough to work with."""
+    """Return whether a value has the type of the `present` value of a setting and is in range."""
     if name == "outside":
         return value in get_args(Outside)
     if isinstance(present, bool):
@@ -142,7 +144,7 @@ def _number(value: Any, least: float) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= least
 
 
-def for_shape(settings: Settings, shape: Sequence[int]) -> Settings:
+def settings_for_shape(settings: Settings, shape: Sequence[int]) -> Settings:
     """Return the settings for a working grid of `shape`."""
     if settings.large and prod(shape) > settings.large:
         settings = _for_large(settings, (prod(shape) / settings.large) ** (2 / 3))
@@ -150,29 +152,29 @@ def for_shape(settings: Settings, shape: Sequence[int]) -> Settings:
 
 
 def _for_large(settings: Settings, stiffer: float) -> Settings:
-    """Let a refinement on cells twice as large come first, and make those after it stiffer.
+    """Add a first refinement on cells twice as large and increase the bending of the others.
 
-    A body on a grid twice as fine shows the same deformation in twice as many cells, and noise that
-    is no less in each.
+    On a grid twice as fine, the same deformation extends over twice as many cells, but each cell
+    has as much noise.
     """
     stages: dict[str, Any] = {k: v for k, v in vars(settings).items() if k.startswith(_REFINEMENTS)}
     first = {name: values[0] for name, values in stages.items()}
     first["adam_strides"] *= 2
     first["adam_iterations"] = _FIRST_ITERATIONS
     stages["adam_bendings"] = [stiffer * weight for weight in settings.adam_bendings]
-    changed: dict[str, Any] = {name: (first[name], *stages[name]) for name in stages}
-    return replace(settings, **changed)
+    changes: dict[str, Any] = {name: (first[name], *stages[name]) for name in stages}
+    return replace(settings, **changes)
 
 
 def _without_short_levels(settings: Settings, shape: Sequence[int]) -> Settings:
-    """Drop the levels of a weighted sum that leave the shortest axis only a few cells.
+    """Drop the levels of a weighted sum in which the shortest axis has only a few cells.
 
-    The others then weigh the same, as MCBO's did for images of 32 x 256 x 256 voxels.
+    The remaining levels have equal weights, as MCBO has for images of 32 x 256 x 256 voxels.
     """
     kept = [
         (n, reach)
         for n, reach in zip(settings.levels, settings.reach, strict=True)
-        if n * _CELLS <= min(shape) or n == min(settings.levels)
+        if n * _FEWEST_CELLS <= min(shape) or n == min(settings.levels)
     ]
     if len(kept) == len(settings.levels):
         return settings

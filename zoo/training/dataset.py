@@ -1,14 +1,13 @@
-"""What training sees: an endless, numbered sequence of prepared pairs from one or more datasets.
+"""The training data: an endless, numbered sequence of prepared pairs from one or more datasets.
 
-Item n of a sequence depends on the seed and on n alone. So a run that was stopped goes on as if it
-had not been, and any number of processes or workers share the items without repeating one.
+Item n depends on the seed and on n alone. A resumed run therefore sees the same items as a run
+without interruption, and any number of processes or workers share the items without repetition.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import count
 from typing import Any, Literal
@@ -18,39 +17,24 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from zoo.datasets.pairs import Pair, PairFiles, load_pair
+from zoo.datasets.pairs import PairFiles
 from zoo.errors import UserError
-from zoo.geometry import Transform, warp
-from zoo.io.volume import Volume
-from zoo.registration.axis_order import reordered
-from zoo.registration.working_grid import Work
-from zoo.solvers.affine import AffineAlignment
 from zoo.training.augmentation import RandomView
+from zoo.training.distributed import process_count, process_rank
+from zoo.training.preparation import PreparedPair
 from zoo.training.source import TrainingSource
 
 SourceOrder = Literal["random", "round robin"]
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A pair as the network sees it: `image` [2, X, Y, Z], moving then fixed, axes in its order.
-
-    `labels` are shaped like it (int32); `mask` [1, X, Y, Z] is 1 where both images show something.
-    """
-
-    name: str
-    image: Tensor
-    labels: Tensor | None
-    mask: Tensor | None
-
-
 class TrainingPairs(Dataset[dict[str, Any]]):
-    """Item n is a pair drawn from one of `sources`, prepared and, with `augment`, seen at random.
+    """A map-style dataset whose item n is a pair drawn from one of `sources` and prepared.
 
-    `order` says whose turn it is: "random", by the weights of the sources, or "round robin", where
-    each comes up as often as its weight says and evenly spread. `labels` is how many of the labels
-    that a pair shares are drawn for it (0: its label maps are not read), and `masks` asks for where
-    both images show something. Prepared pairs are kept in memory up to `cache_mib`.
+    `order` chooses the source of an item: "random" draws it by the weights of the sources, "round
+    robin" cycles through them, each as often as its weight says and evenly spread. `augment` shows
+    every pair in a random view. `labels` is the number of shared labels that are drawn for a pair
+    (0: label maps are not read); `masks` adds the mask of what both images show. Prepared pairs are
+    cached in memory up to `cache_mib`.
     """
 
     def __init__(
@@ -65,112 +49,79 @@ class TrainingPairs(Dataset[dict[str, Any]]):
         cache_mib: int = 4096,
     ) -> None:
         if not sources:
-            raise UserError("training needs at least one source of pairs")
+            raise UserError("training needs at least one entry in train_sources")
         if order not in ("random", "round robin"):
-            raise UserError(f"order {order!r} is not known; use random or round robin")
+            raise UserError(f"the order of sources {order!r} is unknown; use random or round robin")
         self.sources = list(sources)
         self.seed = seed
         self.order = order
         self.augment = augment
         self.labels = labels
         self.masks = masks
-        self.starts: dict[tuple[int, PairFiles], AffineAlignment | None] = {}
-        self.kept = Kept(cache_mib << 20)
+        self.cache = PairCache(cache_mib << 20)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return item `index`: name, image, task and, where there are any, the loss's images."""
+        """Return item `index`: name, index, task and image; mask, labels and loss_image if any."""
         random = np.random.default_rng([self.seed, index])
-        source = self.sources[self._turn(index, random)]
+        source = self.sources[self._source_index(index, random)]
         draft = source.draw(random)
-        seen = self._prepared(source, draft.seen)
-        compared = seen if draft.compared is None else self._prepared(source, draft.compared)
-        labels = _some(seen.labels, self.labels, random)
-        parts = {"image": seen.image, "mask": seen.mask, "labels": labels}
-        if draft.compared is not None:
-            parts["loss_image"] = compared.image
+        pair = self._prepared(source, draft.network_files)
+        labels = _drawn_labels(pair.labels, self.labels, random)
+        parts = {"image": pair.image, "mask": pair.mask, "labels": labels}
+        if draft.loss_files is not None:
+            parts["loss_image"] = self._prepared(source, draft.loss_files).image
         if self.augment:
-            view = RandomView.draw(random, seen.image.shape[1:])
+            view = RandomView.draw(random, pair.image.shape[1:])
             parts = {name: _viewed(view, name, part) for name, part in parts.items()}
-        found = {name: part for name, part in parts.items() if part is not None}
-        return {"name": seen.name, "index": index, "task": source.task, **found}
+        tensors = {name: part for name, part in parts.items() if part is not None}
+        return {"name": pair.name, "index": index, "task": source.task, **tensors}
 
-    def _turn(self, index: int, random: np.random.Generator) -> int:
-        weights = np.array([source.weight for source in self.sources])
+    def _source_index(self, index: int, random: np.random.Generator) -> int:
+        """Return the number of the source that item `index` is drawn from."""
         if self.order == "random":
+            weights = np.array([source.weight for source in self.sources])
             return int(random.choice(len(weights), p=weights / weights.sum()))
-        return int(self._round[index % len(self._round)])
+        return self._round[index % len(self._round)]
 
     @cached_property
     def _round(self) -> list[int]:
-        """One round of turns: source k has the n-th of its w turns (n + 1/2) / w of the way."""
+        """The sources of one round: turn n of a source of weight w is at (n + 1/2) / w of it."""
         weights = [round(source.weight) for source in self.sources]
         turns = [((n + 0.5) / w, k) for k, w in enumerate(weights) for n in range(w)]
         return [k for _, k in sorted(turns)]
 
-    def _prepared(self, source: TrainingSource, files: PairFiles) -> Prepared:
-        return self.kept.get((id(source), files), lambda: self._prepare(source, files))
+    def _prepared(self, source: TrainingSource, files: PairFiles) -> PreparedPair:
+        """Return a pair from the cache, or prepare it."""
 
-    def _prepare(self, source: TrainingSource, files: PairFiles) -> Prepared:
-        if not self.labels:
-            files = replace(files, fixed_labels=None, moving_labels=None)
-        pair = load_pair(replace(files, fixed_points=None, moving_points=None))
-        inferer = source.inferer
-        key = id(source), replace(files, fixed_labels=None, moving_labels=None)
-        if key not in self.starts:
-            self.starts[key] = inferer.start(pair)
-        work = inferer.prepare(pair, self.starts[key])
-        order = inferer.order(work.grid)
-        labels = _labels(pair, work)
-        mask = _content(pair, work) if self.masks else None
-        return Prepared(
-            pair.name,
-            reordered(work.image, order)[0].cpu(),
-            None if labels is None else reordered(labels[None], order)[0],
-            None if mask is None else reordered(mask[None], order)[0],
-        )
+        def prepare() -> PreparedPair:
+            return source.preparation(files, labels=bool(self.labels), mask=self.masks)
+
+        return self.cache.get((id(source), files), prepare)
 
 
-class Kept:
-    """The last things asked for, up to a number of bytes in all."""
+class PairCache:
+    """The most recently used pairs, up to a number of bytes in all."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.held = 0
-        self.things: OrderedDict[Any, Prepared] = OrderedDict()
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.nbytes = 0
+        self.pairs: OrderedDict[Any, PreparedPair] = OrderedDict()
 
-    def get(self, key: Any, make: Any) -> Prepared:
-        """Return what is kept under `key`, or make it."""
-        if key in self.things:
-            self.things.move_to_end(key)
-            return self.things[key]
-        made: Prepared = make()
-        self.things[key] = made
-        self.held += _bytes(made)
-        while self.held > self.most and self.things:
-            self.held -= _bytes(self.things.popitem(last=False)[1])
-        return made
-
-
-def _bytes(prepared: Prepared) -> int:
-    parts = (prepared.image, prepared.labels, prepared.mask)
-    return sum(part.nbytes for part in parts if part is not None)
+    def get(self, key: Any, prepare: Callable[[], PreparedPair]) -> PreparedPair:
+        """Return the pair under `key`; call `prepare` if it is not in the cache."""
+        if key in self.pairs:
+            self.pairs.move_to_end(key)
+            return self.pairs[key]
+        pair = prepare()
+        self.pairs[key] = pair
+        self.nbytes += pair.nbytes
+        while self.nbytes > self.max_bytes and self.pairs:
+            self.nbytes -= self.pairs.popitem(last=False)[1].nbytes
+        return pair
 
 
-def _labels(pair: Pair, work: Work) -> Tensor | None:
-    """Return the labels [2, X, Y, Z] of the moving and the fixed image where the network reads."""
-    if pair.moving_labels is None or pair.fixed_labels is None:
-        return None
-
-    def read(labels: Volume, affine: Tensor) -> Tensor:
-        whole = labels.data[None].int()
-        return warp(whole, labels.grid, work.grid, Transform(affine), interpolation="nearest")
-
-    identity = torch.eye(4, dtype=torch.float64)
-    return torch.cat([read(pair.moving_labels, work.affine), read(pair.fixed_labels, identity)])
-
-
-def _some(labels: Tensor | None, most: int, random: np.random.Generator) -> Tensor | None:
-    """Keep of two label maps [2, X, Y, Z] some labels that both have, `most` at most."""
+def _drawn_labels(labels: Tensor | None, most: int, random: np.random.Generator) -> Tensor | None:
+    """Keep at most `most` of the labels that both maps of [2, X, Y, Z] have; zero the others."""
     if labels is None:
         return None
     shared = sorted(set(labels[0].unique().tolist()) & set(labels[1].unique().tolist()) - {0})
@@ -178,34 +129,30 @@ def _some(labels: Tensor | None, most: int, random: np.random.Generator) -> Tens
     return torch.where(torch.isin(labels, drawn), labels, 0)
 
 
-def _content(pair: Pair, work: Work) -> Tensor:
-    """Return 1 where the fixed image's voxels lie in the moving image and in both masks."""
-    if work.masks is not None:
-        return work.masks[0].prod(0, keepdim=True).cpu()
-    grid = pair.moving[0].grid
-    ones = torch.ones(1, *grid.shape)
-    return warp(ones, grid, work.grid, Transform(work.affine), interpolation="nearest")
-
-
 def _viewed(view: RandomView, name: str, part: Tensor | None) -> Tensor | None:
-    """Look at [2, ...] (moving, fixed) or at a mask [1, ...], which lies in the fixed image."""
+    """Return the view of [2, ...] (moving, fixed), or of a mask [1, ...] of the fixed image."""
     if part is None:
         return None
-    look = view.labels if name in ("labels", "mask") else view.image
+    view_of = view.labels if name in ("labels", "mask") else view.image
     if len(part) == 1:
-        return look(part, 1)
-    return torch.cat([look(part[:1], 0), look(part[1:], 1)])
+        return view_of(part, 1)
+    return torch.cat([view_of(part[:1], 0), view_of(part[1:], 1)])
 
 
-class Endless(Sampler[int]):
-    """The numbers of the items: those of this process among `processes`, from `start` on.
+class EndlessSampler(Sampler[int]):
+    """A sampler without end: the item numbers of this process, starting at `step`.
 
-    With a batch of b, step n of p processes takes the items n p b to (n + 1) p b - 1, process r its
-    b of them: what one process would take with a batch of p b.
+    With batches of b items in p processes, step n takes the items n p b to (n + 1) p b - 1, and the
+    process of rank r its own b of them. Together they are the batch of p b items that one process
+    would take.
     """
 
-    def __init__(self, batch: int = 1, rank: int = 0, processes: int = 1) -> None:
-        self.batch, self.rank, self.processes = batch, rank, processes
+    def __init__(
+        self, batch: int = 1, rank: int | None = None, processes: int | None = None
+    ) -> None:
+        self.batch = batch
+        self.rank = process_rank() if rank is None else rank
+        self.processes = process_count() if processes is None else processes
         self.step = 0
 
     def __iter__(self) -> Iterator[int]:
@@ -215,12 +162,18 @@ class Endless(Sampler[int]):
 
 
 def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Stack the items' tensors; names are listed, and the task is that of all of them."""
+    """Return a batch: tensors are stacked, names are listed, and the task is common to all items.
+
+    A tensor that some items lack is left out.
+    """
     first = items[0]
     if any(item["task"] != first["task"] for item in items):
-        raise UserError("pairs of several tasks cannot share a batch; use a batch size of 1")
-    out: dict[str, Any] = {"task": first["task"], "names": [item["name"] for item in items]}
+        raise UserError(
+            "pairs of different tasks cannot share a batch; set batch_size to 1, and raise "
+            "accumulation for a larger effective batch"
+        )
+    batch: dict[str, Any] = {"task": first["task"], "names": [item["name"] for item in items]}
     for key, value in first.items():
         if isinstance(value, Tensor) and all(key in item for item in items):
-            out[key] = torch.stack([item[key] for item in items])
-    return out
+            batch[key] = torch.stack([item[key] for item in items])
+    return batch

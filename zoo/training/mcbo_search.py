@@ -1,12 +1,11 @@
-"""Fitting MCBO's settings to a dataset: seeded random search, then refinement about the best.
+"""Fitting MCBO's settings to a dataset: a seeded random search, then refinement of the best trial.
 
-There is no gradient. Trial n depends on the seed, on n and on the trials before it, all of which
-are on disk, so a search that was stopped goes on as if it had not been.
+MCBO has no weights and no gradient. Trial n depends on the seed, on n and on the trials before it.
+All trials are on disk, so a search that was interrupted resumes without a difference.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -21,33 +20,26 @@ from tqdm import tqdm
 from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
 from zoo.evaluation.comparison import Run, ranking
-from zoo.evaluation.figures import BETTER, PREFERRED, RANKED
+from zoo.evaluation.figures import COMPARED, PREFERRED, RANKED, key_figure
 from zoo.evaluation.metrics import measure
 from zoo.io.atomic import write_json
-from zoo.io.json_documents import read_object
+from zoo.io.json_documents import read_json_object
 from zoo.registration.mcbo import MCBOInferer
 from zoo.registration.mcbo_presets import settings_of
 from zoo.solvers.mcbo import MCBO
-from zoo.solvers.settings import PRESETS, Mode
-from zoo.training.checkpoint import require_same
-from zoo.training.log import Row, means_of
-
-Changes = dict[str, Any]
+from zoo.solvers.settings import Mode
+from zoo.training.checkpoint import plain, require_same
+from zoo.training.mcbo_settings import Changes, perturbed_changes, random_changes
+from zoo.training.tables import Row, best_row, means_of
 
 TRIALS = "trials.json"
 UNANNOTATED = ("similarity_after", "folding_percent")
-"""What ranks the trials on pairs without labels and key points."""
-
-CASCADES = ((4,), (6,), (8,), (8, 4), (12, 6))
-SUMS = ((2, 4, 6), (1, 2, 4, 6), (2, 4), (4, 6), (2, 4, 8))
-REACH = (2, 6)
-RADII, DILATIONS = (1, 3), (1, 3)
-STRENGTH = 8.0  # lambda is drawn from its preset's value / 8 to 8 times it
+"""The figures that rank the trials on pairs without labels and landmarks."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A mode with some settings changed, and its figures by the pairs' names."""
+    """A mode with some settings changed, the figures of each pair by name, and the duration."""
 
     mode: Mode
     changes: Changes
@@ -60,13 +52,22 @@ class Trial:
         return means_of(list(self.figures.values()))
 
 
-class SettingsSearch:
-    """Looks for the settings of MCBO that register `pairs` best.
+@dataclass(frozen=True)
+class ValidatedSettings:
+    """The settings to keep, the figure that decided, and the mean figures before and after."""
 
-    The first trials are the presets, `random` ones follow, and then `refine` changes of the best so
-    far. `max_epochs` is the number of all of them. Trials are ranked as Learn2Reg ranks methods, by
-    key points and labels, or by similarity and folding where there are neither; those that the
-    ranking cannot tell apart by the mean of the figure that tells most.
+    chosen: Trial
+    figure: str | None
+    figures_before: Row
+    figures_after: Row
+
+
+class SettingsSearch:
+    """Searches for the settings of MCBO that register `pairs` best.
+
+    The first trials are the presets of `modes`, the last `refine` trials are small changes of the
+    best trial so far, and those between are drawn at random; `max_epochs` counts all of them. At
+    most `most_pairs` of the pairs are used.
     """
 
     def __init__(
@@ -84,9 +85,14 @@ class SettingsSearch:
         bar: bool = True,
     ) -> None:
         if unknown := set(modes) - {"accurate", "paper"}:
-            raise UserError(f"modes {sorted(unknown)} cannot be fitted; use accurate, paper")
+            raise UserError(
+                f"modes {sorted(unknown)} cannot be fitted; use accurate, paper or both"
+            )
         if max_epochs < len(modes):
-            raise UserError(f"{max_epochs} trials are too few: {len(modes)} presets come first")
+            raise UserError(
+                f"{max_epochs} trial(s) are too few: the {len(modes)} presets of the modes come "
+                f"first; use {len(modes)} or more"
+            )
         self.pairs = pairs
         self.inferer = inferer
         self.folder = Path(folder)
@@ -95,69 +101,75 @@ class SettingsSearch:
         self.modes = tuple(modes)
         self.most_pairs = most_pairs
         self.seed = seed
-        self.signature = json.loads(json.dumps(dict(signature or {}) | {"seed": seed}))
+        self.signature = plain(signature) | {"seed": seed}
         self.bar = bar
         self.trials: list[Trial] = []
 
     def run(self) -> Trial:
-        """Make all trials that are not on disk yet, and return the best."""
+        """Run all trials that are not on disk yet, and return the best."""
         self.trials = self._read()
-        judge = TrialEvaluator(self._some(self.pairs), self.inferer)
+        evaluate = TrialEvaluator(self._subset(self.pairs), self.inferer)
         bar = tqdm(range(self.max_epochs), "search", disable=None if self.bar else True)
         for number in bar:
             if number < len(self.trials):
                 continue
             mode, changes = self.propose(number)
-            self.trials.append(judge(mode, changes))
+            self.trials.append(evaluate(mode, changes))
             self._write()
             bar.set_postfix_str(f"best so far: trial {self.trials.index(self.best())}")
         return self.best()
 
     def best(self) -> Trial:
         """Return the best of the trials so far."""
-        return self.trials[order_of(self.trials)[0]]
+        return self.trials[rank_trials(self.trials)[0]]
 
     def propose(self, number: int) -> tuple[Mode, Changes]:
-        """Return what trial `number` tries, given those before it."""
+        """Return the mode and the changes of trial `number`, given the trials before it."""
         random = np.random.default_rng([self.seed, number])
         if number < len(self.modes):
             return self.modes[number], {}
         tried = [(trial.mode, trial.changes) for trial in self.trials]
-        for _ in range(100):
+        for _ in range(100):  # attempts to find settings that are new
             if number < self.max_epochs - self.refine:
                 mode = self.modes[int(random.integers(len(self.modes)))]
-                found = mode, draw(mode, random)
+                proposal = mode, random_changes(mode, random)
             else:
-                found = self.best().mode, vary(self.best().mode, self.best().changes, random)
-            if found not in tried:
+                best = self.best()
+                proposal = best.mode, perturbed_changes(best.mode, best.changes, random)
+            if proposal not in tried:
                 break
-        return found
+        return proposal
 
-    def check(self, pairs: Sequence[Pair]) -> tuple[Trial, Trial]:
-        """Return what the first preset and the best settings do on other pairs."""
-        judge, first, best = (
-            TrialEvaluator(self._some(pairs), self.inferer),
-            self.trials[0],
-            self.best(),
-        )
-        return judge(first.mode, first.changes), judge(best.mode, best.changes)
+    def validate(self, pairs: Sequence[Pair]) -> ValidatedSettings:
+        """Compare the best settings with the first preset on other pairs, and keep the better."""
+        evaluate = TrialEvaluator(self._subset(pairs), self.inferer)
+        preset, best = self.trials[0], self.best()
+        before = evaluate(preset.mode, preset.changes).means
+        after = evaluate(best.mode, best.changes).means
+        figure = key_figure(before)
+        if best_row([before, after], figure) is after:
+            return ValidatedSettings(best, figure, before, after)
+        return ValidatedSettings(preset, figure, before, before)
 
-    def _some(self, pairs: Sequence[Pair]) -> list[Pair]:
-        """Return `most_pairs` of pairs, evenly spread over all."""
+    def _subset(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """Return at most `most_pairs` of the pairs, evenly spread."""
         count = len(pairs)
-        wanted = min(self.most_pairs, count)
-        return [pairs[k * count // wanted] for k in range(wanted)]
+        used = min(self.most_pairs, count)
+        return [pairs[k * count // used] for k in range(used)]
 
     def _read(self) -> list[Trial]:
+        """Return the trials on disk."""
         path = self.folder / TRIALS
         if not path.is_file():
             return []
-        found = read_object(path)
-        require_same(path, found.get("signature", {}), self.signature)
+        document = read_json_object(path)
+        require_same(path, document.get("signature", {}), self.signature)
         try:
-            return [Trial(**trial) for trial in found["trials"]][: self.max_epochs]
+            return [Trial(**trial) for trial in document["trials"]][: self.max_epochs]
         except (KeyError, TypeError) as error:
-            raise UserError(f"{path} is damaged ({error}); delete it to begin again") from error
+            raise UserError(
+                f"{path} is damaged ({error}); delete it to start the search again"
+            ) from error
 
     def _write(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -166,110 +178,50 @@ class SettingsSearch:
 
 
 class TrialEvaluator:
-    """Registers pairs with settings and measures them; what the solver is given is made once."""
+    """Registers pairs with given settings and measures the result; pairs are prepared once."""
 
     def __init__(self, pairs: Sequence[Pair], inferer: MCBOInferer) -> None:
-        self.inferer = inferer
-        self.works = [(pair, inferer.prepare(pair, inferer.start(pair))) for pair in pairs]
+        self.prepared = [
+            (pair, inferer.prepare(pair, inferer.initial_alignment(pair))) for pair in pairs
+        ]
 
     def __call__(self, mode: Mode, changes: Changes) -> Trial:
-        """Return a trial of the settings."""
+        """Return the trial of a mode with some settings changed."""
         settings_of(mode, changes)
         started = time.perf_counter()
         solver = MCBO(mode, changes=changes)
         figures = {}
-        for pair, work in self.works:
+        for pair, work in self.prepared:
             transform = work.transform(solver(work.image, masks=work.masks))
             figures[pair.name] = measure(pair, transform.to("cpu")).figures
         return Trial(mode, changes, figures, round(time.perf_counter() - started, 3))
 
 
-def draw(mode: Mode, random: np.random.Generator) -> Changes:
-    """Draw settings of a mode: levels, reach, weights, lambda, and the radius of MIND."""
-    cascade = PRESETS[mode].weights is None
-    levels = (CASCADES if cascade else SUMS)[int(random.integers(5))]
-    changes: Changes = {
-        "levels": list(levels),
-        "reach": [int(n) for n in random.integers(REACH[0], REACH[1] + 1, len(levels))],
-        "mind_radius": int(random.integers(RADII[0], RADII[1] + 1)),
-        "mind_dilation": int(random.integers(DILATIONS[0], DILATIONS[1] + 1)),
-        **_scaled(mode, STRENGTH ** random.uniform(-1, 1)),
-    }
-    if not cascade:
-        changes["weights"] = _shares(random.dirichlet(np.full(len(levels), 4.0)))
-    return changes
+def rank_trials(trials: Sequence[Trial]) -> list[int]:
+    """Return the numbers of the trials, best first.
 
-
-def vary(mode: Mode, changes: Changes, random: np.random.Generator) -> Changes:
-    """Change one or two of the settings a little."""
-    start = PRESETS[mode]
-    out: Changes = dict(changes)
-    names = [
-        "reach",
-        "lambda",
-        "mind_radius",
-        "mind_dilation",
-        *(["weights"] if start.weights else []),
-    ]
-    for name in random.choice(names, int(random.integers(1, 3)), replace=False):
-        if name == "reach":
-            reach = list(out.get("reach", start.reach))
-            k = int(random.integers(len(reach)))
-            reach[k] = _stepped(reach[k], REACH, random)
-            out["reach"] = reach
-        elif name == "lambda":
-            key = _lambda(mode)
-            factor = 2 ** random.uniform(-1, 1)
-            out[key] = [round(v * factor, 4) for v in out.get(key, getattr(start, key))]
-        elif name == "weights":
-            shares = np.array(out.get("weights", start.weights)) * 2 ** random.uniform(
-                -0.5, 0.5, len(out.get("levels", start.levels))
-            )
-            out["weights"] = _shares(shares / shares.sum())
-        else:
-            limits = RADII if name == "mind_radius" else DILATIONS
-            out[str(name)] = _stepped(int(out.get(name, getattr(start, name))), limits, random)
-    return out
-
-
-def _stepped(value: int, limits: tuple[int, int], random: np.random.Generator) -> int:
-    return int(np.clip(value + random.choice([-1, 1]), *limits))
-
-
-def _lambda(mode: Mode) -> str:
-    """Return which setting weighs smoothness in a mode."""
-    return "adam_bendings" if any(PRESETS[mode].adam_bendings) else "adam_diffusions"
-
-
-def _scaled(mode: Mode, factor: float) -> Changes:
-    name = _lambda(mode)
-    return {name: [round(value * factor, 4) for value in getattr(PRESETS[mode], name)]}
-
-
-def _shares(values: NDArray[np.float64]) -> list[float]:
-    """Return weights of two digits that sum to one."""
-    rounded = [round(float(v), 2) for v in values[:-1]]
-    return [*rounded, round(1 - sum(rounded), 2)]
-
-
-def order_of(trials: Sequence[Trial]) -> list[int]:
-    """Return the numbers of the trials, best first."""
+    Trials are ranked as Learn2Reg ranks methods, by rank-sum tests between them. Trials of one rank
+    are ordered by the mean of the preferred figure.
+    """
     names = [str(number) for number in range(len(trials))]
     runs = [Run(n, trial.figures, {}) for n, trial in zip(names, trials, strict=True)]
-    figures = figures_that_rank(trials)
-    tables = {name: _table(trials, name) for name in figures}
-    scores = ranking(tables, runs)
-    key = next((n for n in PREFERRED if n in figures), None)
+    figures = ranking_figures(trials)
+    scores = ranking({name: _table(trials, name) for name in figures}, runs)
+    preferred = next((name for name in PREFERRED if name in figures), None)
+    direction = COMPARED[preferred].better if preferred else 1
 
     def goodness(number: int) -> tuple[float, float]:
-        mean = trials[number].means.get(key or "") or 0.0
-        return scores[names[number]].get("overall", 0.0), mean * BETTER.get(key or "", 1)
+        mean = trials[number].means.get(preferred or "") or 0.0
+        return scores[names[number]].get("overall", 0.0), mean * direction
 
     return sorted(range(len(trials)), key=goodness, reverse=True)
 
 
-def figures_that_rank(trials: Sequence[Trial]) -> list[str]:
-    """Return the figures that every pair has in every trial: of annotations, or else of images."""
+def ranking_figures(trials: Sequence[Trial]) -> list[str]:
+    """Return the figures that rank the trials: those that every pair has in every trial.
+
+    Without labels and landmarks these are figures of the images and the transform.
+    """
 
     def known(name: str) -> bool:
         rows = [row for trial in trials for row in trial.figures.values()]
@@ -286,6 +238,6 @@ def _finite(value: float | None) -> bool:
 
 
 def _table(trials: Sequence[Trial], name: str) -> NDArray[np.float64]:
-    """Return a figure as [trial, pair]."""
+    """Return the values of a figure as [trial, pair]."""
     cases = list(trials[0].figures)
     return np.array([[trial.figures[c][name] for c in cases] for trial in trials], dtype=float)

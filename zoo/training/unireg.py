@@ -1,4 +1,4 @@
-"""UniReg's training: a table of tasks, and its two stages."""
+"""UniReg's training: its tasks as sources of pairs, and its two stages."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from zoo.registration.intensity import UniRegIntensity
 from zoo.registration.unireg import UniRegInferer, lattice
 from zoo.registration.working_grid import AnatomicalFrame
 from zoo.training.objectives import UniRegObjective
+from zoo.training.preparation import PairPreparation
 from zoo.training.source import Draw, TrainingSource
 
 
@@ -34,16 +35,16 @@ def task_source(
     draw: Draw = "auto",
     content: str | None = None,
 ) -> TrainingSource:
-    """Return a dataset as one of the tasks; what is not said is as the region was trained with.
+    """Return a dataset as one of UniReg's tasks; the defaults are those published for its region.
 
-    `size` counts voxels side to side, back to front and foot to head; `window` is that of the
-    local correlation, foot to head first. With an `affine` start the moving image is aligned before
-    the network sees it, so that the smoothness is that of the residual flow alone; the published
-    tasks that came prealigned have one unless told otherwise. A `region` of None stands for one
-    that is not yet told: the workflow can be looked at, and running it asks.
+    `size` counts voxels left to right, back to front and foot to head. `window` is the size of the
+    local correlation, foot to head first. With an `affine` alignment the network sees the moving
+    image aligned, and only the residual flow is smoothed; the default is "auto" for the tasks that
+    were published with aligned images, "none" otherwise. A `region` of None lets a workflow be
+    inspected; running it asks for the region.
     """
     if region is not None and (not isinstance(region, str) or region not in TASKS):
-        raise UserError(f"the region {region!r} is not known; use one of {', '.join(TASKS)}")
+        raise UserError(f"the region {region!r} is unknown; use one of {', '.join(TASKS)}")
     published = TASKS[region or "abdomen"]
     across, along, up = size or lattice(published.region)
     changes: dict[str, Any] = {
@@ -61,7 +62,7 @@ def task_source(
     )
     return TrainingSource(
         folder,
-        inferer,
+        PairPreparation(inferer),
         split=split,
         draw=draw,
         weight=published.sampling if weight is None else weight,
@@ -71,8 +72,11 @@ def task_source(
 
 
 def unireg_objective(network: UniReg, stage: Literal[1, 2] = 2) -> UniRegObjective:
-    """Return the objective of a stage: the first keeps every flow head the same for all pairs."""
+    """Return the objective of a stage; stage 1 trains flow heads that do not depend on conditions.
+
+    In stage 2 the conditions of a pair write the weights of its flow heads.
+    """
     if stage not in (1, 2):
-        raise UserError(f"UniReg is trained in stages 1 and 2, not {stage!r}")
+        raise UserError(f"UniReg is trained in stages 1 and 2; stage {stage!r} does not exist")
     network.freeze_conditions(stage == 1)
     return UniRegObjective(network)

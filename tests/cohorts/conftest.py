@@ -1,0 +1,27 @@
+"""A small study, and its cohort with no pair registered."""
+
+import shutil
+
+import pytest
+from benchmark_cohort import write_dataset, write_plan
+
+from zoo.cohorts.jobs import create_run_folder, plan_cohort, plan_of_run
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    write_dataset(folder / "data", 3, 16)
+    write_plan(folder / "plan.json", folder / "data")
+    return folder
+
+
+@pytest.fixture
+def cohort(study, tmp_path):
+    """Three jobs with files of their own, none of them finished."""
+    shutil.copytree(study / "data", tmp_path / "data")
+    plan, folder = plan_of_run(study / "plan.json", None, tmp_path / "run")
+    plan["dataset_dir"] = str(tmp_path / "data")
+    cohort = plan_cohort(plan, folder)
+    create_run_folder(cohort)
+    return cohort

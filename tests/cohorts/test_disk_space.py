@@ -1,0 +1,28 @@
+import shutil
+
+import pytest
+
+from zoo import UserError
+from zoo.cohorts.disk_space import require_space, result_bytes
+
+
+def test_the_size_of_a_result_is_that_of_its_files_without_compression(cohort):
+    voxels, other = 16**3, 256 << 10
+    vector, image, labels = 12, 2, 2
+    job = cohort.jobs[0]
+    assert result_bytes(job, cohort.plan) == voxels * (vector + image + labels) + (4 << 20) + other
+    plan = cohort.plan | {"inverse": True, "format": "both", "learn2reg": True, "report": False}
+    assert result_bytes(job, plan) == voxels * (5 * vector + image + labels) + other
+
+
+def test_a_run_that_does_not_fit_on_the_disk_is_refused(cohort, monkeypatch):
+    free = 3 * result_bytes(cohort.jobs[0], cohort.plan) - 1
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, free))
+    with pytest.raises(UserError, match=r"3 pairs need up to 13\.\d MB"):
+        require_space(cohort.jobs, cohort.plan, cohort.folder)
+    require_space(cohort.jobs[:2], cohort.plan, cohort.folder)
+
+
+def test_a_pair_that_cannot_be_read_needs_no_space(cohort):
+    cohort.jobs[0].files.fixed.write_bytes(b"not an image")
+    assert result_bytes(cohort.jobs[0], cohort.plan) == 0

@@ -1,0 +1,94 @@
+"""The summary of a run covers every pair and shows the worst first."""
+
+import csv
+import json
+
+import pytest
+from support.cohort_cases import write_result
+from support.report_cases import needs_chromium, phantom_registration, screenshot
+
+from zoo import UserError
+from zoo.cohorts.summary import summary_text, worst_first, write_summary
+from zoo.cohorts.worker import THUMBNAIL, record_failure
+from zoo.reporting.thumbnail import write_thumbnail
+
+
+@pytest.fixture
+def settled(cohort):
+    """A cohort with two finished pairs and one that failed."""
+    one, two, three = cohort.jobs
+    write_result(cohort, one, dice_before=0.5, dice_after=0.9)
+    write_result(cohort, two, dice_before=0.5, dice_after=0.7)
+    record_failure(cohort, three, UserError("it is <broken>"))
+    return cohort
+
+
+def test_an_unfinished_pair_is_missing(cohort):
+    one, two, three = cohort.jobs
+    write_result(cohort, two, dice_after=0.7)
+    document = write_summary(cohort)
+    assert document["missing"] == [one.name, three.name]
+    assert document["finished"] == 1
+    assert document["pairs"] == 3
+
+
+def test_the_summary_has_the_figures_of_every_pair(settled):
+    document = write_summary(settled)
+    assert document == json.loads((settled.folder / "summary.json").read_text())
+    assert document["failed"] == [{"name": settled.jobs[2].name, "reason": "it is <broken>"}]
+    assert document["missing"] == []
+    assert [case["figures"]["dice_after"] for case in document["cases"]] == [0.9, 0.7]
+    after = document["summary"]["dice_after"]
+    assert (after["n"], after["smallest"], after["largest"]) == (2, 0.7, 0.9)
+    assert after["mean"] == pytest.approx(0.8)
+    assert document["summary"]["dice_before"]["mean"] == pytest.approx(0.5)
+
+
+def test_the_table_has_one_row_per_pair(settled):
+    write_summary(settled)
+    rows = list(csv.DictReader((settled.folder / "summary.csv").open()))
+    assert [row["name"] for row in rows] == [job.name for job in settled.jobs]
+    assert [row["state"] for row in rows] == ["finished", "finished", "failed"]
+    assert [row["dice_after"] for row in rows[:2]] == ["0.9", "0.7"]
+    assert rows[2]["reason"] == "it is <broken>"
+
+
+def test_the_report_shows_failures_first_and_then_the_worst_pairs(settled):
+    write_summary(settled)
+    page = (settled.folder / "report.html").read_text()
+    one, two, three = (job.name for job in settled.jobs)
+    assert page.index(three) < page.index(f"<h3>{two}") < page.index(f"<h3>{one}")
+    assert "it is &lt;broken&gt;" in page
+
+
+def test_the_text_names_the_failures_and_the_means(settled):
+    lines = summary_text(write_summary(settled), settled.folder).splitlines()
+    assert lines[0] == "2 of 3 pairs are registered"
+    assert lines[1] == f"failed: {settled.jobs[2].name}: it is <broken>"
+    assert "dice_after: 0.8" in lines
+    assert lines[-1] == f"written to {settled.folder}"
+
+
+def test_quality_warnings_rank_before_low_figures():
+    cases = [
+        {"name": "low", "warnings": [], "figures": {"tre_mm_after": 5.0, "dice_after": None}},
+        {"name": "lower", "warnings": [], "figures": {"tre_mm_after": 9.0}},
+        {"name": "warned", "warnings": ["it folds"], "figures": {"tre_mm_after": 1.0}},
+    ]
+    assert [case["name"] for case in worst_first(cases)] == ["warned", "lower", "low"]
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [1200, 390])
+def test_chromium_shows_the_report_with_its_thumbnails(cohort, tmp_path, width):
+    for k, job in enumerate(cohort.jobs[:2]):
+        write_result(cohort, job, dice_before=0.5, dice_after=0.9 - k / 2, folding_percent=3.0)
+        write_thumbnail(phantom_registration(k), job.folder / THUMBNAIL)
+    record_failure(cohort, cohort.jobs[2], UserError(f"/a/{'long' * 50}/path"))
+    write_summary(cohort)
+    page = screenshot(cohort.folder / "report.html", tmp_path, width)
+    coloured = page.max(axis=2) - page.min(axis=2) > 60
+    assert (page.max(axis=2) < 12).mean() > 0.002  # the background of the thumbnails
+    assert coloured.mean() > 0.01
+    assert (page[:, :4] == 255).all()
+    assert (page[:, width - 4 :] == 255).all()

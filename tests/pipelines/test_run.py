@@ -1,0 +1,53 @@
+"""The pipeline of `regzoo run` returns its result and prints nothing."""
+
+import pytest
+from benchmark_cohort import write_dataset, write_plan
+
+from zoo.errors import UserError
+from zoo.pipelines.run import CohortResult, run_cohort
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    write_dataset(folder / "data", 2, 16)
+    write_plan(folder / "plan.json", folder / "data", affine="none", report=False)
+    return folder / "plan.json"
+
+
+def test_a_second_run_registers_nothing_again(plan, tmp_path, capfd):
+    lines = []
+    first = run_cohort(plan, out=tmp_path / "run", threads=1, report=lines.append)
+    assert first.complete
+    assert first.summary["finished"] == 2
+    assert [line[:5] for line in lines] == ["[1/2]", "[2/2]"]
+    written = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").glob("*/*")}
+    second = run_cohort(plan, out=tmp_path / "run", threads=1, report=lines.append)
+    assert second == first
+    assert len(lines) == 2
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").glob("*/*")} == written
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"workers": 0}, "--workers 0 must be 1 or more"),
+        ({"device": "gpu"}, "use cpu, cuda"),
+        ({"split": "test"}, "no pairs in the split 'test'"),
+    ],
+)
+def test_invalid_options_are_refused_before_anything_is_written(plan, tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        run_cohort(plan, out=tmp_path / "run", threads=1, **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_under_torchrun_only_the_first_process_has_a_summary(plan, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    result = run_cohort(plan, out=tmp_path / "run", threads=1)
+    assert result == CohortResult(tmp_path / "run")
+    assert result.complete
+    with pytest.raises(UserError, match="--workers 2 cannot be used under torchrun"):
+        run_cohort(plan, out=tmp_path / "run", workers=2)

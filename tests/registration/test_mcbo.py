@@ -1,0 +1,56 @@
+"""The components of the MCBO bundle: presets, working grid, and the limit of the search."""
+
+import pytest
+from support.inferer_cases import ramp_pair, small_phantom
+
+from zoo.errors import UserError
+from zoo.registration.mcbo import MCBOInferer, mcbo_frame
+from zoo.registration.mcbo_presets import solver_changes, solver_mode, write_preset
+from zoo.registration.working_grid import NativeFrame
+from zoo.solvers.mcbo import MCBO
+
+
+@pytest.fixture
+def preset(tmp_path):
+    path = tmp_path / "preset.json"
+    write_preset(path, "paper", {"smooth": 1, "mind_radius": 2}, dataset="phantoms")
+    return path
+
+
+def test_without_a_preset_mode_and_changes_are_as_given():
+    assert solver_mode("accurate", None) == "accurate"
+    assert solver_changes({"smooth": 3}, None) == {"smooth": 3}
+
+
+def test_a_preset_sets_the_mode_and_is_overridden_by_changes(preset):
+    assert solver_mode("accurate", preset) == "paper"
+    assert solver_changes({"smooth": 3}, preset) == {"smooth": 3, "mind_radius": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "is not a preset of mcbo"),
+        ('{"kind": "regzoo mcbo preset", "mode": "fast", "changes": {}}', "the modes are accurate"),
+        ('{"kind": "regzoo mcbo preset", "mode": "paper", "changes": {"x": 1}}', "'x' is not"),
+    ],
+)
+def test_a_file_that_is_not_a_preset_is_refused(preset, text, message):
+    preset.write_text(text)
+    with pytest.raises(UserError, match=message):
+        solver_mode("accurate", preset)
+
+
+def test_convexadam_works_on_the_native_grid_and_the_other_modes_on_an_isotropic_one():
+    assert isinstance(mcbo_frame("convexadam"), NativeFrame)
+    grid = small_phantom().fixed_grid
+    for mode in ("accurate", "paper"):
+        assert mcbo_frame(mode, 4.0).grid(grid).spacing == pytest.approx((4, 4, 4), rel=0.1)
+
+
+@pytest.mark.parametrize(("mode", "voxels"), [("accurate", 24), ("paper", 24)])
+def test_the_notes_contain_the_largest_displacement_of_the_search(mode, voxels):
+    inferer = MCBOInferer(mcbo_frame(mode, 3.0), affine="none", bar=False)
+    result = inferer(ramp_pair(small_phantom()), MCBO(mode))
+    spacing = min(mcbo_frame(mode, 3.0).grid(small_phantom().fixed_grid).spacing)
+    assert result.notes["search_limit_mm"] == pytest.approx(voxels * spacing)

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+
+from zoo.reporting.overlays import (
+    FIXED_COLOUR,
+    MOVING_COLOUR,
+    checkerboard,
+    difference,
+    outlined,
+    red_green,
+)
+
+
+def test_overlay_is_yellow_where_the_images_agree_and_red_or_green_where_not():
+    fixed, moving = np.array([[1.0, 1.0, 0.0]]), np.array([[1.0, 0.0, 1.0]])
+    assert red_green(fixed, moving).tolist() == [[[1, 1, 0], [1, 0, 0], [0, 1, 0]]]
+
+
+def test_checkerboard_shows_both_images_in_equal_parts():
+    board = checkerboard(np.zeros((70, 70)), np.ones((70, 70)))
+    assert board[0, 0] == 0
+    assert board[0, 10] == board[10, 0] == 1
+    assert board.mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_difference_of_equal_images_is_black():
+    image = np.linspace(0, 1, 12).reshape(3, 4)
+    assert difference(image, image).max() < 0.02
+    assert difference(image, 1 - image).max() > 0.9
+
+
+def test_outlines_are_white_where_both_labels_have_an_edge():
+    labels = np.zeros((10, 10))
+    labels[3:7, 3:7] = 2
+    other = np.roll(labels, 2, axis=1)
+    same = outlined(np.zeros((10, 10)), labels, labels)
+    assert {tuple(c) for c in same.reshape(-1, 3)} == {(0, 0, 0), (1, 1, 1)}
+    moved = outlined(np.zeros((10, 10)), labels, other)
+    colours = {tuple(np.round(c, 2)) for c in moved.reshape(-1, 3)}
+    assert {FIXED_COLOUR, MOVING_COLOUR} <= colours

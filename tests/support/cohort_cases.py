@@ -1,0 +1,13 @@
+"""Results of a cohort without a registration."""
+
+from zoo.cohorts.jobs import RESULT, STATE_FOLDER
+from zoo.io.atomic import put_folder, write_json
+
+
+def write_result(cohort, job, **figures):
+    """Write the result of a job as a worker does."""
+    folder = cohort.folder / STATE_FOLDER / "part"
+    folder.mkdir()
+    result = {"content": cohort.digest(job), "figures": figures, "seconds": {"all": 2.0}}
+    write_json(folder / RESULT, result)
+    put_folder(folder, job.folder)

@@ -1,0 +1,90 @@
+"""Digests of everything that the result of a pair depends on.
+
+A result is valid as long as its digest matches: the bytes of the pair's files, the settings of the
+plan, the model and its weights, and the version of regzoo.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from zoo import __version__
+from zoo.datasets.pairs import PairFiles
+from zoo.hub.bundles import bundle_folder, config_keys
+from zoo.hub.weights import sha256_of
+from zoo.io.files import existing_file
+from zoo.planning.plan import Plan, for_a_pair
+from zoo.registration.weights import SelectedWeights
+
+
+def settings_digest(plan: Plan) -> str:
+    """Return the digest of what all pairs of a run have in common, independent of file locations.
+
+    The weights are those that the bundle selects for the plan.
+    """
+    settings = {k: v for k, v in for_a_pair(plan).items() if k != "plan"}
+    if Path(str(settings.get("affine"))).is_file():
+        settings["affine"] = sha256_of(Path(settings["affine"]))
+    common = {
+        "regzoo": __version__,
+        "model": plan["plan"]["model"],
+        "weights": weights_sha256(plan),
+        "settings": settings,
+    }
+    return _digest_of(common)
+
+
+def weights_sha256(plan: Plan) -> str | None:
+    """Return the sha256 of the weights that a plan's bundle uses; None for a model without any."""
+    model = str(plan["plan"]["model"])
+    bundle = bundle_folder(model)
+    if "weights" not in config_keys(bundle):
+        return None
+    return SelectedWeights(model, plan.get("weights"), bundle).find().sha256
+
+
+def pair_digest(
+    files: PairFiles, settings: str, known: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the digest of a pair and of each of its files, as result.json stores them.
+
+    `settings` is the result of `settings_digest`. `known` is an earlier result of this function:
+    files whose size and times have not changed since are not read again.
+    """
+    earlier = (known or {}).get("files", {})
+    parts = {role: file_digest(path, earlier.get(role)) for role, path in files_by_role(files)}
+    content = {role: part["sha256"] for role, part in parts.items()}
+    return {"sha256": _digest_of([settings, files.points_space, content]), "files": parts}
+
+
+def file_digest(path: Path, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the sha256, the size and the modification times of a file.
+
+    If size and times equal those in `known`, its sha256 is returned without reading the file.
+    """
+    state = existing_file(path).stat()
+    now = {"size": state.st_size, "mtime_ns": state.st_mtime_ns, "ctime_ns": state.st_ctime_ns}
+    if known is not None and "sha256" in known and all(known.get(k) == v for k, v in now.items()):
+        return {"sha256": known["sha256"], **now}
+    return {"sha256": sha256_of(path), **now}
+
+
+def files_by_role(files: PairFiles) -> list[tuple[str, Path]]:
+    """Return the files of a pair with their roles; several moving images are numbered."""
+    out: list[tuple[str, Path]] = []
+    for field in fields(PairFiles):
+        value = getattr(files, field.name)
+        if isinstance(value, Path):
+            out.append((field.name, value))
+        elif isinstance(value, tuple):
+            out += [(f"{field.name}.{k}", path) for k, path in enumerate(value)]
+    return out
+
+
+def _digest_of(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,28 @@
+"""The versions and the memory of the running process, as result.json reports them."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+
+import monai
+import torch
+
+from zoo import __version__
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the software that a result depends on."""
+    return {
+        "regzoo": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "monai": monai.__version__,
+    }
+
+
+def peak_memory_mib() -> int:
+    """Return the largest resident memory of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10))

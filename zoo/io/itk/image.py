@@ -1,0 +1,113 @@
+"""MetaImage (.mha, .mhd) and NRRD volumes, through SimpleITK from the extra `regzoo[itk]`."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.errors import UserError
+from zoo.geometry import Grid
+from zoo.io.atomic import atomic_path
+from zoo.io.files import AnyPath, damaged_file_error, existing_file, first_bytes
+from zoo.io.lps import grid_from_itk, grid_to_itk
+
+WRITTEN = (".mha", ".nrrd")
+
+_FIRST_WORDS = (b"NRRD", b"ObjectType", b"NDims")
+_TYPES = {
+    "8-bit unsigned integer": "uint8",
+    "8-bit signed integer": "int8",
+    "16-bit unsigned integer": "uint16",
+    "16-bit signed integer": "int16",
+    "32-bit unsigned integer": "uint32",
+    "32-bit signed integer": "int32",
+    "64-bit signed integer": "int64",
+    "32-bit float": "float32",
+    "64-bit float": "float64",
+}
+
+
+def is_itk_image(path: Path) -> bool:
+    """Return whether the file begins like a MetaImage or NRRD header."""
+    return first_bytes(path, 16).lstrip().startswith(_FIRST_WORDS)
+
+
+def read_itk_header(path: AnyPath) -> tuple[Grid, str]:
+    """Return the grid and the stored type without decoding the voxels."""
+    return _open(existing_file(path))[1:]
+
+
+def read_itk_image(path: AnyPath) -> tuple[np.ndarray, Grid]:
+    """Return the data [X, Y, Z], C-contiguous and of a type that torch supports, and the grid."""
+    file = existing_file(path)
+    reader, grid, stored = _open(file)
+    try:
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise damaged_file_error(file, _last_line(error)) from error
+    target = {"uint16": "int32", "uint32": "int64"}.get(stored, stored)
+    view = _sitk(file).GetArrayViewFromImage(image).transpose(2, 1, 0)
+    return np.array(view, dtype=target, order="C"), grid
+
+
+def write_itk_image(path: AnyPath, data: np.ndarray, grid: Grid) -> None:
+    """Write `data` [X, Y, Z] on `grid` as .mha or .nrrd, compressed."""
+    sitk = _sitk(Path(path))
+    image = sitk.GetImageFromArray(np.ascontiguousarray(data.transpose(2, 1, 0)))
+    origin, spacing, direction = grid_to_itk(grid)
+    image.SetOrigin(origin.tolist())
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection(direction.ravel().tolist())
+    with atomic_path(path) as temporary:
+        try:
+            sitk.WriteImage(image, str(temporary), True)
+        except RuntimeError as error:
+            raise UserError(
+                f"cannot write {path} ({_last_line(error)}); is the disk full? write elsewhere"
+            ) from error
+
+
+def _open(path: Path) -> tuple[Any, Grid, str]:
+    """Return a SimpleITK reader that has read the header, the grid and the stored type."""
+    reader = _sitk(path).ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise damaged_file_error(path, _last_line(error)) from error
+    size, components = reader.GetSize(), reader.GetNumberOfComponents()
+    if len(size) != 3 or components != 1:
+        raise UserError(
+            f"{path} is {len(size)}-dimensional with {components}-component voxels; a volume has "
+            "3 axes and one number per voxel: save one volume to a separate file",
+            code="header",
+        )
+    stored = _TYPES.get(_sitk(path).GetPixelIDValueAsString(reader.GetPixelIDValue()), "")
+    if not stored:
+        kind = _sitk(path).GetPixelIDValueAsString(reader.GetPixelIDValue())
+        raise UserError(
+            f"{path} has voxels of {kind}; save it as one of {', '.join(_TYPES.values())}"
+        )
+    spacing, direction = np.array(reader.GetSpacing()), np.array(reader.GetDirection())
+    if not (np.isfinite(spacing).all() and (spacing > 0).all()):
+        raise UserError(f"{path} has the spacing {spacing.tolist()}; set each one above 0 mm")
+    return reader, grid_from_itk(size, np.array(reader.GetOrigin()), spacing, direction), stored
+
+
+def _sitk(path: Path) -> Any:
+    """Import SimpleITK, or name the extra that installs it."""
+    try:
+        return importlib.import_module("SimpleITK")
+    except ImportError as error:
+        raise UserError(
+            f"{path}: .mha, .mhd and .nrrd need SimpleITK; install it with "
+            "pip install 'regzoo[itk]', or convert the file to .nii.gz"
+        ) from error
+
+
+def _last_line(error: Exception) -> str:
+    """Return the last line of an error message of ITK, which states the reason."""
+    return str(error).strip().splitlines()[-1].strip()

@@ -1,0 +1,94 @@
+"""What is believed about a dataset: anatomy, modality and pairing, each with its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from zoo.datasets.dataset import Dataset
+from zoo.datasets.modality import (
+    HOUNSFIELD,
+    IntensityStatistics,
+    canonical_modality,
+    describe_intensities,
+    is_hounsfield,
+)
+from zoo.datasets.names import case_of
+from zoo.planning.anatomy import ANATOMIES, canonical
+
+_LABELS: Mapping[str, tuple[str, ...]] = {
+    "brain": ("hippocampus", "ventricle", "thalamus", "cortex", "caudate", "putamen"),
+    "abdomen": ("liver", "spleen", "kidney", "pancreas", "gallbladder", "stomach"),
+    "lung": ("lung", "lobe", "trachea"),
+    "heart": ("ventricle blood", "myocardium", "atrium"),
+    "knee": ("femoral cartilage", "tibial cartilage", "meniscus"),
+    "prostate": ("prostate",),
+}
+"""Words in the names of labels that suggest an anatomy."""
+
+
+@dataclass(frozen=True)
+class Belief:
+    """A value with its source, its confidence and the evidence in words.
+
+    `declared` is the user's own word for the value. `conflict` says that the data contradict it.
+    """
+
+    value: str | None
+    source: Literal["user", "dataset", "name", "names", "labels", "values", "header", "none"]
+    confidence: Literal["declared", "certain", "likely", "unknown"]
+    evidence: str
+    declared: str | None = None
+    conflict: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the belief as plain data."""
+        return {k: v for k, v in asdict(self).items() if v not in (None, False) or k == "value"}
+
+
+def infer_anatomy(dataset: Dataset) -> Belief:
+    """Return the anatomy of a dataset: as declared, else as its name or its label names suggest."""
+    if dataset.anatomy is not None:
+        declared = canonical(dataset.anatomy)
+        if declared is not None:
+            return Belief(declared, "dataset", "declared", "anatomy in the dataset's file")
+    text = dataset.name.lower()
+    named = [name for name, words in ANATOMIES.items() if any(word in text for word in words)]
+    if named:
+        return Belief(named[0], "name", "likely", f"the dataset is called {dataset.name!r}")
+    labels = " ".join(dataset.label_names.values()).lower()
+    counts = {k: sum(word in labels for word in words) for k, words in _LABELS.items()}
+    best = max(counts, key=lambda name: counts[name])
+    if counts[best]:
+        return Belief(best, "labels", "likely", f"{counts[best]} names of labels belong to it")
+    reason = "neither the dataset's name nor its label names suggest an anatomy"
+    return Belief(None, "none", "unknown", reason)
+
+
+def infer_modality(
+    word: str | None, values: Sequence[IntensityStatistics], descriptions: Sequence[str] = ()
+) -> Belief:
+    """Return the modality of a channel: as declared, else as its values prove, else unknown."""
+    shown = describe_intensities(values)
+    if word is not None and (declared := canonical_modality(word)) is not None:
+        conflict = bool(values) and (declared in HOUNSFIELD) != all(map(is_hounsfield, values))
+        return Belief(declared, "dataset", "declared", shown, word, conflict)
+    if values and all(map(is_hounsfield, values)):
+        return Belief("ct", "values", "certain", shown)
+    if descriptions and all("TE=" in d for d in descriptions):
+        return Belief("mr", "header", "likely", "every header gives an echo time (TE=)")
+    return Belief(None, "none", "unknown", shown)
+
+
+def infer_pairing(dataset: Dataset) -> Belief:
+    """Return whether pairs show one patient or two: as declared, else as the file names suggest."""
+    if dataset.pairing is not None:
+        return Belief(dataset.pairing, "dataset", "declared", "pairing in the dataset's file")
+    same = [case_of(p.fixed) == case_of(p.moving) for p in dataset.named_pairs]
+    if not same:
+        return Belief(None, "none", "unknown", "there are no pairs")
+    shown = f"in {sum(same)} of {len(same)} pairs both images have one case number"
+    if all(same):
+        return Belief("intra", "names", "likely", shown)
+    return Belief(None if any(same) else "inter", "names", "likely", shown)

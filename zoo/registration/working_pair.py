@@ -1,0 +1,75 @@
+"""A pair on its working grid: what a network or a solver registers, and the way back to the world.
+
+Networks and solvers return displacements in voxels of the working grid. `WorkingPair.transform` is
+the one place where such a displacement becomes a `Transform` of world points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zoo.geometry import Grid, Transform
+from zoo.geometry.sampling import affine_index, sample
+from zoo.geometry.transform import slabs
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image [X, Y, Z] float32 on its grid, with the intensities that the model expects."""
+
+    data: Tensor
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class WorkingPair:
+    """The images of a pair on one working grid.
+
+    Attributes:
+        image: [1, M + 1, X, Y, Z]; the M moving images come first, the fixed image last.
+        grid: The working grid in the world of the fixed image.
+        affine: 4x4, RAS+ mm, from fixed to moving points. Voxel i of a moving channel was sampled
+            at the moving world point `affine @ grid.affine @ i`.
+        masks: 0 or 1, shaped like `image`; several moving images share one mask. None without
+            masks.
+        full_grids: The grids of the fixed and of the moving image where the working grid covers
+            only a part of them. Transforms are extended to these grids.
+        labels: [1, 2, X, Y, Z], of the moving and of the fixed image, where a loss needs them.
+        network_input: The images and the field of view of `image` on the grid that the network was
+            trained on, sampled from the files' voxels in one step. None for a network that takes
+            `image` itself.
+    """
+
+    image: Tensor
+    grid: Grid
+    affine: Tensor
+    masks: Tensor | None = None
+    full_grids: tuple[Grid, Grid] | None = None
+    labels: Tensor | None = None
+    network_input: Tensor | None = None
+
+    def transform(self, displacement: Tensor) -> Transform:
+        """Convert a displacement [1, 3, X, Y, Z] in voxels to the transform fixed -> moving."""
+        transform = Transform.from_voxels(displacement[0], self.grid, self.affine)
+        return transform if self.full_grids is None else extended(transform, self.full_grids[0])
+
+    def reverse_transform(self, displacement: Tensor) -> Transform:
+        """Convert the displacement of the swapped pair to the transform moving -> fixed."""
+        grid = self.grid.moved(self.affine)
+        transform = Transform.from_voxels(displacement[0], grid, torch.linalg.inv(self.affine))
+        return transform if self.full_grids is None else extended(transform, self.full_grids[1])
+
+
+def extended(transform: Transform, grid: Grid) -> Transform:
+    """Return `transform` with its dense part on `grid`; outside its own grid, repeat its border."""
+    if transform.field is None or transform.grid is None:
+        return transform
+    field = torch.empty(3, *grid.shape, device=transform.device)
+    matrix = transform.grid.inverse @ grid.affine
+    for start, stop in slabs(grid):
+        index = affine_index(matrix, (stop - start, *grid.shape[1:]), start=start)
+        field[:, start:stop] = sample(transform.field[None], index.to(field))[0]
+    return Transform(transform.affine, field, grid)

@@ -1,0 +1,35 @@
+"""A small picture of a registration, for the report of a cohort."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from zoo.geometry import Transform
+from zoo.io.atomic import atomic_path
+from zoo.registration.result import RegisteredPair
+from zoo.reporting.canvas import paint
+from zoo.reporting.overlays import red_green
+from zoo.reporting.slices import GAP, choose_planes, image_slices
+
+WIDTH = 420  # pixels
+
+
+def write_thumbnail(registration: RegisteredPair, path: Path, width: int = WIDTH) -> None:
+    """Write a JPEG with the overlay before the registration above the overlay after it."""
+    from PIL import Image
+
+    pair = registration.pair
+    planes = choose_planes(pair.fixed, width)
+    fixed = image_slices(pair.fixed, planes, Transform.identity())
+    overlays = []
+    for transform in (Transform.identity(), registration.transform):
+        moving = image_slices(pair.moving[0], planes, transform)
+        cells = [red_green(f, m) for f, m in zip(fixed, moving, strict=True)]
+        overlays.append(paint(planes, cells))
+    before, after = overlays
+    gap = np.full((GAP, before.shape[1], 3), 255, dtype=np.uint8)
+    with atomic_path(path) as temporary:
+        picture = Image.fromarray(np.concatenate([before, gap, after]))
+        picture.save(temporary, "JPEG", quality=82)
