@@ -1,8 +1,11 @@
-"""`zoo.register`: every kind of image gives one registration; what the object then does."""
+"""The Python API: registration of images of every kind, and the options of the commands."""
 
 from __future__ import annotations
 
 import gc
+import inspect
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +19,8 @@ from monai.data import MetaTensor
 
 import zoo
 from zoo import UserError
+from zoo.cli.commands import find_command
+from zoo.evaluation import FIGURE_KEYS
 from zoo.geometry import Transform, warp
 from zoo.io.images import as_volume
 from zoo.io.lps import grid_to_itk
@@ -75,7 +80,7 @@ def from_files(pair, tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_image_in_memory_keeps_its_voxels_and_its_place(pair, kind):
+def test_an_image_in_memory_keeps_its_voxels_and_its_grid(pair, kind):
     volume = as_volume(kind(pair.fixed, pair.fixed_grid))
     assert torch.equal(volume.data.float(), pair.fixed)
     assert volume.grid.same_as(pair.fixed_grid, tolerance=1e-4)
@@ -83,23 +88,23 @@ def test_an_image_in_memory_keeps_its_voxels_and_its_place(pair, kind):
 
 @pytest.mark.parametrize(("one", "other"), [(as_sitk, as_pair), (as_metatensor, as_nibabel)])
 def test_images_in_memory_register_as_files_do(pair, from_files, one, other):
-    found = zoo.register(
+    registration = zoo.register(
         one(pair.fixed, pair.fixed_grid), other(pair.moving, pair.moving_grid), **QUICK
     )
     points = pair.fixed_points
     torch.testing.assert_close(
-        found.map_points(points), from_files.map_points(points), atol=1e-3, rtol=0
+        registration.map_points(points), from_files.map_points(points), atol=1e-3, rtol=0
     )
-    assert found.figures["folding_percent"] == from_files.figures["folding_percent"]
+    assert registration.figures["folding_percent"] == from_files.figures["folding_percent"]
 
 
-def test_the_result_says_what_was_done_and_why(from_files):
+def test_the_result_and_the_plan_can_be_read(from_files):
     assert from_files.result["model"] == "mcbo"
     assert from_files.plan["plan"]["choices"]["model"]["because"]
     assert not (from_files.folder / "report.html").exists()
 
 
-def test_warping_another_image_is_what_the_registration_did(pair, from_files):
+def test_warping_the_moving_image_again_gives_the_warped_image(pair, from_files):
     again = from_files.warp(as_pair(pair.moving, pair.moving_grid))
     torch.testing.assert_close(again.data, from_files.warped.data, atol=1e-2, rtol=1e-4)
     labels = from_files.warp(as_own(pair.moving_labels, pair.moving_grid), labels=True)
@@ -114,12 +119,12 @@ def test_warping_another_image_is_what_the_registration_did(pair, from_files):
     assert labels.data.dtype == torch.uint8
 
 
-def test_labels_masks_and_the_inverse_go_along(pair):
+def test_labels_in_memory_and_the_inverse(pair):
     fixed, moving = (
         as_pair(pair.fixed, pair.fixed_grid),
         as_sitk(pair.moving, pair.moving_grid),
     )
-    found = zoo.register(
+    registration = zoo.register(
         fixed,
         moving,
         fixed_labels=as_pair(pair.fixed_labels, pair.fixed_grid),
@@ -127,21 +132,21 @@ def test_labels_masks_and_the_inverse_go_along(pair):
         inverse=True,
         **QUICK,
     )
-    assert 0 < found.figures["dice_after"] <= 1
+    assert 0 < registration.figures["dice_after"] <= 1
     points = pair.fixed_points
-    back = found.inverse.map_points(found.map_points(points))
+    back = registration.inverse.map_points(registration.map_points(points))
     assert float((back - points).norm(dim=1).mean()) < 0.5
 
 
-def test_without_a_folder_nothing_stays_but_what_is_saved(pair, tmp_path):
-    def come_and_gone():
-        found = zoo.register(
+def test_without_a_folder_only_saved_results_remain(pair, tmp_path):
+    def register_and_save():
+        registration = zoo.register(
             as_pair(pair.fixed, pair.fixed_grid), as_pair(pair.moving, pair.moving_grid), **QUICK
         )
-        found.save(tmp_path / "kept")
-        return found.folder, (found.folder / "transform.nii.gz").read_bytes()
+        registration.save(tmp_path / "kept")
+        return registration.folder, (registration.folder / "transform.nii.gz").read_bytes()
 
-    folder, written = come_and_gone()
+    folder, written = register_and_save()
     gc.collect()
     assert not folder.exists()
     assert (tmp_path / "kept" / "transform.nii.gz").read_bytes() == written
@@ -149,12 +154,14 @@ def test_without_a_folder_nothing_stays_but_what_is_saved(pair, tmp_path):
 
 
 @pytest.mark.parametrize("as_name", [str, Path])
-def test_a_transform_of_ones_own_may_come_first(pair, from_files, tmp_path, monkeypatch, as_name):
+def test_the_initial_alignment_may_be_read_from_a_file(
+    pair, from_files, tmp_path, monkeypatch, as_name
+):
     far = torch.eye(4, dtype=torch.float64)
     far[:3, 3] = torch.tensor([90.0, -70.0, 40.0])
     monkeypatch.chdir(tmp_path)
     write_transform("own.mat", Transform(far), None)
-    found = zoo.register(
+    registration = zoo.register(
         as_pair(pair.fixed, pair.fixed_grid),
         as_pair(pair.moving, pair.moving_grid.moved(far)),
         model="mcbo",
@@ -162,34 +169,37 @@ def test_a_transform_of_ones_own_may_come_first(pair, from_files, tmp_path, monk
     )
     points = pair.fixed_points
     torch.testing.assert_close(
-        found.map_points(points) - far[:3, 3], from_files.map_points(points), atol=0.02, rtol=0
+        registration.map_points(points) - far[:3, 3],
+        from_files.map_points(points),
+        atol=0.02,
+        rtol=0,
     )
-    assert found.result["affine_start"]["reason"] == f"read from {tmp_path / 'own.mat'}"
+    assert registration.result["affine_start"]["reason"] == f"read from {tmp_path / 'own.mat'}"
 
 
-def test_a_comma_in_a_path_is_a_letter_like_any_other(pair, from_files, tmp_path):
+def test_a_path_may_contain_commas(pair, from_files, tmp_path):
     place = tmp_path / "Doe, Jane"
     place.mkdir()
     write_volume(place / "fixed, T1.nii.gz", pair.fixed, pair.fixed_grid)
     write_volume(place / "moving, T1.nii.gz", pair.moving, pair.moving_grid)
-    found = zoo.register(
+    registration = zoo.register(
         place / "fixed, T1.nii.gz", [place / "moving, T1.nii.gz"], out=place / "out, 1", **QUICK
     )
     assert (place / "out, 1" / "transform.nii.gz").exists()
     points = pair.fixed_points
-    assert torch.equal(found.map_points(points), from_files.map_points(points))
+    assert torch.equal(registration.map_points(points), from_files.map_points(points))
 
 
-def test_with_a_folder_it_is_used(pair, tmp_path):
-    found = zoo.register(
+def test_results_are_written_to_the_given_folder(pair, tmp_path):
+    registration = zoo.register(
         as_pair(pair.fixed, pair.fixed_grid),
         as_pair(pair.moving, pair.moving_grid),
         out=tmp_path / "out",
         **QUICK,
     )
-    assert found.folder == tmp_path / "out"
+    assert registration.folder == tmp_path / "out"
     with pytest.raises(UserError, match="inverse=True"):
-        _ = found.inverse
+        _ = registration.inverse
 
 
 @pytest.mark.parametrize(
@@ -205,12 +215,12 @@ def test_with_a_folder_it_is_used(pair, tmp_path):
         ((np.full((8, 8, 8), np.nan), np.eye(4)), "NaN"),
     ],
 )
-def test_what_is_no_image_is_refused_with_what_is(image, says):
+def test_an_object_that_is_not_an_image_is_refused(image, says):
     with pytest.raises(UserError, match=says):
         as_volume(image, "fixed")
 
 
-def test_importing_the_zoo_is_quick_and_leaves_torch_alone():
+def test_importing_zoo_does_not_import_torch():
     code = "import sys, zoo; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -229,13 +239,118 @@ SQUARE = np.zeros((4, 5, 6), np.float32)
         (sitk.Image((4, 4), sitk.sitkVectorFloat32, 3), "3 axes and one number"),
     ],
 )
-def test_an_image_in_memory_that_is_no_volume_is_refused_in_words(image, says):
+def test_an_image_that_is_not_a_volume_is_refused(image, says):
     with pytest.raises(UserError, match=says):
         as_volume(image, "fixed")
 
 
 @pytest.mark.parametrize("change", [lambda t: t.requires_grad_(), lambda t: t.bfloat16()])
-def test_any_tensor_will_do(change):
-    found = as_volume((change(torch.ones(3, 4, 5)), np.diag([1e-5, 1e-5, 1e-5, 1])))
-    assert found.data.dtype == torch.float32
-    assert found.grid.spacing == pytest.approx((1e-5,) * 3)
+def test_tensors_with_gradients_and_of_half_precision_are_accepted(change):
+    volume = as_volume((change(torch.ones(3, 4, 5)), np.diag([1e-5, 1e-5, 1e-5, 1])))
+    assert volume.data.dtype == torch.float32
+    assert volume.grid.spacing == pytest.approx((1e-5,) * 3)
+
+
+FUNCTIONS = ["plan", "finetune", "evaluate", "compare", "register", "run"]
+PRINTING = {"plan": {"second", "explain", "diff"}}
+"""Arguments of a command that only select what it prints."""
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_has_the_options_of_its_command(name):
+    command = set(inspect.signature(find_command(name)).parameters)
+    function = set(inspect.signature(getattr(zoo, name)).parameters)
+    as_in_python = {"settings" if p == "set_" else p for p in command}
+    assert function == as_in_python - PRINTING.get(name, set())
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_docstring_of_a_function_explains_every_argument(name):
+    function = getattr(zoo, name)
+    arguments = (inspect.getdoc(function) or "").partition("Args:")[2]
+    for parameter in inspect.signature(function).parameters:
+        assert f"    {parameter}: " in arguments, parameter
+
+
+def test_docstrings_name_only_figures_that_exist():
+    named = set(re.findall(r"`(\w+)`", zoo.Registration.figures.__doc__))
+    assert named
+    assert named <= set(FIGURE_KEYS)
+
+
+def test_every_name_of_the_api_is_there():
+    assert set(zoo.__all__) <= set(dir(zoo))
+    assert all(getattr(zoo, name) is not None for name in zoo.__all__)
+    with pytest.raises(AttributeError, match="regsiter"):
+        _ = zoo.regsiter
+
+
+@pytest.fixture(scope="module")
+def dataset(pair, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dataset")
+    for name in ("fixed", "moving"):
+        grid = getattr(pair, f"{name}_grid")
+        write_volume(folder / f"{name}.nii.gz", getattr(pair, name), grid)
+    listed = [{"fixed": "fixed.nii.gz", "moving": "moving.nii.gz"}]
+    document = {"modality": {"0": "MR", "1": "MR"}, "registration_val": listed}
+    (folder / "dataset.json").write_text(json.dumps(document))
+    return folder
+
+
+def test_a_plan_is_returned_and_written_and_used(dataset, pair, from_files, tmp_path):
+    plan = zoo.plan(
+        dataset,
+        out=tmp_path / "plan.json",
+        modality={1: "mr"},
+        model="mcbo",
+        settings={"affine": "none"},
+        accept_guess=True,
+    )
+    assert plan == json.loads((tmp_path / "plan.json").read_text())
+    assert (plan["plan"]["model"], plan["affine"]) == ("mcbo", "none")
+    assert zoo.plan(dataset, modality=("mr", "mr"), accept_guess=True)["plan"]["name"] == "default"
+    registration = zoo.register(
+        dataset / "fixed.nii.gz",
+        dataset / "moving.nii.gz",
+        plan=tmp_path / "plan.json",
+        format="h5",
+        inverse=True,
+    )
+    points = pair.fixed_points
+    torch.testing.assert_close(
+        registration.map_points(points), from_files.map_points(points), atol=1e-3, rtol=0
+    )
+    assert not (registration.folder / "transform.nii.gz").exists()
+    back = registration.inverse.map_points(registration.map_points(points))
+    assert float((back - points).norm(dim=1).mean()) < 0.5
+
+
+def test_registrations_are_evaluated_and_compared(from_files, tmp_path):
+    for name in ("one", "two"):
+        from_files.save(tmp_path / name / "pair")
+    evaluations = [zoo.evaluate(tmp_path / name) for name in ("one", "two")]
+    (case,) = evaluations[0].cases
+    for name, value in from_files.figures.items():
+        assert case["figures"][name] == pytest.approx(value, rel=5e-3, abs=1e-3), name
+    assert evaluations[0].file == tmp_path / "one" / "figures.json"
+    assert evaluations[0].summary["sd_log_jacobian"]["n"] == 1
+    comparison = zoo.compare(tmp_path / "one", tmp_path / "two", out=tmp_path / "comparison")
+    assert comparison["cases"] == ["pair"]
+    assert (tmp_path / "comparison" / "comparison.json").exists()
+
+
+def test_a_figure_file_is_written_only_if_it_has_a_place(pair, from_files, tmp_path):
+    write_volume(tmp_path / "f.nii.gz", pair.fixed, pair.fixed_grid)
+    evaluation = zoo.evaluate(
+        field=from_files.folder / "transform.nii.gz",
+        fixed=tmp_path / "f.nii.gz",
+        moving=from_files.result["moving"][0],
+    )
+    assert evaluation.file is None
+    assert evaluation.cases[0]["figures"]["similarity_after"] > 0
+
+
+def test_a_plan_for_one_pair_cannot_be_fine_tuned(from_files, tmp_path):
+    with pytest.raises(UserError, match="training needs a dataset"):
+        zoo.finetune(from_files.folder / "plan.json", out=tmp_path / "tuned")
+    assert not (tmp_path / "tuned").exists()

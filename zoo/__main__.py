@@ -1,4 +1,4 @@
-"""Lets `python -m zoo` do what `regzoo` does."""
+"""Run the command line with `python -m zoo`."""
 
 from zoo.cli import main
 

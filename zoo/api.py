@@ -1,7 +1,7 @@
-"""The zoo from Python: `zoo.register`, which does what `regzoo register` does.
+"""The Python API: one function for each use case, with the options of the command.
 
-Whatever an image comes as, it is written as a file and takes the one path of all registrations:
-plan, bundle, transform, result.
+The functions call the same pipelines as the commands, print nothing, and raise `zoo.UserError` for
+whatever the caller can correct.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import weakref
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
@@ -25,54 +24,65 @@ from zoo.geometry import warp as warp_image
 from zoo.io.images import as_volume
 from zoo.io.transforms import read_transform
 from zoo.io.volume import Volume, read_volume, write_volume
-from zoo.pipelines.register import Request, register_files
+from zoo.pipelines.compare import compare
+from zoo.pipelines.evaluate import evaluate
+from zoo.pipelines.finetune import finetune
+from zoo.pipelines.options import RegistrationOptions
+from zoo.pipelines.plan import plan
+from zoo.pipelines.register import register_files
+from zoo.pipelines.run import CohortResult, run_cohort
+from zoo.pipelines.signatures import takes
+
+__all__ = ["Registration", "compare", "evaluate", "finetune", "plan", "register", "run"]
+
+IN_MEMORY = ("fixed_labels", "moving_labels", "fixed_mask", "moving_mask")
+"""What may be an object in memory, besides the images."""
 
 
 @dataclass(frozen=True)
 class Registration:
-    """A pair that was registered, and the folder of its results.
+    """The result of a registration, which is in a folder.
 
-    Without `out` the folder is a temporary one that lasts as long as this object: `save` keeps it.
+    Without `out` the folder is temporary and exists as long as this object; `save` copies it.
     """
 
     folder: Path
 
     @cached_property
     def result(self) -> dict[str, Any]:
-        """What result.json says: model, weights, settings, seconds, figures, versions."""
+        """The contents of result.json: model, weights, settings, seconds, figures, versions."""
         return self._read("result.json")
 
     @cached_property
     def plan(self) -> dict[str, Any]:
-        """The plan: each setting, and why it was chosen."""
+        """The plan: each setting with the reason for it."""
         return self._read("plan.json")
 
     @property
     def figures(self) -> dict[str, Any]:
-        """The figures of the result, such as folding_percent or dice_mean."""
-        found: dict[str, Any] = self.result["figures"]
-        return found
+        """The figures of the result, such as `dice_after` or `folding_percent`."""
+        figures: dict[str, Any] = self.result["figures"]
+        return figures
 
     @cached_property
     def transform(self) -> Transform:
-        """The map from the fixed to the moving image, RAS+ mm."""
-        return read_transform(self.folder / "transform.nii.gz")
+        """The transform from points of the fixed image to points of the moving image, RAS+ mm."""
+        return self._transform("transform")
 
     @cached_property
     def inverse(self) -> Transform:
-        """The map from the moving to the fixed image, RAS+ mm; it must have been asked for."""
-        path = self.folder / "inverse.nii.gz"
-        if not path.exists():
-            raise UserError("no inverse was made; register with inverse=True")
-        return read_transform(path)
+        """The transform from moving to fixed points, RAS+ mm; it needs `inverse=True`."""
+        if not list(self.folder.glob("inverse.*")):
+            raise UserError("no inverse was computed; register with inverse=True")
+        return self._transform("inverse")
 
     @cached_property
     def warped(self) -> Volume:
-        """The moving image on the fixed grid, in its own intensities."""
+        """The moving image on the fixed grid, with its own intensities."""
         return read_volume(self.folder / "warped.nii.gz")
 
     def warp(self, image: Any, *, labels: bool = False) -> Volume:
-        """Bring another image, or labels, from the moving image's space onto the fixed grid."""
+        """Warp another image, or a label map, from the moving space onto the fixed grid."""
         volume = _volume(image, "image")
         grid = self.warped.grid
         data = warp_image(
@@ -90,81 +100,76 @@ class Registration:
         return self.transform.map_points(points)
 
     def save(self, folder: str | PathLike[str]) -> Path:
-        """Copy everything that was written to another folder, which is made if missing."""
+        """Copy all results to another folder, which is created if it does not exist."""
         target = Path(folder)
         shutil.copytree(self.folder, target, dirs_exist_ok=True)
         return target
 
     def _read(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
-        return found
+        if not (self.folder / name).exists():  # a bundle of one's own is run without a plan
+            raise UserError(f"the registration has no {name}")
+        content: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        return content
+
+    def _transform(self, name: str) -> Transform:
+        """Read a transform in whichever format it was written."""
+        nifti = self.folder / f"{name}.nii.gz"
+        return read_transform(nifti if nifti.exists() else self.folder / f"{name}.h5")
 
 
-def register(
-    fixed: Any,
-    moving: Any,
-    *,
-    out: str | PathLike[str] | None = None,
-    model: str = "auto",
-    weights: str | PathLike[str] | None = None,
-    modality: Sequence[str] | None = None,
-    anatomy: str | None = None,
-    pairing: Literal["inter", "intra"] | None = None,
-    fixed_labels: Any = None,
-    moving_labels: Any = None,
-    fixed_mask: Any = None,
-    moving_mask: Any = None,
-    fixed_points: str | PathLike[str] | None = None,
-    moving_points: str | PathLike[str] | None = None,
-    inverse: bool = False,
-    report: bool = False,
-    device: str | None = None,
-    threads: int | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> Registration:
-    """Register `moving` to `fixed`; several moving images of one patient are a list.
+@takes(RegistrationOptions)
+def register(options: RegistrationOptions) -> Registration:
+    """Register the moving image to the fixed image.
 
     An image, a label map or a mask is a path, a nibabel image, a pair (array [X, Y, Z], affine to
-    RAS+ mm), a MONAI MetaTensor, a SimpleITK image or a `Volume`. `modality` is that of the fixed
-    and of the moving image: ct, cbct, mr, us or pet. `settings` are settings of the model's bundle,
-    such as {"affine": "none", "refine": 50}. Everything else is as `regzoo register --help` says.
-
-    Nothing is printed; what can be mended is a `zoo.UserError`.
+    RAS+ mm), a MONAI MetaTensor, a SimpleITK image or a `zoo.io.volume.Volume`. Nothing is printed.
     """
-    folder = Path(mkdtemp(prefix="regzoo-") if out is None else out).absolute()
-    found = Registration(folder)
-    if out is None:
-        weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
-    several = moving if isinstance(moving, list) else [moving]
-    names = ["moving"] if len(several) == 1 else [f"moving{k}" for k in range(len(several))]
+    folder = Path(mkdtemp(prefix="regzoo-") if options.out is None else options.out).absolute()
+    registration = Registration(folder)
+    if options.out is None:
+        weakref.finalize(registration, shutil.rmtree, folder, ignore_errors=True)
     with TemporaryDirectory(prefix="regzoo-") as scratch:
+        register_files(replace(_as_files(options, Path(scratch)), out=folder))
+    return registration
 
-        def path(image: Any, name: str) -> str | None:
-            return None if image is None else _path(image, Path(scratch), name)
 
-        request = Request(
-            fixed=_path(fixed, Path(scratch), "fixed"),
-            moving=[
-                _path(image, Path(scratch), name)
-                for image, name in zip(several, names, strict=True)
-            ],
-            out=str(folder),
-            model=model,
-            weights=None if weights is None else fspath(weights),
-            modality={str(slot): name for slot, name in enumerate(modality or [])},
-            anatomy=anatomy,
-            pairing=pairing,
-            fixed_labels=path(fixed_labels, "fixed_labels"),
-            moving_labels=path(moving_labels, "moving_labels"),
-            fixed_mask=path(fixed_mask, "fixed_mask"),
-            moving_mask=path(moving_mask, "moving_mask"),
-            fixed_points=None if fixed_points is None else fspath(fixed_points),
-            moving_points=None if moving_points is None else fspath(moving_points),
-            settings=dict(settings or {}),
-            outputs={"inverse": inverse, "report": report, "bar": False},
-        )
-        register_files(request, device=device, threads=threads)
-    return found
+def run(
+    plan: str | PathLike[str],
+    *,
+    split: Literal["train", "val", "test", "all"] | None = None,
+    out: str | PathLike[str] | None = None,
+    workers: int = 1,
+    threads: int | None = None,
+    device: str | None = None,
+) -> CohortResult:
+    """Register every pair of a dataset with the settings of its plan, and return the summary.
+
+    Call it again with the same arguments to resume a run that was interrupted.
+
+    Args:
+        plan: The file of a plan for a dataset.
+        split: The pairs to register: train, val, test or all. The default is the plan's split.
+        out: The folder of the run. The default is PLAN-SPLIT next to the plan.
+        workers: The number of worker processes on this computer.
+        threads: The number of CPU threads of each process. The default shares the processors
+            evenly.
+        device: The device: cpu, cuda, cuda:1 or mps. The default is all GPUs in turn, if any.
+    """
+    return run_cohort(plan, split=split, out=out, workers=workers, threads=threads, device=device)
+
+
+def _as_files(options: RegistrationOptions, folder: Path) -> RegistrationOptions:
+    """Return options in which every image is a file; images in memory are written to `folder`."""
+    images = options.moving if isinstance(options.moving, list) else [options.moving]
+    names = ["moving"] if len(images) == 1 else [f"moving{k}" for k in range(len(images))]
+    paths: dict[str, Any] = {
+        "fixed": _path(options.fixed, folder, "fixed"),
+        "moving": [_path(image, folder, n) for image, n in zip(images, names, strict=True)],
+    }
+    for name in IN_MEMORY:
+        if (image := getattr(options, name)) is not None:
+            paths[name] = _path(image, folder, name)
+    return replace(options, **paths)
 
 
 def _path(image: Any, folder: Path, name: str) -> str:

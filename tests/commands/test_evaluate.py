@@ -1,4 +1,4 @@
-"""`regzoo evaluate` and `regzoo compare`, from words to files."""
+"""`regzoo evaluate` measures the transforms of any program."""
 
 import csv
 import json
@@ -82,19 +82,6 @@ def test_a_folder_of_learn2reg_fields_and_a_submission(dataset, tmp_path, capsys
     assert full < half < 0.2
 
 
-def test_runs_are_compared(dataset, tmp_path, capsys):
-    for name in ("true", "zero", "sign"):
-        words = [str(dataset / name), "--pairs", str(dataset / "pairs.csv")]
-        assert run(["evaluate", *words]) == 0
-    runs = [str(dataset / name) for name in ("true", "zero", "sign")]
-    assert run(["compare", *runs, "--out", str(tmp_path / "c")]) == 0
-    assert "2 pairs in common" in capsys.readouterr().out
-    result = json.loads((tmp_path / "c" / "comparison.json").read_text())
-    means = {name: row["tre_mm_after"]["mean"] for name, row in result["summary"].items()}
-    assert means["true"] < means["zero"] < means["sign"]
-    assert (tmp_path / "c" / "comparison.png").stat().st_size > 10_000
-
-
 def test_a_field_that_is_not_finite_is_one_line_and_exit_2(pair, tmp_path, capsys):
     import nibabel as nib
 
@@ -113,14 +100,18 @@ def test_a_field_that_is_not_finite_is_one_line_and_exit_2(pair, tmp_path, capsy
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "give a folder"),
-        (["somewhere", "--field", "x"], "give a folder"),
-        (["somewhere", "--fixed", "x"], "belong to --field"),
+        ([], "give a folder of results, or --field"),
+        (["somewhere", "--field", "x"], "--field is one transform and cannot be combined"),
+        (["somewhere", "--fixed", "x"], "add that transform with --field"),
+        (["--dataset", "x", "--out", "f.json"], "give that folder"),
+        (["somewhere", "--dataset", "x", "--pairs", "y"], "leave --pairs out"),
+        (["somewhere", "--split", "val"], "add --dataset"),
+        (["--pairs", "pairs.csv"], "--out FILE.json"),
         (["nowhere"], "no result.json"),
         (["--field", "f", "--fixed", "a", "--moving", "b"], "--out FILE.json"),
     ],
 )
-def test_what_does_not_fit_is_told(words, says, capsys, tmp_path, monkeypatch):
+def test_a_contradiction_is_named_with_its_remedy(words, says, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(["evaluate", *words]) == 2
     assert says in capsys.readouterr().err

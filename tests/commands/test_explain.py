@@ -50,13 +50,13 @@ def test_each_condition_has_its_field_and_they_differ(pair, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
-        (["--condition", "inter:abdomen"], "two or more"),
+        (["--condition", "inter:abdomen"], "at least two conditions"),
         (["--condition", "inter", "--condition", "intra:liver"], "TYPE:REGION"),
         (["--condition", "inter:abdomen", "--condition", "intra:livre"], "liver"),
     ],
 )
-def test_conditions_that_say_too_little_are_refused(pair, tmp_path, capsys, words, said):
+def test_conditions_that_cannot_be_compared_are_refused(pair, tmp_path, capsys, words, message):
     assert explain(pair, tmp_path / "out", *words) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -158,7 +158,7 @@ def test_a_run_is_evaluated_and_compared(study, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--split", "vall"], "use one of train, val, test, all"),
+        (["--split", "vall"], "--split must be train, val, test or all"),
         (["--split", "test"], "no pairs in the split 'test'; the splits with pairs are val"),
         (["--workers", "0"], "--workers 0 must be 1 or more"),
         (["--device", "gpu"], "use cpu, cuda"),

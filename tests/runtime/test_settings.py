@@ -1,9 +1,7 @@
-from pathlib import Path
-
 import pytest
 
 from zoo.errors import UserError
-from zoo.runtime.settings import absolute_paths, parse_settings
+from zoo.runtime.settings import parse_settings
 
 
 def test_values_are_parsed_as_yaml():
@@ -27,19 +25,3 @@ def test_values_are_parsed_as_yaml():
 def test_other_arguments_are_refused(argument, message):
     with pytest.raises(UserError, match=message):
         parse_settings([argument], ["affine"])
-
-
-def test_paths_of_files_become_absolute(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert parse_settings(["preset=p.json"], ["a"]) == {"preset": str(tmp_path / "p.json")}
-    files = {"fixed": "$a.nii", "moving": "b.nii, c.nii", "fixed_labels": None}
-    assert absolute_paths(files) == {
-        "fixed": str(tmp_path / "$a.nii"),
-        "moving": [str(tmp_path / "b.nii"), str(tmp_path / "c.nii")],
-    }
-
-
-def test_an_existing_file_with_a_comma_in_its_name_is_one_image(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("b, c.nii").touch()
-    assert absolute_paths({"moving": "b, c.nii"}) == {"moving": str(tmp_path / "b, c.nii")}

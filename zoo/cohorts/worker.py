@@ -26,7 +26,7 @@ from zoo.io.atomic import replace_folder, write_json
 from zoo.registration.pair import register_pair
 from zoo.registration.result import RegisteredPair
 from zoo.reporting.thumbnail import write_thumbnail
-from zoo.runtime.bundle import open_bundle
+from zoo.runtime.bundle import load_selected_weights, open_bundle
 from zoo.runtime.signals import Stopped, StopSignal
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def register_jobs(
 
 @contextmanager
 def open_workflow(folder: Path, model: str, device: str) -> Iterator[ConfigWorkflow]:
-    """Yield the workflow of a run's plan, with no pairs and no handlers."""
+    """Yield the workflow of a run's plan with its weights, without pairs and handlers."""
     bundle = bundle_folder(model)
     overrides = {
         "pairs": [],
@@ -86,6 +86,7 @@ def open_workflow(folder: Path, model: str, device: str) -> Iterator[ConfigWorkf
         "device": f"$torch.device({device!r})",
     }
     with open_bundle(bundle, overrides, ["inference.json", (folder / PLAN).absolute()]) as workflow:
+        load_selected_weights(workflow)
         yield workflow
 
 

@@ -1,5 +1,6 @@
-"""The commands of regzoo: one module each, which defines a function of the same name.
+"""The commands: one module each, holding a function of the same name.
 
-Its signature defines the arguments of the command, and its docstring is the help text. Heavy
-libraries are imported inside the function, so that `regzoo --help` answers at once.
+The signature of the function defines the arguments of the command, its docstring the help text. A
+command parses, calls its pipeline and prints. Heavy imports stay inside the function, so that
+`regzoo --help` answers at once.
 """

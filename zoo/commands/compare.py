@@ -2,72 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
 def compare(run_a: str, run_b: str, *others: str, out: str | None = None) -> None:
-    """Compare runs on the same pairs: models, plans or other programs.
+    """Compare runs on the same pairs: of models, of plans or of other programs.
 
-    Prints a table of means with 95 % bootstrap intervals, paired tests (Wilcoxon signed rank) and
-    a ranking as Learn2Reg makes it, on the pairs that all runs have.
+    Prints the mean of each figure with its 95 % bootstrap interval, paired tests (Wilcoxon signed
+    rank) and a ranking as in Learn2Reg, all on the pairs that every run contains.
 
     Examples:
         regzoo compare run-a run-b
         regzoo compare run-a run-b ants/figures.json --out comparison
 
     Args:
-        run_a: a folder that `regzoo evaluate` was run on, or the JSON file it wrote.
-        run_b: another one.
-        others: any more of them.
-        out: a folder for comparison.json and comparison.png; made if missing.
+        run_a: The folder of a run that regzoo evaluate measured, or the JSON file it wrote.
+        run_b: Another run.
+        others: Further runs.
+        out: The folder for comparison.json and comparison.png, which is created if it does not
+            exist.
     """
-    from pathlib import Path
+    from zoo.pipelines.compare import compare as compare_runs
 
-    from zoo.evaluation import compare_runs, read_run
-    from zoo.io.atomic import write_json
-    from zoo.reporting import draw_comparison
-
-    read = [read_run(Path(run)) for run in (run_a, run_b, *others)]
-    result = compare_runs(read)
-    print(table(result))
+    print(table(compare_runs(run_a, run_b, *others, out=out)))
     if out is not None:
-        folder = Path(out)
-        folder.mkdir(parents=True, exist_ok=True)
-        draw_comparison(folder / "comparison.png", read, result)
-        write_json(folder / "comparison.json", result)
-        print(f"written to {folder}")
+        print(f"Comparison written to {out}")
 
 
-def table(result: dict[str, Any]) -> str:
-    """Return a comparison as lines of text."""
+def table(comparison: dict[str, Any]) -> str:
+    """Return a comparison as text: means per run, then a test for each figure and two runs."""
+    from zoo.commands._shared import counted
     from zoo.evaluation.figures import COMPARED
 
-    names = list(result["summary"])
-    shown = [f for f in COMPARED if all(f in result["summary"][n] for n in names)]
-    head = ["", *names]
-    rows = [[figure, *(_cell(result["summary"][n][figure]) for n in names)] for figure in shown]
-    rows.append(["seconds a pair", *(_plain(result["seconds"][n]) for n in names)])
-    rows.append(["rank score", *(_plain(result["ranking"][n].get("overall")) for n in names)])
-    lines = [f"{len(result['cases'])} pairs in common", *_aligned([head, *rows]), ""]
+    runs = comparison["summary"]
+    shown = [figure for figure in COMPARED if all(figure in runs[name] for name in runs)]
+    rows = [["", *runs]]
+    rows += [[figure, *(_mean(runs[name][figure]) for name in runs)] for figure in shown]
+    rows.append(["seconds per pair", *(_number(comparison["seconds"][name]) for name in runs)])
+    scores = [comparison["ranking"][name].get("overall") for name in runs]
+    rows.append(["rank score", *map(_number, scores)])
     tests = [
         [t["figure"], f"{t['b']} - {t['a']}", f"{t['b_minus_a']:+.4g}", f"p = {t['p']:.3g}"]
-        for t in result["tests"]
+        for t in comparison["tests"]
     ]
-    return "\n".join([*lines, *_aligned(tests)])
+    head = f"{counted(len(comparison['cases']), 'pair')} in common"
+    return "\n".join([head, *_aligned(rows), "", *_aligned(tests)])
 
 
-def _cell(row: dict[str, float | None]) -> str:
+def _mean(row: dict[str, float | None]) -> str:
+    """Return a mean with its interval, if it has one."""
     if row["mean_low"] is None:
         return f"{row['mean']:.4g}"
     return f"{row['mean']:.4g} [{row['mean_low']:.4g}, {row['mean_high']:.4g}]"
 
 
-def _plain(value: float | None) -> str:
+def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))] if rows else []
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines whose columns are aligned."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
     ]

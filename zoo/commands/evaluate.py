@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 
@@ -23,11 +24,11 @@ def evaluate(
     submission: str | None = None,
     half: bool = False,
 ) -> None:
-    """Measure how good registrations are.
+    """Measure the accuracy and the regularity of registrations.
 
-    Takes what `regzoo register` or `regzoo run` wrote, or one field of any program, or a folder of
-    fields with a dataset or a table of the pairs. Writes the figures of every case and
-    their summary as JSON, and a table beside it as CSV.
+    The input is the output folder of regzoo register or regzoo run, one transform of any program,
+    or a folder of transforms with a dataset or a table that lists the pairs. The figures of every
+    case and their summary are written as JSON, and a table of the figures as CSV next to it.
 
     Examples:
         regzoo evaluate result
@@ -36,79 +37,57 @@ def evaluate(
         regzoo evaluate fields --pairs pairs.csv --out figures.json --submission submission.zip
 
     Args:
-        folder: an output folder of a pair, a folder of such folders, or a folder of fields.
-        field: one transform file: ITK, ANTs, Slicer, BIDS or Learn2Reg.
-        fixed: the fixed image of --field.
-        moving: the moving image of --field.
-        fixed_labels: label map on the fixed image, for Dice and HD95.
-        moving_labels: label map on the moving image.
-        fixed_points: CSV of landmarks in the fixed image, for the error in mm.
-        moving_points: the same places in the moving image.
-        points_space: what the landmarks are in: ras (mm), lps (mm) or voxel.
-        pairs: CSV with the columns fixed and moving, and if known fixed_labels, moving_labels,
-            fixed_points, moving_points, points_space and field; paths relative to it.
-        dataset: a dataset.json or its folder, whose pairs the folder holds fields of: called after
-            both images, or as Learn2Reg does.
-        split: which pairs of --dataset: train, val (by default), test or all.
-        out: the JSON file to write; by default figures.json in the folder.
-        submission: write the fields for Learn2Reg into this folder or .zip as well.
-        half: for --submission: .npz of half size and half precision.
+        folder: The output folder of one pair, a folder of such folders, or a folder of transforms.
+        field: One transform file: ITK, ANTs, Slicer, BIDS or Learn2Reg.
+        fixed: The fixed image of --field.
+        moving: The moving image of --field.
+        fixed_labels: A label map of the fixed image, for Dice and HD95.
+        moving_labels: A label map of the moving image.
+        fixed_points: A CSV with landmarks of the fixed image, one per row, for the landmark error
+            in mm.
+        moving_points: A CSV with the corresponding landmarks of the moving image.
+        points_space: The coordinates of the landmarks: ras (mm, the default), lps (mm) or voxel.
+        pairs: A CSV with the columns fixed and moving, and optionally fixed_labels, moving_labels,
+            fixed_points, moving_points, points_space and field. Paths are relative to the CSV.
+        dataset: A dataset.json or its folder, whose pairs the transforms in the folder register.
+            They are named after both images, or as in Learn2Reg.
+        split: The pairs of --dataset: train, val (the default), test or all.
+        out: The JSON file to write. The default is figures.json in the folder.
+        submission: A folder or a .zip to which the fields are written for Learn2Reg.
+        half: Write the fields of --submission at half the size in half precision (.npz).
     """
-    from pathlib import Path
-
-    from zoo.datasets.pairs import pair_files
+    from zoo.commands._shared import counted
     from zoo.errors import UserError
-    from zoo.evaluation import (
-        Case,
-        cases_of_dataset,
-        cases_of_run,
-        cases_of_table,
-        evaluate_case,
-        evaluation,
-        write_evaluation,
-        write_submission,
+    from zoo.pipelines.evaluate import evaluate as run_evaluation
+
+    if out is None and folder is None and (field is not None or pairs is not None):
+        raise UserError("add --out FILE.json to name the file for the figures")
+    evaluation = run_evaluation(
+        folder,
+        field=field,
+        fixed=fixed,
+        moving=moving,
+        fixed_labels=fixed_labels,
+        moving_labels=moving_labels,
+        fixed_points=fixed_points,
+        moving_points=moving_points,
+        points_space=points_space,
+        pairs=pairs,
+        dataset=dataset,
+        split=split,
+        out=out,
+        submission=submission,
+        half=half,
     )
-
-    if sum(given is not None for given in (folder or pairs, field)) != 1:
-        raise UserError("give a folder, or --field with --fixed and --moving; see --help")
-    loose = (fixed, moving, fixed_labels, moving_labels, fixed_points, moving_points, points_space)
-    if field is None and any(value is not None for value in loose):
-        raise UserError("--fixed, --moving, labels and points belong to --field; see --help")
-    if dataset is not None and (folder is None or pairs is not None):
-        raise UserError("--dataset goes with a folder of fields, and without --pairs; see --help")
-    if split is not None and dataset is None:
-        raise UserError(f"--split {split} belongs to --dataset; see --help")
-    if field is not None:
-        files = pair_files(
-            fixed,
-            moving,
-            fixed_labels=fixed_labels,
-            moving_labels=moving_labels,
-            fixed_points=fixed_points,
-            moving_points=moving_points,
-            points_space=points_space,
-        )
-        cases = [Case(files, Path(field))]
-    elif dataset is not None:
-        cases = cases_of_dataset(Path(dataset), split or "val", Path(str(folder)))
-    elif pairs is not None:
-        cases = cases_of_table(Path(pairs), Path(folder) if folder else None)
-    else:
-        cases = cases_of_run(Path(str(folder)))
-    if out is None and folder is None:
-        raise UserError("say where the figures go with --out FILE.json")
-    target = Path(out) if out is not None else Path(str(folder)) / "figures.json"
-    result = evaluation([evaluate_case(case) for case in cases])
-    write_evaluation(target, result)
-    print(table(result["summary"]))
-    print(f"{len(cases)} case{'s' if len(cases) > 1 else ''}; written to {target}")
+    print(table(evaluation.summary))
+    print(f"Figures of {counted(len(evaluation.cases), 'case')} written to {evaluation.file}")
     if submission is not None:
-        names = write_submission(cases, Path(submission), half=half)
-        print(f"{len(names)} Learn2Reg fields written to {submission}")
+        written = counted(len(evaluation.submission), "Learn2Reg field")
+        print(f"{written} written to {submission}")
 
 
-def table(summary: dict[str, dict[str, float | None]]) -> str:
-    """Return a summary as lines of text: figure, mean, interval."""
+def table(summary: Mapping[str, Mapping[str, float | None]]) -> str:
+    """Return a summary as text: each figure with its mean and 95 % interval, one per line."""
     width = max(map(len, summary))
     lines = []
     for name, row in summary.items():

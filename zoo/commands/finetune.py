@@ -1,8 +1,6 @@
-"""`regzoo finetune`: a model learns from a dataset, by its plan."""
+"""`regzoo finetune`: a model is trained further on the dataset of a plan."""
 
 from __future__ import annotations
-
-from typing import Any
 
 
 def finetune(
@@ -16,13 +14,13 @@ def finetune(
     threads: int | None = None,
     set_: list[str] | None = None,
 ) -> None:
-    """Train a model further on the dataset of a plan.
+    """Fine-tune a model on the dataset of a plan.
 
-    The folder that is written is a bundle of its own: weights, configs with the plan's settings,
-    and a model card with the figures before and after. Told again, a run that was stopped goes on
-    from its last epoch, and a longer one from where a shorter one ended. A plan whose dataset has
-    changed is refused. For mcbo, which has no weights, its settings are searched for and a preset
-    is written.
+    The result is a bundle with the new weights, configs with the settings of the plan, and a model
+    card with the figures before and after. Run the same command again to resume a training that
+    was interrupted; with more steps it continues a training that had ended. The command refuses a
+    plan whose dataset has changed. mcbo has no weights: a search finds its settings, and the
+    bundle contains them as a preset.
 
     Examples:
         regzoo plan data -o plan.json --anatomy brain --modality.0 mr --model unigradicon
@@ -30,77 +28,29 @@ def finetune(
         regzoo register fixed.nii.gz moving.nii.gz --out result --bundle my_model
 
     Args:
-        plan: the plan of a dataset, as regzoo plan writes it.
-        from: where training starts: compact, official, a .safetensors file, or scratch; by default
-            the best weights on disk.
-        out: the folder of the new bundle; by default the model's name with -finetuned.
-        steps: how many steps to train in all, in epochs of 100 or fewer; of mcbo's search, trials.
-        epochs: how many epochs to train instead, of the config's length.
-        device: cpu, cuda, cuda:1 or mps; by default a GPU if there is one.
-        threads: how many CPU threads to use.
-        set: a setting of the bundle's train.yaml, KEY=VALUE; may be given several times.
+        plan: The plan of a dataset, written by regzoo plan.
+        from: The initial weights: compact, official, the path of a .safetensors file, or scratch
+            for random weights. The default is the best weights on this computer.
+        out: The folder of the new bundle. The default is the name of the model with -finetuned.
+        steps: The total number of training steps, divided into epochs of at most 100; for mcbo,
+            the number of trials of its search.
+        epochs: The number of epochs of the length in train.yaml, instead of --steps.
+        device: The device: cpu, cuda, cuda:1 or mps. The default is a GPU if there is one.
+        threads: The number of CPU threads.
+        set: A setting of the bundle's train.yaml as KEY=VALUE; may be given several times.
     """
-    from pathlib import Path
-
-    from zoo.datasets.scan import check_content
-    from zoo.errors import UserError
-    from zoo.hub.bundles import bundle_folder, config_keys
-    from zoo.planning.plan import read_plan
-    from zoo.runtime.bundle import run_bundle
-    from zoo.runtime.device import choose_device, use_threads
+    from zoo.pipelines.finetune import finetune as run_finetuning
     from zoo.runtime.settings import parse_settings
-    from zoo.training.export import require_trained_bundle, summary
+    from zoo.training.export import summary
 
-    use_threads(threads)
-    planned = read_plan(plan)
-    told = planned["plan"]
-    if "dataset_dir" not in planned:
-        raise UserError(
-            f"{plan} is a plan for one pair, and training needs a dataset; plan one with "
-            "regzoo plan FOLDER"
-        )
-    check_content(planned["dataset_dir"], str(told["content"]))
-    folder = bundle_folder(told["model"])
-    target = Path(out or f"{told['model']}-finetuned")
-    require_trained_bundle(target)
-    keys = config_keys(folder, "train.yaml")
-    if from_ is not None and "weights" not in keys:
-        raise UserError(f"--from {from_}: {told['model']} has no weights to start from")
-    overrides = {
-        "bundle_root": str(folder.absolute()),
-        "output_dir": str(target.absolute()),
-        "device": f"$torch.device({str(choose_device(device))!r})",
-        **_length(steps, epochs, keys),
-        **_start(from_),
-        **parse_settings(set_ or [], keys),
-    }
-    run_bundle(folder, overrides, ["train.yaml", Path(plan).absolute()])
-    print(summary(target))
-
-
-def _start(weights: str | None) -> dict[str, Any]:
-    """Return the setting that says where training starts."""
-    from zoo.runtime.settings import absolute_paths
-
-    if weights is None:
-        return {}
-    if weights.endswith(".safetensors"):
-        return absolute_paths({"weights": weights})
-    return {"weights": weights}
-
-
-def _length(steps: int | None, epochs: int | None, keys: list[str]) -> dict[str, Any]:
-    """Return the settings that say how long to train."""
-    from zoo.errors import UserError
-
-    for name, value in (("steps", steps), ("epochs", epochs)):
-        if value is not None and value < 1:
-            raise UserError(f"--{name} {value} must be 1 or more")
-    if steps is None:
-        return {} if epochs is None else {"epochs": epochs}
-    if epochs is not None:
-        raise UserError("give --steps or --epochs, not both")
-    if "epoch_length" not in keys:  # a search: its trials are its steps
-        return {"epochs": steps}
-    count = -(-steps // 100)
-    return {"epochs": count, "epoch_length": -(-steps // count)}
+    tuned = run_finetuning(
+        plan,
+        from_=from_,
+        out=out,
+        steps=steps,
+        epochs=epochs,
+        device=device,
+        threads=threads,
+        settings=parse_settings(set_ or [], ["learning_rate"]),
+    )
+    print(summary(tuned.folder))

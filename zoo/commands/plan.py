@@ -21,11 +21,11 @@ def plan(
     explain: bool = False,
     diff: bool = False,
 ) -> None:
-    """Plan how a dataset is registered.
+    """Plan how the pairs of a dataset are registered.
 
-    The plan is an overlay for a bundle's configs, with the reason of every value. What is needed
-    and cannot be told is asked for by the flag to add. Values of your own go to a new plan, of
-    another name, that inherits.
+    A plan is a file of settings for a model's bundle, with the reason of every value. If a required
+    fact is missing, the command stops and names the option that supplies it. With --set, settings
+    of a dataset's plan or of an earlier plan are replaced; the new plan has a name of its own.
 
     Examples:
         regzoo plan data -o plan.json --anatomy brain --modality.0 mr
@@ -34,86 +34,47 @@ def plan(
         regzoo plan --diff plan.json stiff.json
 
     Args:
-        source: a dataset, a fingerprint, or a plan to explain, to change or to compare.
-        second: for --diff, the other plan.
-        out: the file to write; needed unless --explain or --diff is given.
-        anatomy: what the images show, such as brain, lung, abdomen.
-        modality: of a slot, --modality.0 ct: ct, cbct, mr, us or pet.
-        pairing: intra for pairs of one person, inter for pairs of two.
-        model: take this model, whatever the presets say.
-        memory: the most memory a run may take, such as 8GB.
-        set: a setting of the bundle, KEY=VALUE; may be given several times.
-        name: what a plan with --set is called.
-        accept_guess: go on with the model that suits any pair where something is not known.
-        explain: print every value with its rule and reason.
-        diff: print what two plans differ in.
+        source: The folder of a dataset or its dataset.json, a fingerprint, or a plan to explain,
+            change or compare.
+        second: The other plan, for --diff.
+        out: The file to write; required unless --explain or --diff is given.
+        anatomy: What the images show, such as brain, lung or abdomen.
+        modality: The modality of a slot, such as --modality.0 ct: ct, cbct, mr, us or pet.
+        pairing: intra if the images of a pair show one patient, inter if they show two.
+        model: The model to use instead of the one that the presets recommend.
+        memory: The most memory that a run may take, such as 8GB.
+        set: A setting of the bundle as KEY=VALUE; may be given several times.
+        name: The name of a plan with settings from --set.
+        accept_guess: Choose a model that suits any pair if a fact about the images is unknown.
+        explain: Print every value with its rule and reason.
+        diff: Print the settings in which two plans differ.
     """
-    from contextlib import nullcontext
-    from pathlib import Path
-
     from zoo.errors import UserError
-    from zoo.hub.bundles import bundle_folder, config_keys
-    from zoo.hub.weights import models_here, models_to_choose
-    from zoo.io.atomic import check_writable, write_json
-    from zoo.io.json_documents import read_json_object, report_missing_keys
-    from zoo.planning.evidence import UserOptions
-    from zoo.planning.fingerprint import read_fingerprint, take_fingerprint
-    from zoo.planning.memory import parse_memory
-    from zoo.planning.plan import difference, make_plan, override, read_plan
-    from zoo.planning.plan import explain as explained
-    from zoo.planning.rules import check_options
+    from zoo.pipelines.plan import describe_choice, explanation, plan_difference
+    from zoo.pipelines.plan import plan as make_plan
     from zoo.runtime.settings import parse_settings
 
     if diff:
         if second is None:
-            raise UserError("--diff needs two plans: regzoo plan --diff A.json B.json")
-        with report_missing_keys(f"{source} or {second}"):
-            print(difference(read_plan(source), read_plan(second)))
+            raise UserError("--diff compares two plans: regzoo plan --diff A.json B.json")
+        print(plan_difference(source, second))
         return
     if second is not None:
-        raise UserError(f"plan cannot take {second!r}; two plans are compared with --diff")
+        raise UserError(f"{second!r} is a second plan; add --diff to compare two plans")
     if out is None and not explain:
-        raise UserError("say where the plan goes with --out FILE, or only look with --explain")
-    if out is not None:
-        check_writable(out)
-    keys: set[str] = set()
-    if Path(source).is_file() and source.endswith(".json"):
-        keys = set(read_json_object(source))
-    settings = parse_settings(set_ or [], ["affine"])
-    here, choice = models_here(), models_to_choose()
-    wishes = UserOptions(
+        raise UserError("add --out FILE to write the plan, or --explain to print it only")
+    made = make_plan(
+        source,
+        out=out,
         anatomy=anatomy,
-        modality=modality or {},
+        modality=modality,
         pairing=pairing,
         model=model,
-        memory_mib=parse_memory(memory) if memory else None,
+        memory=memory,
+        settings=parse_settings(set_ or [], ["affine"]),
+        name=name,
         accept_guess=accept_guess,
-        settings=settings,
-        available=choice,
-        widths=here,
     )
-    check_options(wishes)
-    if "plan" in keys:
-        if wishes != UserOptions(settings=settings, available=choice, widths=here):
-            raise UserError(f"{source} is a plan: change it with --set, or plan the dataset again")
-        made = read_plan(source)
-    elif "channels" in keys:
-        with report_missing_keys(source):
-            made = make_plan(read_fingerprint(source), wishes)
-    else:
-        from zoo.datasets.reading import read_dataset
-
-        made = make_plan(take_fingerprint(read_dataset(source)).document, wishes)
-    with report_missing_keys(source) if keys else nullcontext():
-        if settings:
-            made = override(made, name, settings, config_keys(bundle_folder(made["plan"]["model"])))
-        if explain:
-            print(explained(made))
+    print(explanation(made, source) if explain else describe_choice(made))
     if out is not None:
-        write_json(out, made)
-        told = made["plan"]
-        if not explain:
-            print(f"{told['model']}: {told['choices']['model']['because']}")
-            for text in told["cautions"]:
-                print(f"caution: {text}")
-        print(f"plan {told['name']} written to {out}")
+        print(f"Plan {made['plan']['name']} written to {out}")

@@ -28,12 +28,12 @@ def run(
         torchrun --nproc-per-node 8 -m zoo run plan.json --out runs/mcbo
 
     Args:
-        plan: the plan of a dataset, as `regzoo plan DATASET --out plan.json` writes it.
-        split: which pairs to register: train, val, test or all; by default those of the plan.
-        out: the folder of the run; by default PLAN-SPLIT beside the plan.
-        workers: the number of worker processes on this machine.
-        threads: the number of CPU threads of each process; by default an equal share.
-        device: cpu, cuda, cuda:1 or mps; by default the GPUs in turn if there are any.
+        plan: The plan of a dataset, as `regzoo plan DATASET --out plan.json` writes it.
+        split: The pairs to register: train, val, test or all. The default is the plan's split.
+        out: The folder of the run. The default is PLAN-SPLIT beside the plan.
+        workers: The number of worker processes on this computer.
+        threads: The number of CPU threads of each process. The default is an equal share.
+        device: The device: cpu, cuda, cuda:1 or mps. The default is all GPUs in turn, if any.
     """
     import sys
 

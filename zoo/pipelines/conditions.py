@@ -1,91 +1,146 @@
-"""What a condition does: one pair, one conditional network, several conditions, side by side."""
+"""Explain the conditions of a conditional network: register one pair under several of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 from monai.bundle import ConfigWorkflow
-from torch import nn
+from torch import Tensor, nn
 
-from zoo.datasets.pairs import Pair
+from zoo.datasets.pairs import Pair, load_pair, pair_files
 from zoo.errors import UserError
 from zoo.evaluation.metrics import measure
-from zoo.geometry import warp
+from zoo.geometry import Grid, warp
+from zoo.hub.bundles import bundle_folder
 from zoo.io.atomic import atomic_path, write_json
 from zoo.io.transforms import write_transform
 from zoo.io.volume import write_volume
+from zoo.pipelines.settings import resolve_settings
 from zoo.registration.inferer import PairInferer
 from zoo.registration.result import RegisteredPair
 from zoo.reporting import Panel, Pixels, contact_sheet, draw_panels, png_bytes
+from zoo.runtime.bundle import load_selected_weights, open_bundle
+from zoo.runtime.device import choose_device, use_threads
+
+MODEL = "unireg"
+
+Condition = tuple[str, str]
+"""Type and region, such as ("inter", "abdomen")."""
 
 
-def parse_condition(text: str) -> tuple[str, str]:
+def explain_conditions(
+    fixed: str,
+    moving: str,
+    conditions: Sequence[str],
+    *,
+    out: str | PathLike[str],
+    weights: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Register a pair with UniReg under `conditions` (TYPE:REGION) and write the comparison."""
+    parsed = [parse_condition(text) for text in conditions]
+    if len(parsed) < 2:
+        raise UserError(
+            "at least two conditions are needed for a comparison, such as "
+            "--condition inter:abdomen --condition intra:liver"
+        )
+    use_threads(threads)
+    bundle = bundle_folder(MODEL)
+    overrides = {
+        "pairs": [],
+        "weights": weights,
+        "type": parsed[0][0],
+        "region": parsed[0][1],
+        "device": f"$torch.device({str(choose_device(device))!r})",
+        **resolve_settings(settings),
+    }
+    with open_bundle(bundle, overrides) as workflow:
+        load_selected_weights(workflow)
+        registered = register_under(workflow, load_pair(pair_files(fixed, moving)), parsed)
+    result = compare_conditions(registered)
+    save_conditions(registered, result, Path(out))
+    return result
+
+
+def parse_condition(text: str) -> Condition:
     """Turn "intra:liver" into type and region."""
     type_, colon, region = text.partition(":")
     if not colon or not type_ or not region:
-        raise UserError(f"condition {text!r} must be TYPE:REGION, such as inter:abdomen")
+        raise UserError(f"the condition {text!r} must be TYPE:REGION, such as inter:abdomen")
     return type_, region
 
 
 def register_under(
-    workflow: ConfigWorkflow, conditions: Sequence[tuple[str, str]]
+    workflow: ConfigWorkflow, pair: Pair, conditions: Sequence[Condition]
 ) -> dict[str, RegisteredPair]:
-    """Register a bundle's pair under each condition, with one network."""
+    """Register a pair under each condition with the network of a bundle; keys are TYPE:REGION."""
     network: nn.Module = workflow.network_def
     inferer: PairInferer = workflow.inferer
-    pair: Pair = workflow.dataset[0]
-    found = {}
+    registered = {}
     for type_, region in conditions:
         network.default_type, network.default_region = type_, region  # type: ignore[assignment]
         with torch.no_grad():
-            found[f"{type_}:{region}"] = inferer(pair, network)
-    return found
+            registered[f"{type_}:{region}"] = inferer(pair, network)
+    return registered
 
 
-def compare_conditions(found: dict[str, RegisteredPair]) -> dict[str, Any]:
-    """Return each condition's figures and kernels, and how far its field is from the first's."""
-    first = next(iter(found.values()))
+def compare_conditions(registered: Mapping[str, RegisteredPair]) -> dict[str, Any]:
+    """Return the figures and kernel norms of each condition.
+
+    `mm_from_first_mean` and `mm_from_first_max` are the distance of its displacement field from
+    that of the first condition, over the fixed grid.
+    """
+    first = next(iter(registered.values()))
     grid = first.pair.fixed.grid
-    base = first.transform.dense_on(grid).field
-    assert base is not None
-    out: dict[str, Any] = {}
-    for name, registration in found.items():
-        field = registration.transform.dense_on(grid).field
-        assert field is not None
-        apart = (field - base).norm(dim=0)
-        out[name] = {
+    reference = _displacement(first, grid)
+    result: dict[str, Any] = {}
+    for name, registration in registered.items():
+        distance = (_displacement(registration, grid) - reference).norm(dim=0)
+        result[name] = {
             "figures": measure(registration.pair, registration.transform).figures,
             "kernel_norms": registration.notes.get("kernel_norms"),
-            "mm_from_first_mean": float(apart.mean()),
-            "mm_from_first_max": float(apart.max()),
+            "mm_from_first_mean": float(distance.mean()),
+            "mm_from_first_max": float(distance.max()),
         }
-    return out
+    return result
 
 
-def save_conditions(found: dict[str, RegisteredPair], result: dict[str, Any], folder: Path) -> None:
-    """Write conditions.json, and for each condition its field, warped image and picture."""
-    for name, registration in found.items():
-        place = folder / name.replace(":", "_")
-        place.mkdir(parents=True, exist_ok=True)
+def _displacement(registration: RegisteredPair, grid: Grid) -> Tensor:
+    """Return the displacement [3, X, Y, Z] of a registration on `grid`, mm."""
+    field = registration.transform.dense_on(grid).field
+    assert field is not None
+    return field
+
+
+def save_conditions(
+    registered: Mapping[str, RegisteredPair], result: Mapping[str, Any], folder: Path
+) -> None:
+    """Write conditions.json, conditions.png, and the field and warped image of each condition."""
+    for name, registration in registered.items():
+        target = folder / name.replace(":", "_")
+        target.mkdir(parents=True, exist_ok=True)
         pair, transform = registration.pair, registration.transform
         grid, moving = pair.fixed.grid, pair.moving[0]
         fill = min(0.0, float(moving.data.min()))
-        write_transform(place / "transform.nii.gz", transform, grid)
+        write_transform(target / "transform.nii.gz", transform, grid)
         data = warp(moving.data[None], moving.grid, grid, transform, fill=fill)[0]
-        write_volume(place / "warped.nii.gz", data, grid, moving.data.dtype)
+        write_volume(target / "warped.nii.gz", data, grid, moving.data.dtype)
     with atomic_path(folder / "conditions.png") as path:
-        path.write_bytes(png_bytes(side_by_side(found, result)))
+        path.write_bytes(png_bytes(side_by_side(registered, result)))
     write_json(folder / "conditions.json", result)
 
 
-def side_by_side(found: dict[str, RegisteredPair], result: dict[str, Any]) -> Pixels:
-    """Draw deformation grid and Jacobian of each condition under one another."""
+def side_by_side(registered: Mapping[str, RegisteredPair], result: Mapping[str, Any]) -> Pixels:
+    """Draw the deformation grid and the Jacobian of each condition below one another."""
     panels = [
         Panel(name, "", next(p.strips for p in draw_panels(r) if p.title == "Deformation"))
-        for name, r in found.items()
+        for name, r in registered.items()
     ]
     lines = [
         f"{name}: {row['mm_from_first_mean']:.2f} mm from the first on average, "

@@ -1,169 +1,195 @@
-"""One pair from files to files: the plan, the bundle's run, and what came of it in words."""
+"""Register one pair of files: plan, open the bundle, load the pair, register, save."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from zoo.datasets.pairs import pair_files
+from zoo.datasets.pairs import PairFiles, load_pair, pair_files
 from zoo.errors import UserError
-from zoo.hub.bundles import bundle_folder
-from zoo.hub.weights import (
-    find_weights,
-    models_here,
-    models_to_choose,
-    models_without_weights,
-)
+from zoo.hub.bundles import bundle_folder, config_keys
+from zoo.hub.weights import find_weights, models_here, models_to_choose, models_without_weights
 from zoo.io.atomic import write_json
+from zoo.pipelines.options import RegistrationOptions
+from zoo.pipelines.settings import resolve_settings
 from zoo.planning.evidence import UserOptions
 from zoo.planning.fingerprint import pair_fingerprint
 from zoo.planning.memory import parse_memory
-from zoo.planning.plan import for_a_pair, make_plan, read_plan
-from zoo.registration.initial_affine import with_absolute_paths
-from zoo.runtime.bundle import run_bundle
+from zoo.planning.plan import Plan, for_a_pair, make_plan, read_plan
+from zoo.planning.rules import check_options
+from zoo.registration.pair import register_pair
+from zoo.runtime.bundle import load_selected_weights, open_bundle
 from zoo.runtime.device import choose_device, use_threads
-from zoo.runtime.settings import absolute_paths
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigWorkflow
+
+    from zoo.handlers.saver import RegistrationSaver
+
+BESIDE_IMAGES = (
+    *("fixed_labels", "moving_labels", "fixed_mask", "moving_mask"),
+    *("fixed_points", "moving_points"),
+)
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is asked for a pair; several moving images are a list, or a text with commas between.
+class RegisteredFiles:
+    """The results of a registration: their folder, the plan if one was made, and result.json."""
 
-    `settings` go over what the plan chose, `outputs` say what is written; None leaves a setting as
-    it is.
-    """
-
-    fixed: str
-    moving: str | Sequence[str]
-    out: str
-    model: str = "auto"
-    bundle: str | None = None
-    plan: str | None = None
-    anatomy: str | None = None
-    modality: Mapping[str, str] = field(default_factory=dict)
-    pairing: str | None = None
-    memory: str | None = None
-    accept_guess: bool = True
-    weights: str | None = None
-    fixed_labels: str | None = None
-    moving_labels: str | None = None
-    fixed_mask: str | None = None
-    moving_mask: str | None = None
-    fixed_points: str | None = None
-    moving_points: str | None = None
-    points_space: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    outputs: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path
+    plan: Plan | None
+    result: dict[str, Any]
 
 
 def register_files(
-    request: Request,
+    options: RegistrationOptions,
     *,
-    device: str | None = None,
-    threads: int | None = None,
-    trust: bool = False,
-    say: Callable[[str], None] | None = None,
-) -> None:
-    """Plan a pair and run its bundle; everything is written to `request.out`.
+    on_plan: Callable[[Plan], None] | None = None,
+    bar: bool = False,
+) -> RegisteredFiles:
+    """Register a pair and write everything to `options.out`.
 
-    `say` is told in a line each what the plan chose and warns of.
+    All images are files here. `on_plan` is called with the plan before the registration starts;
+    `bar` shows a progress bar on a terminal.
     """
-    use_threads(threads)
-    request = replace(request, settings=with_absolute_paths(request.settings))
-    if request.bundle is not None:
-        if request.anatomy or request.pairing or request.modality or request.plan or request.memory:
-            raise UserError("nothing is planned for --bundle; give its settings with --set")
-        folder, configs = bundle_folder(request.bundle), []
-    else:
-        planned = _planned(request)
-        if say is not None:
-            told = planned["plan"]
-            say(f"{told['model']}: {told['choices']['model']['because']}")
-            for text in told["cautions"]:
-                say(f"caution: {text}")
-        folder = bundle_folder(planned["plan"]["model"])
-        configs = [_written(planned, request.out)]
-    overrides = {
-        **absolute_paths(_files(request)),
-        "weights": request.weights,
-        "points_space": request.points_space,
-        **request.outputs,
-        **request.settings,
-        "bundle_root": str(folder.absolute()),
-        "device": f"$torch.device({str(choose_device(device))!r})",
-    }
-    given = {name: value for name, value in overrides.items() if value is not None}
-    run_bundle(folder, given, ["inference.json", *configs], trust=trust)
+    if options.out is None:
+        raise UserError("the folder for the results is missing; add --out FOLDER")
+    use_threads(options.threads)
+    folder = Path(options.out).absolute()
+    files = absolute_files(options)
+    settings = resolve_settings(options.bundle_settings())
+    plan = plan_pair(options, files, settings)
+    if plan is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "plan.json", plan)
+        if on_plan is not None:
+            on_plan(plan)
+    with _open_bundle(options, plan, folder, settings, bar=bar) as workflow:
+        registered = register_pair(workflow.evaluator, load_pair(files))
+        saver: RegistrationSaver = workflow.parser.get_parsed_content("saver")
+        result = saver.save(registered, folder)
+    return RegisteredFiles(folder, plan, result)
 
 
-def summary(out: str | Path) -> str:
-    """Return in a few lines what result.json in the folder `out` says."""
-    result = json.loads((Path(out) / "result.json").read_text())
-    seconds = sum(result["seconds"].values())
-    lines = [f"affine start: {result['affine_start']['kind']} ({result['affine_start']['reason']})"]
-    lines += [
-        f"{name}: {value:.4g}" for name, value in result["figures"].items() if value is not None
-    ]
-    lines.append(f"{seconds:.1f} s, {result['peak_memory_mib']} MiB; written to {out}")
-    return "\n".join(lines)
-
-
-def _files(request: Request) -> dict[str, str | Sequence[str] | None]:
-    names = ("labels", "mask", "points")
-    beside = [f"{side}_{name}" for name in names for side in ("fixed", "moving")]
-    files = {name: getattr(request, name) for name in ("fixed", "moving", *beside)}
-    return files | {"output_dir": request.out}
-
-
-def _planned(request: Request) -> dict[str, Any]:
-    """Return the plan of a pair, made now or before."""
-    if request.plan is None:
-        return make_plan(*_known(request))
-    said = (request.anatomy, request.modality, request.pairing, request.memory)
-    if request.model != "auto" or any(said):
-        raise UserError("--plan says all of it already; leave the other flags out")
-    return for_a_pair(read_plan(request.plan))
-
-
-def _known(request: Request) -> tuple[dict[str, Any], UserOptions]:
-    """Return the fingerprint of a pair, and what was said of it."""
-    files = pair_files(request.fixed, request.moving)
-    several = len(files.moving) > 1
-    alone = dict.fromkeys(models_without_weights(several_moving=several), 0)
-    needless = several or request.model in alone
-    widths = alone if needless else models_here()
-    choice = tuple(alone) if needless else models_to_choose()
-    if request.weights and request.model not in ("auto", *alone):
-        widths = widths | {request.model: find_weights(request.model, request.weights).width or 0}
-    wishes = UserOptions(
-        anatomy=request.anatomy,
-        modality=dict(request.modality),
-        pairing=request.pairing,
-        model=None if request.model == "auto" else request.model,
-        memory_mib=parse_memory(request.memory) if request.memory else None,
-        accept_guess=request.accept_guess,
-        settings={k: v for k, v in request.settings.items() if v is not None},
-        available=choice,
-        widths=widths,
+def absolute_files(options: RegistrationOptions) -> PairFiles:
+    """Return the files of a pair with absolute paths, which result.json records."""
+    beside = {name: getattr(options, name) for name in BESIDE_IMAGES}
+    files = pair_files(options.fixed, options.moving, **beside, points_space=options.points_space)
+    given = {name: path for name in BESIDE_IMAGES if (path := getattr(files, name)) is not None}
+    return replace(
+        files,
+        fixed=files.fixed.absolute(),
+        moving=tuple(path.absolute() for path in files.moving),
+        **{name: path.absolute() for name, path in given.items()},
     )
-    aligned = choice != tuple(alone) or request.model != "auto"
+
+
+def plan_pair(
+    options: RegistrationOptions, files: PairFiles, settings: Mapping[str, Any]
+) -> Plan | None:
+    """Return the plan of a pair, newly made or read from a file; None for a bundle of one's own."""
+    facts = {
+        "--anatomy": options.anatomy,
+        "--modality": options.modality,
+        "--pairing": options.pairing,
+        "--memory": options.memory,
+    }
+    if options.bundle is not None:
+        _refuse(
+            facts | {"--plan": options.plan},
+            "--bundle runs with its own settings and makes no plan, so it cannot be combined with "
+            "{}; change its settings with --set",
+        )
+        return None
+    if options.plan is not None:
+        _refuse(
+            facts | {"--model": options.model if options.model != "auto" else None},
+            "--plan has already decided what {} would; leave that out, or make a new plan",
+        )
+        return for_a_pair(read_plan(options.plan))
+    wishes = _user_options(options, files, settings)
+    check_options(wishes)
+    trained_models = set(wishes.available) - set(models_without_weights())
     fingerprint = pair_fingerprint(
         files.fixed,
         files.moving[0],
-        aligned=aligned,
-        fixed_points=request.fixed_points,
-        moving_points=request.moving_points,
-        points_space=request.points_space or "ras",
+        aligned=bool(trained_models) or options.model != "auto",
+        fixed_points=files.fixed_points,
+        moving_points=files.moving_points,
+        points_space=files.points_space,
     )
-    return fingerprint, wishes
+    return make_plan(fingerprint, wishes)
 
 
-def _written(planned: dict[str, Any], out: str) -> Path:
-    """Write the plan beside the results, where the run reads it."""
-    Path(out).mkdir(parents=True, exist_ok=True)
-    target = (Path(out) / "plan.json").absolute()
-    write_json(target, planned)
-    return target
+def _refuse(flags: Mapping[str, Any], message: str) -> None:
+    """Raise `UserError` if any of `flags` was given; {} in `message` names them."""
+    given = [flag for flag, value in flags.items() if value]
+    if given:
+        raise UserError(message.format(" or ".join(given)))
+
+
+def _user_options(
+    options: RegistrationOptions, files: PairFiles, settings: Mapping[str, Any]
+) -> UserOptions:
+    """Return what the user decided, and the models that can run on this computer."""
+    several_moving = len(files.moving) > 1
+    without_weights = models_without_weights(several_moving=several_moving)
+    widths, available = models_here(), models_to_choose()
+    if several_moving or options.model in without_weights:
+        widths, available = dict.fromkeys(without_weights, 0), without_weights
+    if options.weights and options.model not in ("auto", *without_weights):
+        weights = find_weights(options.model, str(options.weights))
+        widths = widths | {options.model: weights.width or 0}
+    return UserOptions(
+        anatomy=options.anatomy,
+        modality=options.modality_by_slot(),
+        pairing=options.pairing,
+        model=None if options.model == "auto" else options.model,
+        memory_mib=parse_memory(options.memory) if options.memory else None,
+        accept_guess=options.accept_guess,
+        settings=settings,
+        available=available,
+        widths=widths,
+    )
+
+
+@contextmanager
+def _open_bundle(
+    options: RegistrationOptions,
+    plan: Plan | None,
+    folder: Path,
+    settings: Mapping[str, Any],
+    *,
+    bar: bool,
+) -> Iterator[ConfigWorkflow]:
+    """Yield the workflow of the plan's model or of the user's bundle, without pairs and handlers.
+
+    The pipeline loads the pair and saves the result itself.
+    """
+    bundle = bundle_folder(str(options.bundle) if plan is None else plan["plan"]["model"])
+    if "saver" not in config_keys(bundle):
+        raise UserError(
+            f"configs/inference.json of the bundle {bundle} has no component `saver`, which "
+            "writes the results; see docs/writing-a-bundle.md"
+        )
+    overrides = {
+        "weights": None if options.weights is None else str(options.weights),
+        "bar": None if bar else False,
+        **options.outputs(),
+        **settings,
+        "pairs": [],
+        "handlers": [],
+        "output_dir": str(folder),
+        "bundle_root": str(bundle.absolute()),
+        "device": f"$torch.device({str(choose_device(options.device))!r})",
+    }
+    given = {name: value for name, value in overrides.items() if value is not None}
+    configs: list[str | Path] = ["inference.json"]
+    if plan is not None:
+        configs.append(folder / "plan.json")
+    with open_bundle(bundle, given, configs, trust=options.trust) as workflow:
+        load_selected_weights(workflow)
+        yield workflow

@@ -3,13 +3,12 @@
 from zoo.runtime.bundle import open_bundle, run_bundle
 from zoo.runtime.device import choose_device, use_threads
 from zoo.runtime.memory import keep_freed_memory
-from zoo.runtime.settings import absolute_paths, parse_settings
+from zoo.runtime.settings import parse_settings
 from zoo.runtime.signals import Stopped, StopSignal
 
 __all__ = [
     "StopSignal",
     "Stopped",
-    "absolute_paths",
     "choose_device",
     "keep_freed_memory",
     "open_bundle",

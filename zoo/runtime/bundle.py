@@ -71,6 +71,17 @@ def open_bundle(
         yield workflow
 
 
+def load_selected_weights(workflow: ConfigWorkflow) -> None:
+    """Load the weights of a bundle's component `selected_weights` into its network.
+
+    The list `run` of a config does this for `monai.bundle run`. Opening a bundle does not, so that
+    it can be inspected without weights. A bundle without this component needs no weights.
+    """
+    if "selected_weights" in workflow.parser:
+        weights = workflow.parser.get_parsed_content("selected_weights")
+        weights.load_into(workflow.network_def)
+
+
 def _require_known(overrides: Iterable[str], known: Sequence[str], folder: Path) -> None:
     """Refuse an override that is not a setting of the bundle."""
     for key in overrides:

@@ -1,0 +1,58 @@
+"""Exit codes and error messages of the command line."""
+
+import subprocess
+import sys
+
+import pytest
+from support.command_line import refusal, run
+
+import zoo.commands.models
+from zoo import __version__
+
+
+def test_the_version_is_printed(capsys):
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"regzoo {__version__}\n"
+
+
+def test_python_m_zoo_is_the_same_command():
+    out = subprocess.run([sys.executable, "-m", "zoo", "--version"], capture_output=True, text=True)
+    assert (out.returncode, out.stdout) == (0, f"regzoo {__version__}\n")
+
+
+def test_an_unknown_command_names_the_nearest(capsys):
+    assert "did you mean warp?" in refusal(capsys, "wrap")
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path, capsys):
+    name = tmp_path / "a\udcff.nii.gz"
+    assert "is not valid UTF-8" in refusal(capsys, "register", name, name, "--out", tmp_path / "o")
+    assert not (tmp_path / "o").exists()
+
+
+def test_nothing_runs_before_every_option_is_checked(tmp_path, capsys):
+    out = tmp_path / "out.nii.gz"
+    error = refusal(capsys, "convert", "a.h5", out, "--too", "itk-nifti")
+    assert "did you mean --to?" in error
+    assert not out.exists()
+
+
+def test_the_modality_of_a_pair_needs_a_slot(capsys):
+    error = refusal(capsys, "register", "a", "b", "--out", "c", "--modality", "ct")
+    assert "--modality needs a slot: --modality.0 (fixed) or --modality.1 (moving)" in error
+
+
+def test_a_path_that_the_system_refuses_is_named(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    error = refusal(capsys, "evaluate", tmp_path / ("x" * 300))
+    assert "x" * 300 in error
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (BrokenPipeError(), 0)])
+def test_an_interruption_is_not_a_traceback(error, code, monkeypatch):
+    def models():
+        raise error
+
+    monkeypatch.setattr(zoo.commands.models, "models", models)
+    monkeypatch.setattr(sys, "stderr", open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    assert run("models") == code

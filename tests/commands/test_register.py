@@ -1,0 +1,112 @@
+"""`regzoo register`: the plan of a pair, the options of the user, and what is refused."""
+
+import json
+import shutil
+
+import pytest
+from support.command_line import refusal, run
+
+from zoo.hub.bundles import bundle_folder
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"affine": "$print(1)"},
+        {"affine": " @run"},
+        {"x": {"_target_": "os.system"}},
+        {"network_def::_target_": "os.system"},
+        {"network_def#_target_": "os.system"},
+        {"+handlers": []},
+        {"pairs": {"_target_": "os.system", "command": "true"}},
+    ],
+)
+def test_a_plan_that_would_run_code_is_refused(data, images, tmp_path, change, capsys):
+    path = tmp_path / "plan.json"
+    assert run("plan", data, "-o", path) == 0
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    error = refusal(capsys, "register", *images, "--out", tmp_path / "r", "--plan", path)
+    assert "which no plan of regzoo does" in error
+    assert not (tmp_path / "r").exists()
+
+
+def test_the_plan_of_a_pair_is_printed_kept_and_can_be_used_again(images, tmp_path, capsys):
+    out, again = tmp_path / "out", tmp_path / "again"
+    words = ["--device", "cpu", "--report=false"]
+    assert run("register", *images, "--out", out, *words) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("mcbo: ")
+    assert "not known: --anatomy" in printed
+    assert "initial affine alignment: " in printed
+    assert f"Results written to {out}" in printed
+    plan = json.loads((out / "plan.json").read_text())
+    assert plan["plan"]["beliefs"]["modality.0 (fixed)"]["confidence"] == "certain"
+    assert run("register", *images, "--out", again, *words, "--plan", out / "plan.json") == 0
+    for name in ("transform.nii.gz", "warped.nii.gz"):
+        assert (out / name).read_bytes() == (again / name).read_bytes()
+
+
+def test_without_guessing_a_missing_fact_stops_the_command(images, tmp_path, capsys):
+    words = ["--out", tmp_path / "out", "--accept-guess=false"]
+    assert "--anatomy brain" in refusal(capsys, "register", *images, *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_settings_of_the_user_replace_those_of_the_plan(images, weights, tmp_path):
+    words = ["--out", tmp_path, "--model", "unigradicon", "--report=false", "--device", "cpu"]
+    words += ["--weights", weights / "unigradicon.safetensors", "--set", "size=[65, 65, 65]"]
+    assert run("register", *images, *words, "--refine", "1") == 0
+    settings = json.loads((tmp_path / "result.json").read_text())["settings"]
+    assert settings["refine"] == 1
+    assert settings["crop"] is False
+
+
+def test_facts_from_the_user_become_the_conditions_of_unireg(images, weights, tmp_path):
+    words = ["--out", tmp_path, "--model", "unireg", "--anatomy", "chest", "--pairing", "inter"]
+    words += ["--weights", weights / "unireg.safetensors", "--report=false", "--device", "cpu"]
+    words += ["--set", "size=[40, 32, 48]"]
+    assert run("register", *images, *words) == 0
+    settings = json.loads((tmp_path / "result.json").read_text())["settings"]
+    assert (settings["region"], settings["type"]) == ("chest", "inter")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--bundle", "{mcbo}", "--anatomy", "brain"], "cannot be combined with --anatomy;"),
+        (["--bundle", "{mcbo}", "--plan", "p", "--memory", "8GB"], "with --memory or --plan;"),
+        (["--plan", "p.json", "--model", "mcbo"], "has already decided what --model would"),
+        (["--bundle", "{here}"], "has no component `saver`"),
+        (["--anatomy", "elbow"], "elbow"),
+        (["--modality.0", "xray"], "--modality.0"),
+        (["--modality.2", "mr"], "--modality.2"),
+        (["--affine", "twist"], "--affine 'twist'"),
+        (["--threads", "0"], "--threads 0 must be 1 or more"),
+        (["--moving-labels", "none.nii.gz"], "none.nii.gz"),
+    ],
+)
+def test_contradictions_are_refused_before_anything_is_written(
+    images, tmp_path, capsys, words, message
+):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "inference.json").write_text("{}")
+    places = {"mcbo": bundle_folder("mcbo"), "here": tmp_path}
+    words = [word.format(**places) for word in words]
+    error = refusal(capsys, "register", *images, "--out", tmp_path / "out", *words)
+    assert message in error
+    assert not list(tmp_path.glob("out/*.nii.gz"))
+
+
+def test_a_bundle_runs_with_its_own_settings_and_without_a_plan(images, tmp_path):
+    bundle = tmp_path / "mine"
+    shutil.copytree(bundle_folder("mcbo"), bundle)
+    config = json.loads((bundle / "configs" / "inference.json").read_text())
+    (bundle / "configs" / "inference.json").write_text(json.dumps(config | {"mode": "paper"}))
+    out = tmp_path / "out"
+    words = ["--out", out, "--bundle", bundle, "--device", "cpu", "--set", "affine=none"]
+    assert run("register", *images, *words) == 0
+    result = json.loads((out / "result.json").read_text())
+    assert result["settings"]["mode"] == "paper"
+    assert result["affine_start"]["kind"] == "none"
+    assert (out / "report.html").exists()
+    assert not (out / "plan.json").exists()

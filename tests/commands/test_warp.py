@@ -1,0 +1,59 @@
+"""`regzoo warp` writes images and labels on the fixed grid."""
+
+import nibabel
+import numpy as np
+import torch
+from support.command_line import run
+
+from zoo.geometry import Transform
+from zoo.io.transforms import write_transform
+from zoo.io.volume import read_volume
+
+
+def test_warp_writes_the_image_on_the_fixed_grid(files, tmp_path):
+    folder, pair = files
+    out = tmp_path / "warped.nii.gz"
+    assert run("warp", folder / "moving.nii.gz", folder / "t.nii.gz", out) == 0
+    warped = read_volume(out)
+    assert warped.grid.same_as(pair.fixed_grid)
+    assert warped.data.dtype == torch.int16
+    inside = pair.fixed_labels > 0
+    before = (pair.fixed - pair.fixed[inside].mean())[inside].abs().mean()
+    assert (warped.data - pair.fixed)[inside].abs().median() < 0.5 * before
+
+
+def test_warp_keeps_labels_whole(files, tmp_path):
+    folder, pair = files
+    out = tmp_path / "labels.nii.gz"
+    code = run(
+        "warp",
+        folder / "labels.nii.gz",
+        folder / "t.nii.gz",
+        out,
+        "--labels",
+        "--fixed",
+        folder / "moving.nii.gz",
+    )
+    assert code == 0
+    assert nibabel.load(out).get_data_dtype() == np.uint8
+    assert read_volume(out).grid.same_as(pair.moving_grid)
+
+
+def test_an_affine_transform_asks_for_the_fixed_image(files, tmp_path, capsys):
+    folder, _ = files
+    write_transform(tmp_path / "a.tfm", Transform.identity(), None)
+    out = tmp_path / "w.nii.gz"
+    assert run("warp", folder / "moving.nii.gz", tmp_path / "a.tfm", out) == 2
+    assert "--fixed" in capsys.readouterr().err
+    assert not out.exists()
+    assert (
+        run(
+            "warp",
+            folder / "moving.nii.gz",
+            tmp_path / "a.tfm",
+            out,
+            "--fixed",
+            folder / "fixed.nii.gz",
+        )
+        == 0
+    )

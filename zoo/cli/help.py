@@ -1,0 +1,52 @@
+"""Help texts, made from the signatures and the docstrings of the commands."""
+
+from __future__ import annotations
+
+import inspect
+
+from zoo.cli.commands import (
+    Command,
+    command_names,
+    find_command,
+    flag_of,
+    name_of,
+    parameters_of,
+    placeholder,
+)
+
+
+def overview() -> str:
+    """Return the help of the whole command line: a line for each command."""
+    names = command_names()
+    width = max(map(len, names))
+    return "\n".join(
+        [
+            "regzoo: universal 3-D medical image registration that configures itself",
+            "",
+            "Usage: regzoo COMMAND ...",
+            "",
+            *(f"  {name:<{width}}  {_summary(find_command(name))}" for name in names),
+            "",
+            "`regzoo COMMAND --help` describes a command and its options, with examples.",
+            "`regzoo --version` prints the version.",
+        ]
+    )
+
+
+def help_text(command: Command) -> str:
+    """Return the help of one command: usage, description, examples and arguments."""
+    parameters = parameters_of(command)
+    required = [placeholder(p) for p in parameters if p.default is p.empty]
+    usage = " ".join(["Usage: regzoo", name_of(command), *required, "[OPTIONS]"])
+    lines = (inspect.getdoc(command) or "").splitlines()
+    flags = {p.name.rstrip("_"): flag_of(p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
+    first = lines.index("Args:") if "Args:" in lines else len(lines)
+    for k in range(first, len(lines)):
+        name, colon, text = lines[k].strip().partition(": ")
+        if colon and name in flags:
+            lines[k] = f"    {flags[name]}: {text}"
+    return "\n".join([usage, "", *lines])
+
+
+def _summary(command: Command) -> str:
+    return (inspect.getdoc(command) or "").partition("\n")[0].rstrip(".")

@@ -1,0 +1,115 @@
+"""Fine-tune a model on the dataset of a plan, and write the result as a bundle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from zoo.datasets.scan import check_content
+from zoo.errors import UserError
+from zoo.hub.bundles import bundle_folder, config_keys
+from zoo.io.atomic import write_json
+from zoo.pipelines.settings import resolve_settings
+from zoo.planning.plan import read_plan
+from zoo.runtime.bundle import run_bundle
+from zoo.runtime.device import choose_device, use_threads
+from zoo.training.export import require_trained_bundle
+
+STEPS_PER_EPOCH = 100
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """A fine-tuned model: the folder of its bundle, and what its metadata report of the training.
+
+    `training` holds the start, the data, the recipe, and the figures before and after.
+    """
+
+    folder: Path
+    training: dict[str, Any]
+
+
+def finetune(
+    plan: str | PathLike[str],
+    *,
+    from_: str | PathLike[str] | None = None,
+    out: str | PathLike[str] | None = None,
+    steps: int | None = None,
+    epochs: int | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> FineTuned:
+    """Fine-tune a model on the dataset of a plan, and write a bundle with the new weights.
+
+    Call it again with the same arguments to resume a training that was interrupted.
+
+    Args:
+        plan: The file of a plan for a dataset.
+        from_: The initial weights: compact, official, the path of a .safetensors file, or scratch
+            for random weights. The default is the best weights on this computer.
+        out: The folder of the new bundle. The default is the name of the model with -finetuned.
+        steps: The total number of training steps; for mcbo, the number of trials of its search.
+        epochs: The number of epochs, instead of `steps`.
+        device: The device: cpu, cuda, cuda:1 or mps. The default is a GPU if there is one.
+        threads: The number of CPU threads.
+        settings: Settings of the bundle's train.yaml, such as {"learning_rate": 1e-5}.
+    """
+    use_threads(threads)
+    planned = read_plan(plan)
+    if "dataset_dir" not in planned:
+        raise UserError(
+            f"{plan} is a plan for one pair, and training needs a dataset; plan a dataset with "
+            "regzoo plan FOLDER"
+        )
+    section = planned["plan"]
+    check_content(planned["dataset_dir"], str(section["content"]))
+    bundle = bundle_folder(section["model"])
+    folder = Path(out or f"{section['model']}-finetuned")
+    require_trained_bundle(folder)
+    keys = config_keys(bundle, "train.yaml")
+    if from_ is not None and "weights" not in keys:
+        raise UserError(f"--from {from_}: {section['model']} has no weights to start from")
+    overrides = {
+        "bundle_root": str(bundle.absolute()),
+        "output_dir": str(folder.absolute()),
+        "device": f"$torch.device({str(choose_device(device))!r})",
+        **_length(steps, epochs, keys),
+        **_initial_weights(from_),
+        **resolve_settings(settings),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "plan.json", planned)  # as read: an older plan has been migrated
+    run_bundle(bundle, overrides, ["train.yaml", (folder / "plan.json").absolute()])
+    metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    return FineTuned(folder, metadata["trained"])
+
+
+def _initial_weights(weights: str | PathLike[str] | None) -> dict[str, str]:
+    """Return the setting that names the initial weights; a file gets an absolute path."""
+    if weights is None:
+        return {}
+    text = str(weights)
+    return {"weights": str(Path(text).absolute()) if text.endswith(".safetensors") else text}
+
+
+def _length(steps: int | None, epochs: int | None, keys: list[str]) -> dict[str, int]:
+    """Return the settings that determine how long the training is.
+
+    Steps are divided into epochs of equal length, of at most `STEPS_PER_EPOCH` steps.
+    """
+    for name, value in (("steps", steps), ("epochs", epochs)):
+        if value is not None and value < 1:
+            raise UserError(f"--{name} {value} must be 1 or more")
+    if steps is None:
+        return {} if epochs is None else {"epochs": epochs}
+    if epochs is not None:
+        raise UserError("give --steps or --epochs, not both")
+    if "epoch_length" not in keys:  # a search for settings, in which each trial is an epoch
+        return {"epochs": steps}
+    count = -(-steps // STEPS_PER_EPOCH)
+    return {"epochs": count, "epoch_length": -(-steps // count)}

@@ -1,0 +1,262 @@
+"""The options of a registration, declared once for the command, the pipeline and the Python API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from os import PathLike
+from typing import Any, Literal
+
+from zoo.errors import UserError
+from zoo.pipelines.signatures import REQUIRED, Flag, about
+
+Image = Any
+"""A path, a nibabel image, a pair (array [X, Y, Z], affine), a MetaTensor, a SimpleITK image or a
+`Volume`; on the command line and in the pipeline always a path."""
+
+File = str | PathLike[str]
+
+_FILE = Flag(type=str | None)
+
+
+def _parsed(texts: Sequence[str] | None) -> Mapping[str, Any]:
+    """Return the KEY=VALUE texts of --set as a mapping."""
+    from zoo.runtime.settings import parse_settings
+
+    return parse_settings(texts or [], ["affine"])
+
+
+@dataclass(frozen=True)
+class RegistrationOptions:
+    """A request to register one pair. None leaves a setting to the plan or to the bundle."""
+
+    fixed: Image = field(
+        metadata=about("The fixed image, on whose grid the results are.", Flag(type=str))
+    )
+    moving: Image | Sequence[Image] = field(
+        metadata=about(
+            "The moving image, which is deformed; several images of one patient are a list.",
+            Flag(
+                type=str,
+                help="The moving image, which is deformed; several images of one patient are "
+                "separated by commas.",
+            ),
+        )
+    )
+    _: KW_ONLY
+    out: File | None = field(
+        default=None,
+        metadata=about(
+            "The folder for the results, which is created if it does not exist. Without it the "
+            "results are in a temporary folder that exists as long as the returned object.",
+            Flag(
+                type=str,
+                default=REQUIRED,
+                help="The folder for the results, which is created if it does not exist.",
+            ),
+        ),
+    )
+    model: str = field(
+        default="auto",
+        metadata=about("The model, such as mcbo, or auto to let the plan choose it."),
+    )
+    bundle: File | None = field(
+        default=None,
+        metadata=about(
+            "The folder of your own bundle, instead of a model. It runs with its own settings; no "
+            "plan is made.",
+            _FILE,
+        ),
+    )
+    weights: File | None = field(
+        default=None,
+        metadata=about(
+            "The weights: official, compact, or the path of a .safetensors file. The default is "
+            "the best weights on this computer.",
+            _FILE,
+        ),
+    )
+    refine: int | None = field(
+        default=None,
+        metadata=about(
+            "The number of refinement steps after the network's prediction; 0 for none."
+        ),
+    )
+    refine_mode: Literal["field", "weights"] | None = field(
+        default=None,
+        metadata=about(
+            "What is refined: field, the predicted displacement field (fast), or weights, all "
+            "weights of the network (as published)."
+        ),
+    )
+    similarity: Literal["lncc", "lncc2", "mind"] | None = field(
+        default=None,
+        metadata=about(
+            "The similarity measure of the refinement: lncc, lncc2 or mind. lncc2 and mind compare "
+            "images of different contrasts."
+        ),
+    )
+    precision: Literal["float32", "bfloat16"] | None = field(
+        default=None,
+        metadata=about("The precision of the network: float32, or bfloat16, which is faster."),
+    )
+    modality: Sequence[str] | Mapping[Any, str] | None = field(
+        default=None,
+        metadata=about(
+            "The modalities of the fixed and of the moving image, such as ('ct', 'mr') or "
+            "{1: 'mr'}: ct, cbct, mr, us or pet.",
+            Flag(
+                type=dict[str, str] | None,
+                help="The modality of the fixed image (--modality.0) and of the moving image "
+                "(--modality.1): ct, cbct, mr, us or pet.",
+            ),
+        ),
+    )
+    anatomy: str | None = field(
+        default=None,
+        metadata=about(
+            "What the images show: brain, lung, abdomen, liver, heart, head-neck, knee, ..."
+        ),
+    )
+    pairing: Literal["inter", "intra"] | None = field(
+        default=None,
+        metadata=about("Whether the images show two patients (inter) or one patient (intra)."),
+    )
+    plan: File | None = field(
+        default=None,
+        metadata=about(
+            "A plan that was written before, which is used instead of a new one.", _FILE
+        ),
+    )
+    memory: str | None = field(
+        default=None, metadata=about("The most memory that the run may take, such as 8GB.")
+    )
+    accept_guess: bool = field(
+        default=True,
+        metadata=about(
+            "Register with a model that suits any pair if a fact about the images is unknown. If "
+            "false, the run stops and names the missing facts.",
+            Flag(
+                help="Register with a model that suits any pair if a fact about the images is "
+                "unknown. With --accept-guess=false the command stops and names the missing facts."
+            ),
+        ),
+    )
+    affine: File | None = field(
+        default=None,
+        metadata=about(
+            "The initial affine alignment: auto (if it is needed), none, com (centres of mass), "
+            "rigid or affine; or the file of an affine transform from fixed to moving points, "
+            "written by ITK, ANTs, SimpleITK, Slicer or regzoo align: .mat, .tfm, .txt or .h5.",
+            _FILE,
+        ),
+    )
+    fixed_labels: Image | None = field(
+        default=None,
+        metadata=about(
+            "A label map of the fixed image, which adds Dice and HD95 to the figures.", _FILE
+        ),
+    )
+    moving_labels: Image | None = field(
+        default=None,
+        metadata=about("A label map of the moving image, which is warped as well.", _FILE),
+    )
+    fixed_mask: Image | None = field(
+        default=None,
+        metadata=about(
+            "A mask of the fixed image: only voxels where it is not 0 are compared. It "
+            "needs a mask of the moving image.",
+            _FILE,
+        ),
+    )
+    moving_mask: Image | None = field(
+        default=None, metadata=about("The same for the moving image.", _FILE)
+    )
+    fixed_points: File | None = field(
+        default=None,
+        metadata=about(
+            "A CSV with landmarks of the fixed image, one per row, for the landmark error in mm.",
+            _FILE,
+        ),
+    )
+    moving_points: File | None = field(
+        default=None,
+        metadata=about(
+            "A CSV with the corresponding landmarks of the moving image, in the same order.", _FILE
+        ),
+    )
+    points_space: Literal["ras", "lps", "voxel"] | None = field(
+        default=None,
+        metadata=about(
+            "The coordinates of the landmarks: ras (mm, the default), lps (mm) or voxel."
+        ),
+    )
+    inverse: bool = field(
+        default=False, metadata=about("Also write the inverse transform, from moving to fixed.")
+    )
+    format: Literal["nifti", "h5", "both"] = field(
+        default="nifti",
+        metadata=about("The format of the transforms: nifti, h5 (ITK composite) or both."),
+    )
+    learn2reg: bool = field(
+        default=False, metadata=about("Also write the displacement field in the Learn2Reg format.")
+    )
+    report: bool = field(
+        default=False,
+        metadata=about(
+            "Also write report.html and report.png.",
+            Flag(default=True, help="Write report.html and report.png; --report=false omits them."),
+        ),
+    )
+    device: str | None = field(
+        default=None,
+        metadata=about(
+            "The device: cpu, cuda, cuda:1 or mps. The default is a GPU if there is one."
+        ),
+    )
+    threads: int | None = field(default=None, metadata=about("The number of CPU threads."))
+    trust: bool = field(
+        default=False,
+        metadata=about("Run your own bundle even if the safety check of its configs refuses it."),
+    )
+    settings: Mapping[str, Any] | None = field(
+        default=None,
+        metadata=about(
+            "Further settings of the bundle, such as {'mode': 'paper'}.",
+            Flag(
+                type=list[str] | None,
+                name="set_",
+                parse=_parsed,
+                help="A setting of the bundle as KEY=VALUE; may be given several times.",
+            ),
+        ),
+    )
+
+    def modality_by_slot(self) -> dict[str, str]:
+        """Return the known modalities by slot: "0" is the fixed image, "1" the moving image."""
+        return modality_by_slot(self.modality)
+
+    def bundle_settings(self) -> dict[str, Any]:
+        """Return the settings that replace those of the plan and of the bundle."""
+        named = {
+            name: getattr(self, name)
+            for name in ("refine", "refine_mode", "similarity", "precision", "affine")
+        }
+        settings = named | dict(self.settings or {})
+        return {name: value for name, value in settings.items() if value is not None}
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the settings that select which files are written."""
+        return {name: getattr(self, name) for name in ("inverse", "format", "learn2reg", "report")}
+
+
+def modality_by_slot(modality: Sequence[str] | Mapping[Any, str] | None) -> dict[str, str]:
+    """Return modalities by slot, of a mapping or of a sequence that starts with slot 0."""
+    if isinstance(modality, str):
+        raise UserError(
+            f"modality {modality!r} needs one value per slot, such as ({modality!r}, 'mr') or "
+            f"{{1: {modality!r}}}"
+        )
+    if isinstance(modality, Mapping):
+        return {str(slot): name for slot, name in modality.items()}
+    return {str(slot): name for slot, name in enumerate(modality or [])}
