@@ -1,6 +1,7 @@
-"""The code blocks of README.md and docs/ run as they stand, top to bottom, one folder a page.
+"""The pages are correct: their code blocks run, their links lead somewhere, the index is complete.
 
-A block of Python may use what the blocks of Python just before it made.
+The blocks of a page run from top to bottom in one folder. A Python block may use the variables of
+the Python blocks directly before it.
 """
 
 import itertools
@@ -16,18 +17,42 @@ from zoo.io.volume import write_volume
 from zoo.synthesis.phantom import make_pair
 
 ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(DOCS.rglob("*.md")),
+    *sorted(ROOT.glob("bundles/*/docs/README.md")),
+]
 BLOCK = re.compile(r"(<!-- not run: [^\n]+ -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
+CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 
 
-def blocks(page):
+def page_id(page: Path) -> str:
+    """Return the path of a page relative to the repository."""
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
     """Return (language, code) of the blocks that are meant to run."""
     return [(lang, code) for skipped, lang, code in BLOCK.findall(page.read_text()) if not skipped]
 
 
-PAGES = [p for p in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if blocks(p)]
+def links(page: Path) -> list[tuple[str, str]]:
+    """Return (path, anchor) of the links of a page to files of the repository."""
+    text = CODE.sub("", page.read_text())
+    found = re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", text)
+    return [(path, anchor) for path, anchor in found if ":" not in path]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=page_id)
 def test_every_block_of_the_page_runs(page, tmp_path):
     pair = make_pair(1, shape=(36, 40, 32), axes="LPS", tilt_degrees=8, contrasts=("t1", "t2"))
     write_volume(tmp_path / "fixed.nii.gz", pair.fixed, pair.fixed_grid, torch.int16)
@@ -38,9 +63,8 @@ def test_every_block_of_the_page_runs(page, tmp_path):
     for language, group in itertools.groupby(blocks(page), key=lambda block: block[0]):
         code = "".join(code for _, code in group)
         program = [sys.executable, "-c"] if language == "python" else ["bash", "-euc"]
-        command = [*program, code]
         done = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True,
+            [*program, code], cwd=tmp_path, capture_output=True, text=True,
             env={"PATH": path, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         assert done.returncode == 0, f"{code}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
@@ -51,7 +75,15 @@ def test_the_readme_has_blocks_that_run_and_blocks_that_do_not():
     assert 4 <= len(blocks(page)) < len(BLOCK.findall(page.read_text()))
 
 
-def test_links_between_pages_lead_somewhere():
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_the_links_of_the_page_lead_to_files_and_headings(page):
+    for path, anchor in links(page):
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"no such file: {path}"
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), f"no such heading: {path}#{anchor}"
+
+
+def test_the_index_lists_every_page():
+    listed = {(DOCS / path).resolve() for path, _ in links(DOCS / "index.md") if path}
+    assert listed >= set(DOCS.rglob("*.md")) - {DOCS / "index.md"}

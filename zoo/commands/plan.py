@@ -40,7 +40,7 @@ def plan(
         out: The file to write; required unless --explain or --diff is given.
         anatomy: What the images show, such as brain, lung or abdomen.
         modality: The modality of a slot, such as --modality.0 ct: ct, cbct, mr, us or pet.
-        pairing: The pairing: intra if the images of a pair show one patient, inter if they show two.
+        pairing: The pairing: intra (one patient) or inter (two patients).
         model: The model to use instead of the one that the presets recommend.
         memory: The most memory that a run may take, such as 8GB.
         set: A setting of the bundle as KEY=VALUE; may be given several times.
