@@ -16,7 +16,7 @@ test: env-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q $(ARGS)
 
 test-peers: env-peers
-	OMP_NUM_THREADS=1 .venv-peers/bin/python -m pytest -n 2 --dist loadfile -q tests/peers tests/hub/test_hub_circle.py $(ARGS)
+	OMP_NUM_THREADS=1 .venv-peers/bin/python -m pytest -n 2 --dist loadfile -q tests/peers tests/hub/test_circle.py $(ARGS)
 
 lint: env-test
 	$(BIN)/ruff format --check .
