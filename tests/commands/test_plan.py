@@ -24,7 +24,7 @@ def test_a_plan_with_a_missing_part_is_refused(data, tmp_path, lost, capsys):
     del plan["plan"][lost]
     path.write_text(json.dumps(plan))
     for words in ((path, "--explain"), (path, "--set", "affine=none", "-o", tmp_path / "new.json")):
-        assert f"{path} is no plan" in refusal(capsys, "plan", *words)
+        assert f"{path} is not a plan that this version can read" in refusal(capsys, "plan", *words)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Results of a cohort without a registration."""
 
 from zoo.cohorts.jobs import RESULT, STATE_FOLDER
-from zoo.io.atomic import put_folder, write_json
+from zoo.io.atomic import replace_folder, write_json
 
 
 def write_result(cohort, job, **figures):
@@ -10,4 +10,4 @@ def write_result(cohort, job, **figures):
     folder.mkdir()
     result = {"content": cohort.digest(job), "figures": figures, "seconds": {"all": 2.0}}
     write_json(folder / RESULT, result)
-    put_folder(folder, job.folder)
+    replace_folder(folder, job.folder)
