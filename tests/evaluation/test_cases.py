@@ -97,7 +97,7 @@ def test_fields_of_a_dataset_are_found_as_a_run_as_a_file_per_pair_or_as_learn2r
     others[1].unlink()
     with pytest.raises(UserError, match=r"disp_0003_0000_0003_0001"):
         cases_of_dataset(dataset, "test", fields)
-    with pytest.raises(UserError, match="there are test"):
+    with pytest.raises(UserError, match="the splits with pairs are test"):
         cases_of_dataset(dataset, "val", fields)
 
 
