@@ -103,5 +103,5 @@ def test_the_evaluation_contains_every_pair(tmp_path):
 def test_a_missing_dataset_is_reported_when_a_pair_is_loaded(tmp_path):
     pairs = PairDataset(DatasetPairs(tmp_path))
     assert len(pairs) == 1
-    with pytest.raises(UserError, match=r"no dataset\.json"):
+    with pytest.raises(UserError, match=r"neither dataset\.json"):
         pairs[0]

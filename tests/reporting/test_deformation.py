@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from support.grid_cases import GRIDS
+from support.grid_cases import ORIENTATIONS
 from support.marked_volume import marked_volume
 from support.report_cases import phantom_registration
 
@@ -14,9 +14,9 @@ from zoo.reporting.slices import choose_planes
 from zoo.synthesis.phantom import placed_grid
 
 
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("name", ORIENTATIONS)
 def test_folded_voxels_are_marked_at_their_position(name):
-    grid = placed_grid((24, 22, 20), (1.5, 1.5, 2.0), **GRIDS[name])
+    grid = placed_grid((24, 22, 20), (1.5, 1.5, 2.0), **ORIENTATIONS[name])
     volume = marked_volume(grid, (1, 0, 0))
     x = grid.to_world(torch.cartesian_prod(*[torch.arange(n) for n in grid.shape]))[:, 0]
     step = torch.where((x > 3) & (x < 9), -2.5 * (x - 6), 0.0)  # dT/dx = -1.5 on the right

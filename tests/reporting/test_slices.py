@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.grid_cases import GRIDS
+from support.grid_cases import ORIENTATIONS
 from support.marked_volume import marked_volume
 
 from zoo.geometry import Transform
@@ -12,7 +12,7 @@ from zoo.reporting.slices import body_centre, choose_planes, image_slices
 from zoo.synthesis.phantom import placed_grid
 
 
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("name", ORIENTATIONS)
 @pytest.mark.parametrize(
     ("direction", "plane", "side"),
     [
@@ -25,7 +25,7 @@ from zoo.synthesis.phantom import placed_grid
     ],
 )
 def test_planes_are_in_radiological_view_on_any_grid(name, direction, plane, side):
-    grid = placed_grid((36, 30, 20), (1.2, 1.5, 2.2), **GRIDS[name])
+    grid = placed_grid((36, 30, 20), (1.2, 1.5, 2.2), **ORIENTATIONS[name])
     volume = marked_volume(grid, direction)
     chosen = choose_planes(volume, width=300)
     picture = image_slices(volume, chosen, Transform.identity())[plane]
