@@ -17,10 +17,10 @@ The folder `.NAME.regzoo` beside an output folder NAME exists while NAME is writ
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
@@ -28,7 +28,7 @@ from pathlib import Path, PurePath
 from filelock import FileLock, Timeout
 
 from zoo.errors import UserError
-from zoo.io.atomic import sync, write_json
+from zoo.io.atomic import atomic_path, sync, write_json
 from zoo.io.json_documents import read_json_object, report_missing_keys
 
 LOCK, PROCESS, STAGED, JOURNAL = "lock", "process", "new", "journal.json"
@@ -124,8 +124,8 @@ def _finish(state: Path, target: Path) -> None:
             path = _inside(target, name)
             if (staged / name).exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                (staged / name).replace(path)
-        (staged / marker.name).replace(marker)
+                _move(staged / name, path)
+        _move(staged / marker.name, marker)
         sync(target)
     (state / JOURNAL).unlink(missing_ok=True)
 
@@ -141,34 +141,27 @@ def _inside(target: Path, name: str) -> Path:
     return path
 
 
+def _move(source: Path, target: Path) -> None:
+    """Replace `target` by the file `source`."""
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:  # a folder may be mounted a second time from the same disk
+            raise
+        with atomic_path(target) as temporary:
+            shutil.copy2(source, temporary)
+        source.unlink()
+
+
 def _state_folder(target: Path) -> Path:
     """Return the folder for lock, journal and staged files.
 
-    It is beside `target`. It is inside if files cannot be renamed from there, for example because
-    `target` is a mounted disk.
+    It is beside `target`, or inside if `target` is a mounted disk or its parent is not writable.
     """
     name = f".{target.name}.regzoo"
-    if target.is_dir() and not _can_rename(target.parent, target):
+    if target.is_dir() and (target.is_mount() or not os.access(target.parent, os.W_OK | os.X_OK)):
         return target / name
     return target.parent / name
-
-
-def _can_rename(source: Path, target: Path) -> bool:
-    """Return whether this process can move files from the folder `source` to `target`."""
-    try:
-        probe = Path(tempfile.mkdtemp(prefix=".regzoo-", dir=source))
-    except OSError:
-        return False
-    moved = target / probe.name
-    try:
-        probe.rename(moved)
-    except OSError:
-        return False
-    finally:
-        for path in (probe, moved):
-            with suppress(OSError):
-                path.rmdir()
-    return True
 
 
 def _acquire(state: Path, target: Path) -> FileLock:
@@ -199,9 +192,9 @@ def _release(lock: FileLock, state: Path) -> None:
     """Remove the state folder and release the lock; a journal with open changes is kept."""
     if not (state / JOURNAL).exists():
         shutil.rmtree(state / STAGED, ignore_errors=True)
-        for name in (PROCESS, LOCK):
+        for path in sorted(state.iterdir(), key=lambda path: path.name == LOCK):
             with suppress(OSError):  # Windows does not remove open files
-                (state / name).unlink()
+                path.unlink()
     lock.release()
     with suppress(OSError):  # another process uses the folder, or the journal was kept
         state.rmdir()
