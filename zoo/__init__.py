@@ -1,5 +1,6 @@
 """regzoo: universal 3-D medical image registration that configures itself."""
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UserError
@@ -8,6 +9,9 @@ if TYPE_CHECKING:
     from zoo.api import Registration, compare, evaluate, finetune, plan, register, run
 
 __version__ = "0.1.0"
+
+IMPORTED_AT = time.perf_counter()
+"""The time of this import, for the wall time of commands."""
 
 __all__ = [
     "Registration",

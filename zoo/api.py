@@ -21,7 +21,9 @@ from torch import Tensor
 from zoo.errors import UserError
 from zoo.geometry import Transform
 from zoo.geometry import warp as warp_image
+from zoo.handlers.output_files import RESULT, previous_outputs
 from zoo.io.images import as_volume
+from zoo.io.output_folder import staged_outputs
 from zoo.io.transforms import read_transform
 from zoo.io.volume import Volume, read_volume, write_volume
 from zoo.pipelines.compare import compare
@@ -100,9 +102,16 @@ class Registration:
         return self.transform.map_points(points)
 
     def save(self, folder: str | PathLike[str]) -> Path:
-        """Copy all results to another folder, which is created if it does not exist."""
+        """Copy all results to another folder, which is created if it does not exist.
+
+        The results of an earlier registration in that folder are replaced together.
+        """
         target = Path(folder)
-        shutil.copytree(self.folder, target, dirs_exist_ok=True)
+        if target.exists() and target.samefile(self.folder):
+            return target
+        with staged_outputs(target, previous_outputs, marker=RESULT) as staged:
+            for name in previous_outputs(self.folder):
+                shutil.copy2(self.folder / name, staged)
         return target
 
     def _read(self, name: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from support.report_cases import phantom_registration
 
 from zoo.datasets.pairs import Pair, PairFiles
 from zoo.errors import UserError
-from zoo.handlers.saver import RegistrationSaver, additional_files, remove_previous_outputs
+from zoo.handlers.output_files import remove_previous_outputs
+from zoo.handlers.saver import RegistrationSaver, additional_files
 from zoo.io.transforms import read_transform
 
 

@@ -73,7 +73,7 @@ class _Registered:
     result = {  # noqa: RUF012
         "affine_start": {"kind": "none", "reason": ""},
         "figures": {},
-        "seconds": {},
+        "wall_seconds": 1.0,
         "peak_memory_mib": 0,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,9 @@ INTERRUPTED = 130
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 for success, 1 if a part failed, 2 for a user error."""
-    sys.exit(run(list(sys.argv[1:] if words is None else words)))
+    code = run(list(sys.argv[1:] if words is None else words))
+    gc.freeze()  # Python would otherwise visit every object of torch and MONAI once more at exit.
+    sys.exit(code)
 
 
 def run(words: list[str]) -> int:

@@ -33,15 +33,17 @@ def align(
     from zoo.geometry import Transform
     from zoo.geometry import warp as warp_volume
     from zoo.io.atomic import check_writable
+    from zoo.io.overwriting import refuse_overwriting
     from zoo.io.transforms import write_transform
     from zoo.io.volume import read_volume, write_volume
     from zoo.runtime.device import use_threads
     from zoo.solvers.affine import align_affine
 
     use_threads(threads)
-    for path in (out, warped):
-        if path is not None:
-            check_writable(path)
+    outputs = [path for path in (out, warped) if path is not None]
+    for path in outputs:
+        check_writable(path)
+    refuse_overwriting({"the fixed image": fixed, "the moving image": moving}, outputs)
     a, b = read_volume(fixed), read_volume(moving)
     alignment = align_affine(a.data.float(), a.grid, b.data.float(), b.grid, affine)
     transform = Transform(alignment.matrix)

@@ -31,8 +31,10 @@ def convert(
         moving: The moving image, which a Learn2Reg field needs.
     """
     from zoo.commands._shared import grid_of, open_transform
+    from zoo.io.overwriting import refuse_overwriting
     from zoo.io.transforms import write_transform
 
+    refuse_overwriting({"the transform": source, "--fixed": fixed, "--moving": moving}, [out])
     transform = open_transform(source, fixed, moving)
     write_transform(out, transform, grid_of(fixed) or transform.grid, to, moving=grid_of(moving))
     print(f"written to {out}")

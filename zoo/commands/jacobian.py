@@ -32,8 +32,11 @@ def jacobian(
     from zoo.errors import UserError
     from zoo.geometry import folding_percent, jacobian_determinant, sd_log_jacobian
     from zoo.io.labels import read_labels
+    from zoo.io.overwriting import refuse_overwriting
     from zoo.io.volume import write_volume
 
+    images = {"--fixed": fixed, "--moving": moving, "--mask": mask}
+    refuse_overwriting({"the transform": transform, **images}, [out])
     mapping = open_transform(transform, fixed, moving)
     grid = output_grid(mapping, transform, fixed)
     inside = None

@@ -36,10 +36,13 @@ def points(
     from zoo.commands._shared import counted, grid_of, open_transform
     from zoo.errors import UserError
     from zoo.geometry import map_points_back
+    from zoo.io.overwriting import refuse_overwriting
     from zoo.io.points import read_points, write_points
 
     if space == "voxel" and (fixed is None or moving is None):
         raise UserError("--space voxel needs both images: add --fixed IMAGE --moving IMAGE")
+    images = {"--fixed": fixed, "--moving": moving}
+    refuse_overwriting({"the points": points, "the transform": transform, **images}, [out])
     source, target = (moving, fixed) if back else (fixed, moving)
     mapping = open_transform(transform, fixed, moving)
     originals = read_points(points, space, grid_of(source))

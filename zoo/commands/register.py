@@ -25,9 +25,13 @@ def register(options: RegistrationOptions) -> None:
     """
     from zoo.pipelines.plan import describe_choice
     from zoo.pipelines.register import register_files
+    from zoo.runtime.wall_time import seconds_since_start
 
     registered = register_files(
-        options, on_plan=lambda plan: print(describe_choice(plan)), bar=True
+        options,
+        on_plan=lambda plan: print(describe_choice(plan)),
+        bar=True,
+        wall_seconds=seconds_since_start,
     )
     print(summary(registered.result))
     print(f"Results written to {options.out}")
@@ -39,5 +43,5 @@ def summary(result: dict[str, Any]) -> str:
     figures = result["figures"].items()
     lines = [f"initial affine alignment: {alignment['kind']} ({alignment['reason']})"]
     lines += [f"{name}: {value:.4g}" for name, value in figures if value is not None]
-    lines.append(f"{sum(result['seconds'].values()):.1f} s, {result['peak_memory_mib']} MiB")
+    lines.append(f"{result['wall_seconds']:.1f} s, {result['peak_memory_mib']} MiB")
     return "\n".join(lines)

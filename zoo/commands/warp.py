@@ -33,8 +33,11 @@ def warp(
     from zoo.commands._shared import open_transform, output_grid
     from zoo.geometry import warp as warp_volume
     from zoo.io.labels import read_labels
+    from zoo.io.overwriting import refuse_overwriting
     from zoo.io.volume import read_volume, write_volume
 
+    inputs = {"the moving image": moving, "the transform": transform, "--fixed": fixed}
+    refuse_overwriting(inputs, [out])
     volume = read_labels(moving) if labels else read_volume(moving)
     mapping = open_transform(transform, fixed, moving)
     grid = output_grid(mapping, transform, fixed)

@@ -15,8 +15,8 @@ from ignite.engine import Engine, Events
 from zoo.datasets.dataset import SIDES
 from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
-from zoo.evaluation.learn2reg_names import learn2reg_name
 from zoo.geometry import warp
+from zoo.handlers.output_files import RESULT, learn2reg_file, remove_previous_outputs
 from zoo.handlers.provenance import peak_memory_mib, versions
 from zoo.io.atomic import write_json
 from zoo.io.transforms import write_transform
@@ -26,12 +26,6 @@ from zoo.registration.weights import SelectedWeights
 
 Format = Literal["nifti", "h5", "both"]
 FORMATS = get_args(Format)
-
-OUTPUT_FILES = (
-    *("result.json", "transform.nii.gz", "transform.h5", "inverse.nii.gz", "inverse.h5"),
-    *("warped.nii.gz", "warped_labels.nii.gz", "report.html", "report.png"),
-)
-"""The files that a registration may write into its folder."""
 
 
 class RegistrationSaver:
@@ -92,8 +86,7 @@ class RegistrationSaver:
         folder.mkdir(parents=True, exist_ok=True)
         remove_previous_outputs(folder)
         started = time.perf_counter()
-        self._transforms(registration, folder)
-        self._warped(registration, folder)
+        files = [*self._transforms(registration, folder), *self._warped(registration, folder)]
         seconds = registration.seconds | {"saving": time.perf_counter() - started}
         pair = registration.pair
         measured = registration.measured
@@ -113,7 +106,9 @@ class RegistrationSaver:
             from zoo.reporting.report import write_report
 
             write_report(registration, result, folder)
-        write_json(folder / "result.json", result)
+            files += ["report.html", "report.png"]
+        result["files"] = [*files, RESULT]
+        write_json(folder / RESULT, result)
         return result
 
     def _model_record(self) -> dict[str, Any]:
@@ -123,49 +118,41 @@ class RegistrationSaver:
         weights = None if self.weights is None else self.weights.record()
         return {"model": self.model, "weights": weights, "settings": self.settings, **self.record}
 
-    def _transforms(self, registration: RegisteredPair, folder: Path) -> None:
+    def _transforms(self, registration: RegisteredPair, folder: Path) -> list[str]:
+        """Write the transform and, if there is one, the inverse; return the names of the files."""
         pair, transform = registration.pair, registration.transform
-        grid = pair.fixed.grid
-        if self.format in ("nifti", "both"):
-            write_transform(folder / "transform.nii.gz", transform, grid)
-        if self.format in ("h5", "both"):
-            write_transform(folder / "transform.h5", transform, grid)
-        if registration.inverse is not None:
-            moving = pair.moving[0].grid
-            if self.format in ("nifti", "both"):
-                write_transform(folder / "inverse.nii.gz", registration.inverse, moving)
-            if self.format in ("h5", "both"):
-                write_transform(folder / "inverse.h5", registration.inverse, moving)
+        grid, moving_grid = pair.fixed.grid, pair.moving[0].grid
+        suffixes = {"nifti": (".nii.gz",), "h5": (".h5",), "both": (".nii.gz", ".h5")}[self.format]
+        names = []
+        for suffix in suffixes:
+            names.append(f"transform{suffix}")
+            write_transform(folder / names[-1], transform, grid)
+            if registration.inverse is not None:
+                names.append(f"inverse{suffix}")
+                write_transform(folder / names[-1], registration.inverse, moving_grid)
         if self.learn2reg:
-            name = f"{learn2reg_name(pair.fixed.path, pair.moving[0].path)}.nii.gz"
-            write_transform(
-                folder / name, transform, grid, moving=pair.moving[0].grid, format="learn2reg"
-            )
+            names.append(learn2reg_file(pair.fixed.path, pair.moving[0].path))
+            field = folder / names[-1]
+            write_transform(field, transform, grid, moving=moving_grid, format="learn2reg")
+        return names
 
-    def _warped(self, registration: RegisteredPair, folder: Path) -> None:
+    def _warped(self, registration: RegisteredPair, folder: Path) -> list[str]:
+        """Write the warped moving images and labels; return the names of the files."""
         pair, transform = registration.pair, registration.transform
-        names = ["warped"] + [f"warped_{k}" for k in range(2, len(pair.moving) + 1)]
+        more_moving = [f"warped_{k}.nii.gz" for k in range(2, len(pair.moving) + 1)]
+        names = ["warped.nii.gz", *more_moving]
         for name, volume in zip(names, pair.moving, strict=True):
             fill = min(0.0, float(volume.data.min()))
             data = warp(volume.data[None], volume.grid, pair.fixed.grid, transform, fill=fill)[0]
-            write_volume(folder / f"{name}.nii.gz", data, pair.fixed.grid, volume.data.dtype)
+            write_volume(folder / name, data, pair.fixed.grid, volume.data.dtype)
         if pair.moving_labels is not None:
             labels = pair.moving_labels
             data = warp(
                 labels.data[None], labels.grid, pair.fixed.grid, transform, interpolation="nearest"
             )[0]
-            write_volume(folder / "warped_labels.nii.gz", data, pair.fixed.grid)
-
-
-def remove_previous_outputs(folder: Path) -> None:
-    """Remove the files of an earlier registration, so that none is taken for one of this run.
-
-    A folder without result.json is left alone, because its files may be somebody else's.
-    """
-    if (folder / "result.json").is_file():
-        more_moving = [path.name for path in folder.glob("warped_[0-9]*.nii.gz")]
-        for name in (*OUTPUT_FILES, *more_moving):
-            (folder / name).unlink(missing_ok=True)
+            names.append("warped_labels.nii.gz")
+            write_volume(folder / names[-1], data, pair.fixed.grid)
+        return names
 
 
 def additional_files(pair: Pair) -> dict[str, str]:

@@ -45,9 +45,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         mode = _default_mode(temporary)
         yield temporary
         temporary.chmod(mode)  # some libraries create files that only their owner may read
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(target)
-        _sync(target.parent)
+        sync(target.parent)
     except OSError as error:
         reason = _REASONS.get(error.errno or 0)
         if reason is None:
@@ -80,7 +80,7 @@ def replace_folder(source: Path, target: Path) -> None:
     if target.exists():
         target.rename(old)
     source.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -123,7 +123,7 @@ def _resolved(path: Path) -> Path:
     return target
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Flush a file, or the list of names of a folder, to disk."""
     if path.is_dir() and os.name == "nt":
         return  # Windows cannot open folders

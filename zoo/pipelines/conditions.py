@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from zoo.evaluation.metrics import measure
 from zoo.geometry import Grid, warp
 from zoo.hub.bundles import bundle_folder
 from zoo.io.atomic import atomic_path, write_json
+from zoo.io.json_documents import read_json_object
+from zoo.io.output_folder import staged_outputs
+from zoo.io.overwriting import refuse_overwriting
 from zoo.io.transforms import write_transform
 from zoo.io.volume import write_volume
 from zoo.pipelines.settings import resolve_settings
@@ -31,6 +35,9 @@ MODEL = "unireg"
 Condition = tuple[str, str]
 """Type and region, such as ("inter", "abdomen")."""
 
+RESULT, PICTURE = "conditions.json", "conditions.png"
+FIELD, WARPED = "transform.nii.gz", "warped.nii.gz"
+
 
 def explain_conditions(
     fixed: str,
@@ -43,7 +50,11 @@ def explain_conditions(
     threads: int | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Register a pair with UniReg under `conditions` (TYPE:REGION) and write the comparison."""
+    """Register a pair with UniReg under `conditions` (TYPE:REGION) and write the comparison.
+
+    The files of an earlier comparison in the folder `out` are replaced together after all
+    registrations have succeeded.
+    """
     parsed = [parse_condition(text) for text in conditions]
     if len(parsed) < 2:
         raise UserError(
@@ -51,6 +62,10 @@ def explain_conditions(
             "--condition inter:abdomen --condition intra:liver"
         )
     use_threads(threads)
+    folder = Path(out).absolute()
+    names = {RESULT, PICTURE, *condition_files(conditions), *previous_comparison(folder)}
+    inputs = {"the fixed image": fixed, "the moving image": moving, "--weights": weights}
+    refuse_overwriting(inputs, [folder / name for name in names])
     bundle = bundle_folder(MODEL)
     overrides = {
         "pairs": [],
@@ -60,12 +75,30 @@ def explain_conditions(
         "device": f"$torch.device({str(choose_device(device))!r})",
         **resolve_settings(settings),
     }
-    with open_bundle(bundle, overrides) as workflow:
-        load_selected_weights(workflow)
-        registered = register_under(workflow, load_pair(pair_files(fixed, moving)), parsed)
-    result = compare_conditions(registered)
-    save_conditions(registered, result, Path(out))
+    with staged_outputs(folder, previous_comparison, marker=RESULT) as staged:
+        with open_bundle(bundle, overrides) as workflow:
+            load_selected_weights(workflow)
+            registered = register_under(workflow, load_pair(pair_files(fixed, moving)), parsed)
+        result = compare_conditions(registered)
+        save_conditions(registered, result, staged)
     return result
+
+
+def condition_files(conditions: Iterable[str]) -> set[str]:
+    """Return the files of `conditions` (TYPE:REGION), relative to the output folder."""
+    folders = [condition.replace(":", "_") for condition in conditions]
+    return {f"{folder}/{name}" for folder in folders for name in (FIELD, WARPED)}
+
+
+def previous_comparison(folder: Path) -> set[str]:
+    """Return the names of the files in `folder` that an earlier comparison wrote."""
+    try:
+        conditions = read_json_object(folder / RESULT)
+    except UserError:  # there is no earlier comparison, or its record is damaged
+        return set()
+    known = [name for name in conditions if re.fullmatch(r"\w+:[\w-]+", name)]
+    names = {RESULT, PICTURE, *condition_files(known)}
+    return {name for name in names if (folder / name).is_file()}
 
 
 def parse_condition(text: str) -> Condition:
@@ -128,12 +161,12 @@ def save_conditions(
         pair, transform = registration.pair, registration.transform
         grid, moving = pair.fixed.grid, pair.moving[0]
         fill = min(0.0, float(moving.data.min()))
-        write_transform(target / "transform.nii.gz", transform, grid)
+        write_transform(target / FIELD, transform, grid)
         data = warp(moving.data[None], moving.grid, grid, transform, fill=fill)[0]
-        write_volume(target / "warped.nii.gz", data, grid, moving.data.dtype)
-    with atomic_path(folder / "conditions.png") as path:
+        write_volume(target / WARPED, data, grid, moving.data.dtype)
+    with atomic_path(folder / PICTURE) as path:
         path.write_bytes(png_bytes(side_by_side(registered, result)))
-    write_json(folder / "conditions.json", result)
+    write_json(folder / RESULT, result)
 
 
 def side_by_side(registered: Mapping[str, RegisteredPair], result: Mapping[str, Any]) -> Pixels:

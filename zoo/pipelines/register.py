@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.datasets.pairs import PairFiles, load_pair, pair_files
 from zoo.errors import UserError
+from zoo.handlers.output_files import PLAN, RESULT, possible_outputs, previous_outputs
 from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.hub.weights import find_weights, models_here, models_to_choose, models_without_weights
 from zoo.io.atomic import write_json
+from zoo.io.output_folder import staged_outputs
+from zoo.io.overwriting import refuse_overwriting
 from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.settings import resolve_settings
 from zoo.planning.evidence import UserOptions
@@ -49,29 +53,71 @@ def register_files(
     *,
     on_plan: Callable[[Plan], None] | None = None,
     bar: bool = False,
+    wall_seconds: Callable[[], float] | None = None,
 ) -> RegisteredFiles:
     """Register a pair and write everything to `options.out`.
 
-    All images are files here. `on_plan` is called with the plan before the registration starts;
-    `bar` shows a progress bar on a terminal.
+    All images are files here. The files of an earlier registration in the folder are replaced
+    together after the registration has succeeded; see `zoo.io.output_folder`.
+
+    Args:
+        options: The request.
+        on_plan: Is called with the plan before the registration starts.
+        bar: Whether a progress bar is shown on a terminal.
+        wall_seconds: Returns the time since the start of the program, for result.json; by default
+            the time is counted from this call.
     """
+    started = time.perf_counter()
     if options.out is None:
         raise UserError("the folder for the results is missing; add --out FOLDER")
     use_threads(options.threads)
     folder = Path(options.out).absolute()
     files = absolute_files(options)
     settings = resolve_settings(options.bundle_settings())
-    plan = plan_pair(options, files, settings)
-    if plan is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "plan.json", plan)
-        if on_plan is not None:
-            on_plan(plan)
-    with _open_bundle(options, plan, folder, settings, bar=bar) as workflow:
-        registered = register_pair(workflow.evaluator, load_pair(files))
-        saver: RegistrationSaver = workflow.parser.get_parsed_content("saver")
-        result = saver.save(registered, folder)
+    outputs = [folder / name for name in possible_outputs(files) | previous_outputs(folder)]
+    refuse_overwriting(input_files(options, files, settings), outputs)
+    with staged_outputs(folder, previous_outputs, marker=RESULT) as staged:
+        plan = plan_pair(options, files, settings)
+        if plan is not None:
+            refuse_overwriting({"the affine transform of the plan": _affine_file(plan)}, outputs)
+            write_json(staged / PLAN, plan)
+            if on_plan is not None:
+                on_plan(plan)
+        with _open_bundle(options, plan, staged, settings, bar=bar) as workflow:
+            registered = register_pair(workflow.evaluator, load_pair(files))
+            saver: RegistrationSaver = workflow.parser.get_parsed_content("saver")
+            result = saver.save(registered, staged)
+        passed = time.perf_counter() - started if wall_seconds is None else wall_seconds()
+        result["wall_seconds"] = round(passed, 3)
+        result["files"] = sorted(path.name for path in staged.iterdir())
+        write_json(staged / RESULT, result)
     return RegisteredFiles(folder, plan, result)
+
+
+def input_files(
+    options: RegistrationOptions, files: PairFiles, settings: Mapping[str, Any]
+) -> dict[str, str | Path | None]:
+    """Return the files that a registration reads, by their description in messages."""
+    number = len(files.moving)
+    moving = {
+        "the moving image" if number == 1 else f"moving image {k}": path
+        for k, path in enumerate(files.moving, start=1)
+    }
+    beside = {f"--{name.replace('_', '-')}": getattr(files, name) for name in BESIDE_IMAGES}
+    return {
+        "the fixed image": files.fixed,
+        **moving,
+        **beside,
+        "--plan": options.plan,
+        "--weights": options.weights,
+        "--affine": _affine_file(settings),
+    }
+
+
+def _affine_file(settings: Mapping[str, Any]) -> str | None:
+    """Return the setting `affine`, which may name a file."""
+    affine = settings.get("affine")
+    return affine if isinstance(affine, str) else None
 
 
 def absolute_files(options: RegistrationOptions) -> PairFiles:

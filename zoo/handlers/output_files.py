@@ -1,0 +1,72 @@
+"""The names of the files that a registration writes into its folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from zoo.datasets.pairs import PairFiles
+from zoo.evaluation.learn2reg_names import learn2reg_name
+
+RESULT, PLAN = "result.json", "plan.json"
+
+OUTPUT_FILES = (
+    *(RESULT, "transform.nii.gz", "transform.h5", "inverse.nii.gz", "inverse.h5"),
+    *("warped.nii.gz", "warped_labels.nii.gz", "report.html", "report.png"),
+)
+"""The files that any registration may write."""
+
+_NAMES = re.compile(
+    "|".join(
+        [
+            *map(re.escape, (*OUTPUT_FILES, PLAN)),
+            r"warped_[0-9]+\.nii\.gz",
+            r"disp_[^/\\]*\.nii\.gz",
+        ]
+    )
+)
+
+
+def previous_outputs(folder: Path) -> set[str]:
+    """Return the names of the files in `folder` that an earlier registration wrote.
+
+    These are the `files` of result.json. If an older version wrote it, they are the files with the
+    names of outputs. A folder without result.json has no previous outputs, because its files may be
+    somebody else's.
+    """
+    if not (folder / RESULT).is_file():
+        return set()
+    present = {path.name for path in folder.iterdir() if not path.is_dir()}
+    outputs = {name for name in present if _NAMES.fullmatch(name)}
+    listed = _listed_files(folder)
+    return outputs - {PLAN} if listed is None else outputs & {*listed, RESULT}
+
+
+def remove_previous_outputs(folder: Path) -> None:
+    """Remove the files of an earlier registration, so that none is taken for one of this run.
+
+    The plan stays, because it may be the one that is being used.
+    """
+    for name in previous_outputs(folder) - {PLAN}:
+        (folder / name).unlink(missing_ok=True)
+
+
+def possible_outputs(files: PairFiles) -> set[str]:
+    """Return the names of all files that a registration of `files` may write."""
+    more_moving = {f"warped_{k}.nii.gz" for k in range(2, len(files.moving) + 1)}
+    return {*OUTPUT_FILES, PLAN, *more_moving, learn2reg_file(files.fixed, files.moving[0])}
+
+
+def learn2reg_file(fixed: Path, moving: Path) -> str:
+    """Return the name of the displacement field of a pair in the format of Learn2Reg."""
+    return f"{learn2reg_name(fixed, moving)}.nii.gz"
+
+
+def _listed_files(folder: Path) -> list[str] | None:
+    """Return `files` of result.json; None if it is damaged or was written by an older version."""
+    try:
+        files = json.loads((folder / RESULT).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return [name for name in files if isinstance(name, str)] if isinstance(files, list) else None
