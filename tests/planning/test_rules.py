@@ -219,6 +219,17 @@ def test_a_plan_holds_the_cautions(change, words):
     assert words in text
 
 
+def test_a_modality_that_the_user_states_against_the_values_is_a_caution():
+    facts = fingerprint("brain", "mr", None, "inter")
+    facts["channels"]["1"]["intensity"] = {"hounsfield": 1, "decoded": 5}
+    plan = make_plan(facts, UserOptions(available=("mcbo",), modality={"1": "mr"}))
+    (text,) = plan["plan"]["cautions"]
+    assert text.startswith("the moving images are declared as mr")
+    facts["channels"]["1"]["intensity"]["hounsfield"] = 0
+    plan = make_plan(facts, UserOptions(available=("mcbo",), modality={"1": "mr"}))
+    assert plan["plan"]["cautions"] == []
+
+
 def test_a_model_outside_its_training_is_called_experimental():
     plan = planned("prostate", "mr", "mr", "intra", model="unigradicon")
     assert plan["plan"]["cautions"][0].startswith("experimental")
