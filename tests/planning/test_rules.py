@@ -235,6 +235,16 @@ def test_a_model_outside_its_training_is_called_experimental():
     assert plan["plan"]["cautions"][0].startswith("experimental")
 
 
+def test_every_task_of_a_conditional_model_is_within_its_training():
+    modalities = {"lung": "ct", "abdomen": "ct", "head-neck": "ct", "liver": "ct"}
+    for anatomy, condition in load_catalogue()["unireg"].planning.conditions.items():
+        modality = modalities.get(anatomy, "mr")
+        plan = planned(anatomy, modality, modality, condition.type, model="unireg")
+        assert plan["plan"]["cautions"] == [], anatomy
+    (text,) = planned("brain", "mr", "mr", "intra", model="unireg")["plan"]["cautions"]
+    assert text.startswith("experimental")
+
+
 @pytest.mark.parametrize("by_points", [True, False])
 def test_a_displacement_beyond_the_search_range_is_a_caution(by_points):
     figures = {"largest_displacement_mm": 30.0, "by_points": by_points}

@@ -120,11 +120,8 @@ def contradictions(
     if not in_hounsfield:
         return {}
     share = f"{len(in_hounsfield)} of {len(images)} images of the slot are in Hounsfield units"
-    if modality is None:
-        expected = 2 * len(in_hounsfield) > len(images)
-    else:
-        expected = modality in HOUNSFIELD
-    if expected:
+    most = 2 * len(in_hounsfield) > len(images)
+    if most if modality is None else modality in HOUNSFIELD:
         reason = f"{share}, and this one is not: its smallest value is"
         return {i: f"{reason} {v.minimum:g}" for i, v in images.items() if i in outside}
     if modality is None:

@@ -51,9 +51,9 @@ def refine_weights(
 
     `network` takes an image [1, 2, X, Y, Z] (moving, fixed) and returns a displacement in voxels.
     `similarity` is a measure or its name. `generator` (CPU) draws the points of the consistency
-    term; the default is a new one with a fixed seed. The optimisation stops early when ten steps reduce the loss by less than the fraction
-    `tolerance`. The weights, the mode and the `requires_grad` flags of the network are restored in
-    any case, also after an error.
+    term; the default is a new one with a fixed seed. The optimisation stops early when ten steps
+    reduce the loss by less than the fraction `tolerance`. The weights, the mode and the
+    `requires_grad` flags of the network are restored in any case, also after an error.
     """
     generator = generator or fixed_generator()
     if isinstance(similarity, str):
