@@ -235,6 +235,34 @@ def test_a_model_outside_its_training_is_called_experimental():
     assert plan["plan"]["cautions"][0].startswith("experimental")
 
 
+def contrast_facts(case):
+    if case == "ct and mr":
+        return fingerprint("brain", "ct", "mr", "inter")
+    if case == "measured":
+        return fingerprint("brain", "mr", "mr", "inter", sign=-0.9)
+    facts = fingerprint("brain", "mr", "mr", "inter")
+    for slot, word in (("0", "T1w"), ("1", "T2w" if case == "declared" else "T1w")):
+        facts["channels"][slot]["modality"]["declared"] = word
+    return facts
+
+
+@pytest.mark.parametrize("model", ["unigradicon", "unireg"])
+@pytest.mark.parametrize("case", ["ct and mr", "measured", "declared"])
+def test_weights_for_one_contrast_are_refused_for_two_unless_forced(model, case):
+    options = {"model": model, "widths": dict.fromkeys(ALL, 8), "available": ALL}
+    compact = dict.fromkeys(("unigradicon", "multigradicon", "unireg"), "compact")
+    facts = contrast_facts(case)
+    message = r"one contrast .*; use --model mcbo or --model multigradicon, or add --force"
+    with pytest.raises(UserError, match=message):
+        make_plan(facts, UserOptions(variants=compact, **options))
+    forced = make_plan(facts, UserOptions(variants=compact, force=True, **options))
+    assert "for pairs of one contrast" in forced["plan"]["cautions"][0]
+    for variants in (compact | {model: "official"}, compact | {model: "own"}):
+        make_plan(facts, UserOptions(variants=variants, **options))
+    make_plan(facts, UserOptions(variants=compact, **options | {"model": "multigradicon"}))
+    make_plan(contrast_facts("same"), UserOptions(variants=compact, **options))
+
+
 def test_every_task_of_a_conditional_model_is_within_its_training():
     modalities = {"lung": "ct", "abdomen": "ct", "head-neck": "ct", "liver": "ct"}
     for anatomy, condition in load_catalogue()["unireg"].planning.conditions.items():

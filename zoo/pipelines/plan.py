@@ -10,7 +10,7 @@ from typing import Any, Literal
 from zoo.datasets.reading import read_dataset
 from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder, config_keys
-from zoo.hub.weights import models_here, models_to_choose
+from zoo.hub.weights import models_here, models_to_choose, variants_here
 from zoo.io.atomic import check_writable, write_json
 from zoo.io.json_documents import read_json_object, report_missing_keys
 from zoo.pipelines.options import modality_by_slot
@@ -65,6 +65,8 @@ def plan(
         settings=changes,
         available=models_to_choose(),
         widths=models_here(),
+        variants=variants_here(),
+        force=True,  # a plan may be made to train the weights for such pairs; it has a caution
     )
     check_options(options)
     planned = _plan_of(Path(source), options)
@@ -82,7 +84,11 @@ def _plan_of(source: Path, options: UserOptions) -> Plan:
     keys = set(read_json_object(source)) if source.is_file() and source.suffix == ".json" else set()
     if "plan" in keys:
         if options != UserOptions(
-            settings=options.settings, available=options.available, widths=options.widths
+            settings=options.settings,
+            available=options.available,
+            widths=options.widths,
+            variants=options.variants,
+            force=options.force,
         ):
             raise UserError(
                 f"{source} is a plan already; change its settings with --set, or plan its dataset "

@@ -18,7 +18,9 @@ class UserOptions:
     """The options of a user.
 
     `modality` is by slot. `settings` are values of the bundle that replace what the rules choose.
-    `available` are the models that can run on this computer, `widths` the widths of their weights.
+    `available` are the models that can run on this computer, `widths` the widths of their weights
+    and `variants` their variants. With `force` weights that are for pairs of one contrast are
+    planned for two contrasts, with a caution.
     """
 
     anatomy: str | None = None
@@ -30,6 +32,8 @@ class UserOptions:
     settings: Mapping[str, Any] = field(default_factory=dict)
     available: tuple[str, ...] = field(default_factory=models_without_weights)
     widths: Mapping[str, int] = field(default_factory=dict)
+    variants: Mapping[str, str] = field(default_factory=dict)
+    force: bool = False
 
 
 @dataclass(frozen=True)
