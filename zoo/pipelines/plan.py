@@ -34,6 +34,7 @@ def plan(
     settings: Mapping[str, Any] | None = None,
     name: str = "custom",
     accept_guess: bool = False,
+    force: bool = False,
 ) -> Plan:
     """Plan how the pairs of a dataset are registered, and return the plan.
 
@@ -51,6 +52,8 @@ def plan(
         name: The name of a plan with `settings`.
         accept_guess: Choose a model that suits any pair if a fact about the images is unknown. If
             false, a `UserError` names the missing facts.
+        force: Plan with weights that are for pairs of one contrast also for pairs of two, for
+            example to train them further.
     """
     if out is not None:
         check_writable(out)
@@ -66,7 +69,7 @@ def plan(
         available=models_to_choose(),
         widths=models_here(),
         variants=variants_here(),
-        force=True,  # a plan may be made to train the weights for such pairs; it has a caution
+        force=force,
     )
     check_options(options)
     planned = _plan_of(Path(source), options)
