@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.grid_cases import GRIDS
+from support.grid_cases import ORIENTATIONS
 
 import zoo
 from zoo.errors import UserError
@@ -25,7 +25,7 @@ NAMES = ("fixed", "moving", "fixed_labels", "moving_labels")
 def files(request, tmp_path_factory):
     """A phantom of one contrast, with arrays in the orientation of the parameter."""
     folder = tmp_path_factory.mktemp("phantom")
-    geometry = {"shape": (80, 84, 76), "spacing": (2.4, 2.4, 2.6), **GRIDS[request.param]}
+    geometry = {"shape": (80, 84, 76), "spacing": (2.4, 2.4, 2.6), **ORIENTATIONS[request.param]}
     pair = make_pair(11, contrasts=("t1", "t1"), **geometry)
     for name in NAMES:
         grid = pair.fixed_grid if name.startswith("fixed") else pair.moving_grid
