@@ -55,7 +55,8 @@ def describe_folder(
 
     Images of one case become pairs, with the first kind of image fixed; if every case has a single
     image, each image forms a pair with the next one. `modality` is given by slot. A modality that
-    cannot be determined is an error that names the missing flag.
+    cannot be determined is an error that names the missing flag, and an image whose intensities
+    contradict the modality of its slot is an error that names the file.
     """
     images = _images(folder)
     if len(images) < 2:
