@@ -48,9 +48,9 @@ def main() -> int:
 
 
 def write_phantom(folder: Path) -> dict[str, Path]:
-    """Write two images of the same anatomy in two contrasts, with labels and landmarks."""
+    """Write two images of one anatomy and contrast, which every model suits, and annotations."""
     folder.mkdir(parents=True, exist_ok=True)
-    pair = make_pair(7, shape=(64, 64, 64), spacing=(2.5, 2.5, 2.5), contrasts=("t1", "t2"))
+    pair = make_pair(7, shape=(64, 64, 64), spacing=(2.5, 2.5, 2.5), contrasts=("t1", "t1"))
     files = {}
     for side in ("fixed", "moving"):
         grid = getattr(pair, f"{side}_grid")

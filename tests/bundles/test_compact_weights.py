@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from support.grid_cases import ORIENTATIONS
 
 import zoo
+from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder
 from zoo.hub.catalogue import find_model
 from zoo.hub.weights import read_weights_header
@@ -65,6 +66,7 @@ def test_multigradicon_registers_two_contrasts_better_than_unigradicon(tmp_path)
             model=model,
             weights="compact",
             modality=("t1", "t2"),
+            force=True,
             settings={"affine": "none", "refine": 0},
         ).figures
         for model in ("unigradicon", "multigradicon")
@@ -72,6 +74,18 @@ def test_multigradicon_registers_two_contrasts_better_than_unigradicon(tmp_path)
     multi = figures["multigradicon"]
     assert multi["dice_after"] > multi["dice_before"] + 0.05
     assert multi["dice_after"] > figures["unigradicon"]["dice_after"] + 0.05
+
+
+@pytest.mark.parametrize("model", ["unigradicon", "unireg"])
+def test_weights_for_one_contrast_are_refused_for_two_without_force(model, tmp_path):
+    pair = make_pair(11, contrasts=("t1", "t2"), shape=(30, 32, 28), spacing=(6.0, 6.0, 6.0))
+    for name in NAMES[:2]:
+        write_volume(tmp_path / f"{name}.nii.gz", getattr(pair, name), pair.fixed_grid)
+    with pytest.raises(UserError, match=r"compact weights .* one contrast .* --force"):
+        zoo.register(
+            tmp_path / "fixed.nii.gz", tmp_path / "moving.nii.gz", model=model,
+            modality=("t1", "t2"), anatomy="brain", pairing="inter",
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -188,3 +188,41 @@ def test_problems_have_a_stable_id_a_description_and_a_remedy(bad_dataset):
         assert re.fullmatch(r"[a-z0-9-]+", problem.id)
         assert len(problem.what) > 5
         assert len(problem.fix) > 5
+
+
+def write_slot(folder, modality, images):
+    """Write one case per image, all of slot 0 and one modality."""
+    entries = []
+    for case, data in enumerate(images):
+        name = f"imagesTr/M_{case:04d}_0000.nii.gz"
+        nifti(folder / name, data.astype(np.int16))
+        entries.append({"image": f"./{name}"})
+    modalities = {} if modality is None else {"modality": {"0": modality}}
+    write_document(folder, {"name": "M", "training": entries, **modalities})
+
+
+def image_of(kind, seed):
+    low, high = (-1024, 1500) if kind == "ct" else (0, 900)
+    return np.random.default_rng(seed).integers(low, high, (14, 12, 13))
+
+
+@pytest.mark.parametrize(
+    ("modality", "kinds", "id", "odd"),
+    [
+        ("MR", ("mr", "mr", "ct", "mr"), "modality-hounsfield", [2]),
+        ("MR", ("ct", "ct", "ct", "mr"), "modality-hounsfield", [0, 1, 2]),
+        ("MR", ("ct",), "modality-hounsfield", [0]),
+        ("CT", ("ct", "mr", "ct"), "units-mixed", [1]),
+        ("CT", ("ct", "mr", "mr"), "units-mixed", [1, 2]),
+        (None, ("mr", "ct"), "units-mixed", [1]),
+        (None, ("ct", "ct", "mr"), "units-mixed", [2]),
+        ("MR", ("mr", "mr"), None, []),
+        ("CT", ("ct", "ct"), None, []),
+    ],
+)
+def test_each_image_that_contradicts_its_slot_is_an_error(tmp_path, modality, kinds, id, odd):
+    write_slot(tmp_path, modality, [image_of(kind, k) for k, kind in enumerate(kinds)])
+    problems = [p for p in problems_of(tmp_path) if p.id in ("modality-hounsfield", "units-mixed")]
+    expected = [f"imagesTr/M_{case:04d}_0000.nii.gz" for case in odd]
+    assert sorted(problem.file for problem in problems) == expected
+    assert {(problem.id, problem.level) for problem in problems} <= {(id, "error")}

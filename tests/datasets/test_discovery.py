@@ -65,3 +65,35 @@ def test_fewer_than_two_images_are_an_error(tmp_path):
     write(tmp_path, "a.nii.gz")
     with pytest.raises(UserError, match="a pair needs two"):
         describe_folder(tmp_path)
+
+
+def write_ct(path, *, resampled=False):
+    array = np.random.default_rng(1).integers(-900, 1500, (14, 12, 13)).astype(np.float32)
+    array[:3] = -1024
+    if resampled:
+        array[3:] += 0.3
+    nifti(path, array if resampled else array.astype(np.int16))
+
+
+@pytest.mark.parametrize("resampled", [False, True])
+@pytest.mark.parametrize("names", [("a", "b", "z"), ("sub-1_T1w", "sub-2_T1w", "sub-3_T1w")])
+def test_a_ct_among_mr_images_is_an_error_that_names_the_file(tmp_path, names, resampled):
+    write(tmp_path, *(f"{name}.nii.gz" for name in names[:2]))
+    declared = {"0": "mr"}
+    describe_folder(tmp_path, modality=declared)
+    write_ct(tmp_path / f"{names[2]}.nii.gz", resampled=resampled)
+    with pytest.raises(UserError, match=rf"^{names[2]}\.nii\.gz: .*Hounsfield"):
+        describe_folder(tmp_path, modality=declared)
+
+
+def test_an_mr_among_ct_images_is_an_error_that_names_the_file(tmp_path):
+    for name in ("a", "b"):
+        write_ct(tmp_path / f"{name}.nii.gz")
+    write(tmp_path, "z.nii.gz")
+    with pytest.raises(UserError, match=r"^z\.nii\.gz: 2 of 3 .*this one is not"):
+        describe_folder(tmp_path)
+
+
+def test_shifted_ct_images_may_be_described_as_ct(tmp_path):
+    write(tmp_path, "a.nii.gz", "b.nii.gz")
+    assert describe_folder(tmp_path, modality={"0": "ct"})["modality"] == {"0": "ct"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import monai.bundle
 import nibabel as nib
@@ -16,6 +17,7 @@ from support.tiny_bundle import make_bundle, make_pair
 from zoo.commands.check_bundle import check_bundle as check_command
 from zoo.commands.push import push as push_command
 from zoo.errors import UserError
+from zoo.hub.bundles import bundle_folder
 from zoo.hub.push import plan_push, push
 from zoo.hub.safety import check_bundle
 
@@ -122,6 +124,23 @@ def test_the_card_has_the_front_matter_of_the_hub(bundle):
     assert front["metrics"] == ["tre"]
     wanted = {"monai", "medical", "image-registration", "ct", "mr", "upper-leg", "arxiv:2403.05780"}
     assert wanted <= set(front["tags"])
+
+
+def test_the_licence_of_the_card_is_that_of_the_weights_that_are_sent(tmp_path):
+    def front(folder):
+        return yaml.safe_load(plan_push(str(folder)).card.split("---\n", 2)[1])
+
+    assert front("unireg")["license"] == "apache-2.0"  # the package holds the compact weights only
+    copy = tmp_path / "unireg"
+    shutil.copytree(bundle_folder("unireg"), copy)
+    compact = copy / "models" / "model_compact.safetensors"
+    shutil.copyfile(compact, copy / "models" / "model.safetensors")
+    both = front(copy)
+    assert both["license"] == "other"
+    assert "official-weights-none-stated" in both["license_name"]
+    assert "compact-weights-apache-2-0" in both["license_name"]
+    compact.unlink()
+    assert front(copy)["license_name"].startswith("none-stated")
 
 
 def test_a_new_version_moves_latest_version_and_leaves_the_old_tag(hub_here, bundle):

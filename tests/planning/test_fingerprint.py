@@ -154,7 +154,9 @@ def values(low, high, middle=0.0, whole=1.0, top=None):
     [
         (values(-1024, 3071), True),
         (values(-1000, 400, whole=0.6), True),
-        (values(-1000, 400, whole=0.3), False),
+        (values(-1024, 400, whole=0.3), True),  # resampled: air keeps its value
+        (values(-700, 400, whole=0.3), False),
+        (values(-1500, 400, whole=0.3), False),
         (values(0, 4095), False),
         (values(-150, 250), False),
         (values(-1000, 60), False),
@@ -193,6 +195,13 @@ def test_a_declaration_against_the_values_is_a_conflict_and_stays_declared():
     belief = infer_modality("MR", [ct])
     assert (belief.value, belief.confidence, belief.conflict) == ("mr", "declared", True)
     assert not infer_modality("CT", [ct]).conflict
+
+
+def test_one_ct_among_mr_images_is_a_conflict():
+    mr, ct = values(0, 900), values(-1024, 3000)
+    assert infer_modality("MR", [mr] * 9 + [ct]).conflict
+    assert infer_modality("CT", [ct] * 9 + [mr]).conflict
+    assert not infer_modality("MR", [mr] * 9).conflict
 
 
 def test_echo_times_in_headers_make_mr_likely():

@@ -34,7 +34,7 @@ DATASETS = {
             ("brain_malf_oasis/1000_t1", "brain_malf_oasis/1003_t1"),
         ],
         "declared": {"modality": {"0": "T1", "1": "T1"}, "anatomy": "brain", "pairing": "inter"},
-        "expected": (None, "brain/mr-mr/any", "unigradicon"),
+        "expected": (None, "brain/mr-mr/inter", "unigradicon"),
     },
     "contrasts": {
         "pairs": [("brain_mm_tcga/t1", "synthetic/tcga_t2_moving")],

@@ -219,9 +219,58 @@ def test_a_plan_holds_the_cautions(change, words):
     assert words in text
 
 
+def test_a_modality_that_the_user_states_against_the_values_is_a_caution():
+    facts = fingerprint("brain", "mr", None, "inter")
+    facts["channels"]["1"]["intensity"] = {"hounsfield": 1, "decoded": 5}
+    plan = make_plan(facts, UserOptions(available=("mcbo",), modality={"1": "mr"}))
+    (text,) = plan["plan"]["cautions"]
+    assert text.startswith("the moving images are declared as mr")
+    facts["channels"]["1"]["intensity"]["hounsfield"] = 0
+    plan = make_plan(facts, UserOptions(available=("mcbo",), modality={"1": "mr"}))
+    assert plan["plan"]["cautions"] == []
+
+
 def test_a_model_outside_its_training_is_called_experimental():
     plan = planned("prostate", "mr", "mr", "intra", model="unigradicon")
     assert plan["plan"]["cautions"][0].startswith("experimental")
+
+
+def contrast_facts(case):
+    if case == "ct and mr":
+        return fingerprint("brain", "ct", "mr", "inter")
+    if case == "measured":
+        return fingerprint("brain", "mr", "mr", "inter", sign=-0.9)
+    facts = fingerprint("brain", "mr", "mr", "inter")
+    for slot, word in (("0", "T1w"), ("1", "T2w" if case == "declared" else "T1w")):
+        facts["channels"][slot]["modality"]["declared"] = word
+    return facts
+
+
+@pytest.mark.parametrize("model", ["unigradicon", "unireg"])
+@pytest.mark.parametrize("case", ["ct and mr", "measured", "declared"])
+def test_weights_for_one_contrast_are_refused_for_two_unless_forced(model, case):
+    options = {"model": model, "widths": dict.fromkeys(ALL, 8), "available": ALL}
+    compact = dict.fromkeys(("unigradicon", "multigradicon", "unireg"), "compact")
+    facts = contrast_facts(case)
+    message = r"one contrast .*; use --model mcbo or --model multigradicon, or add --force"
+    with pytest.raises(UserError, match=message):
+        make_plan(facts, UserOptions(variants=compact, **options))
+    forced = make_plan(facts, UserOptions(variants=compact, force=True, **options))
+    assert "for pairs of one contrast" in forced["plan"]["cautions"][0]
+    for variants in (compact | {model: "official"}, compact | {model: "own"}):
+        make_plan(facts, UserOptions(variants=variants, **options))
+    make_plan(facts, UserOptions(variants=compact, **options | {"model": "multigradicon"}))
+    make_plan(contrast_facts("same"), UserOptions(variants=compact, **options))
+
+
+def test_every_task_of_a_conditional_model_is_within_its_training():
+    modalities = {"lung": "ct", "abdomen": "ct", "head-neck": "ct", "liver": "ct"}
+    for anatomy, condition in load_catalogue()["unireg"].planning.conditions.items():
+        modality = modalities.get(anatomy, "mr")
+        plan = planned(anatomy, modality, modality, condition.type, model="unireg")
+        assert plan["plan"]["cautions"] == [], anatomy
+    (text,) = planned("brain", "mr", "mr", "intra", model="unireg")["plan"]["cautions"]
+    assert text.startswith("experimental")
 
 
 @pytest.mark.parametrize("by_points", [True, False])

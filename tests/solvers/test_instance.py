@@ -277,6 +277,19 @@ def test_a_seed_repeats_the_result_and_another_does_not(phantom):
     assert not torch.equal(runs[0].displacement, runs[2].displacement)
 
 
+def test_a_refinement_without_a_generator_ignores_the_global_random_state(phantom, network):
+    fields = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        state = torch.get_rng_state()
+        refined = refine_field(zeros(), phantom[0], reverse=zeros(), steps=3)
+        weights = refine_weights(network, phantom[0], steps=2, learning_rate=1e-3)
+        assert torch.equal(torch.get_rng_state(), state)
+        fields.append((refined.displacement, weights.displacement))
+    assert torch.equal(fields[0][0], fields[1][0])
+    assert torch.equal(fields[0][1], fields[1][1])
+
+
 def test_the_number_of_threads_does_not_change_the_field(phantom):
     threads = torch.get_num_threads()
     fields = []

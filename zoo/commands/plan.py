@@ -18,6 +18,7 @@ def plan(
     set_: list[str] | None = None,
     name: str = "custom",
     accept_guess: bool = False,
+    force: bool = False,
     explain: bool = False,
     diff: bool = False,
 ) -> None:
@@ -46,6 +47,8 @@ def plan(
         set: A setting of the bundle as KEY=VALUE; may be given several times.
         name: The name of a plan with settings from --set.
         accept_guess: Choose a model that suits any pair if a fact about the images is unknown.
+        force: Plan with weights that are for pairs of one contrast also for pairs of two, for
+            example to train them further.
         explain: Print every value with its rule and reason.
         diff: Print the settings in which two plans differ.
     """
@@ -74,6 +77,7 @@ def plan(
         settings=parse_settings(set_ or [], ["affine"]),
         name=name,
         accept_guess=accept_guess,
+        force=force,
     )
     print(explanation(made, source) if explain else describe_choice(made))
     if out is not None:

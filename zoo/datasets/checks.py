@@ -10,8 +10,10 @@ from pathlib import Path
 from zoo.datasets.landmarks import point_problems
 from zoo.datasets.modality import (
     HOUNSFIELD,
+    MODALITIES,
     IntensityStatistics,
     canonical_modality,
+    contradictions,
     is_hounsfield,
     is_shifted,
 )
@@ -119,10 +121,9 @@ def annotations_fit_their_image(scan: DatasetScan) -> Iterator[Problem]:
 
 
 def slots_are_consistent(scan: DatasetScan) -> Iterator[Problem]:
-    """Yield slots with different scalings in the headers, or with some images in HU only."""
+    """Yield slots with different scalings in the headers."""
     for slot, images in scan.dataset.slots().items():
         yield from _scaling_problems(scan, slot, images)
-        yield from _unit_problems(scan, slot, images)
 
 
 def _scaling_problems(scan: DatasetScan, slot: str, images: Sequence[str]) -> Iterator[Problem]:
@@ -139,50 +140,42 @@ def _scaling_problems(scan: DatasetScan, slot: str, images: Sequence[str]) -> It
     yield warning("scaling-differs", unusual[0], what, fix)
 
 
-def _unit_problems(scan: DatasetScan, slot: str, images: Sequence[str]) -> Iterator[Problem]:
-    """Yield the images that are in Hounsfield units, or are not, unlike most images of the slot."""
-    in_hounsfield = {i: is_hounsfield(v) for i, v in _intensities(scan, images).items()}
-    count = sum(in_hounsfield.values())
-    usual = 2 * count > len(in_hounsfield)
-    for image in [i for i, hounsfield in in_hounsfield.items() if hounsfield != usual]:
-        what = (
-            f"{count} of {len(in_hounsfield)} images of slot {slot} are in Hounsfield units, and "
-            f"this is {'not' if usual else 'one of them'}"
-        )
-        fix = "convert all images to Hounsfield units, or put the different ones into a new slot"
-        yield Problem("units-mixed", image, what, fix)
-
-
 def _intensities(scan: DatasetScan, images: Sequence[str]) -> Mapping[str, IntensityStatistics]:
     """Return the intensity statistics of those images that were decoded."""
     facts = {image: scan.voxels[image].values for image in images if image in scan.voxels}
     return {image: values for image, values in facts.items() if values is not None}
 
 
-def modality_fits_the_values(scan: DatasetScan) -> Iterator[Problem]:
-    """Yield slots whose declared modality is unknown or contradicts their intensities."""
+def modalities_fit_the_values(scan: DatasetScan) -> Iterator[Problem]:
+    """Yield unknown modalities, and every image whose intensities contradict its slot."""
     for slot, images in scan.dataset.slots().items():
         word = scan.dataset.modality.get(slot)
-        if word is None:
-            continue
-        declared = canonical_modality(word)
-        if declared is None:
+        declared = None if word is None else canonical_modality(word)
+        if word is not None and declared is None:
             what = f"the modality of slot {slot} is {word!r}, which is not known"
-            fix = "use ct, cbct, mr, us or pet"
+            fix = f"use one of {', '.join(MODALITIES)}"
             yield warning("modality-unknown", scan.dataset.file.name, what, fix)
-            continue
-        values = list(_intensities(scan, images).values())
-        fraction = sum(map(is_hounsfield, values)) / len(values) if values else 0.0
-        if values and declared in HOUNSFIELD and fraction == 0:
-            shifted = sum(map(is_shifted, values)) > len(values) / 2
-            why = "they look shifted, often by 1024" if shifted else "no value is far below 0"
-            what = f"slot {slot} is declared {word}, but no image is in Hounsfield units: {why}"
-            fix = "convert the images to Hounsfield units, or plan with percentiles"
-            yield warning("modality-not-hounsfield", images[0], what, fix)
-        if declared not in HOUNSFIELD and fraction > 0.5:
-            what = f"slot {slot} is declared {word}, but its values are Hounsfield units"
-            fix = "correct the declared modality, or the files"
-            yield warning("modality-hounsfield", images[0], what, fix)
+        values = _intensities(scan, images)
+        for image, reason in contradictions(declared, values).items():
+            if declared is None or declared in HOUNSFIELD:
+                fix = "convert it to the units of the others, or put it into a slot of its own"
+                yield Problem("units-mixed", image, f"slot {slot}: {reason}", fix)
+            else:
+                fix = "put it into a slot declared ct, remove it, or correct the modality"
+                yield Problem("modality-hounsfield", image, f"slot {slot}: {reason}", fix)
+        if declared in HOUNSFIELD and values and not any(map(is_hounsfield, values.values())):
+            yield _no_hounsfield_units(slot, str(word), values)
+
+
+def _no_hounsfield_units(
+    slot: str, word: str, values: Mapping[str, IntensityStatistics]
+) -> Problem:
+    """Return the warning that no image of a slot that is declared CT is in Hounsfield units."""
+    shifted = sum(map(is_shifted, values.values())) > len(values) / 2
+    why = "they look shifted, often by 1024" if shifted else "no value is far below 0"
+    what = f"slot {slot} is declared {word}, but no image is in Hounsfield units: {why}"
+    fix = "convert the images to Hounsfield units, or plan with percentiles"
+    return warning("modality-not-hounsfield", next(iter(values)), what, fix)
 
 
 def labels_are_declared(scan: DatasetScan) -> Iterator[Problem]:
@@ -255,7 +248,7 @@ CHECKS: tuple[Callable[[DatasetScan], Iterator[Problem]], ...] = (
     splits_are_apart,
     annotations_fit_their_image,
     slots_are_consistent,
-    modality_fits_the_values,
+    modalities_fit_the_values,
     labels_are_declared,
     masks_are_masks,
     point_problems,

@@ -10,9 +10,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from zoo.datasets.modality import canonical_modality, is_hounsfield, parse_modality
+from zoo.datasets.modality import (
+    canonical_modality,
+    contradictions,
+    is_hounsfield,
+    parse_modality,
+)
 from zoo.datasets.names import SUFFIXES, case_of, stem
 from zoo.datasets.path_safety import path_problem
+from zoo.datasets.scan import SAMPLE, evenly_spaced
 from zoo.datasets.voxels import inspect_voxels
 from zoo.errors import UserError
 
@@ -49,7 +55,8 @@ def describe_folder(
 
     Images of one case become pairs, with the first kind of image fixed; if every case has a single
     image, each image forms a pair with the next one. `modality` is given by slot. A modality that
-    cannot be determined is an error that names the missing flag.
+    cannot be determined is an error that names the missing flag, and an image whose intensities
+    contradict the modality of its slot is an error that names the file.
     """
     images = _images(folder)
     if len(images) < 2:
@@ -73,6 +80,8 @@ def describe_folder(
     for slot, side in zip(examples, zip(*pairs, strict=True), strict=False):
         _check_one_modality(slot, side if within_case else images)
     words = {slot: _modality(folder, slot, i, modality or {}) for slot, i in examples.items()}
+    for slot, side in zip(words, zip(*pairs, strict=True), strict=False):
+        _check_values(folder, slot, words[slot], side if within_case else images)
     return {
         "name": name or folder.resolve().name,
         "pairing": pairing or ("intra" if within_case else "inter"),
@@ -92,6 +101,22 @@ def _check_one_modality(slot: str, images: Sequence[_FolderImage]) -> None:
         raise UserError(
             f"slot {slot} would contain images of several modalities: {examples}; sort the images "
             "into one folder per dataset, or write the dataset.json by hand"
+        )
+
+
+def _check_values(folder: Path, slot: str, word: str, images: Sequence[_FolderImage]) -> None:
+    """Raise an error if the intensities of an image contradict the modality of its slot.
+
+    At most `SAMPLE` images of a slot are decoded. An image that cannot be read is left to
+    `regzoo check`.
+    """
+    names = list(dict.fromkeys(image.name for image in images))
+    decoded = {n: inspect_voxels(str(folder), n, "image") for n in evenly_spaced(names, SAMPLE)}
+    values = {name: facts.values for name, facts in decoded.items() if facts.values is not None}
+    for name, reason in contradictions(canonical_modality(word), values).items():
+        raise UserError(
+            f"{name}: {reason}; move it out of {folder}, convert it, or declare the modality of "
+            f"slot {slot} with --modality.{slot}"
         )
 
 

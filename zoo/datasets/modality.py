@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,10 @@ from zoo.errors import UserError
 
 MODALITIES = ("ct", "cbct", "mr", "us", "pet")
 HOUNSFIELD = ("ct", "cbct")
+AIR = (-1050, -950)
+"""The range of air in Hounsfield units, with the -1024 that many scanners write around the body."""
+HIGHEST_MINIMUM = -50
+"""Hounsfield units: fat and air are darker, so an image of a body contains values below it."""
 
 _WORDS = {
     "ct": ("ct", "fbct", "fanbeamct", "cect", "ncct", "ldct", "4dct", "computedtomography"),
@@ -85,12 +89,46 @@ def mr_sequence(word: str | None) -> str | None:
 
 
 def is_hounsfield(values: IntensityStatistics) -> bool:
-    """Return whether intensities are Hounsfield units: air far below 0, whole numbers, CT's range.
+    """Return whether intensities are Hounsfield units: air far below 0, and the range of CT.
 
-    A negative answer does not exclude CT: the image may have been windowed or shifted.
+    The values must also be whole numbers, or the lowest ones must be those of air, which
+    interpolation preserves. A negative answer does not exclude CT: the image may have been
+    windowed or shifted.
     """
     in_range = values.minimum >= -4096 and values.maximum >= 100
-    return values.percentiles[0] <= -200 and in_range and values.whole >= 0.5
+    low, one = values.percentiles[:2]
+    resampled = low >= AIR[0] and one <= AIR[1]
+    return low <= -200 and in_range and (values.whole >= 0.5 or resampled)
+
+
+def is_not_hounsfield(values: IntensityStatistics) -> bool:
+    """Return whether intensities cannot be Hounsfield units, because not even fat is below 0."""
+    return values.minimum >= HIGHEST_MINIMUM
+
+
+def contradictions(
+    modality: str | None, images: Mapping[str, IntensityStatistics]
+) -> dict[str, str]:
+    """Return the images of a slot whose intensities contradict its modality, with the reasons.
+
+    Images that are declared CT and are not in Hounsfield units are listed if other images of the
+    slot are; if none is, the whole slot may have been shifted or windowed. In a slot of unknown
+    modality the images that differ from the majority are listed.
+    """
+    in_hounsfield = {image for image, values in images.items() if is_hounsfield(values)}
+    outside = {image for image, values in images.items() if is_not_hounsfield(values)}
+    if not in_hounsfield:
+        return {}
+    share = f"{len(in_hounsfield)} of {len(images)} images of the slot are in Hounsfield units"
+    most = 2 * len(in_hounsfield) > len(images)
+    if most if modality is None else modality in HOUNSFIELD:
+        reason = f"{share}, and this one is not: its smallest value is"
+        return {i: f"{reason} {v.minimum:g}" for i, v in images.items() if i in outside}
+    if modality is None:
+        reason = f"{share}, and this is one of them"
+    else:
+        reason = f"the slot is declared {modality}, but its values are Hounsfield units"
+    return {i: reason for i in images if i in in_hounsfield}
 
 
 def is_shifted(values: IntensityStatistics) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from zoo.errors import UserError
 from zoo.hub.catalogue import load_catalogue
+from zoo.hub.specs import ModelSpec
 
 _ARXIV = re.compile(r"arxiv[:./ ]*(?:abs/)?(\d{4}\.\d{4,5})", re.IGNORECASE)
 _LINK_OUT_OF_BUNDLE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+([^)]+)\)")
@@ -25,7 +26,7 @@ def model_card(bundle: Path, metadata: Mapping[str, Any]) -> str:
     import yaml
 
     own, text = _split(_text(bundle))
-    front = {**front_matter(bundle.resolve().name, metadata), **own}
+    front = {**front_matter(bundle.resolve(), metadata), **own}
     head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     return f"---\n{head}---\n{_LINK_OUT_OF_BUNDLE.sub(_as_words, text)}"
 
@@ -35,19 +36,20 @@ def _as_words(link: re.Match[str]) -> str:
     return f"{link[1]} ({link[2]} of the zoo)"
 
 
-def front_matter(name: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+def front_matter(bundle: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return the front matter: library, licence, task, tags, metrics and datasets.
 
     The keys license, arxiv, modalities, anatomies, metrics and datasets of metadata.json take
-    precedence over the model's specification. arXiv ids are also read from its references.
+    precedence over the model's specification. The licence is that of the weights in the folder.
+    arXiv ids are also read from the references in metadata.json.
     """
-    model = load_catalogue().get(name)
+    model = load_catalogue().get(bundle.name)
     known: dict[str, Any] = {}
     if model is not None:
         known = {
             key: getattr(model, key) for key in ("arxiv", "modalities", "anatomies", "metrics")
         }
-        known["license"] = model.licence
+        known["license"] = _licence_of_weights(model, bundle)
     keys = ("license", "arxiv", "modalities", "anatomies", "metrics", "datasets")
     known.update({key: metadata[key] for key in keys if key in metadata})
     cited = _ARXIV.findall(" ".join(map(str, metadata.get("references", []))))
@@ -68,6 +70,15 @@ def front_matter(name: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
         if known.get(key):
             front[key] = list(known[key])
     return front
+
+
+def _licence_of_weights(model: ModelSpec, bundle: Path) -> str:
+    """Return the licence of the weights in a bundle's folder; without weights that of the model."""
+    variants = [v for v in model.variants.values() if (bundle / v.file).is_file()]
+    licences = {variant.licence: variant.name for variant in variants}
+    if len(licences) > 1:
+        return "; ".join(f"{name} weights: {licence}" for licence, name in licences.items())
+    return next(iter(licences), model.licence)
 
 
 def _licence(licence: str) -> dict[str, str]:

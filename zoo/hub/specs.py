@@ -55,7 +55,8 @@ class Variant:
 
     `sha256` and `size` (bytes) describe the safetensors file; both are None until somebody has
     measured them. `published` says whether the file is on the Hub under `revision`. `file` is its
-    path inside the bundle, `width` the number of channels of its network.
+    path inside the bundle, `width` the number of channels of its network. `contrasts` says which
+    pairs the weights are for: "one" (both images of one contrast) or "any".
     """
 
     name: str
@@ -68,9 +69,12 @@ class Variant:
     width: int
     upstream: Upstream | None
     figures: str
+    contrasts: Literal["one", "any"] = "any"
 
     def __post_init__(self) -> None:
         _check_sha256(self.sha256)
+        if self.contrasts not in ("one", "any"):
+            raise ValueError(f"contrasts {self.contrasts!r} must be one or any")
 
     @property
     def verified(self) -> bool:

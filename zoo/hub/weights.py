@@ -89,6 +89,18 @@ def models_here() -> dict[str, int]:
     return widths
 
 
+def variants_here() -> dict[str, str]:
+    """Return the variant of the weights that each learned model uses on this computer."""
+    variants = {}
+    for name, spec in load_catalogue().items():
+        try:
+            if spec.learned:
+                variants[name] = find_weights(name).variant
+        except UserError:
+            continue
+    return variants
+
+
 def models_to_choose() -> tuple[str, ...]:
     """Return the models that a plan chooses from: they need no weights or have official ones.
 

@@ -219,6 +219,13 @@ class RegistrationOptions:
         default=False,
         metadata=about("Run your own bundle even if the safety check of its configs refuses it."),
     )
+    force: bool = field(
+        default=False,
+        metadata=about(
+            "Register two images of different contrasts even with weights that are for pairs of "
+            "one contrast."
+        ),
+    )
     settings: Mapping[str, Any] | None = field(
         default=None,
         metadata=about(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from zoo.datasets.reading import read_dataset
 from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder, config_keys
-from zoo.hub.weights import models_here, models_to_choose
+from zoo.hub.weights import models_here, models_to_choose, variants_here
 from zoo.io.atomic import check_writable, write_json
 from zoo.io.json_documents import read_json_object, report_missing_keys
 from zoo.pipelines.options import modality_by_slot
@@ -34,6 +34,7 @@ def plan(
     settings: Mapping[str, Any] | None = None,
     name: str = "custom",
     accept_guess: bool = False,
+    force: bool = False,
 ) -> Plan:
     """Plan how the pairs of a dataset are registered, and return the plan.
 
@@ -51,6 +52,8 @@ def plan(
         name: The name of a plan with `settings`.
         accept_guess: Choose a model that suits any pair if a fact about the images is unknown. If
             false, a `UserError` names the missing facts.
+        force: Plan with weights that are for pairs of one contrast also for pairs of two, for
+            example to train them further.
     """
     if out is not None:
         check_writable(out)
@@ -65,6 +68,8 @@ def plan(
         settings=changes,
         available=models_to_choose(),
         widths=models_here(),
+        variants=variants_here(),
+        force=force,
     )
     check_options(options)
     planned = _plan_of(Path(source), options)
@@ -82,7 +87,11 @@ def _plan_of(source: Path, options: UserOptions) -> Plan:
     keys = set(read_json_object(source)) if source.is_file() and source.suffix == ".json" else set()
     if "plan" in keys:
         if options != UserOptions(
-            settings=options.settings, available=options.available, widths=options.widths
+            settings=options.settings,
+            available=options.available,
+            widths=options.widths,
+            variants=options.variants,
+            force=options.force,
         ):
             raise UserError(
                 f"{source} is a plan already; change its settings with --set, or plan its dataset "

@@ -13,7 +13,13 @@ from zoo.datasets.pairs import PairFiles, load_pair, pair_files
 from zoo.errors import UserError
 from zoo.handlers.output_files import PLAN, RESULT, possible_outputs, previous_outputs
 from zoo.hub.bundles import bundle_folder, config_keys
-from zoo.hub.weights import find_weights, models_here, models_to_choose, models_without_weights
+from zoo.hub.weights import (
+    find_weights,
+    models_here,
+    models_to_choose,
+    models_without_weights,
+    variants_here,
+)
 from zoo.io.atomic import write_json
 from zoo.io.output_folder import staged_outputs
 from zoo.io.overwriting import refuse_overwriting
@@ -183,12 +189,13 @@ def _user_options(
     """Return what the user decided, and the models that can run on this computer."""
     several_moving = len(files.moving) > 1
     without_weights = models_without_weights(several_moving=several_moving)
-    widths, available = models_here(), models_to_choose()
+    widths, available, variants = models_here(), models_to_choose(), variants_here()
     if several_moving or options.model in without_weights:
         widths, available = dict.fromkeys(without_weights, 0), without_weights
     if options.weights and options.model not in ("auto", *without_weights):
         weights = find_weights(options.model, str(options.weights))
         widths = widths | {options.model: weights.width or 0}
+        variants[options.model] = weights.variant
     return UserOptions(
         anatomy=options.anatomy,
         modality=options.modality_by_slot(),
@@ -199,6 +206,8 @@ def _user_options(
         settings=settings,
         available=available,
         widths=widths,
+        variants=variants,
+        force=options.force,
     )
 
 

@@ -72,13 +72,24 @@ def infer_modality(
     """Return the modality of a channel: as declared, else as its values prove, else unknown."""
     shown = describe_intensities(values)
     if word is not None and (declared := canonical_modality(word)) is not None:
-        conflict = bool(values) and (declared in HOUNSFIELD) != all(map(is_hounsfield, values))
+        conflict = contradicted(declared, sum(map(is_hounsfield, values)), len(values))
         return Belief(declared, "dataset", "declared", shown, word, conflict)
     if values and all(map(is_hounsfield, values)):
         return Belief("ct", "values", "certain", shown)
     if descriptions and all("TE=" in d for d in descriptions):
         return Belief("mr", "header", "likely", "every header gives an echo time (TE=)")
     return Belief(None, "none", "unknown", shown)
+
+
+def contradicted(modality: str, in_hounsfield: int, decoded: int) -> bool:
+    """Return whether the images contradict a modality.
+
+    `in_hounsfield` of the `decoded` images are in Hounsfield units. One CT among images that are
+    declared as another modality is a contradiction, and so is CT without Hounsfield units.
+    """
+    if modality in HOUNSFIELD:
+        return in_hounsfield < decoded
+    return in_hounsfield > 0
 
 
 def infer_pairing(dataset: Dataset) -> Belief:

@@ -41,7 +41,10 @@ def _modalities(evidence: Evidence) -> Iterator[str]:
     for side, belief in (("fixed", evidence.fixed), ("moving", evidence.moving)):
         if belief.get("conflict"):
             declared, shown = belief["declared"], belief["evidence"]
-            yield f"the {side} images are declared as {declared}, but their values differ: {shown}"
+            yield (
+                f"the {side} images are declared as {declared}, but their values contradict that: "
+                f"{shown}"
+            )
     same = evidence.fixed["value"] == evidence.moving["value"] and not two_contrasts(evidence)
     if same and signs_disagree(evidence):
         sign = evidence.alignment["sign"]

@@ -10,6 +10,7 @@ from zoo.datasets import modality as modalities
 from zoo.errors import UserError
 from zoo.hub.weights import models_without_weights
 from zoo.planning.anatomy import parse_anatomy
+from zoo.planning.beliefs import contradicted
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,9 @@ class UserOptions:
     """The options of a user.
 
     `modality` is by slot. `settings` are values of the bundle that replace what the rules choose.
-    `available` are the models that can run on this computer, `widths` the widths of their weights.
+    `available` are the models that can run on this computer, `widths` the widths of their weights
+    and `variants` their variants. With `force` weights that are for pairs of one contrast are
+    planned for two contrasts, with a caution.
     """
 
     anatomy: str | None = None
@@ -29,6 +32,8 @@ class UserOptions:
     settings: Mapping[str, Any] = field(default_factory=dict)
     available: tuple[str, ...] = field(default_factory=models_without_weights)
     widths: Mapping[str, int] = field(default_factory=dict)
+    variants: Mapping[str, str] = field(default_factory=dict)
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,12 @@ def gather_evidence(fingerprint: Mapping[str, Any], options: UserOptions) -> Evi
         raise UserError(f"--modality.{min(unknown)}: there is no such slot; the slots are {slots}")
     beliefs = {slot: dict(c["modality"]) for slot, c in fingerprint["channels"].items()}
     for slot, word in options.modality.items():
-        beliefs[slot] |= _declared(modalities.parse_modality(word, f"--modality.{slot}"), word)
+        modality = modalities.parse_modality(word, f"--modality.{slot}")
+        values = fingerprint["channels"][slot].get("intensity", {})
+        beliefs[slot] |= _declared(modality, word)
+        beliefs[slot].pop("conflict", None)
+        if contradicted(modality, values.get("hounsfield", 0), values.get("decoded", 0)):
+            beliefs[slot]["conflict"] = True
     anatomy, pairing = dict(fingerprint["anatomy"]), dict(fingerprint["pairing"])
     if options.anatomy is not None:
         anatomy |= _declared(parse_anatomy(options.anatomy), options.anatomy)

@@ -16,7 +16,13 @@ from zoo.io.json_documents import read_json_object
 from zoo.planning.cautions import cautions
 from zoo.planning.evidence import Choice, Evidence, UserOptions, gather_evidence
 from zoo.planning.migrations import SCHEMA, Plan, migrate, pairs_component
-from zoo.planning.rules import choose_model, choose_settings, missing_facts_message, preset_of
+from zoo.planning.rules import (
+    choose_model,
+    choose_settings,
+    missing_facts_message,
+    preset_of,
+    unsuitable_weights,
+)
 
 _SECTION = {
     "name": str, "model": str, "preset": str, "beliefs": dict, "choices": dict, "cautions": list,
@@ -37,6 +43,9 @@ def make_plan(fingerprint: Mapping[str, Any], options: UserOptions | None = None
     preset = preset_of(evidence)
     model = choose_model(evidence, preset, options)
     spec = find_model(model.value)
+    unsuitable = unsuitable_weights(evidence, spec, options)
+    if unsuitable and not options.force:
+        raise UserError(f"{unsuitable}, or add --force to use {model.value} nevertheless")
     chosen = choose_settings(evidence, spec, options)
     section = {
         "schema": SCHEMA,
@@ -47,7 +56,10 @@ def make_plan(fingerprint: Mapping[str, Any], options: UserOptions | None = None
         "content": fingerprint.get("content"),
         "beliefs": _beliefs(evidence),
         "choices": {name: c.to_json() for name, c in ({"model": model} | chosen).items()},
-        "cautions": list(cautions(evidence, preset, spec)),
+        "cautions": [
+            *([unsuitable] if unsuitable else []),
+            *cautions(evidence, preset, spec),
+        ],
     }
     overlay: Plan = {name: choice.value for name, choice in chosen.items()}
     if fingerprint.get("dataset"):

@@ -40,6 +40,44 @@ def two_contrasts(evidence: Evidence) -> bool:
     return signs_disagree(evidence)
 
 
+def pair_of_two_contrasts(evidence: Evidence) -> str | None:
+    """Return why the images of a pair are of two contrasts; None if nothing shows that they are.
+
+    CT and cone-beam CT count as one contrast.
+    """
+    fixed, moving = evidence.fixed, evidence.moving
+    values = fixed["value"], moving["value"]
+    if None not in values and values[0] != values[1] and not set(values) <= set(HOUNSFIELD):
+        return f"the fixed images are {values[0]} and the moving images {values[1]}"
+    if values[0] in HOUNSFIELD or not two_contrasts(evidence):
+        return None
+    words = fixed.get("declared"), moving.get("declared")
+    if None not in map(modalities.mr_sequence, words):
+        return f"the images are declared as {words[0]} and {words[1]}"
+    return f"local correlations differ in sign ({evidence.alignment['sign']:.2f})"
+
+
+def unsuitable_weights(evidence: Evidence, spec: ModelSpec, options: UserOptions) -> str | None:
+    """Return why the weights of a model do not suit the pairs, and which models do; else None."""
+    name = options.variants.get(spec.name, "")
+    variant = spec.variants.get(name)
+    reason = pair_of_two_contrasts(evidence)
+    if variant is None or variant.contrasts == "any" or reason is None:
+        return None
+    others = [other for other in load_catalogue() if other in options.widths]
+    suited = [other for other in others if not _for_one_contrast(other, options)]
+    return (
+        f"the {name} weights of {spec.name} are for pairs of one contrast and make pairs of two "
+        f"worse ({reason}); use --model {' or --model '.join(suited or ['mcbo'])}"
+    )
+
+
+def _for_one_contrast(model: str, options: UserOptions) -> bool:
+    """Return whether the weights of a model on this computer are for pairs of one contrast only."""
+    variant = find_model(model).variants.get(options.variants.get(model, ""))
+    return variant is not None and variant.contrasts == "one"
+
+
 def signs_disagree(evidence: Evidence) -> bool:
     """Return whether local correlations differ in sign; aligned images are needed to tell."""
     sign, lncc2 = evidence.alignment.get("sign"), evidence.alignment.get("lncc2")

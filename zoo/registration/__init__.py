@@ -8,6 +8,7 @@ from zoo.registration.mcbo_presets import read_preset, solver_changes, solver_mo
 from zoo.registration.pair import register_pair
 from zoo.registration.refinement import RefiningInferer
 from zoo.registration.result import RegisteredPair
+from zoo.registration.settings_check import SettingsCheck
 from zoo.registration.unireg import UniRegInferer, lattice
 from zoo.registration.weights import SelectedWeights
 from zoo.registration.working_grid import AnatomicalFrame, IsotropicFrame, NativeFrame, ResizedFrame
@@ -27,6 +28,7 @@ __all__ = [
     "RegisteredPair",
     "ResizedFrame",
     "SelectedWeights",
+    "SettingsCheck",
     "UniRegInferer",
     "UniRegIntensity",
     "WorkingPair",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zoo.datasets.modality import HOUNSFIELD, IntensityStatistics
+from zoo.datasets.modality import HIGHEST_MINIMUM, HOUNSFIELD, IntensityStatistics
 from zoo.datasets.modality import is_hounsfield as values_are_hounsfield
 from zoo.errors import UserError
 from zoo.networks.unireg_tasks import CT_WINDOW, MR_PERCENTILES
@@ -88,7 +88,7 @@ def is_hounsfield(image: Tensor, modality: str | None) -> bool:
     evidence = looks_like_hounsfield(image)
     if modality is None:
         return evidence
-    if modality in HOUNSFIELD and float(image.min()) >= -50:
+    if modality in HOUNSFIELD and float(image.min()) >= HIGHEST_MINIMUM:
         raise UserError(
             f"the image is declared {modality} but its smallest value is {float(image.min()):g}, so"
             " it is not in Hounsfield units; add the missing offset to the file (often -1024), or"

@@ -139,6 +139,14 @@ class Misfit:
         return torch.cat([first, second][: self.directions])
 
 
+def fixed_generator() -> torch.Generator:
+    """Return a new random number generator (CPU) with a fixed seed.
+
+    A refinement with it is reproducible, and neither reads nor changes the global random state.
+    """
+    return torch.Generator().manual_seed(0)
+
+
 def require_finite(step: Step, number: int) -> Step:
     """Return step `number` of the refinement, or raise an error if its loss is not finite."""
     if not math.isfinite(step.loss):

@@ -33,6 +33,7 @@ from zoo.solvers.instance import (
     ProgressCallback,
     Refined,
     Step,
+    fixed_generator,
     has_converged,
     require_finite,
 )
@@ -64,8 +65,9 @@ def refine_field(
     coarse scale. `regularity` is by default 1.5 for correlations and 0.5 for MIND, whose values are
     smaller. Outside an image its border is repeated. The optimisation stops early when ten steps
     reduce the loss by less than the fraction `tolerance`. `generator` (CPU) draws the points of the
-    consistency term.
+    consistency term; the default is a new one with a fixed seed.
     """
+    generator = generator or fixed_generator()
     full = pair.fixed.shape[2:]
     predicted = displacement if reverse is None else torch.cat([displacement, reverse])
     if predicted.shape != (len(predicted), 3, *full) or len(displacement) != 1:
@@ -113,7 +115,7 @@ def refine_field(
     return Refined(refined[:1], None if reverse is None else refined[1:], trace)
 
 
-def _irregularity(fields: Tensor, correction: Tensor, generator: torch.Generator | None) -> Tensor:
+def _irregularity(fields: Tensor, correction: Tensor, generator: torch.Generator) -> Tensor:
     """Return the roughness of the correction plus, for two fields, their inconsistency."""
     roughness = len(fields) * gradient_penalty(correction)
     if len(fields) == 1:

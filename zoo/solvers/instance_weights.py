@@ -27,6 +27,7 @@ from zoo.solvers.instance import (
     ProgressCallback,
     Refined,
     Step,
+    fixed_generator,
     has_converged,
     require_finite,
 )
@@ -50,10 +51,11 @@ def refine_weights(
 
     `network` takes an image [1, 2, X, Y, Z] (moving, fixed) and returns a displacement in voxels.
     `similarity` is a measure or its name. `generator` (CPU) draws the points of the consistency
-    term. The optimisation stops early when ten steps reduce the loss by less than the fraction
-    `tolerance`. The weights, the mode and the `requires_grad` flags of the network are restored in
-    any case, also after an error.
+    term; the default is a new one with a fixed seed. The optimisation stops early when ten steps
+    reduce the loss by less than the fraction `tolerance`. The weights, the mode and the
+    `requires_grad` flags of the network are restored in any case, also after an error.
     """
+    generator = generator or fixed_generator()
     if isinstance(similarity, str):
         similarity = similarity_named(similarity)
     misfit = Misfit(pair, similarity, dice_weight=dice_weight, mass=mass)
@@ -81,7 +83,7 @@ def _backward(
     pair: ImagePair,
     misfit: Misfit,
     regularity: float,
-    generator: torch.Generator | None,
+    generator: torch.Generator,
 ) -> Step:
     """Add the gradient of the pair's loss to the weights and return the losses.
 
