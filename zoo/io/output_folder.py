@@ -100,10 +100,8 @@ def _install(
     write_json(state / JOURNAL, changes)
     try:
         _finish(state, target)
-    except (
-        BaseException
-    ):  # such as an interrupt by the user, which must not leave half of the files
-        _finish(state, target)
+    except BaseException:
+        _finish(state, target)  # An interrupt by the user must not leave half of the files.
         raise
 
 
