@@ -13,7 +13,7 @@ from typing import Any
 
 from zoo.errors import UserError
 
-MAX_JSON_BYTES = 32 << 20
+MAX_JSON_BYTES = 16 << 20
 """Largest JSON file; for comparison, ten thousand pairs take about 3 MiB."""
 
 MAX_YAML_BYTES = 64 << 10

@@ -171,6 +171,8 @@ def _read_header(path: Path) -> NibabelHeader:
             f"{path} is {kind} (.hdr/.img); only single files are allowed: convert it to .nii.gz",
             code="nifti-pair",
         )
+    if is_nifti2 and start[8:12] not in (b"\r\n\x1a\n", bytes(4)):
+        raise damaged_file_error(path, "its line ends were converted, as if it were text")
     header: Any = nib.Nifti2Header if is_nifti2 else nib.Nifti1Header
     return header(start[: header.sizeof_hdr], check=False)  # extensions are not decoded
 
@@ -226,7 +228,7 @@ def _check_extensions(path: Path, header: NibabelHeader) -> None:
     if not content[position - 4]:
         return  # the header says that there are no extensions
     count = 0
-    while end - position >= 16 and any(content[position : position + 8]):
+    while end - position >= 16:
         size, _ = struct.unpack_from(f"{header.endianness}2i", content, position)
         count += 1
         if not 8 <= size <= end - position or count > MAX_EXTENSIONS:

@@ -42,7 +42,8 @@ def read_npz_array(path: Path) -> np.ndarray:
         *(ValueError, EOFError, OSError, RuntimeError, NotImplementedError, TypeError),
         *(zipfile.BadZipFile, zlib.error, SyntaxError, RecursionError, KeyError),
     ) as error:
-        raise damaged_file_error(path, error) from error
+        reason = " ".join(ascii(str(error))[1:-1].split())[:120]
+        raise damaged_file_error(path, reason) from error
 
 
 def _check_directory(path: Path) -> None:

@@ -7,6 +7,7 @@ strings are ASCII, the only encoding that ITK reads.
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def read_itk_hdf5(path: AnyPath) -> Transform:
         raise UserError(f"{file} does not fit into memory; give a smaller field") from error
     except (
         *(OSError, RuntimeError, KeyError, TypeError, AttributeError, IndexError, ValueError),
-        *(OverflowError, NotImplementedError),
+        *(OverflowError, NotImplementedError, struct.error),
     ) as error:
         raise damaged_file_error(file, " ".join(ascii(str(error))[1:-1].split())[:200]) from error
     return combine_parts(file, parts)

@@ -8,6 +8,7 @@ occurs in a transform, so it is refused.
 from __future__ import annotations
 
 import math
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from zoo.io.files import damaged_file_error
 from zoo.io.limits import MAX_DEFLATE_RATIO
 
 _MAX_TEXT_BYTES = 256
-_REFERENCE_BYTES = 16
+_MAX_HEAP_BYTES = 1 << 20
+_REFERENCE = struct.Struct("<IQI")  # length of the text, address of its heap, index in the heap
+_HEAP = struct.Struct("<5s3xQ")  # signature and version, size
+_HEAP_OBJECT = struct.Struct("<H6xQ")  # index (0: the rest is free), size
 _MAX_CHUNK_BYTES = 64 << 20  # a chunk may be larger than a small dataset
 _MAX_CHUNKS = 1 << 17
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
@@ -45,8 +49,9 @@ def read_text(path: Path, dataset: Any) -> str:
         raise damaged_file_error(path, f"{_name(dataset)} is not one string")
     if dataset.dtype.kind == "S" and dataset.dtype.itemsize > _MAX_TEXT_BYTES:
         raise damaged_file_error(path, f"{_name(dataset)} is longer than {_MAX_TEXT_BYTES} bytes")
-    value = np.ravel(dataset[()])[0]
-    return bytes(value).decode("ascii")
+    if dataset.dtype.kind == "O":
+        return _variable_text(path, dataset).decode("ascii")
+    return bytes(np.ravel(dataset[()])[0]).decode("ascii")
 
 
 def read_vector(path: Path, dataset: Any, most: int) -> np.ndarray:
@@ -66,6 +71,33 @@ def read_vector(path: Path, dataset: Any, most: int) -> np.ndarray:
     if values.size:
         dataset.read_direct(values)
     return values.ravel()
+
+
+def _variable_text(path: Path, dataset: Any) -> bytes:
+    """Return a string of variable length, which lies in a global heap of the file.
+
+    The heap is parsed here, because the HDF5 library loops forever on some damaged heaps. Lengths
+    and addresses have eight bytes, as in all files that ITK and h5py write.
+    """
+    offset = dataset.id.get_offset()
+    if offset is None:
+        raise damaged_file_error(path, f"{_name(dataset)} is not stored in one piece")
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        length, address, wanted = _REFERENCE.unpack(stream.read(_REFERENCE.size))
+        stream.seek(min(address, path.stat().st_size))
+        heap = stream.read(_MAX_HEAP_BYTES)
+    magic, size = _HEAP.unpack_from(heap)
+    position, end = _HEAP.size, min(size, len(heap))
+    while magic == b"GCOL\1" and position + _HEAP_OBJECT.size <= end:
+        index, size = _HEAP_OBJECT.unpack_from(heap, position)
+        start = position + _HEAP_OBJECT.size
+        if index == wanted and length <= min(size, _MAX_TEXT_BYTES, end - start):
+            return heap[start : start + length].rstrip(b"\0")
+        if index in (0, wanted):
+            break
+        position = start + -(-size // 8) * 8
+    raise damaged_file_error(path, f"the text of {_name(dataset)} cannot be found")
 
 
 def _check_storage(path: Path, dataset: Any) -> None:
@@ -121,7 +153,7 @@ def _stored_size(dataset: Any) -> int:
     """Return the bytes per value; a string of variable length is stored as a reference."""
     text = h5py.check_string_dtype(dataset.dtype)
     if text is not None and text.length is None:
-        return _REFERENCE_BYTES
+        return _REFERENCE.size
     return int(dataset.dtype.itemsize)
 
 
