@@ -3,7 +3,8 @@ import json
 import pytest
 
 from zoo import UserError
-from zoo.io.json_documents import MAX_BYTES, read_json_object, report_missing_keys
+from zoo.io.json_documents import read_json_object, report_missing_keys
+from zoo.io.limits import MAX_JSON_BYTES
 
 
 def test_objects_are_read_with_and_without_a_byte_order_mark(tmp_path):
@@ -43,8 +44,8 @@ def test_unsuitable_files_are_refused(tmp_path, content, pattern):
 def test_large_files_are_refused_before_they_are_read(tmp_path):
     path = tmp_path / "a.json"
     with path.open("wb") as stream:
-        stream.truncate(MAX_BYTES + 1)
-    with pytest.raises(UserError, match=f"at most {MAX_BYTES} are allowed"):
+        stream.truncate(MAX_JSON_BYTES + 1)
+    with pytest.raises(UserError, match=f"at most {MAX_JSON_BYTES} are allowed"):
         read_json_object(path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -11,8 +10,9 @@ from zoo.datasets.dataset import SIDES, SPLITS, Dataset, Pairing, Split
 from zoo.datasets.entries import EntryCollector
 from zoo.datasets.problems import Problem, warning
 from zoo.errors import UserError
+from zoo.io.csv_rows import read_csv_rows
 from zoo.io.files import AnyPath, existing_file
-from zoo.io.json_documents import MAX_BYTES, read_json_object
+from zoo.io.json_documents import read_json_object
 
 
 def read_dataset(path: AnyPath) -> Dataset:
@@ -113,15 +113,7 @@ def _read_table(given: Path) -> Dataset:
 
 def _table_rows(file: Path) -> list[list[str]]:
     """Return the rows of a pairs.csv; the first one contains the names of the columns."""
-    if file.stat().st_size > MAX_BYTES:
-        raise UserError(
-            f"{file} is too large; at most {MAX_BYTES} bytes are allowed: split the table"
-        )
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        rows = list(csv.reader(text.splitlines(), strict=True))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is not a CSV table ({error}); correct it") from None
+    rows = [cells for _, cells in read_csv_rows(file)]
     names = [name.strip() for name in rows[0]] if rows else []
     optional = {f"{side}_{kind}" for side in SIDES for kind in ("labels", "mask", "points")}
     optional |= {"split", "points_space"}

@@ -10,6 +10,7 @@ from typing import Any
 from zoo.errors import UserError
 from zoo.hub.catalogue import load_catalogue
 from zoo.hub.specs import ModelSpec
+from zoo.io.yaml_documents import parse_yaml
 
 _ARXIV = re.compile(r"arxiv[:./ ]*(?:abs/)?(\d{4}\.\d{4,5})", re.IGNORECASE)
 _LINK_OUT_OF_BUNDLE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+([^)]+)\)")
@@ -101,14 +102,12 @@ def _text(bundle: Path) -> str:
 
 def _split(text: str) -> tuple[dict[str, Any], str]:
     """Return a card's own front matter, empty if it has none, and the text after it."""
-    import yaml
-
     head = re.match(r"---\r?\n(.*?)\r?\n---\r?\n", text, re.DOTALL)
     if head is None:
         return {}, text
     try:
-        front = yaml.safe_load(head[1])
-    except yaml.YAMLError as error:
+        front = parse_yaml(head[1])
+    except ValueError as error:
         raise UserError(
             f"the model card's front matter is not YAML ({error}); correct it"
         ) from error

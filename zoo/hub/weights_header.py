@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from typing import Any
 
 from zoo.errors import UserError
 from zoo.hub.catalogue import load_catalogue
+from zoo.io.json_documents import parse_json
+from zoo.io.limits import MAX_TENSOR_AXES, MAX_TENSORS, MAX_WEIGHTS_HEADER_BYTES
 
-_MAX_HEADER_BYTES = 100_000_000  # as in the safetensors library
 _ITEM_BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "I16": 2, "U16": 2, "F16": 2,
     "BF16": 2, "I32": 4, "U32": 4, "F32": 4, "F64": 8, "I64": 8, "U64": 8,
@@ -30,7 +30,7 @@ class WeightsHeader:
 
     def width(self) -> int | None:
         """Return the width of the network: from the metadata, else from its first convolution."""
-        if self.metadata.get("width", "").isdigit():
+        if re.fullmatch(r"[0-9]{1,6}", self.metadata.get("width", "")):
             return int(self.metadata["width"])
         known = (spec.architecture for spec in load_catalogue().values() if spec.architecture)
         shapes = (self.shapes.get(architecture.first_convolution) for architecture in known)
@@ -55,17 +55,26 @@ def read_weights_header(path: Path) -> WeightsHeader:
             length = int.from_bytes(start, "little")
             _check_start(path, start, size)
             text = file.read(length)
-        content = json.loads(text)
+        content = parse_json(text.decode("utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not a safetensors file: its header is not JSON") from error
+    except ValueError as error:
+        raise UserError(
+            f"{path} is not a safetensors file: its header is not JSON ({error})"
+        ) from error
     if not isinstance(content, dict):
         raise UserError(f"{path} is not a safetensors file: its header is not a JSON object")
     metadata = content.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise UserError(f"{path} is damaged: its metadata are not texts; pull it again")
+    if len(content) > MAX_TENSORS:
+        raise UserError(
+            f"{path} has {len(content)} tensors; at most {MAX_TENSORS} are allowed: it does not "
+            "hold weights of a model"
+        )
     _check_extents(path, content, size - 8 - length)
     shapes = {name: tuple(entry["shape"]) for name, entry in content.items()}
-    return WeightsHeader(metadata if isinstance(metadata, dict) else {}, shapes)
+    return WeightsHeader(metadata, shapes)
 
 
 def sha256_of(path: Path) -> str:
@@ -80,7 +89,7 @@ def sha256_of(path: Path) -> str:
 def _check_start(path: Path, start: bytes, size: int) -> None:
     """Refuse a pickle, a file without content, and a header that is longer than the file."""
     length = int.from_bytes(start, "little")
-    if size >= 10 and length <= min(size - 8, _MAX_HEADER_BYTES):
+    if size >= 10 and length <= min(size - 8, MAX_WEIGHTS_HEADER_BYTES):
         return
     if start.startswith(_PICKLE_STARTS):
         raise UserError(
@@ -89,7 +98,8 @@ def _check_start(path: Path, start: bytes, size: int) -> None:
         )
     raise UserError(
         f"{path} is truncated or is not a safetensors file: it claims a header of {length} bytes "
-        f"and has {size} bytes in total; pull it again"
+        f"(at most {MAX_WEIGHTS_HEADER_BYTES} are allowed) and has {size} bytes in total; pull it "
+        "again"
     )
 
 
@@ -97,16 +107,10 @@ def _check_extents(path: Path, entries: dict[str, Any], available: int) -> None:
     """Refuse tensors whose extents overlap, leave gaps, or do not add up to the file's data."""
     extents = []
     for name, entry in entries.items():
-        try:
-            begin, end = entry["data_offsets"]
-            count = math.prod(entry["shape"])
-            wanted = count * _ITEM_BYTES[entry["dtype"]]
-            whole = all(type(n) is int and n >= 0 for n in (begin, end, *entry["shape"]))
-        except (TypeError, KeyError, ValueError):
-            whole, begin, end, wanted = False, 0, 0, 0
-        if not whole or end - begin != wanted:
+        begin, end = _extent(entry)
+        if begin < 0:
             raise UserError(
-                f"{path} is damaged: its header describes the tensor {name!r} inconsistently; "
+                f"{path} is damaged: its header describes the tensor {name[:80]!r} inconsistently; "
                 "pull it again"
             )
         extents.append((begin, end))
@@ -123,3 +127,19 @@ def _check_extents(path: Path, entries: dict[str, Any], available: int) -> None:
             f"{path} is truncated or has something appended: its header describes {position} bytes "
             f"of tensors, and the file holds {available}; pull it again"
         )
+
+
+def _extent(entry: Any) -> tuple[int, int]:
+    """Return the first byte of a tensor and the one after the last; (-1, -1) if they are wrong."""
+    try:
+        begin, end = entry["data_offsets"]
+        shape, item = entry["shape"], _ITEM_BYTES[entry["dtype"]]
+        numbers = [begin, end, *shape]
+        # The number of axes is checked first: the product of a million numbers takes long.
+        if len(entry) == 3 and len(shape) <= MAX_TENSOR_AXES:
+            whole = all(type(n) is int and n >= 0 for n in numbers)
+            if whole and end - begin == math.prod(shape) * item:
+                return begin, end
+    except (TypeError, KeyError, ValueError):
+        pass
+    return -1, -1

@@ -9,9 +9,7 @@ from typing import Any
 
 from zoo.errors import UserError
 from zoo.io.files import AnyPath, existing_file
-
-MAX_BYTES = 64 << 20
-"""The largest file that is read; for comparison, ten thousand pairs take about 3 MiB."""
+from zoo.io.limits import MAX_JSON_BYTES, check_file_size, check_plain_value
 
 _JSON_TYPES = {list: "array", str: "string", bool: "boolean", type(None): "null"}
 
@@ -19,26 +17,26 @@ _JSON_TYPES = {list: "array", str: "string", bool: "boolean", type(None): "null"
 def read_json_object(path: AnyPath) -> dict[str, Any]:
     """Read a JSON object. No other format is tried, in particular no pickle."""
     file = existing_file(path)
-    size = file.stat().st_size
-    if size > MAX_BYTES:
-        raise UserError(
-            f"{file} has {size} bytes; at most {MAX_BYTES} are allowed: only list files in it"
-        )
+    check_file_size(file, MAX_JSON_BYTES, "only list files in it")
     try:
-        value = json.loads(
-            file.read_text(encoding="utf-8-sig"),
-            object_pairs_hook=_unique_keys,
-            parse_constant=_refuse_constant,
-        )
-    except RecursionError:
-        raise UserError(f"{file} is nested too deeply; make its lists flat") from None
-    except (ValueError, UnicodeDecodeError) as error:
+        value = parse_json(file.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
         raise UserError(f"{file} is not valid JSON ({error}); correct it") from None
     if not isinstance(value, dict):
         raise UserError(
             f"{file} contains a JSON {_JSON_TYPES.get(type(value), 'number')}, not an object; "
             "enclose it in { }"
         )
+    return value
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text; ValueError says why it is refused."""
+    try:
+        value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply: make its lists flat") from None
+    check_plain_value(value)
     return value
 
 

@@ -9,8 +9,8 @@ quadratic splines, and so does this reader.
 
 from __future__ import annotations
 
+import math
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,10 @@ from zoo.errors import UserError
 from zoo.geometry import Grid, Transform
 from zoo.geometry.sampling import identity_index
 from zoo.io.atomic import atomic_path
-from zoo.io.files import ZIP_MAGIC, AnyPath, damaged_file_error, existing_file, first_bytes
+from zoo.io.files import ZIP_MAGIC, AnyPath, existing_file, first_bytes
+from zoo.io.limits import check_voxel_count
 from zoo.io.nifti import open_nifti, read_nifti_array, write_nifti
+from zoo.io.npz import read_npz_array
 from zoo.io.volume import check_finite
 
 
@@ -37,7 +39,7 @@ def read_learn2reg(path: AnyPath, fixed: Grid, moving: Grid) -> Transform:
     Outside the fixed grid the transform maps each voxel index to the same index of the moving grid.
     """
     file = existing_file(path)
-    array = _read_npz(file) if is_npz(file) else read_nifti_array(open_nifti(file))
+    array = read_npz_array(file) if is_npz(file) else _read_nifti(file)
     field = torch.from_numpy(_components_first(file, array, fixed))
     check_finite(file, field)
     return Transform.from_voxels(field, fixed, moving.affine @ fixed.inverse)
@@ -64,37 +66,11 @@ def _write_npz(path: AnyPath, array: np.ndarray) -> None:
         np.save(stream, array, allow_pickle=False)
 
 
-def _read_npz(path: Path) -> np.ndarray:
-    """Return the only array of an archive, or `arr_0`; Python objects are never unpickled."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = archive.files
-            name = names[0] if len(names) == 1 else "arr_0"
-            if name not in names:
-                raise UserError(
-                    f"{path} contains {', '.join(names) or 'nothing'}; give an archive with one "
-                    "array, or with one named arr_0"
-                )
-            array: np.ndarray = archive[name]
-    except (
-        *(ValueError, EOFError, OSError, RuntimeError, NotImplementedError, MemoryError),
-        *(zipfile.BadZipFile, zlib.error),
-    ) as error:
-        if "pickle" in str(error):
-            raise UserError(
-                f"{path} contains Python objects, which could run code; only numbers are allowed: "
-                "save the array with a numeric type"
-            ) from error
-        raise damaged_file_error(path, error) from error
-    if not isinstance(array, np.ndarray):
-        raise UserError(
-            f"{path} is a zip archive of other files; give one array, as numpy saves it"
-        )
-    if array.dtype.kind != "f":
-        raise UserError(
-            f"{path} is of type {array.dtype}; save the field as floating-point numbers"
-        )
-    return array
+def _read_nifti(path: Path) -> np.ndarray:
+    """Return the voxels of a NIfTI file that has at most three numbers per voxel."""
+    nifti = open_nifti(path)
+    check_voxel_count(path, nifti.shape, math.prod(nifti.shape) // 3)
+    return read_nifti_array(nifti)
 
 
 def _components_first(path: Path, array: np.ndarray, fixed: Grid) -> np.ndarray:

@@ -6,8 +6,8 @@ voxels.
 
 from __future__ import annotations
 
-import io
 import math
+import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,13 @@ from zoo.io.files import (
     is_gzip,
     open_decompressed,
 )
+from zoo.io.limits import (
+    MAX_DEFLATE_RATIO,
+    MAX_EXTENSIONS,
+    MAX_NIFTI_OFFSET,
+    MAX_TRAILING_BYTES,
+    check_voxel_count,
+)
 from zoo.io.nifti_affine import NibabelHeader, affine_and_errors, check_right_angles
 
 VECTOR_INTENT = 1007
@@ -45,7 +52,6 @@ _TYPE_PROBLEMS = {
     **dict.fromkeys((32, 1792, 2048), "voxels-complex"),
     **dict.fromkeys((128, 2304), "voxels-colour"),
 }
-_MAX_DEFLATE_RATIO = 1032  # decompression cannot enlarge a gzip stream by more
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +87,8 @@ def open_nifti(path: AnyPath) -> NiftiFile:
         )
     dtype = _voxel_type(file, header)
     _check_size(file, header, shape, dtype)
+    check_voxel_count(file, shape, math.prod(shape[:3]))
+    _check_extensions(file, header)
     return NiftiFile(file, header, shape, dtype)
 
 
@@ -163,8 +171,10 @@ def _read_header(path: Path) -> NibabelHeader:
             f"{path} is {kind} (.hdr/.img); only single files are allowed: convert it to .nii.gz",
             code="nifti-pair",
         )
+    if is_nifti2 and start[8:12] not in (b"\r\n\x1a\n", bytes(4)):
+        raise damaged_file_error(path, "its line ends were converted, as if it were text")
     header: Any = nib.Nifti2Header if is_nifti2 else nib.Nifti1Header
-    return header.from_fileobj(io.BytesIO(start), check=False)
+    return header(start[: header.sizeof_hdr], check=False)  # extensions are not decoded
 
 
 def _voxel_type(path: Path, header: NibabelHeader) -> np.dtype[np.generic]:
@@ -190,12 +200,45 @@ def _check_size(
             f"{path} says that its data begin at byte {offset:g}; the least is {least}: correct "
             "vox_offset"
         )
+    if offset > MAX_NIFTI_OFFSET:
+        raise UserError(
+            f"{path} says that its data begin at byte {offset:g}; at most {MAX_NIFTI_OFFSET} is "
+            "allowed: remove its extensions"
+        )
     expected = int(offset) + math.prod(shape) * dtype.itemsize
     size = path.stat().st_size
-    if expected > size * (_MAX_DEFLATE_RATIO if is_gzip(path) else 1):
+    if expected > size * (MAX_DEFLATE_RATIO if is_gzip(path) else 1):
         raise damaged_file_error(
             path, f"shape {shape} of {dtype.name} needs {expected} bytes, the file has {size}"
         )
+
+
+def _check_extensions(path: Path, header: NibabelHeader) -> None:
+    """Refuse header extensions whose lengths do not fit before the voxels; none is decoded."""
+    position, end = int(header["sizeof_hdr"]) + 4, int(header["vox_offset"])
+    if end == position:
+        return
+    try:
+        with open_decompressed(path) as stream:
+            content = stream.read(end)
+    except (EOFError, OSError, zlib.error) as error:
+        raise damaged_file_error(path, error) from error
+    if len(content) < end:
+        raise damaged_file_error(path, f"it ends before its voxels, which begin at byte {end}")
+    if not content[position - 4]:
+        return  # the header says that there are no extensions
+    count = 0
+    while end - position >= 16:
+        size, _ = struct.unpack_from(f"{header.endianness}2i", content, position)
+        count += 1
+        if not 8 <= size <= end - position or count > MAX_EXTENSIONS:
+            raise UserError(
+                f"{path} has a broken header extension at byte {position} (its length is {size}, "
+                f"and the voxels begin at byte {end}); remove its extensions, with nibabel: "
+                "image.header.extensions.clear()",
+                code="extension",
+            )
+        position += size
 
 
 def _stored_voxels(file: NiftiFile) -> np.ndarray:
@@ -207,8 +250,18 @@ def _stored_voxels(file: NiftiFile) -> np.ndarray:
         with open_decompressed(file.path) as stream:
             stream.read(offset)
             data = stream.read(count * file.dtype.itemsize)
-            while stream.read(1 << 20):  # gzip verifies its checksum at the end of the stream
-                pass
+            trailing = 0
+            while block := stream.read(1 << 20):  # gzip verifies its checksum at the end
+                trailing += len(block)
+                if trailing > MAX_TRAILING_BYTES:
+                    raise damaged_file_error(
+                        file.path, f"more than {MAX_TRAILING_BYTES} bytes follow its voxels"
+                    )
+    except MemoryError as error:
+        raise UserError(
+            f"{file.path} needs {count * file.dtype.itemsize} bytes of memory, which are not "
+            "available; resample it to fewer voxels"
+        ) from error
     except (EOFError, OSError, zlib.error) as error:
         raise damaged_file_error(file.path, error) from error
     if len(data) < count * file.dtype.itemsize:

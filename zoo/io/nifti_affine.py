@@ -21,6 +21,7 @@ NibabelHeader = Any
 """A header of nibabel, whose methods have no types."""
 
 _UNITS = {0: "unknown", 1: "metre", 2: "mm", 3: "micron"}
+_FORM_CODES = 6  # unknown, scanner, aligned, Talairach, MNI and template
 _TOLERANCE_MM = 1e-3  # between two descriptions of the same voxel in one header
 _MAX_COSINE = 1e-4  # between two axes; ITK refuses more
 _ROUNDING = 3.6e-7  # of 1 - b^2 - c^2 - d^2 for a quaternion stored as float32
@@ -45,6 +46,7 @@ def affine_and_errors(
         return True
 
     passes(_check_unit, header)
+    passes(_check_known_codes, header)
     sform = _sform(header)
     qform = _qform(path, header) if passes(_qform, header) else None
     affine = qform if sform is None else sform
@@ -75,6 +77,18 @@ def _check_unit(path: Path, header: NibabelHeader) -> None:
             "and nibabel ignores; scale its affine to mm and set xyzt_units to mm",
             code="unit",
         )
+
+
+def _check_known_codes(path: Path, header: NibabelHeader) -> None:
+    """Refuse a code of sform or qform that NIfTI does not define; nibabel ignores such a form."""
+    for form in ("sform", "qform"):
+        code = int(header[f"{form}_code"])
+        if code not in range(_FORM_CODES):
+            raise UserError(
+                f"{path} has the {form} code {code}; only 0 to {_FORM_CODES - 1} are allowed: set "
+                f"it again, with nibabel: image.set_{form}(..., code=1)",
+                code="form-code",
+            )
 
 
 def _sform(header: NibabelHeader) -> np.ndarray | None:

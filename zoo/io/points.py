@@ -13,7 +13,9 @@ from torch import Tensor
 from zoo.errors import UserError
 from zoo.geometry import Grid
 from zoo.io.atomic import write_text
+from zoo.io.csv_rows import read_csv_rows
 from zoo.io.files import AnyPath, existing_file
+from zoo.io.limits import MAX_COORDINATE
 from zoo.io.lps import flip_points
 
 Space = Literal["ras", "lps", "voxel"]
@@ -31,18 +33,7 @@ def read_points(path: AnyPath, space: Space, grid: Grid | None = None) -> Tensor
     """
     _check_space(space, grid)
     file = existing_file(path)
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not text; give a CSV file with x, y, z per row") from error
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1)]
-    lines = [(number, line) for number, line in lines if line.strip() and line.strip()[0] != "#"]
-    try:
-        rows = [(number, next(csv.reader([line]))) for number, line in lines]
-    except csv.Error as error:
-        raise UserError(
-            f"{file} is not a CSV file of points ({error}); give x, y, z per row"
-        ) from error
+    rows = read_csv_rows(file, comment="#")
     columns: tuple[int, ...] | None = None
     if rows and not any(_is_number(cell) for cell in rows[0][1]):
         columns = _named_columns([cell.strip().lower() for cell in rows[0][1]])
@@ -52,7 +43,13 @@ def read_points(path: AnyPath, space: Space, grid: Grid | None = None) -> Tensor
     points = torch.tensor(
         [_point(file, number, row, columns) for number, row in rows], dtype=torch.float64
     )
-    return _to_world(points, space, grid)
+    world = _to_world(points, space, grid)
+    if not bool((world.abs() <= MAX_COORDINATE).all()):  # NaN is refused too
+        raise UserError(
+            f"{file} has points more than {MAX_COORDINATE:g} mm from the origin; correct them",
+            code="points-too-far",
+        )
+    return world
 
 
 def write_points(
@@ -116,7 +113,7 @@ def _point(
     for cell in cells:
         if not _is_number(cell):
             raise UserError(
-                f"{path}, line {number}: {cell.strip()!r} is not a number; correct it",
+                f"{path}, line {number}: {cell.strip()[:40]!r} is not a number; correct it",
                 code="points-not-numbers",
             )
         if not math.isfinite(float(cell)):
@@ -128,6 +125,9 @@ def _point(
 
 
 def _is_number(cell: str) -> bool:
+    """Return whether a cell is a number; Python alone would allow 1_000 and other digits too."""
+    if "_" in cell or not cell.isascii():
+        return False
     try:
         float(cell)
     except ValueError:

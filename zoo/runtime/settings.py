@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zoo.errors import UserError
+from zoo.io.yaml_documents import parse_yaml
 
 
 def parse_settings(arguments: Sequence[str], known: Sequence[str]) -> dict[str, Any]:
@@ -13,17 +14,17 @@ def parse_settings(arguments: Sequence[str], known: Sequence[str]) -> dict[str, 
 
     `known` are the names of settings, the first of which serves as an example in the error message.
     """
-    import yaml
-
     out: dict[str, Any] = {}
     for argument in arguments:
         key, sign, value = argument.partition("=")
         if not sign or not key:
             raise UserError(f"--set {argument!r} must be KEY=VALUE, such as --set {known[0]}=VALUE")
         try:
-            out[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {argument!r}: the value is not valid YAML; quote it") from error
+            out[key] = parse_yaml(value)
+        except ValueError as error:
+            raise UserError(
+                f"--set {argument[:200]!r}: the value is not valid YAML ({error}); quote it"
+            ) from error
         if _is_expression(value) or _is_expression(out[key]):
             raise UserError(
                 f"--set {argument!r}: the value must not be an expression; "

@@ -7,6 +7,7 @@ strings are ASCII, the only encoding that ITK reads.
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from zoo.errors import UserError
 from zoo.geometry import Grid, Transform
 from zoo.io.atomic import atomic_path
 from zoo.io.files import HDF5_MAGIC, AnyPath, damaged_file_error, existing_file, first_bytes
+from zoo.io.itk.hdf5_values import hard_linked, read_text, read_vector
 from zoo.io.itk.parts import (
     COMPOSITE,
     Part,
@@ -26,6 +28,7 @@ from zoo.io.itk.parts import (
     parse_class_name,
     without_composite,
 )
+from zoo.io.limits import MAX_TRANSFORM_PARTS, MAX_VOXELS
 
 _GROUP = "TransformGroup"
 _TEXT = h5py.string_dtype("ascii")
@@ -42,8 +45,13 @@ def read_itk_hdf5(path: AnyPath) -> Transform:
     try:
         with h5py.File(file, "r") as store:
             parts = _read_parts(file, store)
-    except (OSError, RuntimeError) as error:
-        raise damaged_file_error(file, error) from error
+    except MemoryError as error:
+        raise UserError(f"{file} does not fit into memory; give a smaller field") from error
+    except (
+        *(OSError, RuntimeError, KeyError, TypeError, AttributeError, IndexError, ValueError),
+        *(OverflowError, NotImplementedError, struct.error),
+    ) as error:
+        raise damaged_file_error(file, " ".join(ascii(str(error))[1:-1].split())[:200]) from error
     return combine_parts(file, parts)
 
 
@@ -85,32 +93,35 @@ def _create_group(store: Any, number: int, kind: str) -> Any:
 
 def _read_parts(path: Path, store: Any) -> list[Part]:
     """Return the parts of an open file in their order, without the leading composite."""
-    group = store.get(_GROUP)
+    group = hard_linked(path, store, _GROUP)
     if not isinstance(group, h5py.Group) or not len(group):
         raise UserError(
-            f"{path} is HDF5 but has no {_GROUP} (it has {', '.join(store) or 'nothing'}); "
-            "give a transform that ITK wrote"
+            f"{path} is HDF5 but has no {_GROUP} with transforms; give a transform that ITK wrote"
         )
-    names = sorted(group, key=lambda name: int(name) if name.isdigit() else -1)
-    parts = [_read_part(path, group[name]) for name in names]
+    count = len(group)
+    if count > MAX_TRANSFORM_PARTS:
+        raise UserError(
+            f"{path} has {count} transforms; at most {MAX_TRANSFORM_PARTS} are allowed: combine "
+            "them first"
+        )
+    parts = []
+    for number in range(count):
+        part = hard_linked(path, group, str(number))
+        if not isinstance(part, h5py.Group):
+            raise damaged_file_error(path, f"its transforms are not numbered 0 to {count - 1}")
+        parts.append(_read_part(path, part))
     return without_composite(path, parts)
 
 
 def _read_part(path: Path, group: Any) -> Part:
     """Return one part. Older versions of ITK misspelled the prefix of the vectors as Tranform."""
-    try:
-        kind = parse_class_name(path, np.ravel(group["TransformType"][()])[0].decode("ascii"))
-        if kind == COMPOSITE:
-            return Part(kind, np.empty(0), np.empty(0))
-        vectors = []
-        for name in ("Parameters", "FixedParameters"):
-            key = f"Transform{name}" if f"Transform{name}" in group else f"Tranform{name}"
-            vectors.append(np.asarray(group[key][()], dtype=group[key].dtype.newbyteorder("=")))
-        parameters, fixed = vectors
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-        raise damaged_file_error(path, f"{group.name} is not an ITK transform: {error}") from error
-    if parameters.dtype.kind != "f" or fixed.dtype.kind != "f":
-        raise damaged_file_error(
-            path, f"{group.name} has parameters of type {parameters.dtype} and {fixed.dtype}"
-        )
-    return Part(kind, parameters.ravel(), fixed.ravel().astype(np.float64))
+    kind = parse_class_name(path, read_text(path, hard_linked(path, group, "TransformType")))
+    if kind == COMPOSITE:
+        return Part(kind, np.empty(0), np.empty(0))
+    vectors = []
+    for name in ("Parameters", "FixedParameters"):
+        dataset = hard_linked(path, group, f"Transform{name}")
+        if dataset is None:
+            dataset = hard_linked(path, group, f"Tranform{name}")
+        vectors.append(read_vector(path, dataset, 3 * MAX_VOXELS if name == "Parameters" else 64))
+    return Part(kind, vectors[0], vectors[1].astype(np.float64))

@@ -21,6 +21,7 @@ from zoo.io.lps import flip_affine, flip_field, grid_from_itk, grid_to_itk
 COMPOSITE = "CompositeTransform"
 AFFINE = "AffineTransform"
 FIELD = "DisplacementFieldTransform"
+_ORTHOGONAL = 1e-2  # largest error of a direction that was stored with few digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +38,8 @@ def parse_class_name(path: Path, name: str) -> str:
     parsed, _, rest = name.strip().partition("_")
     if rest not in ("double_3_3", "float_3_3"):
         raise UserError(
-            f"{path} contains the transform {name.strip()!r}; only three-dimensional transforms "
-            "(..._double_3_3 or ..._float_3_3) are allowed"
+            f"{path} contains the transform {name.strip()[:80]!a}; only three-dimensional "
+            "transforms (..._double_3_3 or ..._float_3_3) are allowed"
         )
     return parsed
 
@@ -93,7 +94,8 @@ def _affine_product(path: Path, parts: list[Part]) -> Tensor:
     total = torch.eye(4, dtype=torch.float64)
     for part in parts:
         total = total @ flip_affine(torch.from_numpy(_affine_matrix(path, part)))
-    if abs(float(torch.linalg.det(total[:3, :3]))) < 1e-12:
+    determinant = abs(float(torch.linalg.det(total[:3, :3])))
+    if not (1e-12 <= determinant < np.inf and bool(torch.isfinite(total).all())):
         raise UserError(
             f"{path} contains an affine that cannot be inverted ({total[:3].tolist()}); correct it"
         )
@@ -117,6 +119,11 @@ def _affine_matrix(path: Path, part: Part) -> np.ndarray:
     if not (np.isfinite(values).all() and np.isfinite(fixed).all()):
         raise UserError(
             f"{path}: {part.class_name} has NaN or Inf among its parameters; write it again"
+        )
+    if linear_of in (_versor, _similarity) and float(np.linalg.norm(values[:3])) > 1 + 1e-6:
+        raise UserError(
+            f"{path}: the rotation {values[:3].tolist()} of {part.class_name} is longer than 1; "
+            "write it again"
         )
     matrix = np.eye(4)
     if part.class_name == "IdentityTransform":
@@ -148,21 +155,37 @@ def _field_and_grid(path: Path, part: Part) -> tuple[Tensor, Grid]:
         )
     size, origin, spacing, direction = np.split(part.fixed, [3, 6, 9])
     x, y, z = (round(n) for n in size.tolist())
+    if [x, y, z] != size.tolist() or min(x, y, z) < 1:
+        raise UserError(
+            f"{path}: the size of the field is {size.tolist()}; it must be three whole numbers "
+            "above 0: write it again"
+        )
     if part.parameters.size != 3 * x * y * z:
         raise UserError(
             f"{path}: a field of {x}x{y}x{z} voxels needs {3 * x * y * z} numbers, "
             f"not {part.parameters.size}; write it again"
         )
-    if min(x, y, z) < 1 or spacing.min() <= 0 or abs(np.linalg.det(direction.reshape(3, 3))) < 1e-6:
+    if spacing.min() <= 0 or not _is_rotation(direction.reshape(3, 3)):
         raise UserError(
             f"{path}: the grid of the field is invalid (size {size.tolist()}, spacing "
             f"{spacing.tolist()}, direction {direction.tolist()}); write it again"
         )
-    vectors = part.parameters.astype(np.float32).reshape(z, y, x, 3)
+    with np.errstate(over="ignore"):  # numbers beyond float32 become Inf, which is refused
+        vectors = part.parameters.astype(np.float32).reshape(z, y, x, 3)
     if not np.isfinite(vectors).all():
         raise UserError(f"{path}: the field has NaN or Inf; write it again")
     field = torch.from_numpy(vectors).permute(3, 2, 1, 0)
-    return flip_field(field).contiguous(), grid_from_itk((x, y, z), origin, spacing, direction)
+    try:
+        grid = grid_from_itk((x, y, z), origin, spacing, direction)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; write it again") from error
+    return flip_field(field).contiguous(), grid
+
+
+def _is_rotation(direction: np.ndarray) -> bool:
+    """Return whether the axes of a 3x3 matrix are at right angles and of length one."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.abs(direction.T @ direction - np.eye(3)).max() < _ORTHOGONAL)
 
 
 def _euler(values: np.ndarray, fixed: np.ndarray) -> np.ndarray:

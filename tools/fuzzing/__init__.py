@@ -1,0 +1,1 @@
+"""Fuzzing of the readers: valid samples, their mutations, and checks of what readers return."""

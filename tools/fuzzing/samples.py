@@ -1,0 +1,155 @@
+"""A valid file of every kind that regzoo reads, as bytes."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import struct
+from collections.abc import Callable
+
+import h5py
+import nibabel as nib
+import numpy as np
+from safetensors.numpy import save
+
+SHAPE = (5, 6, 7)
+AFFINE = np.diag([2.0, 2.5, 3.0, 1.0])
+
+
+def nifti(*, dtype: str = "<i2", field: bool = False, version: int = 1) -> bytes:
+    """Return a volume, or an ITK displacement field, without compression."""
+    shape = (*SHAPE, 1, 3) if field else SHAPE
+    data = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
+    image = (nib.Nifti1Image if version == 1 else nib.Nifti2Image)(data, AFFINE)
+    image.set_sform(AFFINE, 1)
+    image.set_qform(AFFINE, 1)
+    image.header.set_xyzt_units("mm")
+    if field:
+        image.header.set_intent("vector")
+    elif version == 1:
+        image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"a comment"))
+    return bytes(image.to_bytes())
+
+
+def hdf5() -> bytes:
+    """Return an ITK composite of an affine transform and a compressed displacement field."""
+    content = io.BytesIO()
+    text = h5py.string_dtype("ascii")
+    field = np.random.default_rng(0).normal(size=3 * 5 * 6 * 7).astype(np.float32)
+    grid = np.array([*SHAPE, 0, 0, 0, 2, 2.5, 3, *np.eye(3).ravel()], float)
+    with h5py.File(content, "w") as store:
+        parts = [
+            ("CompositeTransform", None, None),
+            ("AffineTransform", np.array([1, 0, 0, 0, 1, 0, 0, 0, 1, 4, -5, 6.0]), np.zeros(3)),
+            ("DisplacementFieldTransform", field, grid),
+        ]
+        for number, (kind, parameters, fixed) in enumerate(parts):
+            group = store.create_group(f"TransformGroup/{number}")
+            group.create_dataset("TransformType", data=[f"{kind}_double_3_3"], dtype=text)
+            if parameters is not None:
+                more = {"compression": "gzip", "shuffle": True} if parameters.size > 12 else {}
+                group.create_dataset("TransformParameters", data=parameters, **more)
+                group.create_dataset("TransformFixedParameters", data=fixed)
+    return content.getvalue()
+
+
+def tfm() -> bytes:
+    """Return a composite of two affine transforms as text."""
+    part = "Transform: {}\nParameters: {}\nFixedParameters: 1 2 3\n"  # centre of rotation
+    return (
+        "#Insight Transform File V1.0\n#Transform 0\nTransform: CompositeTransform_double_3_3\n"
+        "#Transform 1\n"
+        + part.format("AffineTransform_double_3_3", "1 0 0 0 1.5 0 0 0 1 4 -5 6")
+        + "#Transform 2\n"
+        + part.format("Euler3DTransform_double_3_3", "0.1 -0.2 0.3 4 5 6")
+    ).encode()
+
+
+def mat() -> bytes:
+    """Return an affine transform as ANTs writes it."""
+    content = b""
+    for name, values in (
+        ("AffineTransform_double_3_3", [1, 0, 0, 0, 1, 0, 0, 0, 1, 4, -5, 6]),
+        ("fixed", [10, 20, 30]),
+    ):
+        content += struct.pack("<5i", 0, len(values), 1, 0, len(name) + 1) + name.encode() + b"\0"
+        content += np.array(values, "<f8").tobytes()
+    return content
+
+
+def npz() -> bytes:
+    """Return a displacement field of Learn2Reg, in voxels."""
+    content = io.BytesIO()
+    field = np.random.default_rng(0).normal(size=(*SHAPE, 3)).astype(np.float16)
+    np.savez_compressed(content, field)
+    return content.getvalue()
+
+
+def csv() -> bytes:
+    """Return five landmarks with a header and a comment."""
+    rows = "\n".join(f"{k},{k * 1.5:.3f},-{k},name {k}" for k in range(5))
+    return f"# landmarks\nx,y,z,name\n{rows}\n".encode()
+
+
+def pairs_csv() -> bytes:
+    """Return a table of two pairs."""
+    return (
+        b"fixed,moving,fixed_points,split\n"
+        b'imagesTr/a.nii.gz,imagesTr/b.nii.gz,points/a.csv,train\n"c, d.nii.gz",e.nii.gz,,val\n'
+    )
+
+
+def document() -> bytes:
+    """Return a dataset.json with typical entries."""
+    pair = {"fixed": "./imagesTr/A_0001_0000.nii.gz", "moving": "./imagesTr/A_0002_0000.nii.gz"}
+    return json.dumps(
+        {
+            "name": "Test",
+            "modality": {"0": "CT"},
+            "labels": {"1": "liver", "2": "spleen"},
+            "training": [{"image": pair["fixed"], "label": "./labelsTr/A_0001_0000.nii.gz"}],
+            "registration_val": [pair],
+            "numTraining": 1,
+            "points_space": "voxel",
+            "spacing": [1.5, 2.5e-1, -3],
+        },
+        indent=1,
+    ).encode()
+
+
+def front_matter() -> bytes:
+    """Return the front matter of a model card."""
+    return (
+        b"license: apache-2.0\ntags:\n- monai\n- 3d\nmodel:\n  width: 32\n  rate: 1.0e-4\n"
+        b"  best: true\n  date: 2024-01-31\ndescription: >\n  Two\n  lines\n"
+    )
+
+
+def safetensors() -> bytes:
+    """Return weights of three tensors; the library writes several metadata in random order."""
+    tensors = {
+        "first.weight": np.ones((4, 2, 3, 3, 3), np.float32),
+        "first.bias": np.zeros(4, np.float16),
+        "count": np.array(3),
+    }
+    return bytes(save(tensors, metadata={"width": "4"}))
+
+
+SAMPLES: dict[str, Callable[[], bytes]] = {
+    "volume.nii": nifti,
+    "floats.nii": lambda: nifti(dtype=">f4", version=2),
+    "volume.nii.gz": lambda: gzip.compress(nifti(), 1, mtime=0),
+    "field.nii": lambda: nifti(dtype="<f4", field=True),
+    "field.nii.gz": lambda: gzip.compress(nifti(dtype="<f4", field=True), 1, mtime=0),
+    "transform.h5": hdf5,
+    "transform.tfm": tfm,
+    "transform.mat": mat,
+    "field.npz": npz,
+    "points.csv": csv,
+    "pairs.csv": pairs_csv,
+    "dataset.json": document,
+    "settings.yaml": front_matter,
+    "weights.safetensors": safetensors,
+}
+"""By the name of the file: a function that returns its bytes."""
