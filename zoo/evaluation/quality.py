@@ -21,7 +21,7 @@ Quality = Literal["ok", "check", "failed"]
 QUALITIES = get_args(Quality)
 """The verdicts, from the best to the worst."""
 
-UNRELATED_RATIO, COMMON_RATIO = 1.3, 1.9
+UNRELATED_RATIO, COMMON_RATIO = 1.6, 2.0
 """Agreement relative to that of unrelated images up to which a registration has failed, and from
 which there is no warning."""
 EMPTY_PERCENT = 20.0
@@ -32,6 +32,8 @@ SIMILARITY_LOSS = 0.01
 """Largest loss of similarity without a warning, relative to the similarity before."""
 SMALLEST_SIMILARITY_LOSS = 0.002
 """Loss of similarity below which there is never a warning."""
+NMI_LOSS = 0.2
+"""Largest loss of normalised mutual information without a warning, relative to the part above 1."""
 SMALLEST_NMI_LOSS = 0.002
 """Loss of normalised mutual information below which there is never a warning."""
 RELATIVE_CHANGE, FAILED_RELATIVE_CHANGE = 0.005, 0.1
@@ -118,9 +120,9 @@ def _common_structure(structure: CommonStructure | None) -> Iterator[Sign]:
             "failed" if failed else "check",
             f"The registered images agree {'no better' if failed else 'little better'} than "
             f"unrelated images would: {structure.ratio:.2g} times as well, and at least "
-            f"{COMMON_RATIO:g} times is expected. The registration has probably failed: check that "
-            "both files show the same anatomy and that their headers state the right orientation "
-            "and voxel size.",
+            f"{COMMON_RATIO:g} times is expected. The registration {_likelihood(failed)} failed: "
+            "check that both files show the same anatomy and that their headers state the right "
+            "orientation and voxel size.",
         )
     elif structure.misplaced_nmi > structure.nmi:
         yield Sign(
@@ -136,12 +138,16 @@ def _common_structure(structure: CommonStructure | None) -> Iterator[Sign]:
         )
 
 
+def _likelihood(failed: bool) -> str:
+    return "has probably" if failed else "may have"
+
+
 def _similarity(figures: Figures) -> Iterator[Sign]:
     """Yield a warning if one measure of similarity fell, and a failure if both did."""
     losses = []
     for name, offset, relative, smallest in (
         ("similarity", 0.0, SIMILARITY_LOSS, SMALLEST_SIMILARITY_LOSS),
-        ("nmi", 1.0, SIMILARITY_LOSS, SMALLEST_NMI_LOSS),
+        ("nmi", 1.0, NMI_LOSS, SMALLEST_NMI_LOSS),
     ):
         before, after = figures.get(f"{name}_before"), figures.get(f"{name}_after")
         if before is None or after is None:
@@ -153,7 +159,7 @@ def _similarity(figures: Figures) -> Iterator[Sign]:
         yield Sign(
             "failed" if len(losses) == 2 else "check",
             "The images are less similar after the registration than before: "
-            f"{', '.join(losses)}. The registration has probably failed.",
+            f"{', '.join(losses)}. The registration {_likelihood(len(losses) == 2)} failed.",
         )
 
 
