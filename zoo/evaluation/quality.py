@@ -21,7 +21,7 @@ Quality = Literal["ok", "check", "failed"]
 QUALITIES = get_args(Quality)
 """The verdicts, from the best to the worst."""
 
-UNRELATED_RATIO, COMMON_RATIO = 1.6, 2.0
+UNRELATED_RATIO, COMMON_RATIO = 1.2, 2.0
 """Agreement relative to that of unrelated images up to which a registration has failed, and from
 which there is no warning."""
 EMPTY_PERCENT = 20.0
