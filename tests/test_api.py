@@ -98,6 +98,11 @@ def test_images_in_memory_register_as_files_do(pair, from_files, one, other):
     assert registration.figures["folding_percent"] == from_files.figures["folding_percent"]
 
 
+def test_the_verdict_can_be_read(from_files):
+    assert from_files.quality == from_files.result["quality"] == "ok"
+    assert from_files.warnings == []
+
+
 def test_the_result_and_the_plan_can_be_read(from_files):
     assert from_files.result["model"] == "mcbo"
     assert from_files.plan["plan"]["choices"]["model"]["because"]

@@ -66,6 +66,17 @@ class Registration:
         figures: dict[str, Any] = self.result["figures"]
         return figures
 
+    @property
+    def quality(self) -> Literal["ok", "check", "failed"]:
+        """The verdict on the registration, made from measurements."""
+        quality: Literal["ok", "check", "failed"] = self.result["quality"]
+        return quality
+
+    @property
+    def warnings(self) -> list[str]:
+        """A sentence for each sign that the registration may have failed, the most severe first."""
+        return list(self.result["warnings"])
+
     @cached_property
     def transform(self) -> Transform:
         """The transform from points of the fixed image to points of the moving image, RAS+ mm."""
@@ -139,6 +150,8 @@ def register(options: RegistrationOptions) -> Registration:
         weakref.finalize(registration, shutil.rmtree, folder, ignore_errors=True)
     with TemporaryDirectory(prefix="regzoo-") as scratch:
         register_files(replace(_as_files(options, Path(scratch)), out=folder))
+    if options.strict and registration.quality == "failed":
+        raise UserError(f"the registration has failed: {' '.join(registration.warnings)}")
     return registration
 
 

@@ -64,18 +64,43 @@ def test_the_report_shows_failures_first_and_then_the_worst_pairs(settled):
 def test_the_text_names_the_failures_and_the_means(settled):
     lines = summary_text(write_summary(settled), settled.folder).splitlines()
     assert lines[0] == "2 of 3 pairs are registered"
-    assert lines[1] == f"failed: {settled.jobs[2].name}: it is <broken>"
+    assert lines[1] == "quality: 2 ok, 0 check, 0 failed"
+    assert lines[2] == f"failed: {settled.jobs[2].name}: it is <broken>"
     assert "dice_after: 0.8" in lines
     assert lines[-1] == f"written to {settled.folder}"
 
 
-def test_quality_warnings_rank_before_low_figures():
-    cases = [
-        {"name": "low", "warnings": [], "figures": {"tre_mm_after": 5.0, "dice_after": None}},
-        {"name": "lower", "warnings": [], "figures": {"tre_mm_after": 9.0}},
-        {"name": "warned", "warnings": ["it folds"], "figures": {"tre_mm_after": 1.0}},
+def test_the_quality_ranks_before_the_warnings_and_these_before_low_figures():
+    rows = [
+        ("low", "ok", 0, 5.0),
+        ("lower", "ok", 0, 9.0),
+        ("warned", "check", 1, 2.0),
+        ("unknown", None, 0, 1.0),
+        ("failed", "failed", 1, 1.0),
+        ("twice warned", "check", 2, 1.0),
     ]
-    assert [case["name"] for case in worst_first(cases)] == ["warned", "lower", "low"]
+    cases = [
+        {"name": name, "quality": quality, "warnings": ["x"] * n, "figures": {"tre_mm_after": mm}}
+        for name, quality, n, mm in rows
+    ]
+    order = ["failed", "twice warned", "warned", "unknown", "lower", "low"]
+    assert [case["name"] for case in worst_first(cases)] == order
+
+
+def test_the_quality_is_counted_and_written_for_every_pair(cohort):
+    one, two, three = cohort.jobs
+    write_result(cohort, one, "failed", ["It is empty."], dice_after=0.1)
+    write_result(cohort, two, "check", ["It folds."], dice_after=0.9)
+    write_result(cohort, three, dice_after=0.8)
+    document = write_summary(cohort)
+    assert document["quality"] == {"ok": 1, "check": 1, "failed": 1}
+    assert [case["quality"] for case in document["cases"]] == ["failed", "check", "ok"]
+    rows = list(csv.DictReader((cohort.folder / "summary.csv").open()))
+    assert [row["quality"] for row in rows] == ["failed", "check", "ok"]
+    assert rows[1]["reason"] == "It folds."
+    page = (cohort.folder / "report.html").read_text()
+    assert page.index("Quality: failed") < page.index("Quality: check")
+    assert "ok: 1, check: 1, failed: 1" in page
 
 
 @needs_chromium

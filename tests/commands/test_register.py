@@ -4,9 +4,11 @@ import json
 import shutil
 
 import pytest
+import torch
 from support.command_line import refusal, run
 
 from zoo.hub.bundles import bundle_folder
+from zoo.io.volume import read_volume, write_volume
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,7 @@ def test_the_plan_of_a_pair_is_printed_kept_and_can_be_used_again(images, tmp_pa
     assert "not known: --anatomy" in printed
     assert "initial affine alignment: " in printed
     assert f"Results written to {out}" in printed
+    assert "quality: ok" in printed
     plan = json.loads((out / "plan.json").read_text())
     assert plan["plan"]["beliefs"]["modality.0 (fixed)"]["confidence"] == "certain"
     assert run("register", *images, "--out", again, *words, "--plan", out / "plan.json") == 0
@@ -110,3 +113,19 @@ def test_a_bundle_runs_with_its_own_settings_and_without_a_plan(images, tmp_path
     assert result["affine_start"]["kind"] == "none"
     assert (out / "report.html").exists()
     assert not (out / "plan.json").exists()
+
+
+def test_a_failed_registration_is_reported_and_with_strict_its_exit_code_is_3(
+    images, tmp_path, capsys
+):
+    fixed = read_volume(images[0])
+    noise = torch.randn(fixed.grid.shape, generator=torch.Generator().manual_seed(0))
+    write_volume(tmp_path / "noise.nii.gz", noise, fixed.grid)
+    words = [images[0], tmp_path / "noise.nii.gz", "--device", "cpu", "--report=false"]
+    words += ["--model", "mcbo", "--set", "affine=none"]
+    assert run("register", *words, "--out", tmp_path / "a") == 0
+    assert "regzoo: quality failed: The registered images agree" in capsys.readouterr().err
+    assert run("register", *words, "--out", tmp_path / "b", "--strict") == 3
+    result = json.loads((tmp_path / "b" / "result.json").read_text())
+    assert result["quality"] == "failed"
+    assert (tmp_path / "b" / "transform.nii.gz").is_file()

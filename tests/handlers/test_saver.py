@@ -1,6 +1,7 @@
 """The files of a registration, and the entries of result.json."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from support.report_cases import phantom_registration
 
 from zoo.datasets.pairs import Pair, PairFiles
 from zoo.errors import UserError
+from zoo.geometry import Transform
 from zoo.handlers.output_files import remove_previous_outputs
 from zoo.handlers.saver import RegistrationSaver, additional_files
 from zoo.io.transforms import read_transform
@@ -77,3 +79,16 @@ def test_the_files_besides_the_images_are_recorded(registration):
     }  # fmt: skip
     unlabelled = Pair(pair.name, pair.fixed, pair.moving, files=PairFiles(Path("a"), (Path("b"),)))
     assert additional_files(unlabelled) == {}
+
+
+def test_the_verdict_and_its_measurements_are_recorded(registration, tmp_path):
+    result = RegistrationSaver(tmp_path, report=False).save(registration, tmp_path)
+    assert (result["quality"], result["warnings"]) == ("ok", [])
+    assert result["structure"]["ratio"] > 3
+    far = torch.eye(4, dtype=torch.float64)
+    far[0, 3] = 1e4
+    away = replace(registration, transform=Transform(far))
+    result = RegistrationSaver(tmp_path, report=False).save(away, tmp_path)
+    assert result["quality"] == "failed"
+    assert any("no region in common" in sentence for sentence in result["warnings"])
+    assert result["structure"] is None

@@ -71,6 +71,8 @@ def test_the_command_hands_every_option_to_the_pipeline(name, monkeypatch):
 
 class _Registered:
     result = {  # noqa: RUF012
+        "quality": "ok",
+        "warnings": [],
         "affine_start": {"kind": "none", "reason": ""},
         "figures": {},
         "wall_seconds": 1.0,

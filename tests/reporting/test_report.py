@@ -28,6 +28,8 @@ def result_of(registration, **more):
         "seconds": {"deformation": 12.25},
         "peak_memory_mib": 900,
         "versions": {"torch": "2.0"},
+        "quality": "ok",
+        "warnings": [],
         **more,
     }
 
@@ -40,7 +42,7 @@ def registration():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, registration):
     out = tmp_path_factory.mktemp("report")
-    result = result_of(registration)
+    result = result_of(registration, quality="check", warnings=["It folds & tears in 3 %."])
     result["figures"]["folding_percent"] = 3.0
     write_report(registration, result, out)
     return out
@@ -71,7 +73,14 @@ def test_the_contents_of_a_result_are_escaped(folder):
 def test_the_page_shows_figures_warnings_and_how_the_transform_was_made(folder):
     page = (folder / "report.html").read_text()
     words = ("was rigid", "12 mm apart", "11.9 mm", "ab" * 32, "accurate", "12.25", "900", "2.0")
-    for word in (*words, "Dice", "Landmark error", "HD95", "The transform folds in 3 %"):
+    for word in (
+        *words,
+        "Dice",
+        "Landmark error",
+        "HD95",
+        "Quality: check",
+        "It folds &amp; tears in 3 %.",
+    ):
         assert word in page, word
 
 
@@ -88,6 +97,7 @@ def test_the_picture_shows_the_last_strip_and_the_warning(folder, registration, 
 
 def test_a_result_without_figures_still_gives_a_page(tmp_path, registration):
     result = {"fixed": "a.nii.gz", "moving": ["b.nii.gz", "c.nii.gz"], "figures": {}}
+    result |= {"quality": "ok", "warnings": []}
     write_report(registration, result, tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert "b.nii.gz + c.nii.gz" in page

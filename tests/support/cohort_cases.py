@@ -4,10 +4,11 @@ from zoo.cohorts.jobs import RESULT, STATE_FOLDER
 from zoo.io.atomic import replace_folder, write_json
 
 
-def write_result(cohort, job, **figures):
+def write_result(cohort, job, quality="ok", warnings=(), **figures):
     """Write the result of a job as a worker does."""
     folder = cohort.folder / STATE_FOLDER / "part"
     folder.mkdir()
     result = {"content": cohort.digest(job), "figures": figures, "seconds": {"all": 2.0}}
+    result |= {"quality": quality, "warnings": list(warnings)}
     write_json(folder / RESULT, result)
     replace_folder(folder, job.folder)

@@ -7,6 +7,7 @@
 | peers | accuracy, time and memory of the models and solvers beside other packages |
 | choices | planned settings beside one fixed configuration for all pairs |
 | memory | peak memory of whole registrations, for the memory model of the planner |
+| verdict | whether the verdict on a registration recognises failures without labels |
 | planning | reading of headers and volumes, robustness to random inputs, plans of datasets |
 | cohorts | throughput and memory of `regzoo run`, and recovery from killed processes |
 | fine_tuning | gain of fine-tuning the compact UniReg on little data |

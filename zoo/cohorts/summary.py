@@ -13,7 +13,7 @@ from typing import Any
 from zoo.cohorts.jobs import RESULT, UNFINISHED, Cohort, Job, failure_of, is_finished, read_json
 from zoo.cohorts.worker import THUMBNAIL
 from zoo.evaluation.figures import COMPARED, FIGURES, key_figure
-from zoo.evaluation.quality import quality_warnings
+from zoo.evaluation.quality import QUALITIES
 from zoo.evaluation.summary import summarise_figures
 from zoo.io.atomic import write_json, write_text
 from zoo.reporting.pages import render
@@ -55,6 +55,7 @@ def summarise(cohort: Cohort) -> dict[str, Any]:
         "split": cohort.split,
         "pairs": len(cohort.jobs),
         "finished": len(cases),
+        "quality": {name: sum(case["quality"] == name for case in cases) for name in QUALITIES},
         "failed": failed,
         "missing": missing,
         "summary": summarise_figures([case["figures"] for case in cases]),
@@ -70,13 +71,17 @@ def case_of(job: Job) -> dict[str, Any]:
         "seconds": sum(result.get("seconds", {}).values()) or None,
         "figures": result.get("figures", {}),
         "labels": result.get("labels", {}),
-        "warnings": quality_warnings(result),
+        "quality": result.get("quality"),
+        "warnings": result.get("warnings", []),
     }
 
 
 def summary_text(document: Mapping[str, Any], folder: Path) -> str:
     """Return the outcome of a run in a few lines of text."""
     lines = [f"{document['finished']} of {document['pairs']} pairs are registered"]
+    if document["finished"]:
+        counts = (f"{count} {name}" for name, count in document["quality"].items())
+        lines.append(f"quality: {', '.join(counts)}")
     lines += [f"failed: {row['name']}: {row['reason']}" for row in document["failed"]]
     if document["missing"]:
         lines.append(f"not done: {len(document['missing'])}")
@@ -92,27 +97,37 @@ def csv_table(document: Mapping[str, Any]) -> str:
     names = list(dict.fromkeys(name for case in document["cases"] for name in case["figures"]))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["name", "state", "reason", "seconds", *names])
+    writer.writerow(["name", "state", "quality", "reason", "seconds", *names])
     for case in document["cases"]:
         figures = (case["figures"].get(name) for name in names)
         reason = " ".join(case["warnings"])
-        writer.writerow([case["name"], "finished", reason, case["seconds"], *figures])
+        values = [case["quality"] or "", reason, case["seconds"], *figures]
+        writer.writerow([case["name"], "finished", *values])
     for row in document["failed"]:
-        writer.writerow([row["name"], "failed", row["reason"]])
+        writer.writerow([row["name"], "failed", "", row["reason"]])
     for name in document["missing"]:
         writer.writerow([name, "missing"])
     return out.getvalue()
 
 
 def worst_first(cases: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Sort cases: by the number of quality warnings, then by the key figure that all cases have."""
+    """Sort cases: by quality, by the number of warnings, then by the key figure that all have."""
     name = key_figure(*(case["figures"] for case in cases))
 
-    def rank(case: Mapping[str, Any]) -> tuple[int, float]:
+    def rank(case: Mapping[str, Any]) -> tuple[int, int, float]:
         value = case["figures"][name] * COMPARED[name].better if name else 0.0
-        return -len(case["warnings"]), value
+        return -severity(case), -len(case["warnings"]), value
 
     return sorted(cases, key=rank)
+
+
+def severity(case: Mapping[str, Any]) -> int:
+    """Return 0 for the quality ok, 1 for check, 2 for failed, and 1 if the quality is unknown.
+
+    A result that was written by an earlier version has no quality.
+    """
+    quality = case["quality"]
+    return QUALITIES.index("check" if quality is None else quality)
 
 
 def report_page(document: Mapping[str, Any], folder: Path) -> str:
@@ -121,6 +136,7 @@ def report_page(document: Mapping[str, Any], folder: Path) -> str:
     cards = [
         {
             "name": case["name"],
+            "quality": case["quality"],
             "warnings": case["warnings"],
             "tiles": tiles(case["figures"]),
             "link": f"{case['name']}/report.html" if _has_report(folder, case["name"]) else "",
@@ -136,7 +152,7 @@ def report_page(document: Mapping[str, Any], folder: Path) -> str:
         subtitle=f"{document['dataset']}, split {split}, plan {plan}",
         failed=document["failed"],
         missing=document["missing"],
-        with_warnings=sum(bool(case["warnings"]) for case in cases),
+        qualities=[f"{name}: {count}" for name, count in document["quality"].items()],
         keys=("", "pairs", "mean before", "mean after", "95 % interval", "median", "smallest",
               "largest"),
         rows=summary_rows(document["summary"]),

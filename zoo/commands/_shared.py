@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,10 @@ from zoo.errors import UserError
 
 if TYPE_CHECKING:
     from zoo.geometry import Grid, Transform
+
+
+QUALITY_FAILED = 3
+"""The exit code with --strict if the quality of a registration is failed."""
 
 
 def grid_of(image: str | None) -> Grid | None:
@@ -38,6 +42,11 @@ def output_grid(transform: Transform, path: str, fixed: str | None) -> Grid:
 def counted(count: int, noun: str) -> str:
     """Return a number with its noun in the singular or plural, such as "1 pair" or "2 pairs"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def verdict_lines(quality: str | None, warnings: Sequence[str]) -> list[str]:
+    """Return one line per quality warning, preceded by the quality."""
+    return [f"quality {quality}: {warning}" for warning in warnings]
 
 
 @contextmanager

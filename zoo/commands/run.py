@@ -13,14 +13,16 @@ def run(
     workers: int = 1,
     threads: int | None = None,
     device: str | None = None,
+    strict: bool = False,
 ) -> int:
     """Register every pair of a dataset according to its plan.
 
     Each pair gets a folder with the files that `regzoo register` writes; summary.json, summary.csv
     and report.html describe the whole run. Run the same command again to resume a run that was
     stopped or killed: finished pairs are kept, and pairs whose files or settings have changed are
-    registered again. A pair that fails does not stop the run; the exit code is then 1. Under
-    torchrun each process registers a part of the pairs.
+    registered again. A pair that fails does not stop the run; the exit code is then 1. The quality
+    of every registration is ok, check or failed; the reasons are printed at the end. Under torchrun
+    each process registers a part of the pairs.
 
     Examples:
         regzoo run plan.json --out runs/mcbo
@@ -34,10 +36,12 @@ def run(
         workers: The number of worker processes on this computer.
         threads: The number of CPU threads of each process. The default is an equal share.
         device: The device: cpu, cuda, cuda:1 or mps. The default is all GPUs in turn, if any.
+        strict: Exit with code 3 if the quality of any registration is failed.
     """
     import sys
 
     from zoo.cohorts.summary import summary_text
+    from zoo.commands._shared import QUALITY_FAILED, verdict_lines
     from zoo.pipelines.run import run_cohort
 
     def report(line: str) -> None:
@@ -54,6 +58,9 @@ def run(
     )
     if result.summary is not None:
         print(summary_text(result.summary, result.folder))
+        for case in result.summary["cases"]:
+            for line in verdict_lines(case["quality"], case["warnings"]):
+                report(f"regzoo: {case['name']}: {line}")
         if result.killed_workers:
             report(
                 f"regzoo: {result.killed_workers} of {workers} worker processes were killed, most "
@@ -63,4 +70,7 @@ def run(
             report("regzoo: stopped; run the same command again to resume")
     if result.stop_signal is not None:
         return 128 + result.stop_signal
-    return int(not result.complete)
+    if not result.complete:
+        return 1
+    failed = result.summary is not None and result.summary["quality"]["failed"] > 0
+    return QUALITY_FAILED if strict and failed else 0

@@ -1,4 +1,4 @@
-"""Evaluation of registrations: metrics, Learn2Reg figures, quality warnings, comparison of runs."""
+"""Evaluation of registrations: metrics, Learn2Reg figures, the verdict, comparison of runs."""
 
 from zoo.evaluation.case_rows import case_row, evaluate_case
 from zoo.evaluation.cases import (
@@ -22,7 +22,7 @@ from zoo.evaluation.figures import (
 from zoo.evaluation.learn2reg import learn2reg_figures
 from zoo.evaluation.learn2reg_names import find_learn2reg_field, learn2reg_name
 from zoo.evaluation.metrics import Measured, measure
-from zoo.evaluation.quality import quality_warnings
+from zoo.evaluation.quality import Verdict, judge
 from zoo.evaluation.runs import Run, read_run
 from zoo.evaluation.submission import write_submission
 from zoo.evaluation.summary import evaluation, summarise_figures
@@ -37,6 +37,7 @@ __all__ = [
     "FigureSpec",
     "Measured",
     "Run",
+    "Verdict",
     "case_of_result",
     "case_row",
     "cases_of_dataset",
@@ -46,11 +47,11 @@ __all__ = [
     "evaluate_case",
     "evaluation",
     "find_learn2reg_field",
+    "judge",
     "key_figure",
     "learn2reg_figures",
     "learn2reg_name",
     "measure",
-    "quality_warnings",
     "ranking",
     "read_result",
     "read_run",

@@ -65,7 +65,7 @@ def measure(pair: Pair, transform: Transform, inverse: Transform | None = None) 
         for when, map_ in (("before", before), ("after", after)):
             errors = landmark_errors(map_, pair.fixed_points, pair.moving_points)
             out |= {f"{name}_{when}": value for name, value in error_figures(errors).items()}
-    fixed, moving = _bodies(pair)
+    fixed, moving = pair_bodies(pair, BODY_VOXELS)
     for when, map_ in (("before", before), ("after", after)):
         out |= {f"{k}_{when}": v for k, v in agreement(fixed, moving, map_).items()}
     if inverse is not None:
@@ -222,10 +222,10 @@ def inverse_consistency(
     }
 
 
-def _bodies(pair: Pair) -> tuple[Body, Body]:
-    """Return the fixed and the first moving image, reduced and scaled to [0, 1]."""
+def pair_bodies(pair: Pair, voxels: int) -> tuple[Body, Body]:
+    """Return the fixed and the first moving image, averaged to about `voxels` voxels, in [0, 1]."""
     fixed, moving = pair.fixed, pair.moving[0]
-    spacings = [spacing_for_voxels(volume.grid, BODY_VOXELS) for volume in (fixed, moving)]
+    spacings = [spacing_for_voxels(volume.grid, voxels) for volume in (fixed, moving)]
     return (
         find_body(fixed.data, fixed.grid, spacings[0], "fixed"),
         find_body(moving.data, moving.grid, spacings[1], "moving"),

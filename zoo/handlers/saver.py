@@ -89,13 +89,17 @@ class RegistrationSaver:
         files = [*self._transforms(registration, folder), *self._warped(registration, folder)]
         seconds = registration.seconds | {"saving": time.perf_counter() - started}
         pair = registration.pair
-        measured = registration.measured
+        measured, verdict = registration.measured, registration.verdict
+        structure = registration.structure
         result = {
             "fixed": str(pair.fixed.path),
             "moving": [str(volume.path) for volume in pair.moving],
             **additional_files(pair),
             **self._model_record(),
             **registration.notes,
+            "quality": verdict.quality,
+            "warnings": list(verdict.warnings),
+            "structure": None if structure is None else structure.record(),
             "figures": measured.figures,
             "labels": measured.labels,
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},

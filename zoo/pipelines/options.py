@@ -208,6 +208,16 @@ class RegistrationOptions:
             Flag(default=True, help="Write report.html and report.png; --report=false omits them."),
         ),
     )
+    strict: bool = field(
+        default=False,
+        metadata=about(
+            "Raise `zoo.UserError` if the quality of the registration is failed.",
+            Flag(
+                help="Exit with code 3 if the quality of the registration is failed. The results "
+                "are written all the same."
+            ),
+        ),
+    )
     device: str | None = field(
         default=None,
         metadata=about(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from zoo.datasets.pairs import Pair
+from zoo.evaluation.common_structure import CommonStructure, common_structure
 from zoo.evaluation.metrics import Measured, measure
+from zoo.evaluation.quality import Verdict, judge
 from zoo.geometry import Transform
 
 
@@ -29,3 +32,19 @@ class RegisteredPair:
     def measured(self) -> Measured:
         """The figures of the registration, computed once."""
         return measure(self.pair, self.transform, self.inverse)
+
+    @cached_property
+    def structure(self) -> CommonStructure | None:
+        """The agreement of the images compared with that of unrelated images, computed once."""
+        return common_structure(self.pair, self.transform)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The quality of the registration, with a sentence for each sign of failure."""
+        return judge(
+            self.measured.figures,
+            self.structure,
+            self.notes,
+            affine=self.transform.affine,
+            voxel_mm=math.prod(self.pair.fixed.grid.spacing) ** (1 / 3),
+        )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from zoo.evaluation.figures import FIGURES
-from zoo.evaluation.quality import quality_warnings
 from zoo.io.atomic import write_text
 from zoo.reporting.pages import embedded, render
 from zoo.reporting.panels import Panel
@@ -41,7 +40,7 @@ def write_demo_report(rows: Sequence[DemoRow], path: Path) -> None:
                 "model": row.model,
                 "note": row.note,
                 "cells": demo_cells(row.result) if row.result else (),
-                "warnings": quality_warnings(row.result) if row.result else (),
+                "warnings": row.result["warnings"] if row.result else (),
                 "panels": [embedded(panel) for panel in row.panels],
             }
             for row in rows

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.evaluation.quality import quality_warnings
 from zoo.io.atomic import atomic_path, write_text
 from zoo.registration.result import RegisteredPair
 from zoo.reporting.canvas import png_bytes
@@ -27,13 +26,14 @@ def write_report(registration: RegisteredPair, result: Mapping[str, Any], folder
     panels = draw_panels(registration)
     fixed, moving = Path(result["fixed"]), Path(result["moving"][0])
     title = f"Registration of {moving.name} to {fixed.name}"
-    warnings = quality_warnings(result)
+    warnings = result["warnings"]
     with atomic_path(folder / "report.png") as path:
         path.write_bytes(png_bytes(contact_sheet(title, _lines(result, warnings), panels)))
     page = render(
         "report.html.j2",
         title=title,
         subtitle=f"{' + '.join(result['moving'])} \N{RIGHTWARDS ARROW} {result['fixed']}",
+        quality=result["quality"],
         warnings=warnings,
         tiles=tiles(result["figures"]),
         panels=[embedded(panel) for panel in panels],
@@ -47,5 +47,6 @@ def write_report(registration: RegisteredPair, result: Mapping[str, Any], folder
 def _lines(result: Mapping[str, Any], warnings: list[str]) -> list[str]:
     """Return the text in report.png: the model, the figures and the quality warnings."""
     figures = [f"{value}  {title}" for value, title in tiles(result["figures"])]
-    lines = [f"model: {result.get('model', 'unknown')}", *figures, *warnings]
+    model, quality = result.get("model", "unknown"), result["quality"]
+    lines = [f"model: {model}", f"quality: {quality}", *figures, *warnings]
     return [part for line in lines for part in textwrap.wrap(line, LINE_WIDTH) or [""]]

@@ -1,0 +1,68 @@
+"""The agreement of registered images, compared with that of misplaced copies."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from support.report_cases import phantom_registration
+
+from zoo.evaluation.common_structure import common_structure, constant_voxels, misplaced_copies
+from zoo.evaluation.metrics import measure
+from zoo.geometry import Transform
+
+
+@pytest.fixture(scope="module")
+def registration():
+    return phantom_registration(3, contrasts=("t1", "t2"))
+
+
+def test_registered_images_agree_better_than_unrelated_ones(registration):
+    structure = common_structure(registration.pair, registration.transform)
+    assert structure.ratio > 3
+    assert structure.misplaced_nmi < structure.nmi
+    assert structure.empty_percent == 0
+
+
+def test_the_agreement_equals_the_figures_if_the_lattices_are_equal(registration):
+    """The phantom has fewer voxels than either lattice, so that both compare the same voxels."""
+    structure = common_structure(registration.pair, registration.transform)
+    figures = measure(registration.pair, registration.transform).figures
+    assert structure.nmi == pytest.approx(figures["nmi_after"], abs=1e-6)
+    assert structure.similarity == pytest.approx(figures["similarity_after"], abs=0.05)
+
+
+def test_another_anatomy_agrees_as_unrelated_images_do(registration):
+    other = phantom_registration(40).pair
+    pair = replace(registration.pair, moving=other.moving)
+    assert common_structure(pair, Transform.identity()).ratio < 1.3
+
+
+def test_noise_agrees_as_unrelated_images_do(registration):
+    moving = registration.pair.moving[0]
+    noise = torch.randn(moving.grid.shape, generator=torch.Generator().manual_seed(0))
+    pair = replace(registration.pair, moving=(replace(moving, data=noise),))
+    assert common_structure(pair, registration.transform).ratio < 1.5
+
+
+def test_a_transform_out_of_the_moving_image_leaves_nothing_to_compare(registration):
+    far = torch.eye(4, dtype=torch.float64)
+    far[0, 3] = 1e4
+    assert common_structure(registration.pair, Transform(far)) is None
+
+
+def test_the_copies_have_the_shape_and_about_the_values_of_the_image():
+    image = torch.rand(6, 8, 10, generator=torch.Generator().manual_seed(1))
+    copies = list(misplaced_copies(image))
+    assert len(copies) == 13
+    for copy in copies:
+        assert copy.shape == image.shape
+        assert float((copy - image).abs().mean()) > 0.1
+        assert float(copy.mean()) == pytest.approx(float(image.mean()), abs=0.05)
+
+
+def test_only_voxels_whose_neighbours_are_equal_are_constant():
+    image = torch.zeros(5, 5, 5)
+    image[4, 2, 2] = 1
+    constant = constant_voxels(image)
+    assert not constant[3:, 1:4, 1:4].any()
+    assert int((~constant).sum()) == 2 * 3 * 3
