@@ -16,6 +16,7 @@ from zoo.errors import UserError
 from zoo.evaluation.metrics import measure
 from zoo.geometry import Grid, warp
 from zoo.hub.bundles import bundle_folder
+from zoo.hub.setting_rules import for_monai
 from zoo.io.atomic import atomic_path, write_json
 from zoo.io.transforms import write_transform
 from zoo.io.volume import write_volume
@@ -54,13 +55,12 @@ def explain_conditions(
     bundle = bundle_folder(MODEL)
     overrides = {
         "pairs": [],
-        "weights": weights,
-        "type": parsed[0][0],
-        "region": parsed[0][1],
+        "weights": for_monai(weights),
+        "type": for_monai(parsed[0][0]),
+        "region": for_monai(parsed[0][1]),
         "device": f"$torch.device({str(choose_device(device))!r})",
-        **resolve_settings(settings),
     }
-    with open_bundle(bundle, overrides) as workflow:
+    with open_bundle(bundle, overrides, settings=resolve_settings(settings)) as workflow:
         load_selected_weights(workflow)
         registered = register_under(workflow, load_pair(pair_files(fixed, moving)), parsed)
     result = compare_conditions(registered)

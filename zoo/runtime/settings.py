@@ -7,29 +7,44 @@ from typing import Any
 
 from zoo.errors import UserError
 
+MAX_CHARACTERS = 10_000
+"""The longest value of a setting that is parsed."""
+
 
 def parse_settings(arguments: Sequence[str], known: Sequence[str]) -> dict[str, Any]:
     """Convert KEY=VALUE arguments to settings of a bundle; a value is parsed as YAML.
 
     `known` are the names of settings, the first of which serves as an example in the error message.
+    Names, types and ranges are validated where the model is known.
     """
-    import yaml
-
     out: dict[str, Any] = {}
     for argument in arguments:
         key, sign, value = argument.partition("=")
+        shown = argument if len(argument) <= 80 else f"{argument[:77]}..."
         if not sign or not key:
-            raise UserError(f"--set {argument!r} must be KEY=VALUE, such as --set {known[0]}=VALUE")
-        try:
-            out[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {argument!r}: the value is not valid YAML; quote it") from error
+            raise UserError(f"--set {shown!r} must be KEY=VALUE, such as --set {known[0]}=VALUE")
+        out[key] = _parse_value(value, shown)
         if _is_expression(value) or _is_expression(out[key]):
             raise UserError(
-                f"--set {argument!r}: the value must not be an expression; "
-                "write expressions into a config file"
+                f"--set {shown!r}: the value must not be an expression, which begins with $, @ or "
+                "%; write ./ before the name of such a file"
             )
     return out
+
+
+def _parse_value(text: str, shown: str) -> Any:
+    """Parse YAML of limited length without aliases, whose expansion can be huge."""
+    import yaml
+
+    if len(text) > MAX_CHARACTERS:
+        raise UserError(f"--set {shown!r}: the value has more than {MAX_CHARACTERS} characters")
+    try:
+        events = list(yaml.parse(text, Loader=yaml.SafeLoader))
+        if any(isinstance(event, yaml.AliasEvent) for event in events):
+            raise UserError(f"--set {shown!r}: the value must not contain aliases (*name)")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"--set {shown!r}: the value is not valid YAML; quote it") from error
 
 
 def _is_expression(value: Any) -> bool:
