@@ -15,7 +15,7 @@ from typing import Any
 from zoo.errors import UserError
 from zoo.hub.bundles import is_packaged
 from zoo.hub.catalogue import load_catalogue
-from zoo.hub.setting_rules import SettingRule, nearest
+from zoo.hub.setting_rules import SettingRule, nearest, shown_key
 from zoo.hub.specs import ModelSpec
 from zoo.hub.weights_header import read_weights_header
 from zoo.io.json_documents import read_json_object
@@ -58,16 +58,18 @@ def read_bundle(folder: Path) -> BundleContent:
         raise UserError(f"there is no bundle folder {folder}")
     if is_packaged(folder) and folder.name in load_catalogue():
         return BundleContent(BundleData(folder.name))
-    metadata = folder / "configs" / "metadata.json"
     config = read_json_object(folder / "configs" / "inference.json")
+    path = folder / "configs" / "metadata.json"
+    metadata = read_json_object(path) if path.is_file() else {}
+    program = _program({**config, "metadata": metadata})
     try:
-        model = _model_named_in(read_json_object(metadata) if metadata.is_file() else {})
+        model = _model_named_in(metadata)
     except ValueError as error:
-        return BundleContent(None, (f"configs/metadata.json {error}",), _program(config))
+        return BundleContent(None, (f"configs/metadata.json {error}",), program)
     spec = load_catalogue()[model]
     settings, reasons = _settings(config, spec)
     if reasons:
-        return BundleContent(None, tuple(reasons), _program(config))
+        return BundleContent(None, tuple(reasons), program)
     return BundleContent(BundleData(model, settings, _weights(folder, spec)))
 
 
@@ -106,7 +108,7 @@ def _settings(config: Mapping[str, Any], spec: ModelSpec) -> tuple[dict[str, Any
     for key, value in config.items():
         if (key in packaged and value == packaged[key]) or (key, value) == ("weights", OWN_WEIGHTS):
             continue
-        place = f"configs/inference.json: {key[:80]}"
+        place = f"configs/inference.json: {shown_key(key)}"
         if key not in rules:
             reasons.append(f"{place} is not a setting of {spec.name}{nearest(key, rules)}")
             continue
@@ -140,7 +142,7 @@ def _program(config: Mapping[str, Any]) -> tuple[str, ...]:
         if len(lines) == _MOST_LISTED:
             lines.append("and more")
             break
-        lines.append(f"{'::'.join(place)[:100]}: {text[:200]!r}")
+        lines.append(f"{shown_key('::'.join(place))}: {text[:200]!r}")
     return tuple(lines)
 
 

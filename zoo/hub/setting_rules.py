@@ -182,8 +182,7 @@ def check_settings(
     for key, value in settings.items():
         if key not in rules:
             raise UserError(
-                f"{where} {_shown(key, quoted=False)}: {model} has no such setting"
-                f"{nearest(key, rules)}"
+                f"{where} {shown_key(key)}: {model} has no such setting{nearest(key, rules)}"
             )
         try:
             checked[key] = rules[key].checked(value)
@@ -226,6 +225,11 @@ def for_monai(value: Any) -> Any:
     return value
 
 
+def shown_key(key: Any) -> str:
+    """Return a key for an error message: as it is, or quoted if it is long or not printable."""
+    return key if isinstance(key, str) and key.isprintable() and len(key) <= 80 else _shown(key)
+
+
 def nearest(key: Any, known: Mapping[str, Any]) -> str:
     """Return a hint at the known name that is nearest to `key`; empty if none is near."""
     close = difflib.get_close_matches(str(key)[:100], known, n=1)
@@ -260,10 +264,10 @@ def _plain_key(key: Any) -> str:
     return text
 
 
-def _shown(value: Any, *, quoted: bool = True) -> str:
+def _shown(value: Any) -> str:
     """Return a value for an error message, shortened to 80 characters."""
     try:
-        text = repr(value) if quoted else str(value)
+        text = repr(value)
     except (RecursionError, ValueError):  # for example an integer with too many digits
         text = f"this {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:77]}..."

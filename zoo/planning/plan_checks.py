@@ -12,7 +12,14 @@ from typing import Any
 
 from zoo.errors import UserError
 from zoo.hub.catalogue import find_model
-from zoo.hub.setting_rules import SettingRule, check_settings, for_monai, nearest, plain_value
+from zoo.hub.setting_rules import (
+    SettingRule,
+    check_settings,
+    for_monai,
+    nearest,
+    plain_value,
+    shown_key,
+)
 from zoo.planning.migrations import SCHEMA, Plan, pairs_component
 
 OF_DATASET = ("dataset_dir", "split", "pairs")
@@ -59,7 +66,7 @@ def checked_plan(plan: Plan, path: str) -> Plan:
     for key in plan:
         if key not in rules:
             raise UserError(
-                f"{path}: {key[:80]}: {spec.name} has no such setting{nearest(key, rules)}"
+                f"{path}: {shown_key(key)}: {spec.name} has no such setting{nearest(key, rules)}"
             )
     own = {key: value for key, value in plan.items() if key in spec.setting_rules()}
     return plan | check_settings(own, spec.setting_rules(), spec.name, f"{path}:")

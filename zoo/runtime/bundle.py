@@ -67,7 +67,7 @@ def open_bundle(
     main, *others = configs
     training = str(main).startswith("train.")
     source = workflow_source(folder, trust=trust)
-    if training and source.settings:
+    if training and source.folder != folder:
         raise UserError(f"{folder} cannot be trained, because only its inference is read as data")
     plans = [plan_settings(read_plan(path)) for path in others if Path(path).is_absolute()]
     names = [str(main), *(str(name) for name in others if not Path(name).is_absolute())]
