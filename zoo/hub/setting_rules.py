@@ -71,7 +71,7 @@ class SettingRule:
             return None
         if self.mixture and isinstance(value, Mapping):
             weight = SettingRule("number", minimum=0)
-            return {_plain_text(key): weight.checked(share) for key, share in value.items()}
+            return {_plain_key(key): weight.checked(share) for key, share in value.items()}
         check = getattr(self, f"_checked_{self.type}")
         return check(value)
 
