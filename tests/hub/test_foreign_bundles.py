@@ -53,10 +53,10 @@ def test_the_values_of_a_bundle_run_in_the_workflow_of_the_package(tmp_path):
     [
         ({}, {}, "configs/metadata.json does not name a model of regzoo"),
         ({}, {"regzoo": {"model": "toy"}}, "names the model 'toy', which is none of mcbo"),
-        ({"modes": 1}, {"regzoo": {"model": "mcbo"}}, r"modes is not a setting .* mean mode\?"),
+        ({"modes": 1}, {"regzoo": {"model": "mcbo"}}, r"modes is neither a setting .* mean mode\?"),
         ({"mode": "x"}, {"regzoo": {"model": "mcbo"}}, "mode: 'x' is not allowed; use one of"),
         ({"preset": "a.json"}, {"regzoo": {"model": "mcbo"}}, "must not name files"),
-        ({"run": ["$x"]}, {"regzoo": {"model": "mcbo"}}, "run is not a setting of mcbo"),
+        ({"run": ["$x"]}, {"regzoo": {"model": "mcbo"}}, "run is neither a setting of mcbo"),
     ],
 )
 def test_a_bundle_that_is_more_than_data_is_refused_with_the_reason(

@@ -110,7 +110,8 @@ def _settings(config: Mapping[str, Any], spec: ModelSpec) -> tuple[dict[str, Any
             continue
         place = f"configs/inference.json: {shown_key(key)}"
         if key not in rules:
-            reasons.append(f"{place} is not a setting of {spec.name}{nearest(key, rules)}")
+            problem = f"is neither a setting of {spec.name} nor as in its own config"
+            reasons.append(f"{place} {problem}{nearest(key, rules)}")
             continue
         try:
             settings[key] = _portable(rules[key], value)
