@@ -23,7 +23,6 @@ from zoo.geometry import Transform
 from zoo.geometry import warp as warp_image
 from zoo.handlers.output_files import RESULT, previous_outputs
 from zoo.io.images import as_volume
-from zoo.io.output_folder import staged_outputs
 from zoo.io.transforms import read_transform
 from zoo.io.volume import Volume, read_volume, write_volume
 from zoo.pipelines.compare import compare
@@ -34,6 +33,7 @@ from zoo.pipelines.plan import plan
 from zoo.pipelines.register import register_files
 from zoo.pipelines.run import CohortResult, run_cohort
 from zoo.pipelines.signatures import takes
+from zoo.runtime.output_folder import staged_outputs
 
 __all__ = ["Registration", "compare", "evaluate", "finetune", "plan", "register", "run"]
 

@@ -122,7 +122,7 @@ def test_a_plan_for_data_that_changed_since_stops_the_run(data, tmp_path):
     plan = tmp_path / "plan.json"
     assert run("plan", data, "-o", plan) == 0
     document = json.loads(plan.read_text())
-    document["pairs"]["content"] = "0" * 64
+    document["pairs"]["content"] = document["plan"]["content"] = "0" * 64
     plan.write_text(json.dumps(document))
     with pytest.raises(UserError, match="has changed since its plan was made"):
         run_bundle(bundle_folder("mcbo"), {"output_dir": str(tmp_path)}, ["inference.json", plan])

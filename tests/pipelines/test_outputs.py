@@ -15,10 +15,10 @@ import zoo
 from zoo import UserError
 from zoo.handlers.output_files import RESULT, previous_outputs
 from zoo.hub.bundles import bundle_folder
-from zoo.io.output_folder import staged_outputs
 from zoo.io.volume import write_volume
 from zoo.pipelines import RegistrationOptions
 from zoo.pipelines.register import register_files
+from zoo.runtime.output_folder import staged_outputs
 from zoo.synthesis.phantom import make_pair
 
 QUICK = {"affine": "none", "device": "cpu"}

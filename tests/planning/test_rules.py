@@ -197,7 +197,7 @@ def test_ct_that_is_not_in_hounsfield_units_is_never_clipped_as_if_it_were():
         make_plan(facts, UserOptions(available=ALL))
     settings = {"moving_modality": "mr"}
     plan = make_plan(facts, UserOptions(available=ALL, settings=settings))
-    plan = override(plan, "custom", settings, config_keys(bundle_folder("unigradicon")))
+    plan = override(plan, "custom", settings)
     assert (plan["fixed_modality"], plan["moving_modality"]) == ("ct", "mr")
 
 
@@ -285,8 +285,7 @@ def test_a_displacement_beyond_the_search_range_is_a_caution(by_points):
 def test_changes_make_a_new_plan_that_inherits():
     plan = planned("lung", "ct", "ct", "intra")
     before = copy.deepcopy(plan)
-    keys = config_keys(bundle_folder("unigradicon"))
-    changed = override(plan, "refined", {"refine": 20}, keys)
+    changed = override(plan, "refined", {"refine": 20})
     assert plan == before
     assert changed["refine"] == 20
     assert changed["plan"]["inherits"] == "default"
@@ -294,9 +293,9 @@ def test_changes_make_a_new_plan_that_inherits():
     assert difference(plan, changed).startswith("refine: 50 -> 20")
     assert "inherits from default" in explain(changed)
     with pytest.raises(UserError, match="did you mean refine"):
-        override(plan, "x", {"refin": 50}, keys)
+        override(plan, "x", {"refin": 50})
     with pytest.raises(UserError, match="choose another"):
-        override(plan, "default", {"refine": 50}, keys)
+        override(plan, "default", {"refine": 50})
 
 
 def test_the_explanation_names_every_value_with_rule_and_reason():

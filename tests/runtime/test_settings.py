@@ -20,6 +20,10 @@ def test_values_are_parsed_as_yaml():
         ("a=$print(1)", "must not be an expression"),
         ("a='@b'", "must not be an expression"),
         ("a={x: ['%file']}", "must not be an expression"),
+        ("a={x: &y [1], z: *y}", "must not contain aliases"),
+        ("a=" + "[" * 30 + "]" * 30, "has more than 20 levels"),
+        ("a=" + "x" * 10_001, "has more than 10000 characters"),
+        ("a=" + "9" * 5000, "is not valid YAML"),
     ],
 )
 def test_other_arguments_are_refused(argument, message):

@@ -66,7 +66,7 @@ def register_in_child(words: list[str], hook: AtOperation) -> int:
 def kill_one(words: list[str], out: Path, number: int | None, seconds: float) -> dict[str, object]:
     """Kill a registration at operation `number`, or after `seconds`; return what it leaves."""
     from zoo.handlers.output_files import RESULT, previous_outputs
-    from zoo.io.output_folder import staged_outputs
+    from zoo.runtime.output_folder import staged_outputs
 
     child = register_in_child(words, AtOperation(out.parent, number))
     if number is None:

@@ -25,7 +25,6 @@ from benchmarks.harness.runs import Run, append_run, missing_runs, read_runs
 from benchmarks.harness.tables import heading, row
 from benchmarks.harness.zoo_methods import dense_field
 from zoo.errors import UserError
-from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.io.atomic import write_json
 from zoo.io.transforms import read_transform
 from zoo.io.volume import read_volume
@@ -105,7 +104,7 @@ def plan_pair(
     plan = make_plan(pair_fingerprint(pair.fixed, pair.moving), options)
     if not settings:
         return plan
-    return override(plan, "fixed", settings, config_keys(bundle_folder(plan["plan"]["model"])))
+    return override(plan, "fixed", settings)
 
 
 def settings_of(plan: Plan) -> dict[str, Any]:

@@ -30,7 +30,6 @@ import torch
 
 from benchmarks.harness.processes import environment
 from zoo.datasets.reading import read_dataset
-from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.io.atomic import write_json
 from zoo.io.points import write_points
 from zoo.io.volume import write_volume
@@ -125,7 +124,7 @@ def write_plan(path: Path, dataset: Path, **changes: object) -> None:
     options = UserOptions(model="mcbo", anatomy="abdomen", accept_guess=True)
     plan = make_plan(take_fingerprint(read_dataset(dataset)).document, options)
     if changes:
-        plan = override(plan, "benchmark", changes, config_keys(bundle_folder("mcbo")))
+        plan = override(plan, "benchmark", changes)
     write_json(path, plan)
 
 

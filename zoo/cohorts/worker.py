@@ -22,6 +22,7 @@ from zoo.datasets.pairs import Pair, load_pair
 from zoo.errors import UserError
 from zoo.handlers.saver import RegistrationSaver
 from zoo.hub.bundles import bundle_folder
+from zoo.hub.setting_rules import for_monai
 from zoo.io.atomic import replace_folder, write_json
 from zoo.registration.pair import register_pair
 from zoo.registration.result import RegisteredPair
@@ -81,8 +82,8 @@ def open_workflow(folder: Path, model: str, device: str) -> Iterator[ConfigWorkf
         "pairs": [],
         "handlers": [],
         "bar": False,
-        "output_dir": str(folder.absolute()),
-        "bundle_root": str(bundle.absolute()),
+        "output_dir": for_monai(str(folder.absolute())),
+        "bundle_root": for_monai(str(bundle.absolute())),
         "device": f"$torch.device({device!r})",
     }
     with open_bundle(bundle, overrides, ["inference.json", (folder / PLAN).absolute()]) as workflow:

@@ -33,10 +33,10 @@ def align(
     from zoo.geometry import Transform
     from zoo.geometry import warp as warp_volume
     from zoo.io.atomic import check_writable
-    from zoo.io.overwriting import refuse_overwriting
     from zoo.io.transforms import write_transform
     from zoo.io.volume import read_volume, write_volume
     from zoo.runtime.device import use_threads
+    from zoo.runtime.overwriting import refuse_overwriting
     from zoo.solvers.affine import align_affine
 
     use_threads(threads)

@@ -31,8 +31,8 @@ def convert(
         moving: The moving image, which a Learn2Reg field needs.
     """
     from zoo.commands._shared import grid_of, open_transform
-    from zoo.io.overwriting import refuse_overwriting
     from zoo.io.transforms import write_transform
+    from zoo.runtime.overwriting import refuse_overwriting
 
     refuse_overwriting({"the transform": source, "--fixed": fixed, "--moving": moving}, [out])
     transform = open_transform(source, fixed, moving)

@@ -32,8 +32,8 @@ def jacobian(
     from zoo.errors import UserError
     from zoo.geometry import folding_percent, jacobian_determinant, sd_log_jacobian
     from zoo.io.labels import read_labels
-    from zoo.io.overwriting import refuse_overwriting
     from zoo.io.volume import write_volume
+    from zoo.runtime.overwriting import refuse_overwriting
 
     images = {"--fixed": fixed, "--moving": moving, "--mask": mask}
     refuse_overwriting({"the transform": transform, **images}, [out])

@@ -36,8 +36,8 @@ def points(
     from zoo.commands._shared import counted, grid_of, open_transform
     from zoo.errors import UserError
     from zoo.geometry import map_points_back
-    from zoo.io.overwriting import refuse_overwriting
     from zoo.io.points import read_points, write_points
+    from zoo.runtime.overwriting import refuse_overwriting
 
     if space == "voxel" and (fixed is None or moving is None):
         raise UserError("--space voxel needs both images: add --fixed IMAGE --moving IMAGE")

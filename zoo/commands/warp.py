@@ -33,8 +33,8 @@ def warp(
     from zoo.commands._shared import open_transform, output_grid
     from zoo.geometry import warp as warp_volume
     from zoo.io.labels import read_labels
-    from zoo.io.overwriting import refuse_overwriting
     from zoo.io.volume import read_volume, write_volume
+    from zoo.runtime.overwriting import refuse_overwriting
 
     inputs = {"the moving image": moving, "the transform": transform, "--fixed": fixed}
     refuse_overwriting(inputs, [out])

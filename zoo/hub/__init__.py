@@ -2,7 +2,7 @@
 
 from zoo.hub.bundles import bundle_folder, bundle_names, config_keys
 from zoo.hub.catalogue import find_model, find_variant, load_catalogue
-from zoo.hub.safety import check_bundle, require_safe
+from zoo.hub.foreign_bundles import BundleData, read_bundle
 from zoo.hub.specs import ModelSpec, Variant
 from zoo.hub.weights import (
     WeightsFile,
@@ -14,12 +14,12 @@ from zoo.hub.weights import (
 )
 
 __all__ = [
+    "BundleData",
     "ModelSpec",
     "Variant",
     "WeightsFile",
     "bundle_folder",
     "bundle_names",
-    "check_bundle",
     "config_keys",
     "find_model",
     "find_variant",
@@ -29,5 +29,5 @@ __all__ = [
     "models_here",
     "models_to_choose",
     "models_without_weights",
-    "require_safe",
+    "read_bundle",
 ]

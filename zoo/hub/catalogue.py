@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from zoo.errors import UserError
 from zoo.hub import bundles
+from zoo.hub.setting_rules import SettingRule
 from zoo.hub.specs import (
     Architecture,
     Condition,
@@ -101,6 +102,8 @@ def _model(folder: Path, content: Mapping[str, Any]) -> ModelSpec:
         "architecture": _optional(Architecture, content.get("architecture"), "architecture"),
         "variants": MappingProxyType(variants),
         "memory": _memory(content.get("memory")),
+        "settings": _rules(content.get("settings", {}), "settings"),
+        "training": _rules(content.get("training", {}), "training"),
     }
     return _record(ModelSpec, entries)
 
@@ -123,6 +126,20 @@ def _memory(content: Mapping[str, Any] | None) -> MemoryRules | None:
         return None
     steps = tuple(_record(MemoryStep, e, "memory: steps") for e in content.get("steps", ()))
     return _record(MemoryRules, {**content, "steps": steps}, "memory")
+
+
+def _rules(content: Mapping[str, Any], where: str) -> Mapping[str, SettingRule]:
+    rules = {key: _rule(entry, f"{where}: {key}") for key, entry in content.items()}
+    return MappingProxyType(rules)
+
+
+def _rule(content: Mapping[str, Any], where: str) -> SettingRule:
+    items = content.get("items")
+    nested = {
+        "items": None if items is None else _rule(items, f"{where}: items"),
+        "entries": _rules(content.get("entries", {}), where),
+    }
+    return _record(SettingRule, {**content, **nested}, where)
 
 
 def _optional(kind: type[_T], content: Mapping[str, Any] | None, where: str = "") -> _T | None:

@@ -14,7 +14,6 @@ from zoo.hub.cache import expand_user
 from zoo.hub.card import model_card
 from zoo.hub.catalogue import SPEC_FILE
 from zoo.hub.remote import hub_client
-from zoo.hub.safety import check_bundle
 from zoo.hub.weights_header import read_weights_header
 from zoo.io.json_documents import read_json_object
 
@@ -61,9 +60,6 @@ def plan_push(bundle: str) -> PushPlan:
     for name in files:
         if name.startswith("models/"):
             read_weights_header(files[name])
-    findings = [f for f in check_bundle(folder) if f.file in files]
-    if findings:
-        raise UserError(f"{folder} is not safe to publish: {findings[0]}")
     metadata = read_json_object(files["configs/metadata.json"])
     version = str(metadata.get("version", ""))
     if not _VERSION.fullmatch(version):

@@ -12,6 +12,8 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal
 
+from zoo.hub.setting_rules import COMMON_RULES, SettingRule
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -180,7 +182,8 @@ class ModelSpec:
     """The specification of a model: what it is, its weights, and how it is planned for.
 
     `folder` is its bundle. A model without `variants` has no weights and needs none; one with
-    weights has an `architecture` and a repository on the Hub (`hub`).
+    weights has an `architecture` and a repository on the Hub (`hub`). `settings` are the rules of
+    its own settings for inference, and `training` those of further settings for training.
     """
 
     name: str
@@ -197,6 +200,8 @@ class ModelSpec:
     architecture: Architecture | None = None
     variants: Mapping[str, Variant] = field(default_factory=dict)
     memory: MemoryRules | None = None
+    settings: Mapping[str, SettingRule] = field(default_factory=dict)
+    training: Mapping[str, SettingRule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.variants and (self.architecture is None or self.hub is None):
@@ -206,6 +211,11 @@ class ModelSpec:
     def learned(self) -> bool:
         """Whether the model has weights, and so was trained."""
         return bool(self.variants)
+
+    def setting_rules(self, *, training: bool = False) -> dict[str, SettingRule]:
+        """Return the rules of all settings from outside, of inference or of training."""
+        rules = {**COMMON_RULES, **self.settings}
+        return {**rules, **self.training} if training else rules
 
 
 def _check_sha256(digest: str | None) -> None:

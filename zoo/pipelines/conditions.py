@@ -17,10 +17,9 @@ from zoo.errors import UserError
 from zoo.evaluation.metrics import measure
 from zoo.geometry import Grid, warp
 from zoo.hub.bundles import bundle_folder
+from zoo.hub.setting_rules import for_monai
 from zoo.io.atomic import atomic_path, write_json
 from zoo.io.json_documents import read_json_object
-from zoo.io.output_folder import staged_outputs
-from zoo.io.overwriting import refuse_overwriting
 from zoo.io.transforms import write_transform
 from zoo.io.volume import write_volume
 from zoo.pipelines.settings import resolve_settings
@@ -29,6 +28,8 @@ from zoo.registration.result import RegisteredPair
 from zoo.reporting import Panel, Pixels, contact_sheet, draw_panels, png_bytes
 from zoo.runtime.bundle import load_selected_weights, open_bundle
 from zoo.runtime.device import choose_device, use_threads
+from zoo.runtime.output_folder import staged_outputs
+from zoo.runtime.overwriting import refuse_overwriting
 
 MODEL = "unireg"
 
@@ -69,14 +70,13 @@ def explain_conditions(
     bundle = bundle_folder(MODEL)
     overrides = {
         "pairs": [],
-        "weights": weights,
-        "type": parsed[0][0],
-        "region": parsed[0][1],
+        "weights": for_monai(weights),
+        "type": for_monai(parsed[0][0]),
+        "region": for_monai(parsed[0][1]),
         "device": f"$torch.device({str(choose_device(device))!r})",
-        **resolve_settings(settings),
     }
     with staged_outputs(folder, previous_comparison, marker=RESULT) as staged:
-        with open_bundle(bundle, overrides) as workflow:
+        with open_bundle(bundle, overrides, settings=resolve_settings(settings)) as workflow:
             load_selected_weights(workflow)
             registered = register_under(workflow, load_pair(pair_files(fixed, moving)), parsed)
         result = compare_conditions(registered)

@@ -12,6 +12,7 @@ from typing import Any
 from zoo.datasets.scan import check_content
 from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder, config_keys
+from zoo.hub.setting_rules import for_monai
 from zoo.io.atomic import write_json
 from zoo.pipelines.settings import resolve_settings
 from zoo.planning.plan import read_plan
@@ -75,16 +76,16 @@ def finetune(
     if from_ is not None and "weights" not in keys:
         raise UserError(f"--from {from_}: {section['model']} has no weights to start from")
     overrides = {
-        "bundle_root": str(bundle.absolute()),
-        "output_dir": str(folder.absolute()),
+        "bundle_root": for_monai(str(bundle.absolute())),
+        "output_dir": for_monai(str(folder.absolute())),
         "device": f"$torch.device({str(choose_device(device))!r})",
         **_length(steps, epochs, keys),
         **_initial_weights(from_),
-        **resolve_settings(settings),
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "plan.json", planned)  # as read: an older plan has been migrated
-    run_bundle(bundle, overrides, ["train.yaml", (folder / "plan.json").absolute()])
+    configs: list[str | Path] = ["train.yaml", (folder / "plan.json").absolute()]
+    run_bundle(bundle, overrides, configs, settings=resolve_settings(settings))
     metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
     return FineTuned(folder, metadata["trained"])
 
@@ -94,7 +95,8 @@ def _initial_weights(weights: str | PathLike[str] | None) -> dict[str, str]:
     if weights is None:
         return {}
     text = str(weights)
-    return {"weights": str(Path(text).absolute()) if text.endswith(".safetensors") else text}
+    file = str(Path(text).absolute()) if text.endswith(".safetensors") else text
+    return {"weights": for_monai(file)}
 
 
 def _length(steps: int | None, epochs: int | None, keys: list[str]) -> dict[str, int]:

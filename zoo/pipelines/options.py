@@ -227,7 +227,9 @@ class RegistrationOptions:
     threads: int | None = field(default=None, metadata=about("The number of CPU threads."))
     trust: bool = field(
         default=False,
-        metadata=about("Run your own bundle even if the safety check of its configs refuses it."),
+        metadata=about(
+            "Run your own bundle even if it is more than data. It can then run any code."
+        ),
     )
     force: bool = field(
         default=False,

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from zoo.datasets.reading import read_dataset
 from zoo.errors import UserError
-from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.hub.weights import models_here, models_to_choose, variants_here
 from zoo.io.atomic import check_writable, write_json
 from zoo.io.json_documents import read_json_object, report_missing_keys
@@ -75,8 +74,7 @@ def plan(
     planned = _plan_of(Path(source), options)
     if changes:
         with report_missing_keys(source):
-            keys = config_keys(bundle_folder(planned["plan"]["model"]))
-            planned = override(planned, name, changes, keys)
+            planned = override(planned, name, changes)
     if out is not None:
         write_json(out, planned)
     return planned

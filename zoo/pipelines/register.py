@@ -13,6 +13,9 @@ from zoo.datasets.pairs import PairFiles, load_pair, pair_files
 from zoo.errors import UserError
 from zoo.handlers.output_files import PLAN, RESULT, possible_outputs, previous_outputs
 from zoo.hub.bundles import bundle_folder, config_keys
+from zoo.hub.cache import expand_user
+from zoo.hub.foreign_bundles import read_bundle
+from zoo.hub.setting_rules import for_monai
 from zoo.hub.weights import (
     find_weights,
     models_here,
@@ -21,8 +24,6 @@ from zoo.hub.weights import (
     variants_here,
 )
 from zoo.io.atomic import write_json
-from zoo.io.output_folder import staged_outputs
-from zoo.io.overwriting import refuse_overwriting
 from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.settings import resolve_settings
 from zoo.planning.evidence import UserOptions
@@ -33,6 +34,8 @@ from zoo.planning.rules import check_options
 from zoo.registration.pair import register_pair
 from zoo.runtime.bundle import load_selected_weights, open_bundle
 from zoo.runtime.device import choose_device, use_threads
+from zoo.runtime.output_folder import staged_outputs
+from zoo.runtime.overwriting import refuse_overwriting
 
 if TYPE_CHECKING:
     from monai.bundle import ConfigWorkflow
@@ -64,7 +67,7 @@ def register_files(
     """Register a pair and write everything to `options.out`.
 
     All images are files here. The files of an earlier registration in the folder are replaced
-    together after the registration has succeeded; see `zoo.io.output_folder`.
+    together after the registration has succeeded; see `zoo.runtime.output_folder`.
 
     Args:
         options: The request.
@@ -225,26 +228,33 @@ def _open_bundle(
     The pipeline loads the pair and saves the result itself.
     """
     bundle = bundle_folder(str(options.bundle) if plan is None else plan["plan"]["model"])
-    if "saver" not in config_keys(bundle):
+    more_than_data = options.trust and read_bundle(bundle).data is None
+    if more_than_data and "saver" not in config_keys(bundle):
         raise UserError(
             f"configs/inference.json of the bundle {bundle} has no component `saver`, which "
-            "writes the results; see docs/writing-a-bundle.md"
+            "writes the results; see docs/how-to/writing-a-bundle.md"
         )
     overrides = {
-        "weights": None if options.weights is None else str(options.weights),
+        "weights": None if options.weights is None else _weights(str(options.weights)),
         "bar": None if bar else False,
         **options.outputs(),
-        **settings,
         "pairs": [],
         "handlers": [],
-        "output_dir": str(folder),
-        "bundle_root": str(bundle.absolute()),
+        "output_dir": for_monai(str(folder)),
+        "bundle_root": for_monai(str(bundle.absolute())),
         "device": f"$torch.device({str(choose_device(options.device))!r})",
     }
     given = {name: value for name, value in overrides.items() if value is not None}
     configs: list[str | Path] = ["inference.json"]
     if plan is not None:
         configs.append(folder / "plan.json")
-    with open_bundle(bundle, given, configs, trust=options.trust) as workflow:
+    with open_bundle(bundle, given, configs, settings=settings, trust=options.trust) as workflow:
         load_selected_weights(workflow)
         yield workflow
+
+
+def _weights(wanted: str) -> str:
+    """Return the name of a variant as it is, and a file as an absolute path for MONAI's parser."""
+    if not wanted.endswith(".safetensors"):
+        return for_monai(wanted)
+    return for_monai(str(expand_user(wanted).absolute()))

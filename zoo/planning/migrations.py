@@ -26,10 +26,15 @@ def pairs_component(content: str) -> Plan:
 def migrate(plan: Plan) -> Plan:
     """Return a plan in the present schema; a plan of an unknown schema is returned unchanged."""
     section = plan.get("plan")
-    while isinstance(section, dict) and section.get("schema") in _STEPS:
-        plan = _STEPS[section["schema"]](plan)
+    while isinstance(section, dict) and (step := _step_from(section.get("schema"))):
+        plan = step(plan)
         section = plan["plan"]
     return plan
+
+
+def _step_from(schema: Any) -> Callable[[Plan], Plan] | None:
+    """Return the step from a schema version to the next one; None if there is none."""
+    return _STEPS.get(schema) if isinstance(schema, int) else None
 
 
 def _from_schema_1(plan: Plan) -> Plan:

@@ -1,21 +1,26 @@
-"""A plan: an overlay for a bundle's configs, with the reason for every value."""
+"""A plan: an overlay for a bundle's configs, with the reason for every value.
+
+Plans are files that may come from anywhere, so `zoo.planning.plan_checks` validates every key.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from zoo import __version__
 from zoo.errors import UserError
 from zoo.hub.catalogue import find_model
+from zoo.hub.setting_rules import check_settings
 from zoo.io.files import AnyPath
 from zoo.io.json_documents import read_json_object
 from zoo.planning.cautions import cautions
 from zoo.planning.evidence import Choice, Evidence, UserOptions, gather_evidence
 from zoo.planning.migrations import SCHEMA, Plan, migrate, pairs_component
+from zoo.planning.plan_checks import OF_DATASET, checked_plan, is_plan, plan_facts
 from zoo.planning.rules import (
     choose_model,
     choose_settings,
@@ -24,10 +29,7 @@ from zoo.planning.rules import (
     unsuitable_weights,
 )
 
-_SECTION = {
-    "name": str, "model": str, "preset": str, "beliefs": dict, "choices": dict, "cautions": list,
-}  # fmt: skip
-_OF_DATASET = ("dataset_dir", "split", "pairs")
+_EVALUATED = ("$", "@", "%")
 
 
 def make_plan(fingerprint: Mapping[str, Any], options: UserOptions | None = None) -> Plan:
@@ -64,63 +66,45 @@ def make_plan(fingerprint: Mapping[str, Any], options: UserOptions | None = None
     overlay: Plan = {name: choice.value for name, choice in chosen.items()}
     if fingerprint.get("dataset"):
         overlay |= _dataset_settings(fingerprint, evidence)
-    summary = {"name": section["name"], "preset": section["preset"], "why": model.because}
-    overlay["facts"] = {"plan": summary}
+    overlay["facts"] = plan_facts(section)
     return _inert(overlay | {"plan": section})
 
 
-def override(plan: Plan, name: str, changes: Mapping[str, Any], known: Sequence[str]) -> Plan:
+def override(plan: Plan, name: str, changes: Mapping[str, Any]) -> Plan:
     """Return a plan with another name that inherits from `plan` and differs in `changes`.
 
-    `known` are the names of the settings of the model's bundle.
+    Only settings of the plan's model can be changed, to values that its specification allows.
     """
     section = plan["plan"]
     for key in changes:
         if key in ("dataset_dir", "pairs"):
             raise UserError(f"--set {key}: a plan belongs to its dataset; plan the other dataset")
-        if key not in known or key in ("plan", "facts"):
-            close = get_close_matches(key, known, n=1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
-            raise UserError(f"--set {key}: {section['model']} has no such setting{hint}")
+    rules = find_model(section["model"]).setting_rules()
+    values = check_settings(changes, rules, section["model"], "--set")
     if name == section["name"]:
         raise UserError(f"--name {name!r} is the name of the plan that is changed; choose another")
     choices = section["choices"] | {
         key: Choice(value, "user", f"set by the user over {plan.get(key)!r}").to_json()
-        for key, value in changes.items()
+        for key, value in values.items()
     }
     section = section | {"name": name, "inherits": section["name"], "choices": choices}
     facts = {"plan": plan["facts"]["plan"] | {"name": name}}
-    changed = _inert(plan | dict(changes) | {"facts": facts, "plan": section})
-    if not _plain_keys(dict(changes)):
-        raise UserError(
-            f"--set {', '.join(changes)}: a key begins with _, + or ~, or holds :: or #, which "
-            "MONAI would read as a command; rename it"
-        )
-    return changed
+    return _inert(plan | {"facts": facts, "plan": section}) | values
 
 
 def read_plan(path: AnyPath) -> Plan:
-    """Read a plan of this version or of an earlier one."""
+    """Read a plan of this version or of an earlier one, with every key validated."""
     plan = migrate(read_json_object(path))
-    section = plan.get("plan")
-    if not isinstance(section, dict) or section.get("schema") != SCHEMA or not _complete(section):
+    if not is_plan(plan):
         raise UserError(
             f"{path} is not a plan that this version can read; make it again with regzoo plan"
         )
-    settings = for_a_pair(plan)
-    pairs = plan.get("pairs")
-    own_pairs = pairs is None or pairs == pairs_component(str(section.get("content")))
-    if not own_pairs or _inert(settings) != settings or not _plain_keys(settings):
-        raise UserError(
-            f"{path} is refused: it holds expressions ($, @, %) or components (_target_), which no "
-            "plan of regzoo does; make it again with regzoo plan"
-        )
-    return plan
+    return checked_plan(plan, str(path))
 
 
 def for_a_pair(plan: Plan) -> Plan:
     """Return a plan without the dataset that it was made for."""
-    return {key: value for key, value in plan.items() if key not in _OF_DATASET}
+    return {key: value for key, value in plan.items() if key not in OF_DATASET}
 
 
 def explain(plan: Plan) -> str:
@@ -144,7 +128,7 @@ def difference(one: Plan, two: Plan) -> str:
     """Return the differences between two plans, one per line."""
     names = [one["plan"]["name"], two["plan"]["name"]]
     lines = []
-    keys = [k for k in dict.fromkeys([*one, *two]) if k not in ("plan", "facts", *_OF_DATASET)]
+    keys = [k for k in dict.fromkeys([*one, *two]) if k not in ("plan", "facts", *OF_DATASET)]
     rows = [("model", one["plan"]["model"], two["plan"]["model"])]
     rows += [(key, one.get(key), two.get(key)) for key in keys]
     for key, a, b in rows:
@@ -158,10 +142,11 @@ def _dataset_settings(fingerprint: Mapping[str, Any], evidence: Evidence) -> Pla
     """Return the settings that name the pairs of a dataset."""
     splits = evidence.fingerprint["pairs"]["splits"]
     split = next((s for s in ("val", "test", "train") if splits.get(s)), "val")
+    folder = str(fingerprint["dataset"])
     return {
-        "dataset_dir": str(fingerprint["dataset"]),
+        "dataset_dir": str(Path(folder).absolute()) if folder.startswith(_EVALUATED) else folder,
         "split": split,
-        "pairs": pairs_component(str(fingerprint["content"])),
+        "pairs": pairs_component(_inert(str(fingerprint["content"]))),
     }
 
 
@@ -174,23 +159,10 @@ def _beliefs(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _complete(section: Mapping[str, Any]) -> bool:
-    """Return whether the section `plan` has every key that its readers need, of the right type."""
-    return all(isinstance(section.get(name), kind) for name, kind in _SECTION.items())
-
-
-def _plain_keys(value: Any) -> bool:
-    """Return whether no key is one that MONAI reads as a command or as a path."""
-    if isinstance(value, dict):
-        plain = all(not re.match(r"[_+~]", key) and not re.search("::|#", key) for key in value)
-        return plain and all(map(_plain_keys, value.values()))
-    return not isinstance(value, list) or all(map(_plain_keys, value))
-
-
 def _inert(value: Any) -> Any:
     """Return a value whose texts MONAI does not evaluate: leading $, @ and % are removed."""
     if isinstance(value, dict):
-        return {k: v if k == "pairs" else _inert(v) for k, v in value.items()}
+        return {k: v if k in ("pairs", "dataset_dir") else _inert(v) for k, v in value.items()}
     if isinstance(value, list):
         return [_inert(v) for v in value]
-    return re.sub(r"^[\s$@%]+", "", value) if isinstance(value, str) else value
+    return re.sub(r"^[\s$@%]+|[@%](?=#|::)", "", value) if isinstance(value, str) else value

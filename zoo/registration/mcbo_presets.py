@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from zoo.errors import UserError
+from zoo.hub.catalogue import find_model
 from zoo.io.atomic import write_json
 from zoo.io.json_documents import read_json_object
 from zoo.solvers.settings import PRESETS, Mode, Settings, with_changes
@@ -34,8 +35,9 @@ def read_preset(path: str | Path | None) -> dict[str, Any]:
             f"the modes are {', '.join(get_args(Mode))}"
         )
     try:
+        changes = find_model("mcbo").settings["solver_settings"].checked(changes)
         settings_of(mode, changes)
-    except UserError as error:
+    except (UserError, ValueError) as error:
         raise UserError(f"{path}: {error}") from error
     return {"mode": mode, "changes": changes}
 

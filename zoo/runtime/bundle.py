@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UserError
 from zoo.hub.bundles import config_keys
-from zoo.hub.safety import require_safe
+from zoo.hub.setting_rules import for_monai
+from zoo.planning.plan import read_plan
+from zoo.planning.plan_checks import plan_settings
+from zoo.runtime.workflow_source import workflow_source
 
 if TYPE_CHECKING:
     from monai.bundle import ConfigWorkflow
@@ -25,10 +28,10 @@ def run_bundle(
     overrides: Mapping[str, Any],
     configs: Sequence[str | Path] = ("inference.json",),
     *,
-    trust: bool = False,
+    settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Run the workflow of a bundle. The arguments are those of `open_bundle`."""
-    with open_bundle(folder, overrides, configs, trust=trust) as workflow:
+    with open_bundle(folder, overrides, configs, settings=settings) as workflow:
         workflow.run()
         workflow.finalize()
 
@@ -39,33 +42,52 @@ def open_bundle(
     overrides: Mapping[str, Any],
     configs: Sequence[str | Path] = ("inference.json",),
     *,
+    settings: Mapping[str, Any] | None = None,
     trust: bool = False,
 ) -> Iterator[ConfigWorkflow]:
     """Yield the initialised workflow of a bundle.
 
-    A bundle that is not part of the package is checked before any expression in it is evaluated.
+    A bundle that is not part of the package is read as data: the package's own workflow of its
+    model runs, with the settings and the weights of the bundle. Values take precedence in the order
+    bundle, plan, `overrides`, `settings`.
 
     Args:
         folder: The folder of the bundle.
-        overrides: Settings that replace those of the configs. Each must be a top-level key of the
-            first config.
-        configs: The config files, merged in order. A bare name refers to the bundle's folder
-            configs/. The first config defines the workflow: a training if its name is train.*.
-        trust: Whether the check of a bundle from elsewhere is skipped.
+        overrides: Values that replace those of the configs. Each must be a top-level key of the
+            first config. They are passed to MONAI as they are, so no value from outside is among
+            them.
+        configs: The first one, a name in the bundle's folder configs/, defines the workflow: a
+            training if it is train.*. Other names are merged over it. An absolute path is that of a
+            plan, of which only validated values are used.
+        settings: Settings from outside, which are validated.
+        trust: Whether the workflow of a bundle that is more than data may run.
     """
     from monai.bundle import ConfigWorkflow
 
-    require_safe(folder, trust)
-    main = str(configs[0])
-    _require_known(overrides, config_keys(folder, main), folder)
-    files = [str(c) if Path(c).is_absolute() else str(folder / "configs" / c) for c in configs]
+    main, *others = configs
+    training = str(main).startswith("train.")
+    source = workflow_source(folder, trust=trust)
+    if training and source.folder != folder:
+        raise UserError(f"{folder} cannot be trained, because only its inference is read as data")
+    plans = [plan_settings(read_plan(path)) for path in others if Path(path).is_absolute()]
+    names = [str(main), *(str(name) for name in others if not Path(name).is_absolute())]
+    own = source.checked(settings or {}, training=training)
+    known = config_keys(source.folder, str(main))
+    _require_known([*overrides, *own], known, source.folder)
+    values: dict[str, Any] = dict(source.settings)
+    for plan in plans:
+        values |= plan
+    values |= {**overrides, **own}
+    if "bundle_root" in known and source.folder != folder:
+        values["bundle_root"] = for_monai(str(source.folder))
+    configs_folder = source.folder / "configs"
     with quiet(), user_errors():
         workflow = ConfigWorkflow(
-            config_file=files,
-            meta_file=str(folder / "configs" / "metadata.json"),
+            config_file=[str(configs_folder / name) for name in names],
+            meta_file=str(configs_folder / "metadata.json"),
             logging_file=False,
-            workflow_type="train" if main.startswith("train.") else "infer",
-            **overrides,
+            workflow_type="train" if training else "infer",
+            **values,
         )
         workflow.initialize()
         yield workflow

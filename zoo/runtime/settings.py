@@ -13,24 +13,31 @@ def parse_settings(arguments: Sequence[str], known: Sequence[str]) -> dict[str, 
     """Convert KEY=VALUE arguments to settings of a bundle; a value is parsed as YAML.
 
     `known` are the names of settings, the first of which serves as an example in the error message.
+    Names, types and ranges are validated where the model is known.
     """
     out: dict[str, Any] = {}
     for argument in arguments:
         key, sign, value = argument.partition("=")
+        shown = argument if len(argument) <= 80 else f"{argument[:77]}..."
         if not sign or not key:
-            raise UserError(f"--set {argument!r} must be KEY=VALUE, such as --set {known[0]}=VALUE")
-        try:
-            out[key] = parse_yaml(value)
-        except ValueError as error:
-            raise UserError(
-                f"--set {argument[:200]!r}: the value is not valid YAML ({error}); quote it"
-            ) from error
+            raise UserError(f"--set {shown!r} must be KEY=VALUE, such as --set {known[0]}=VALUE")
+        out[key] = _parse_value(value, shown)
         if _is_expression(value) or _is_expression(out[key]):
             raise UserError(
-                f"--set {argument!r}: the value must not be an expression; "
-                "write expressions into a config file"
+                f"--set {shown!r}: the value must not be an expression, which begins with $, @ or "
+                "%; write ./ before the name of such a file"
             )
     return out
+
+
+def _parse_value(text: str, shown: str) -> Any:
+    """Return a value that was written as YAML."""
+    try:
+        return parse_yaml(text)
+    except ValueError as error:
+        raise UserError(
+            f"--set {shown!r}: the value is not valid YAML ({error}); quote it"
+        ) from error
 
 
 def _is_expression(value: Any) -> bool:

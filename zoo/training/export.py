@@ -18,6 +18,7 @@ from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder
 from zoo.hub.catalogue import find_model
+from zoo.hub.foreign_bundles import OWN_WEIGHTS
 from zoo.hub.weights import read_weights_header, sha256_of
 from zoo.io.atomic import atomic_path, write_json, write_text
 from zoo.registration.initial_affine import KINDS
@@ -31,7 +32,6 @@ from zoo.training.model_card import trained_model_card, training_summary
 from zoo.training.tables import read_rows
 
 COPIED = ("LICENSE", "configs/logging.conf", "configs/evaluate.json")
-OWN_WEIGHTS = "$@bundle_root + '/models/model.safetensors'"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 
 import zoo
 from zoo import UserError
-from zoo.io.output_folder import staged_outputs
+from zoo.runtime.output_folder import staged_outputs
 
 PREVIOUS = {"a", "b", "sub/c", "done"}
 
@@ -156,7 +156,7 @@ def test_a_second_writer_is_refused_also_from_another_thread(tmp_path):
 
 HOLDER = """
 import sys, time
-from zoo.io.output_folder import staged_outputs
+from zoo.runtime.output_folder import staged_outputs
 
 with staged_outputs(sys.argv[1], lambda folder: (), marker="done") as staging:
     (staging / "a").write_text("unfinished")
