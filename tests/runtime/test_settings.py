@@ -17,6 +17,8 @@ def test_values_are_parsed_as_yaml():
         ("refine", "must be KEY=VALUE, such as --set affine=VALUE"),
         ("=3", "must be KEY=VALUE"),
         ("a=[1", "is not valid YAML"),
+        ("a=[&x 1, *x]", r"is not valid YAML \(the alias \*x is not allowed"),
+        ("a=.nan", "only finite numbers"),
         ("a=$print(1)", "must not be an expression"),
         ("a='@b'", "must not be an expression"),
         ("a={x: ['%file']}", "must not be an expression"),
