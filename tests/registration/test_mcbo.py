@@ -1,7 +1,10 @@
 """The components of the MCBO bundle: presets, working grid, and the limit of the search."""
 
+from dataclasses import replace
+
 import pytest
-from support.inferer_cases import ramp_pair, small_phantom
+import torch
+from support.inferer_cases import brain_pair, ramp_pair, small_phantom
 
 from zoo.errors import UserError
 from zoo.registration.mcbo import MCBOInferer, mcbo_frame
@@ -54,3 +57,34 @@ def test_the_notes_contain_the_largest_displacement_of_the_search(mode, voxels):
     result = inferer(ramp_pair(small_phantom()), MCBO(mode))
     spacing = min(mcbo_frame(mode, 3.0).grid(small_phantom().fixed_grid).spacing)
     assert result.notes["search_limit_mm"] == pytest.approx(voxels * spacing)
+
+
+def _registered(pair):
+    inferer = MCBOInferer(mcbo_frame("accurate"), affine="affine", bar=False)
+    return inferer(pair, MCBO())
+
+
+def _with_fixed(pair, data):
+    return replace(pair, fixed=replace(pair.fixed, data=data))
+
+
+def test_one_extreme_voxel_changes_neither_the_alignment_nor_the_deformation():
+    pair, phantom = brain_pair()
+    points = phantom.fixed_points
+    clean = _registered(pair).transform.map_points(points)
+    data = pair.fixed.data.float().clone()
+    data[21, 20, 18] = 1e9
+    spoiled = _registered(_with_fixed(pair, data)).transform.map_points(points)
+    assert (spoiled - clean).norm(dim=1).max() < 0.05 * 2
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e35])
+def test_an_extreme_scale_of_the_intensities_changes_nothing(scale):
+    pair, phantom = brain_pair()
+    fixed = pair.fixed.data.float() / float(pair.fixed.data.max())
+    points = phantom.fixed_points
+    expected, scaled = (
+        _registered(_with_fixed(pair, data)).transform.map_points(points)
+        for data in (fixed, fixed * scale)
+    )
+    assert (scaled - expected).norm(dim=1).max() < 0.05 * 2

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.geometry.grid import Grid
+from zoo.measures.robust import robust_values
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def find_body(image: Tensor, grid: Grid, spacing: float, name: str) -> Body:
         raise ValueError(
             f"the {name} image has the shape {tuple(image.shape)}, but its grid has {grid.shape}"
         )
-    image, grid = pool(image.detach().float(), grid, spacing)
+    image, grid = pool(robust_values(image.detach().float()), grid, spacing)
     if not torch.isfinite(image).all():
         raise UserError(
             f"the {name} image contains NaN or infinity; replace these values with the value of "

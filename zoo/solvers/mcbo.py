@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import UserError
+from zoo.measures.robust import robust_values
 from zoo.solvers.cells import pad_to_multiple
 from zoo.solvers.fusion import Fusion
 from zoo.solvers.masks import fill_outside_mask
@@ -69,6 +70,7 @@ class MCBO(nn.Module):
         """Return the displacement [1, 3, X, Y, Z] of one set of images [1 + M, X, Y, Z]."""
         x, y, z = image.shape[1:]
         settings = settings_for_shape(self.settings, (x, y, z))
+        image = torch.stack([robust_values(volume) for volume in image])
         if masks is not None:
             pairs = zip(image, masks, strict=True)
             image = torch.stack([fill_outside_mask(volume, mask) for volume, mask in pairs])
