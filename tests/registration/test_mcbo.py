@@ -88,3 +88,28 @@ def test_an_extreme_scale_of_the_intensities_changes_nothing(scale):
         for data in (fixed, fixed * scale)
     )
     assert (scaled - expected).norm(dim=1).max() < 0.05 * 2
+
+
+@pytest.mark.parametrize("side", ["fixed", "moving"])
+def test_one_mask_alone_counts_and_a_mask_of_ones_changes_nothing(side):
+    pair, phantom = brain_pair("mask")
+    points = phantom.fixed_points
+
+    def result(mask):
+        masks = {"fixed_mask": None, "moving_mask": None, f"{side}_mask": mask}
+        return _registered(replace(pair, **masks)).transform.map_points(points)
+
+    mask = getattr(pair, f"{side}_mask")
+    without = result(None)
+    assert torch.equal(result(replace(mask, data=torch.ones_like(mask.data))), without)
+    assert not torch.equal(result(mask), without)
+
+
+def test_masks_of_the_brains_do_not_make_a_pair_worse():
+    pair, phantom = brain_pair("mask")
+    errors = [
+        float((_registered(p).transform.map_points(phantom.fixed_points)
+               - phantom.moving_points).norm(dim=1).mean())
+        for p in (pair, replace(pair, fixed_mask=None, moving_mask=None))
+    ]  # fmt: skip
+    assert errors[0] < 1.05 * errors[1]

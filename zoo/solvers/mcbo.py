@@ -71,17 +71,22 @@ class MCBO(nn.Module):
         x, y, z = image.shape[1:]
         settings = settings_for_shape(self.settings, (x, y, z))
         image = torch.stack([robust_values(volume) for volume in image])
+        if masks is not None and (masks > 0.5).all():
+            masks = None
         if masks is not None:
+            masks = (masks > 0.5).float()
             pairs = zip(image, masks, strict=True)
             image = torch.stack([fill_outside_mask(volume, mask) for volume, mask in pairs])
         if not settings.published:
             image = pad_to_multiple(image, lcm(*settings.adam_strides))
+            masks = None if masks is None else pad_to_multiple(masks, lcm(*settings.adam_strides))
         registration = MultilevelRegistration(
             image,
             settings,
             fusion=self.fusion,
             rigid=self.rigid,
             memory=self.memory,
+            masks=masks,
             progress=self.progress,
         )
         del image  # only the features are needed from here on
