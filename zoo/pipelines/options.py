@@ -151,8 +151,8 @@ class RegistrationOptions:
             _FILE,
         ),
     )
-    allow_mirror: bool | None = field(
-        default=None,
+    allow_mirror: bool = field(
+        default=False,
         metadata=about(
             "Mirror the moving image back if its header seems to be mirrored. Otherwise a mirrored "
             "header is only reported."
@@ -253,11 +253,9 @@ class RegistrationOptions:
         """Return the settings that replace those of the plan and of the bundle."""
         named = {
             name: getattr(self, name)
-            for name in (
-                *("refine", "refine_mode", "similarity", "precision"),
-                *("affine", "allow_mirror"),
-            )
+            for name in ("refine", "refine_mode", "similarity", "precision", "affine")
         }
+        named["allow_mirror"] = self.allow_mirror or None  # the bundle's default is false
         settings = named | dict(self.settings or {})
         return {name: value for name, value in settings.items() if value is not None}
 

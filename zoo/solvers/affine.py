@@ -98,13 +98,13 @@ def align_affine(
     masks = _excluding(fixed_mask), _excluding(moving_mask)
     scans = Scans(fixed, fixed_grid, moving, moving_grid, *masks)
     with _one_thread():
-        found = search(scans, kind)
+        result = search(scans, kind)
         if kind not in ("com", "none"):
             largest = "affine" if kind == "auto" else kind
-            found = correct_header(
-                found, lambda fault: search(scans.without(fault), largest), allow_mirror
+            result = correct_header(
+                result, lambda fault: search(scans.without(fault), largest), allow_mirror
             )
-        return found.alignment
+        return result.alignment
 
 
 def measure_given_affine(

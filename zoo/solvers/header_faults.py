@@ -204,8 +204,8 @@ def _scale_fault(search_without: Search, plain: SearchResult) -> _Correction | N
         turned = not torch.equal(faults[best].orientation, resized.orientation)
         result = search_without(matrix) if turned else same_orientation
         before, after = (
-            found.quality * found.levels[-1].smaller_overlap(found.best)
-            for found in (plain, result)
+            search.quality * search.levels[-1].smaller_overlap(search.best)
+            for search in (plain, result)
         )
         if after >= _with_gain(before, FAULT_GAIN):
             return _Correction(faults[best], matrix, result)
@@ -223,16 +223,16 @@ def _with_gain(quality: float, gain: float) -> float:
 
 def _corrected(plain: SearchResult, correction: _Correction, alternative: str = "") -> SearchResult:
     """Return the result of a search without a fault, as a map between the actual headers."""
-    found = correction.result.alignment
-    matrix = correction.matrix @ found.matrix
+    corrected = correction.result.alignment
+    matrix = correction.matrix @ corrected.matrix
     rigid = not correction.fault.mirrored and correction.fault.scale == 1
     alignment = replace(
-        found,
+        corrected,
         matrix=matrix,
-        kind="rigid" if rigid and found.kind != "affine" else "affine",
-        reason=f"with the fault corrected, {found.reason}",
-        similarity=(plain.alignment.similarity[0], found.similarity[1]),
-        overlap=(plain.alignment.overlap[0], found.overlap[1]),
+        kind="rigid" if rigid and corrected.kind != "affine" else "affine",
+        reason=f"with the fault corrected, {corrected.reason}",
+        similarity=(plain.alignment.similarity[0], corrected.similarity[1]),
+        overlap=(plain.alignment.overlap[0], corrected.overlap[1]),
         shift=plain.levels[-1].motion(matrix),
     )
     result = replace(correction.result, alignment=alignment)
@@ -243,7 +243,7 @@ def _with_fault(result: SearchResult, sentence: str) -> SearchResult:
     """Return a result whose alignment reports a suspected header fault."""
     alignment = result.alignment
     reported = "; ".join(filter(None, (alignment.header_fault, sentence)))
-    reason = alignment.reason if alignment.header_fault else f"{sentence}; {alignment.reason}"
+    reason = f"{sentence}; {alignment.reason}"
     return replace(result, alignment=replace(alignment, header_fault=reported, reason=reason))
 
 

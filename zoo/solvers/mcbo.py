@@ -57,7 +57,8 @@ class MCBO(nn.Module):
 
         The last channel is the fixed image. The M channels before it are the moving image or the
         several moving images of one patient, on the same grid. `masks`, of the shape of `image`,
-        are 1 in the region of each image that counts.
+        are 1 in the region of each image that counts. Values outside have no influence; outside the
+        fixed mask the displacement is continued smoothly.
         """
         _check_images(image, masks)
         fields = [
