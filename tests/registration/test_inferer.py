@@ -42,6 +42,20 @@ def test_the_initial_alignment_is_applied_after_the_displacement():
     assert result.notes["affine_start"]["kind"] != "none"
 
 
+def test_a_suspected_header_fault_is_part_of_the_notes():
+    phantom = make_pair(0, shape=(48, 52, 44), axes="LPS", spacing=(2.2, 2, 2.4))
+    turn = torch.eye(4, dtype=torch.float64)
+    turn[:3, :3] = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    pair = Pair(
+        "p",
+        Volume(phantom.fixed, phantom.fixed_grid, "a"),
+        (Volume(phantom.moving, phantom.moving_grid.moved(turn), "b"),),
+    )
+    notes = PairInferer(IsotropicFrame(4.0), bar=False)(pair, ShiftAlong(0, 0.0)).notes
+    assert "rotated by 90 degrees about the z axis" in notes["header_fault"]
+    assert notes["affine_start"]["reason"].startswith(notes["header_fault"])
+
+
 @pytest.mark.parametrize("name", ["own.mat", "own.tfm", "own.h5"])
 @pytest.mark.parametrize("axes", ["RAS", "LPI", "PIR"])
 def test_a_given_affine_transform_is_read_from_its_file_and_used(tmp_path, name, axes):

@@ -1,7 +1,10 @@
 """The components of the MCBO bundle: presets, working grid, and the limit of the search."""
 
+from dataclasses import replace
+
 import pytest
-from support.inferer_cases import ramp_pair, small_phantom
+import torch
+from support.inferer_cases import brain_pair, ramp_pair, small_phantom
 
 from zoo.errors import UserError
 from zoo.registration.mcbo import MCBOInferer, mcbo_frame
@@ -32,10 +35,7 @@ def test_a_preset_sets_the_mode_and_is_overridden_by_changes(preset):
     [
         ("{}", "is not a preset of mcbo"),
         ('{"kind": "regzoo mcbo preset", "mode": "fast", "changes": {}}', "the modes are accurate"),
-        (
-            '{"kind": "regzoo mcbo preset", "mode": "paper", "changes": {"x": 1}}',
-            "setting 'x' is unknown",
-        ),
+        ('{"kind": "regzoo mcbo preset", "mode": "paper", "changes": {"x": 1}}', "'x' is unknown"),
     ],
 )
 def test_a_file_that_is_not_a_preset_is_refused(preset, text, message):
@@ -57,3 +57,59 @@ def test_the_notes_contain_the_largest_displacement_of_the_search(mode, voxels):
     result = inferer(ramp_pair(small_phantom()), MCBO(mode))
     spacing = min(mcbo_frame(mode, 3.0).grid(small_phantom().fixed_grid).spacing)
     assert result.notes["search_limit_mm"] == pytest.approx(voxels * spacing)
+
+
+def _registered(pair):
+    inferer = MCBOInferer(mcbo_frame("accurate"), affine="affine", bar=False)
+    return inferer(pair, MCBO())
+
+
+def _with_fixed(pair, data):
+    return replace(pair, fixed=replace(pair.fixed, data=data))
+
+
+def test_one_extreme_voxel_changes_neither_the_alignment_nor_the_deformation():
+    pair, phantom = brain_pair()
+    points = phantom.fixed_points
+    clean = _registered(pair).transform.map_points(points)
+    data = pair.fixed.data.float().clone()
+    data[21, 20, 18] = 1e9
+    spoiled = _registered(_with_fixed(pair, data)).transform.map_points(points)
+    assert (spoiled - clean).norm(dim=1).max() < 0.05 * 2
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e35])
+def test_an_extreme_scale_of_the_intensities_changes_nothing(scale):
+    pair, phantom = brain_pair()
+    fixed = pair.fixed.data.float() / float(pair.fixed.data.max())
+    points = phantom.fixed_points
+    expected, scaled = (
+        _registered(_with_fixed(pair, data)).transform.map_points(points)
+        for data in (fixed, fixed * scale)
+    )
+    assert (scaled - expected).norm(dim=1).max() < 0.05 * 2
+
+
+@pytest.mark.parametrize("side", ["fixed", "moving"])
+def test_one_mask_alone_counts_and_a_mask_of_ones_changes_nothing(side):
+    pair, phantom = brain_pair("mask")
+    points = phantom.fixed_points
+
+    def result(mask):
+        masks = {"fixed_mask": None, "moving_mask": None, f"{side}_mask": mask}
+        return _registered(replace(pair, **masks)).transform.map_points(points)
+
+    mask = getattr(pair, f"{side}_mask")
+    without = result(None)
+    assert torch.equal(result(replace(mask, data=torch.ones_like(mask.data))), without)
+    assert not torch.equal(result(mask), without)
+
+
+def test_masks_of_the_brains_do_not_make_a_pair_worse():
+    pair, phantom = brain_pair("mask")
+    errors = [
+        float((_registered(p).transform.map_points(phantom.fixed_points)
+               - phantom.moving_points).norm(dim=1).mean())
+        for p in (pair, replace(pair, fixed_mask=None, moving_mask=None))
+    ]  # fmt: skip
+    assert errors[0] < 1.05 * errors[1]

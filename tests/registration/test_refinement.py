@@ -86,7 +86,7 @@ def test_conservation_of_mass_needs_hounsfield_units():
 @pytest.mark.parametrize("masking", ["input", "both"])
 def test_masking_of_the_input_needs_masks(masking):
     pair, _ = brain_pair()
-    with pytest.raises(UserError, match=f"masking {masking} needs --fixed-mask"):
+    with pytest.raises(UserError, match=f"masking '{masking}' needs a mask: add --fixed-mask"):
         GradICONInferer(FRAME, masking=masking).prepare(pair, None)
 
 

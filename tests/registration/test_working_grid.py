@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -149,6 +151,45 @@ def test_masks_cover_the_body_in_each_channel(name, affine):
         body = work.masks[0, channel] > 0
         bright = work.image[0, channel] > 200
         assert (body & bright).sum() > 0.9 * bright.sum()
+
+
+@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("side", ["fixed", "moving"])
+def test_one_mask_alone_leaves_the_other_image_whole(name, side):
+    phantom = oblique_phantom()
+    both = as_pair(phantom, masks=True)
+    other = "moving" if side == "fixed" else "fixed"
+    images = Image(phantom.fixed, phantom.fixed_grid), [Image(phantom.moving, phantom.moving_grid)]
+    alone = FRAMES[name](*images, replace(both, **{f"{other}_mask": None}), some_affine())
+    expected = FRAMES[name](*images, both, some_affine()).masks
+    channel = 1 if side == "fixed" else 0
+    assert torch.equal(alone.masks[0, channel], expected[0, channel])
+    assert (alone.masks[0, 1 - channel] == 1).all()
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_masks_of_ones_are_no_masks(name):
+    phantom = oblique_phantom()
+    pair = as_pair(phantom, masks=True)
+    ones = {
+        f"{side}_mask": replace(mask, data=torch.ones_like(mask.data))
+        for side, mask in (("fixed", pair.fixed_mask), ("moving", pair.moving_mask))
+    }
+    images = Image(phantom.fixed, phantom.fixed_grid), [Image(phantom.moving, phantom.moving_grid)]
+    for given in (ones, {**ones, "fixed_mask": None}, {**ones, "moving_mask": None}):
+        assert FRAMES[name](*images, replace(pair, **given), some_affine()).masks is None
+
+
+def test_a_header_in_other_units_does_not_blur_the_image():
+    """An image of 2 mm voxels whose header says 0.2 mm must not be averaged over 10 voxels."""
+    phantom = oblique_phantom(moving_axes="LPS", spacing=(2, 2, 2), moving_spacing=(2, 2, 2))
+    tenth = torch.diag(torch.tensor([0.1, 0.1, 0.1, 1.0], dtype=torch.float64))
+    images = [Image(phantom.moving, phantom.moving_grid.moved(tenth))]
+    fixed = Image(phantom.fixed, phantom.fixed_grid)
+    identity = torch.eye(4, dtype=torch.float64)
+    expected = work_of(NativeFrame(), phantom, identity)
+    result = NativeFrame()(fixed, images, as_pair(phantom), tenth)
+    assert (result.image - expected.image).abs().max() < 1e-2 * phantom.moving.max()
 
 
 def test_several_moving_images_are_channels_before_the_fixed_one():

@@ -242,3 +242,43 @@ def test_an_unknown_kind_is_an_error():
     image = draw(FIXED)
     with pytest.raises(UserError, match="'similarity' is unknown; choose one of auto, none"):
         align_affine(image, FIXED, image, FIXED, "similarity")
+
+
+def half_of(grid, upper):
+    """Return a mask of one half of a grid along its first axis."""
+    mask = torch.zeros(grid.shape)
+    middle = grid.shape[0] // 2
+    mask[middle:] = float(upper)
+    mask[:middle] = float(not upper)
+    return mask
+
+
+def test_masks_of_ones_change_nothing():
+    grid = TARGETS["oblique, anisotropic"]
+    fixed, moving = draw(FIXED), draw(grid, TRUTH)
+    plain = align_affine(fixed, FIXED, moving, grid)
+    ones = {"fixed_mask": torch.ones(FIXED.shape), "moving_mask": torch.ones(grid.shape)}
+    assert torch.equal(align_affine(fixed, FIXED, moving, grid, **ones).matrix, plain.matrix)
+
+
+@pytest.mark.parametrize("side", ["fixed", "moving"])
+def test_voxels_outside_a_mask_do_not_influence_the_alignment(side):
+    grid = TARGETS["same"]
+    images = {"fixed": draw(FIXED), "moving": draw(grid, TRUTH)}
+    own = FIXED if side == "fixed" else grid
+    mask = half_of(own, upper=True)
+    results = []
+    for value in (0, 5):
+        spoiled = images | {side: torch.where(mask > 0, images[side], value)}
+        result = align_affine(
+            spoiled["fixed"], FIXED, spoiled["moving"], grid, **{f"{side}_mask": mask}
+        )
+        results.append(result.matrix)
+    assert torch.equal(*results)
+    assert error(results[0], TRUTH) < 4
+
+
+def test_an_empty_mask_is_refused():
+    image = draw(FIXED)
+    with pytest.raises(UserError, match=r"the mask of the fixed image covers 0 of \d+ voxels"):
+        align_affine(image, FIXED, image, FIXED, fixed_mask=torch.zeros(FIXED.shape))

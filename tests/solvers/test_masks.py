@@ -10,9 +10,9 @@ def test_repeats_the_nearest_value_outside_and_keeps_the_inside():
     mask = torch.zeros_like(image)
     mask[4:13] = 1
     result = fill_outside_mask(image, mask)
-    assert torch.equal(result[5:12], image[5:12])
-    assert (result[:4] - 5).abs().max() <= 1  # looked up on a grid of every second voxel
-    assert (result[13:] - 11).abs().max() <= 1
+    assert torch.equal(result[4:13], image[4:13])
+    assert (result[:4] - 4).abs().max() <= 1  # looked up on a grid of every second voxel
+    assert (result[13:] - 12).abs().max() <= 1
 
 
 def test_of_ones_changes_nothing():

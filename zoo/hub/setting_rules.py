@@ -160,6 +160,7 @@ class SettingRule:
 COMMON_RULES: Mapping[str, SettingRule] = MappingProxyType(
     {
         "affine": SettingRule("file", choices=("auto", "none", "com", "rigid", "affine")),
+        "allow_mirror": SettingRule("boolean"),
         "inverse": SettingRule("boolean"),
         "format": SettingRule("text", choices=("nifti", "h5", "both")),
         "learn2reg": SettingRule("boolean"),

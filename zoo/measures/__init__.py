@@ -3,6 +3,7 @@
 from zoo.measures.body import Body, find_body, pool, smooth, spacing_for_voxels
 from zoo.measures.mutual_information import normalised_mutual_information
 from zoo.measures.overlap import dice, dice_per_label, shared_labels
+from zoo.measures.robust import robust_values
 
 __all__ = [
     "Body",
@@ -11,6 +12,7 @@ __all__ = [
     "find_body",
     "normalised_mutual_information",
     "pool",
+    "robust_values",
     "shared_labels",
     "smooth",
     "spacing_for_voxels",

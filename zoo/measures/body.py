@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.geometry.grid import Grid
+from zoo.measures.robust import robust_values
 
 
 @dataclass(frozen=True)
@@ -21,36 +22,39 @@ class Body:
     """An image scaled to [0, 1] and the mask of its body, on one grid.
 
     `image` and `mask` are float32 [X, Y, Z]. `centre` is the centre of mass of the mask, (3,) in
-    RAS+ mm.
+    RAS+ mm. `masked` says whether the mask was given, so that the image counts only inside it.
     """
 
     image: Tensor
     mask: Tensor
     grid: Grid
     centre: Tensor
+    masked: bool = False
 
     def at(self, spacing: float) -> Body:
         """Return the body averaged over whole numbers of voxels to about `spacing` mm, smoothed."""
         image, grid = pool(self.image, self.grid, spacing)
         mask, _ = pool(self.mask, self.grid, spacing)
-        return Body(smooth(image), mask, grid, self.centre)
+        return Body(smooth(image), mask, grid, self.centre, self.masked)
 
 
-def find_body(image: Tensor, grid: Grid, spacing: float, name: str) -> Body:
+def find_body(
+    image: Tensor, grid: Grid, spacing: float, name: str, region: Tensor | None = None
+) -> Body:
     """Average `image` [X, Y, Z] to about `spacing` mm, scale it to [0, 1] and find its body.
 
-    `name` is the role of the image in error messages, "fixed" or "moving".
+    `name` is the role of the image in error messages, "fixed" or "moving". With a `region`
+    [X, Y, Z] the body is where it is not 0, and values elsewhere are ignored.
     """
     if tuple(image.shape) != grid.shape:
         raise ValueError(
             f"the {name} image has the shape {tuple(image.shape)}, but its grid has {grid.shape}"
         )
-    image, grid = pool(image.detach().float(), grid, spacing)
-    if not torch.isfinite(image).all():
-        raise UserError(
-            f"the {name} image contains NaN or infinity; replace these values with the value of "
-            "the background"
-        )
+    image = robust_values(image.detach().float())
+    if region is not None:
+        return _body_in_region(image, region, grid, spacing, name)
+    image, grid = pool(image, grid, spacing)
+    _require_finite(image, name)
     image = rescale_by_percentiles(image, name)
     border = torch.cat([image.select(k, end).flatten() for k in range(3) for end in (0, -1)])
     contrast = (image - border.median()).abs()
@@ -59,9 +63,37 @@ def find_body(image: Tensor, grid: Grid, spacing: float, name: str) -> Body:
     return Body(image, mask, grid, centre)
 
 
-def rescale_by_percentiles(image: Tensor, name: str) -> Tensor:
-    """Clip an image to its percentiles 0.1 and 99.9 and scale it to [0, 1]."""
-    values = image.flatten()
+def _body_in_region(image: Tensor, region: Tensor, grid: Grid, spacing: float, name: str) -> Body:
+    """Return the body of an image that counts only where `region` is not 0."""
+    inside = (region > 0).float()
+    _require_finite(image, name)
+    share, pooled_grid = pool(inside, grid, spacing)
+    image = pool(image * inside, grid, spacing)[0] / share.clamp_min(1e-6)
+    mask = (share > 0.5).float()
+    if not mask.any():
+        raise UserError(
+            f"the mask of the {name} image covers {int(inside.sum())} of {inside.numel()} voxels, "
+            "too few for an alignment; give a larger mask or none"
+        )
+    image = rescale_by_percentiles(image, name, image[mask > 0])
+    centre = pooled_grid.to_world(mask.nonzero().double().mean(dim=0)[None])[0]
+    return Body(image, mask, pooled_grid, centre, masked=True)
+
+
+def _require_finite(image: Tensor, name: str) -> None:
+    if not torch.isfinite(image).all():
+        raise UserError(
+            f"the {name} image contains NaN or infinity; replace these values with the value of "
+            "the background"
+        )
+
+
+def rescale_by_percentiles(image: Tensor, name: str, values: Tensor | None = None) -> Tensor:
+    """Clip an image to the percentiles 0.1 and 99.9 of `values` and scale it to [0, 1].
+
+    `values` (n,) are all values of the image unless they are given.
+    """
+    values = image.flatten() if values is None else values
     low, high = (
         float(values.kthvalue(1 + round(q * (len(values) - 1)))[0]) for q in (0.001, 0.999)
     )

@@ -151,6 +151,13 @@ class RegistrationOptions:
             _FILE,
         ),
     )
+    allow_mirror: bool = field(
+        default=False,
+        metadata=about(
+            "Mirror the moving image back if its header seems to be mirrored. Otherwise a mirrored "
+            "header is only reported."
+        ),
+    )
     fixed_labels: Image | None = field(
         default=None,
         metadata=about(
@@ -164,13 +171,19 @@ class RegistrationOptions:
     fixed_mask: Image | None = field(
         default=None,
         metadata=about(
-            "A mask of the fixed image: only voxels where it is not 0 are compared. It "
-            "needs a mask of the moving image.",
+            "A mask of the fixed image, on its grid. Only voxels where it is not 0 are compared, "
+            "by the initial affine alignment and by the registration. Without a mask of the moving "
+            "image, all voxels of that image count.",
             _FILE,
         ),
     )
     moving_mask: Image | None = field(
-        default=None, metadata=about("The same for the moving image.", _FILE)
+        default=None,
+        metadata=about(
+            "A mask of the moving image, on its grid. Either mask may be given alone; a mask of "
+            "ones changes nothing.",
+            _FILE,
+        ),
     )
     fixed_points: File | None = field(
         default=None,
@@ -261,6 +274,7 @@ class RegistrationOptions:
             name: getattr(self, name)
             for name in ("refine", "refine_mode", "similarity", "precision", "affine")
         }
+        named["allow_mirror"] = self.allow_mirror or None  # the bundle's default is false
         settings = named | dict(self.settings or {})
         return {name: value for name, value in settings.items() if value is not None}
 

@@ -47,6 +47,7 @@ class PairInferer(Inferer):
         intensity: Maps an image [X, Y, Z] float32 to the intensities that the network expects.
         moving_intensity: The same for the moving images, if it differs from `intensity`.
         affine: The initial affine alignment: its kind, or the file of an affine transform.
+        allow_mirror: Whether the alignment may mirror an image whose header seems to be mirrored.
         inverse: Whether the result also contains the transform moving -> fixed.
         device: The device that the network runs on.
         bar: Whether a progress bar is shown on a terminal.
@@ -59,6 +60,7 @@ class PairInferer(Inferer):
         intensity: Intensity | None = None,
         moving_intensity: Intensity | None = None,
         affine: AffineKind | str = "auto",
+        allow_mirror: bool = False,
         inverse: bool = False,
         device: torch.device | str = "cpu",
         bar: bool = True,
@@ -68,6 +70,7 @@ class PairInferer(Inferer):
         self.fixed_intensity = intensity
         self.moving_intensity = moving_intensity or intensity
         self.affine = affine
+        self.allow_mirror = allow_mirror
         self.given_affine = read_given_affine(affine)
         self.inverse = inverse
         self.device = torch.device(device)
@@ -97,6 +100,8 @@ class PairInferer(Inferer):
             with progress.stage("inverse", 5):
                 inverse = invert(prediction.transform, pair.moving[0].grid).transform
         notes = {"affine_start": _record(alignment), "working_grid": work.grid.describe()}
+        if alignment is not None and alignment.header_fault:
+            notes["header_fault"] = alignment.header_fault
         return RegisteredPair(
             pair,
             prediction.transform.to("cpu"),
@@ -133,7 +138,13 @@ class PairInferer(Inferer):
                 measure_given_affine(*images, self.given_affine), reason=f"read from {self.affine}"
             )
         with torch.enable_grad():  # an evaluator disables gradients, which the search needs
-            return align_affine(*images, cast(AffineKind, self.affine))
+            return align_affine(
+                *images,
+                cast(AffineKind, self.affine),
+                fixed_mask=_voxels(pair.fixed_mask),
+                moving_mask=_voxels(pair.moving_mask),
+                allow_mirror=self.allow_mirror,
+            )
 
     def prepare(
         self, pair: Pair, alignment: AffineAlignment | None, network_shape: Shape | None = None
@@ -157,6 +168,10 @@ class PairInferer(Inferer):
                 "nothing to register: check that it is the right file"
             )
         return Image(data if intensity is None else intensity(data), volume.grid)
+
+
+def _voxels(mask: Volume | None) -> Tensor | None:
+    return None if mask is None else mask.data
 
 
 def _record(alignment: AffineAlignment | None) -> dict[str, Any]:

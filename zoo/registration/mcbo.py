@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 from torch import nn
 
-from zoo.registration.inferer import PairInferer, Prediction
+from zoo.io.volume import Volume
+from zoo.measures.robust import robust_values
+from zoo.registration.inferer import Intensity, PairInferer, Prediction
 from zoo.registration.working_grid import Frame, IsotropicFrame, NativeFrame
-from zoo.registration.working_pair import WorkingPair
+from zoo.registration.working_pair import Image, WorkingPair
 from zoo.solvers.instance import ProgressCallback
 from zoo.solvers.mcbo import MCBO
 from zoo.solvers.settings import Mode
@@ -31,6 +34,11 @@ class MCBOInferer(PairInferer):
         voxels = max(steps) if s.weights else sum(steps)
         notes = {"search_limit_mm": voxels * min(work.grid.spacing)}
         return Prediction(work.transform(solver(work.image, masks=work.masks)), notes=notes)
+
+    def _image(self, volume: Volume, intensity: Intensity | None) -> Image:
+        """Return an image for the solver; outliers are removed before they are interpolated."""
+        image = super()._image(volume, intensity)
+        return replace(image, data=robust_values(image.data))
 
 
 def mcbo_frame(mode: Mode, spacing: float | None = None) -> Frame:

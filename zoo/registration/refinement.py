@@ -74,10 +74,14 @@ class RefiningInferer(PairInferer):
         """Return the pair on its working grid, masked and with the labels that the loss needs."""
         work = super().prepare(pair, alignment, network_shape)
         if self.masking != "loss":
-            if work.masks is None:
-                raise UserError(f"masking {self.masking} needs --fixed-mask and --moving-mask")
-            kept = work.masks if self.masking == "both" else None
-            work = replace(work, image=work.image * work.masks, masks=kept)
+            if pair.fixed_mask is None and pair.moving_mask is None:
+                raise UserError(
+                    f"masking {self.masking!r} needs a mask: add --fixed-mask FILE, "
+                    "--moving-mask FILE or both"
+                )
+            if work.masks is not None:
+                kept = work.masks if self.masking == "both" else None
+                work = replace(work, image=work.image * work.masks, masks=kept)
         if self.options.get("mass"):
             for volume in (pair.fixed, *pair.moving):
                 if not looks_like_hounsfield(volume.data):

@@ -12,7 +12,9 @@ from torch import Tensor
 from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
 from zoo.geometry import Grid, Transform, match_axes, warp
-from zoo.geometry.sampling import affine_index, inside
+from zoo.geometry.sampling import affine_index, inside, sample_nearest
+from zoo.geometry.transform import slabs
+from zoo.io.volume import Volume
 from zoo.registration.working_pair import Image, WorkingPair
 
 MIN_OVERLAP = 1 / 64
@@ -117,10 +119,12 @@ class ResizedFrame:
         affine = matched.resize(self.shape).affine @ grid.inverse
         image = torch.stack([self._resize(d[None, None])[0, 0] for d in (data, fixed.data)])
         masks = None
-        if pair.fixed_mask is not None and pair.moving_mask is not None:
-            other = match_axes(pair.moving_mask.data, pair.moving_mask.grid, fixed.grid)[0]
-            both = [_resize_mask(_binary(m), self.shape) for m in (other, pair.fixed_mask.data)]
-            masks = torch.cat(both, dim=1).to(image.device)
+        if has_masks(pair):
+            both = [
+                _resized_mask(mask, fixed.grid, self.shape)
+                for mask in (pair.moving_mask, pair.fixed_mask)
+            ]
+            masks = torch.stack(both)[None].to(image.device)
         return WorkingPair(image[None], grid, affine, masks)
 
     def _resized(
@@ -190,8 +194,22 @@ def overlap_box(fixed: Grid, moving: Grid, initial_affine: Tensor) -> Grid:
     return Grid((shape[0], shape[1], shape[2]), fixed.affine @ offset)
 
 
+def has_masks(pair: Pair) -> bool:
+    """Return whether a mask of the pair excludes any voxel. A mask of ones is the same as none."""
+    masks = (pair.fixed_mask, pair.moving_mask)
+    return any(mask is not None and not bool((mask.data > 0).all()) for mask in masks)
+
+
 def _resize_mask(mask: Tensor, shape: Sequence[int]) -> Tensor:
     return F.interpolate(mask, tuple(shape), mode="nearest-exact")
+
+
+def _resized_mask(mask: Volume | None, fixed: Grid, shape: Sequence[int]) -> Tensor:
+    """Return a mask in the axis order of `fixed`, resized to `shape`; ones without a mask."""
+    if mask is None:
+        return torch.ones(tuple(shape))
+    data = match_axes(mask.data, mask.grid, fixed)[0]
+    return _resize_mask(_binary(data), shape)[0, 0]
 
 
 def _binary(mask: Tensor) -> Tensor:
@@ -206,20 +224,50 @@ def _sampled_pair(
     channels = [_sample_on(grid, image, Transform(affine)) for image in moving]
     channels.append(_sample_on(grid, fixed, Transform.identity()))
     masks = None
-    if pair.fixed_mask is not None and pair.moving_mask is not None:
-        both = ((pair.moving_mask, Transform(affine)), (pair.fixed_mask, Transform.identity()))
-        pieces = [warp(m.data[None], m.grid, grid, t, interpolation="nearest") for m, t in both]
-        pieces = [pieces[0]] * len(moving) + [pieces[1]]
-        masks = (torch.cat(pieces)[None] > 0).float().to(fixed.data.device)
+    if has_masks(pair):
+        of_moving = _mask_on(grid, pair.moving_mask, Transform(affine))
+        of_fixed = _mask_on(grid, pair.fixed_mask, Transform.identity())
+        masks = torch.stack([of_moving] * len(moving) + [of_fixed])[None].to(fixed.data.device)
     return WorkingPair(torch.stack(channels)[None], grid, affine, masks)
+
+
+def _mask_on(grid: Grid, mask: Volume | None, transform: Transform) -> Tensor:
+    """Sample a mask on a grid: [X, Y, Z], 0 or 1; ones without a mask.
+
+    Outside its own grid the mask is continued with its outermost voxels, so that a mask that
+    excludes a few voxels acts like a mask of ones everywhere else.
+    """
+    if mask is None:
+        return torch.ones(grid.shape)
+    data = (mask.data > 0).float()
+    out = torch.empty(grid.shape)
+    for start, stop in slabs(grid):
+        index = transform.moving_index(grid, mask.grid, start, stop)
+        last = torch.tensor(data.shape).view(1, 3, 1, 1, 1) - 1
+        index = torch.minimum(index.clamp_min(0), last)
+        out[start:stop] = sample_nearest(data[None, None], index)[0, 0]
+    return out
 
 
 def _sample_on(grid: Grid, image: Image, transform: Transform) -> Tensor:
     """Sample an image on a grid; outside the image, use its smallest value."""
     if image.grid.same_as(grid) and torch.equal(transform.affine, torch.eye(4).double()):
         return image.data
-    data, data_grid = _averaged(image, grid)
+    data, data_grid = _averaged(image, _seen_from(image.grid, grid, transform.affine))
     return warp(data[None], data_grid, grid, transform, fill=float(data.min()))[0]
+
+
+def _seen_from(moving: Grid, grid: Grid, affine: Tensor) -> Grid:
+    """Return `grid` in the world of `moving` where a header fault makes the two worlds differ.
+
+    An `affine` that rotates by less than 60 degrees and stretches by less than a factor of two
+    leaves the order of axes and the number of voxels to average as they are.
+    """
+    lengths = torch.linalg.svdvals(affine[:3, :3])
+    rotation = affine[:3, :3] / lengths.mean()
+    if 0.5 < float(lengths.min()) <= float(lengths.max()) < 2 and float(rotation.trace()) > 2:
+        return grid
+    return grid.moved(affine)
 
 
 def _averaged(image: Image, grid: Grid) -> tuple[Tensor, Grid]:

@@ -33,6 +33,7 @@ def refine_by_adam(
     last_rate: float = 1.0,
     outside: Outside = "border",
     sampling_scale: Tensor | float = 1.0,
+    weights: tuple[Tensor, Tensor] | None = None,
     report: Callable[[float], None] = lambda done: None,
 ) -> Tensor:
     """Refine `field` [1, 3, x, y, z] between the features of a fixed and one or more moving images.
@@ -44,15 +45,17 @@ def refine_by_adam(
 
     The field is the average of its free weights over 3^3 cells, applied `smoothing` times.
     `sampling_scale` multiplies displacements in the sampling step, which reproduces an error of the
-    published ConvexAdam. `report` is called with the fraction done.
+    published ConvexAdam. `weights` [1, 1, detail x, detail y, detail z] are those of the subcells
+    of the fixed and of the moving images, from 0 (ignored) to 1. `report` is called with the
+    fraction done.
     """
     identity = identity_index(field.shape[2:], device=field.device) * detail
     subcells = _subcells(detail)
-    weights = field.clone()
+    free = field.clone()
     mean, square = torch.zeros_like(field), torch.zeros_like(field)
     smooth = field
     for iteration in range(iterations):
-        smooth = box_spline(weights, smoothing)
+        smooth = box_spline(free, smoothing)
         subcell = subcells[iteration % len(subcells)]
         offset = torch.tensor(subcell, device=field.device).view(1, 3, 1, 1, 1)
         displacement = to_subcell(smooth, subcell, detail) * (sampling_scale * detail)
@@ -62,7 +65,11 @@ def refine_by_adam(
         data_gradient = torch.zeros_like(field)
         for image in moving:
             data_gradient += compare_features(
-                fixed[:, share, x, y, z], image[:, share], index, outside
+                fixed[:, share, x, y, z],
+                image[:, share],
+                index,
+                outside,
+                None if weights is None else (weights[0][:, :, x, y, z], weights[1]),
             )[0]
         scale = sampling_scale * detail * shares / len(moving)
         data_gradient = from_subcell(data_gradient * scale, subcell, detail)
@@ -72,7 +79,7 @@ def refine_by_adam(
             regulariser_gradient += bending * (field.numel() / 2) * roughness_gradient(roughness)
         gradient = box_spline(data_gradient.add_(regulariser_gradient), smoothing)
         length = rate * (last_rate / rate) ** (iteration / iterations)
-        adam_step(weights, gradient, mean, square, iteration + 1, length)
+        adam_step(free, gradient, mean, square, iteration + 1, length)
         report((iteration + 1) / iterations)
     return smooth
 
@@ -92,13 +99,18 @@ def adam_step(
 
 
 def compare_features(
-    fixed: Tensor, moving: Tensor, index: Tensor, outside: Outside = "border"
+    fixed: Tensor,
+    moving: Tensor,
+    index: Tensor,
+    outside: Outside = "border",
+    weights: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the gradient with respect to `index` of the mean squared difference, and the mean.
 
     `index` [1, 3, x, y, z] are positions in `moving`. The mean is that over the cells of the sum
-    over the channels. The work is done in slabs, so that the warped features never exist as a
-    whole.
+    over the channels. `weights` [1, 1, x, y, z] and [1, 1, X, Y, Z] multiply the squared difference
+    of each cell and count as constant in the gradient. The work is done in slabs, so that the
+    warped features never exist as a whole.
     """
     cells = index[0, 0].numel()
     on_cpu = index.device.type == "cpu"
@@ -108,9 +120,14 @@ def compare_features(
     for start in range(0, index.shape[2], rows):
         part = index[:, :, start : start + rows]
         residual = sample(moving, part, outside=outside).sub_(fixed[:, :, start : start + rows])
+        if weights is not None:
+            share = sample(weights[1], part).mul_(weights[0][:, :, start : start + rows])
+            total += (residual.square() * share).sum()
+            residual.mul_(share)
         slope = sample_gradient(moving, part, residual, outside=outside)
         gradient[:, :, start : start + rows] = slope.mul_(2 / cells)
-        total += residual.square_().sum()
+        if weights is None:
+            total += residual.square_().sum()
     return gradient, total / cells
 
 

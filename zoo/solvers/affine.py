@@ -2,26 +2,27 @@
 
 The search starts at the centres of mass, continues with a rigid map from several starting points,
 and ends with an affine one, from coarse to fine, by mutual information. It then decides whether a
-map is needed at all. The experiments behind it are recorded in docs/affine-start.md.
+map is needed at all. If another orientation or size of the moving image fits much better, its
+header is probably faulty, and the search is repeated without the fault.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from typing import Literal, cast, get_args
 
-import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.geometry.grid import Grid
 from zoo.measures.body import find_body, spacing_for_voxels
-from zoo.solvers.affine_objective import AffineObjective
+from zoo.solvers.affine_objective import AffineObjective, optimise
+from zoo.solvers.header_faults import correct_header
 
 AffineKind = Literal["none", "com", "rigid", "affine", "given"]
 
@@ -40,7 +41,7 @@ class AffineAlignment:
     `matrix` is 4x4 float64, RAS+ mm, from fixed to moving world points. `kind` is "given" for a map
     that was not searched for. `similarity` (normalised mutual information, 1 to 2) and `overlap` (0
     to 1) are (before, after). `shift` is the mean distance in mm by which the map moves the body of
-    the fixed image.
+    the fixed image. `header_fault` is a sentence about a suspected fault of a header, or "".
     """
 
     matrix: Tensor
@@ -49,6 +50,23 @@ class AffineAlignment:
     similarity: tuple[float, float]
     overlap: tuple[float, float]
     shift: float
+    header_fault: str = ""
+
+
+@dataclass(frozen=True)
+class Scans:
+    """Two images [X, Y, Z] on their grids; a mask is None or excludes some voxels of its image."""
+
+    fixed: Tensor
+    fixed_grid: Grid
+    moving: Tensor
+    moving_grid: Grid
+    fixed_mask: Tensor | None = None
+    moving_mask: Tensor | None = None
+
+    def without(self, fault: Tensor) -> Scans:
+        """Return the scans with the moving image placed as without a `fault`, 4x4, RAS+ mm."""
+        return replace(self, moving_grid=self.moving_grid.moved(torch.linalg.inv(fault)))
 
 
 def align_affine(
@@ -57,21 +75,36 @@ def align_affine(
     moving: Tensor,
     moving_grid: Grid,
     kind: Literal["auto", "com", "rigid", "affine", "none"] = "auto",
+    *,
+    fixed_mask: Tensor | None = None,
+    moving_mask: Tensor | None = None,
+    allow_mirror: bool = False,
 ) -> AffineAlignment:
     """Find the affine map that aligns `moving` [X, Y, Z] with `fixed` [X, Y, Z].
 
     `kind` is the largest family of maps to search: a shift of the centres of mass ("com"), rigid or
     affine maps. "auto" is "affine" unless the images are aligned already. A map that fits worse
     than one of a smaller family is never returned.
+
+    Only voxels where the mask of an image, [X, Y, Z], is not 0 count. If the header of one image
+    seems to be rotated by a multiple of 90 degrees or to be in other units, rigid and affine maps
+    include the correction. A header that seems to be mirrored is reported; it is corrected only
+    with `allow_mirror`.
     """
     if kind not in (allowed := ("auto", *get_args(AffineKind)[:-1])):
         raise UserError(
             f"initial affine alignment {kind!r} is unknown; choose one of {', '.join(allowed)}"
         )
+    masks = _excluding(fixed_mask), _excluding(moving_mask)
+    scans = Scans(fixed, fixed_grid, moving, moving_grid, *masks)
     with _one_thread():
-        levels = build_levels(fixed, fixed_grid, moving, moving_grid)
-        maps = search_families(levels, "affine" if kind == "auto" else kind)
-        return select_alignment(levels[-1], maps, kind)
+        result = search(scans, kind)
+        if kind not in ("com", "none"):
+            largest = "affine" if kind == "auto" else kind
+            result = correct_header(
+                result, lambda fault: search(scans.without(fault), largest), allow_mirror
+            )
+        return result.alignment
 
 
 def measure_given_affine(
@@ -79,19 +112,42 @@ def measure_given_affine(
 ) -> AffineAlignment:
     """Return a map from elsewhere (`matrix`, 4x4, RAS+ mm) with its similarity and overlap."""
     with _one_thread():
-        finest = build_levels(fixed, fixed_grid, moving, moving_grid)[-1]
+        finest = build_levels(Scans(fixed, fixed_grid, moving, moving_grid))[-1]
         identity = torch.eye(4, dtype=torch.float64)
         return select_alignment(finest, {"none": identity, "given": matrix}, "given")
 
 
-def build_levels(
-    fixed: Tensor, fixed_grid: Grid, moving: Tensor, moving_grid: Grid
-) -> list[AffineObjective]:
+@dataclass(frozen=True)
+class SearchResult:
+    """The alignment that a search selects, with its objectives and the quality of the best map.
+
+    `best` is the map with the best quality, even if "auto" finds that no map is needed.
+    """
+
+    alignment: AffineAlignment
+    levels: list[AffineObjective]
+    best: Tensor
+
+    @cached_property
+    def quality(self) -> float:
+        """The quality of the best map at the finest level."""
+        return float(self.levels[-1].quality(self.best))
+
+
+def search(scans: Scans, kind: str) -> SearchResult:
+    """Search all families of maps up to `kind` near the position that the headers state."""
+    levels = build_levels(scans)
+    maps = search_families(levels, cast(AffineKind, "affine" if kind == "auto" else kind))
+    best = maps[_best_kind(levels[-1], maps)]
+    return SearchResult(select_alignment(levels[-1], maps, kind), levels, best)
+
+
+def build_levels(scans: Scans) -> list[AffineObjective]:
     """Return the objective of two images at each of the `LEVELS`, coarse to fine."""
-    extent = min(spacing_for_voxels(grid, 1) for grid in (fixed_grid, moving_grid))
+    extent = min(spacing_for_voxels(grid, 1) for grid in (scans.fixed_grid, scans.moving_grid))
     finest = extent / LEVELS[-1][0]
-    fixed_body = find_body(fixed, fixed_grid, finest, "fixed")
-    moving_body = find_body(moving, moving_grid, finest, "moving")
+    fixed_body = find_body(scans.fixed, scans.fixed_grid, finest, "fixed", scans.fixed_mask)
+    moving_body = find_body(scans.moving, scans.moving_grid, finest, "moving", scans.moving_mask)
     return [
         AffineObjective(fixed_body.at(extent / across), moving_body.at(extent / across), points)
         for across, points in LEVELS
@@ -189,22 +245,6 @@ def _best_kind(objective: AffineObjective, maps: dict[AffineKind, Tensor]) -> Af
     return max(allowed, key=lambda kind: float(objective.quality(maps[kind])))
 
 
-def optimise(objective: AffineObjective, start: Tensor) -> Tensor:
-    """Return the parameters (mm) that minimise the cost from `start`, by L-BFGS."""
-
-    def cost(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        with torch.enable_grad():
-            p = torch.tensor(parameters, requires_grad=True)
-            value = objective.cost(p)
-            (slope,) = torch.autograd.grad(value, p)
-        return 1e3 * float(value.detach()), 1e3 * slope.numpy()
-
-    options = {"maxiter": 50, "ftol": 1e-5, "gtol": 1e-3}
-    return torch.tensor(
-        minimize(cost, start.numpy(), jac=True, method="L-BFGS-B", options=options).x
-    )
-
-
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Limit torch to one thread, because waking threads takes longer than reading a few points."""
@@ -214,6 +254,11 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _excluding(mask: Tensor | None) -> Tensor | None:
+    """Return a mask that excludes at least one voxel; None for one that excludes none."""
+    return None if mask is None or bool((mask > 0).all()) else mask
 
 
 def _stretch(matrix: Tensor) -> float:

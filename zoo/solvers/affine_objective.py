@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from functools import cached_property
 
+import numpy as np
 import torch
+from scipy.optimize import minimize
 from torch import Tensor
 
 from zoo.geometry.grid import Grid
@@ -44,6 +46,12 @@ class AffineObjective:
         squared = (self.forward.points - self.fixed.centre).square().sum(1)
         return max(float((squared * self.forward.weight).sum().sqrt()), 1e-3)
 
+    @cached_property
+    def moving_radius(self) -> float:
+        """The root mean square distance of the moving body from its centre, mm."""
+        squared = (self.backward.points - self.moving.centre).square().sum(1)
+        return max(float((squared * self.backward.weight).sum().sqrt()), 1e-3)
+
     def matrix(self, parameters: Tensor) -> Tensor:
         """Return the 4x4 map, RAS+ mm, from fixed to moving points for 3, 6 or 12 parameters in mm.
 
@@ -74,6 +82,14 @@ class AffineObjective:
         backward, backward_overlap = self.backward.compare(torch.linalg.inv(matrix))
         return (forward + backward) / 2, torch.maximum(forward_overlap, backward_overlap)
 
+    def smaller_overlap(self, matrix: Tensor) -> float:
+        """Return the smaller one of the overlaps of both directions, 0 to 1, under a 4x4 map."""
+        overlaps = (
+            self.forward.compare(matrix)[1],
+            self.backward.compare(torch.linalg.inv(matrix))[1],
+        )
+        return float(min(overlaps))
+
     def quality(self, matrix: Tensor) -> Tensor:
         """Return the normalised mutual information above 1, minus a penalty for low overlap."""
         similarity, overlap = self.compare(matrix)
@@ -96,15 +112,40 @@ class BodySamples:
         self.points = body.grid.to_world(index)
         self.rows = (image * (BINS - 1)).round().long() * (BINS + TAPS - 1)
         self.weight = mask / mask.sum().clamp_min(1e-9)
+        self.masked = body.masked
+        self.weight_of_points = mask
 
     def compare(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mutual information and the fraction of the body inside the other field of view."""
+        """Return mutual information and the fraction of the body inside the other field of view.
+
+        A mask that was given for an image confines both to the points inside it.
+        """
         to_index = self.other.grid.inverse @ matrix
         index = self.points @ to_index[:3, :3].T + to_index[:3, 3]
         (values,) = _sample(self.other.image[None], index)
         inside = _inside(index, self.other.grid)
+        if self.other.masked:
+            inside = inside * _sample(self.other.mask[None], index)[0]
+        if self.masked:
+            inside = inside * self.weight_of_points
         overlap = (self.weight * inside).sum()
         return information_ratio(joint_histogram(self.rows, values, inside)), overlap
+
+
+def optimise(objective: AffineObjective, start: Tensor) -> Tensor:
+    """Return the parameters (mm) that minimise the cost from `start`, by L-BFGS."""
+
+    def cost(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        with torch.enable_grad():
+            p = torch.tensor(parameters, requires_grad=True)
+            value = objective.cost(p)
+            (slope,) = torch.autograd.grad(value, p)
+        return 1e3 * float(value.detach()), 1e3 * slope.numpy()
+
+    options = {"maxiter": 50, "ftol": 1e-5, "gtol": 1e-3}
+    return torch.tensor(
+        minimize(cost, start.numpy(), jac=True, method="L-BFGS-B", options=options).x
+    )
 
 
 def spread_points(count: int) -> Tensor:

@@ -7,6 +7,7 @@ displacements are in cells of a coarse grid, component k along array axis k.
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.geometry.sampling import Outside, identity_index, sample
@@ -14,6 +15,7 @@ from zoo.solvers.cells import box_mean
 from zoo.solvers.correlation import (
     HALO,
     Block,
+    CostWeights,
     candidates,
     correlate,
     pad_with_zeros,
@@ -77,28 +79,44 @@ def search_field(
     average: bool = True,
     tie: float = TIE,
     memory: int = 1 << 30,
+    weights: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Return the displacement [1, 3, x, y, z], in cells, that aligns `moving` with `fixed`.
 
-    Both are features [1, C, x, y, z] on one grid. If their costs would need more than `memory`
-    bytes, the grid is processed in blocks. Their halo is as wide as the reach of all steps, so the
-    field is the same.
+    Both are features [1, C, x, y, z] on one grid. `weights` [1, 1, x, y, z] are those of the cells
+    of the fixed and of the moving image, from 0 (ignored) to 1. If their costs would need more than
+    `memory` bytes, the grid is processed in blocks. Their halo is as wide as the reach of all
+    steps, so the field is the same.
     """
     shape = fixed.shape[2:]
     field = torch.empty(1, 3, *shape, device=fixed.device)
     halo = HALO + 1 + len(coupling)
     padded = pad_with_zeros(moving, reach)
+    cost_weights = None if weights is None else _cost_weights(fixed, moving, weights, reach)
     width = 2 * reach + 1
     cells = memory // (2 * width**3 + 3 * 4 * width**2)  # the costs, three planes in float32
     for core, outer, inner in split_into_blocks(shape, halo, cells):
         x, y, z = (slice(s.start, s.stop + 2 * reach) for s in outer)
         part = _cut(fixed, outer)
-        cost = correlate(part, _cut(padded, (x, y, z)), reach)
+        part_weights = cost_weights and cost_weights._replace(
+            fixed=_cut(cost_weights.fixed, outer), moving=_cut(cost_weights.moving, (x, y, z))
+        )
+        cost = correlate(part, _cut(padded, (x, y, z)), reach, part_weights)
         displacement = coupled_convex(
             cost, part.shape[2:], reach, coupling=coupling, average=average, tie=tie
         )
         _cut(field, core).copy_(_cut(displacement, inner))
     return field
+
+
+def _cost_weights(
+    fixed: Tensor, moving: Tensor, weights: tuple[Tensor, Tensor], reach: int
+) -> CostWeights:
+    """Return the weights of `correlate`; the typical cost is the mean without displacement."""
+    both = weights[0] * weights[1]
+    cost = (fixed - moving).square().sum(1, keepdim=True)
+    typical = float((cost * both).sum() / both.sum().clamp_min(1e-6))
+    return CostWeights(weights[0], F.pad(weights[1], [reach] * 6, value=1.0), typical)
 
 
 def _cut(volume: Tensor, block: Block) -> Tensor:

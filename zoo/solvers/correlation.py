@@ -1,6 +1,7 @@
 """Dense correlation: the cost of every candidate displacement at every cell of a coarse grid."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,12 +19,28 @@ def candidates(reach: int, device: torch.device | str = "cpu") -> Tensor:
     return torch.cartesian_prod(steps, steps, steps)
 
 
-def correlate(fixed: Tensor, moving: Tensor, reach: int) -> Tensor:
+class CostWeights(NamedTuple):
+    """Weights, from 0 to 1, of the cells of two images whose features are compared.
+
+    `fixed` is [1, 1, x, y, z] and `moving` [1, 1, x, y, z], padded like the features of its image.
+    `outside` is the cost of a candidate that leads to a cell of the moving image with weight 0. It
+    should be a typical cost, so that such cells neither attract nor repel.
+    """
+
+    fixed: Tensor
+    moving: Tensor
+    outside: float
+
+
+def correlate(
+    fixed: Tensor, moving: Tensor, reach: int, weights: CostWeights | None = None
+) -> Tensor:
     """Return the cost [P, K] (float16) of the K `candidates` at the P cells of the fixed grid.
 
     The cost is the sum over the channels of the squared difference, averaged twice over 3^3 cells.
     `fixed` is [1, C, x, y, z]. `moving` is [1, C, x + 2 reach, ..], with `reach` more cells on
-    every side (see `pad_with_zeros`).
+    every side (see `pad_with_zeros`). With `weights`, cells outside a mask do not influence the
+    choice among the candidates.
     """
     shape = fixed.shape[2:]
     width = 2 * reach + 1
@@ -35,6 +52,12 @@ def correlate(fixed: Tensor, moving: Tensor, reach: int) -> Tensor:
             for dz in range(width):
                 window = slab[:, :, dy : dy + shape[1], dz : dz + shape[2]]
                 torch.sum((fixed[0] - window).square_(), 0, out=plane[dy * width + dz])
+                if weights is not None:
+                    share = weights.moving[0, 0, dx : dx + shape[0]]
+                    share = share[:, dy : dy + shape[1], dz : dz + shape[2]]
+                    cost_here = plane[dy * width + dz]
+                    cost_here.sub_(weights.outside).mul_(share).add_(weights.outside)
+                    cost_here.mul_(weights.fixed[0, 0])
         plane = box_mean(box_mean(plane, 1), 1)
         cost[:, dx * width**2 : (dx + 1) * width**2] = plane.flatten(1).T
     return cost

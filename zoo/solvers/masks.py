@@ -5,7 +5,6 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.solvers.cells import box_mean
 
 _STEP = 2  # spacing, in voxels, of the grid on which the nearest voxel is looked up
 
@@ -13,13 +12,15 @@ _STEP = 2  # spacing, in voxels, of the grid on which the nearest voxel is looke
 def fill_outside_mask(image: Tensor, mask: Tensor) -> Tensor:
     """Replace `image` [X, Y, Z] outside `mask` [X, Y, Z] (> 0.5) by its nearest value inside.
 
-    The mask is eroded first, because its outermost voxels are often mixed with the background.
+    An image without voxels outside its mask is returned as it is.
     """
-    inside = box_mean((mask > 0.5).float(), 1, edge="replicate") > 0.9
+    inside = mask > 0.5
+    if inside.all():
+        return image
     coarse = inside[::_STEP, ::_STEP, ::_STEP].cpu()
     if not coarse.any():
         raise UserError(
-            f"the mask covers {int((mask > 0.5).sum())} voxels of {mask.numel()}, too few for a "
+            f"the mask covers {int(inside.sum())} voxels of {mask.numel()}, too few for a "
             "registration; give a larger mask or none"
         )
     nearest = distance_transform_edt(~coarse.numpy(), return_distances=False, return_indices=True)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import UserError
+from zoo.measures.robust import robust_values
 from zoo.solvers.cells import pad_to_multiple
 from zoo.solvers.fusion import Fusion
 from zoo.solvers.masks import fill_outside_mask
@@ -56,7 +57,8 @@ class MCBO(nn.Module):
 
         The last channel is the fixed image. The M channels before it are the moving image or the
         several moving images of one patient, on the same grid. `masks`, of the shape of `image`,
-        are 1 in the region of each image that counts.
+        are 1 in the region of each image that counts. Values outside have no influence; outside the
+        fixed mask the displacement is continued smoothly.
         """
         _check_images(image, masks)
         fields = [
@@ -69,17 +71,23 @@ class MCBO(nn.Module):
         """Return the displacement [1, 3, X, Y, Z] of one set of images [1 + M, X, Y, Z]."""
         x, y, z = image.shape[1:]
         settings = settings_for_shape(self.settings, (x, y, z))
+        image = torch.stack([robust_values(volume) for volume in image])
+        if masks is not None and (masks > 0.5).all():
+            masks = None
         if masks is not None:
+            masks = (masks > 0.5).float()
             pairs = zip(image, masks, strict=True)
             image = torch.stack([fill_outside_mask(volume, mask) for volume, mask in pairs])
         if not settings.published:
             image = pad_to_multiple(image, lcm(*settings.adam_strides))
+            masks = None if masks is None else pad_to_multiple(masks, lcm(*settings.adam_strides))
         registration = MultilevelRegistration(
             image,
             settings,
             fusion=self.fusion,
             rigid=self.rigid,
             memory=self.memory,
+            masks=masks,
             progress=self.progress,
         )
         del image  # only the features are needed from here on

@@ -27,7 +27,8 @@ _CONSTANT = 0.99  # mean of the features from which a cell counts as constant
 class MultilevelRegistration:
     """Registers the images [1 + M, X, Y, Z], of which the last one is the fixed image.
 
-    The options are those of `MCBO`.
+    `masks`, of the shape of `image`, are 1 in the region of each image that counts. The other
+    options are those of `MCBO`.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class MultilevelRegistration:
         fusion: Fusion,
         rigid: bool,
         memory: int,
+        masks: Tensor | None = None,
         progress: Callable[[float, str], None] | None = None,
     ) -> None:
         self.settings = settings
@@ -54,6 +56,9 @@ class MultilevelRegistration:
         self.moving = moving[::-1]
         # 1 where the fixed image is not constant: [1, 1, x, y, z]
         self.structure = (self.fixed[settings.base].mean(1, keepdim=True) < _CONSTANT).float()
+        self.masks = masks
+        if masks is not None:
+            self.structure *= (self.weight(-1, settings.base) > 0.5).float()
 
     def run(self) -> Tensor:
         """Return the displacement [1, 3, X, Y, Z] in voxels."""
@@ -74,6 +79,15 @@ class MultilevelRegistration:
         features = {n: self.pool(full, n) for n in strides}
         return {n: f.half() if halve and n < s.base else f for n, f in features.items()}
 
+    def weight(self, k: int, n: int) -> Tensor:
+        """Return the part of each cell of stride `n` in the mask of image `k`: [1, 1, x, y, z]."""
+        assert self.masks is not None
+        return self.pool(self.masks[k][None, None], n)
+
+    def weights(self, k: int, n: int) -> tuple[Tensor, Tensor] | None:
+        """Return the weights of the fixed image and of moving image `k` at stride `n`, if any."""
+        return None if self.masks is None else (self.weight(-1, n), self.weight(k, n))
+
     def weighted_sum(self) -> Tensor:
         """Return the weighted sum of independent levels, which is MCBO as published."""
         s = self.settings
@@ -81,10 +95,11 @@ class MultilevelRegistration:
         for k, (n, weight) in enumerate(zip(s.levels, s.weights or (), strict=True)):
             self.report(0.1 + 0.9 * k / len(s.levels), f"level {n}")
             fields = []
-            for moving in self.moving:
-                field = self.resample(self.search(n, self.fixed[n], moving[n]), n, 1)
+            for m, moving in enumerate(self.moving):
+                step = self.search(n, self.fixed[n], moving[n], self.weights(m, n))
+                field = self.resample(step, n, 1)
                 if n == 1 and not self.rigid:
-                    field = self.refine_finest_level(field, moving)
+                    field = self.refine_finest_level(field, m)
                 fields.append(self.to_rigid(field))
             total += weight * self.fuse(fields)
         return self.to_rigid(total)
@@ -98,13 +113,16 @@ class MultilevelRegistration:
         for k, n in enumerate(s.levels):
             self.report(0.1 + 0.3 * k / len(s.levels), f"level {n}")
             fields = []
-            for moving in self.moving:
+            for m, moving in enumerate(self.moving):
                 if s.published:
-                    step = self.search(n, self.fixed[n], moving[n])
+                    step = self.search(n, self.fixed[n], moving[n], self.weights(m, n))
                 else:
                     warped = sample_displaced(moving[base], field, s.outside) if k else moving[base]
                     step = self.search(
-                        n, pool_cells(fixed, n // base), pool_cells(warped, n // base)
+                        n,
+                        pool_cells(fixed, n // base),
+                        pool_cells(warped, n // base),
+                        self.warped_weights(m, n, field),
                     )
                 step = self.resample(step, n, base)
                 fields.append(step + sample_displaced(field, step))
@@ -112,25 +130,41 @@ class MultilevelRegistration:
         for features in (self.fixed, *self.moving):  # the refinement needs no others
             for n in features.keys() - set(s.adam_features):
                 del features[n]
-        field = self.refine(field, self.moving)
+        field = self.refine(field, range(len(self.moving)))
         if self.rigid:
             return rigid_field(*fit_rigid(field, self.structure), self.shape, base)
         del self.fixed, self.moving  # free their memory for the field of full size
         return self.resample(field, base, 1)
 
-    def search(self, n: int, fixed: Tensor, moving: Tensor) -> Tensor:
+    def warped_weights(self, k: int, n: int, field: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return the weights at stride `n`; `field`, in cells of the base, warps the moving one."""
+        weights = self.weights(k, self.settings.base)
+        if weights is None:
+            return None
+        ratio = n // self.settings.base
+        return pool_cells(weights[0], ratio), pool_cells(sample_displaced(weights[1], field), ratio)
+
+    def search(
+        self,
+        n: int,
+        fixed: Tensor,
+        moving: Tensor,
+        weights: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """Return the consistent field, in cells of stride `n`, of the features of two images."""
         s = self.settings
+        swapped = None if weights is None else weights[::-1]
         field, reverse = (
             search_field(
-                *pair,
+                *images,
                 s.reach[s.levels.index(n)],
                 coupling=s.coupling,
                 average=s.average,
                 tie=0.0 if s.published else TIE,
                 memory=self.memory,
+                weights=of_images,
             )
-            for pair in ((fixed, moving), (moving, fixed))
+            for images, of_images in (((fixed, moving), weights), ((moving, fixed), swapped))
         )
         return make_consistent(
             field,
@@ -140,10 +174,11 @@ class MultilevelRegistration:
             sampling_scale=self.sampling_scale(field),
         )[0]
 
-    def refine(self, field: Tensor, moving: Sequence[Features]) -> Tensor:
+    def refine(self, field: Tensor, images: Sequence[int]) -> Tensor:
         """Refine a field in cells of the finest refinement by Adam, on coarse cells first.
 
-        Several moving images contribute equally.
+        `images` are the indices of the moving images that are compared, which contribute
+        equally.
         """
         s = self.settings
         shape = field.shape[2:]
@@ -156,7 +191,7 @@ class MultilevelRegistration:
             detail = s.adam_features[k]
             field = refine_by_adam(
                 self.fixed[detail],
-                [image[detail] for image in moving],
+                [self.moving[m][detail] for m in images],
                 field,
                 detail=stride // detail,
                 shares=s.adam_shares[k],
@@ -168,16 +203,20 @@ class MultilevelRegistration:
                 last_rate=s.adam_last_rates[k],
                 outside=s.outside,
                 sampling_scale=self.sampling_scale(field),
+                weights=self.weights(images[0], detail),
                 report=partial(self.report_refinement, done / total, iterations / total),
             )
             field = upsample_cells(field, ratio, shape) * ratio
             done += iterations
         return field
 
-    def refine_finest_level(self, field: Tensor, moving: Features) -> Tensor:
-        """Refine the full-size field of level 1 by Adam on coarser cells, then smooth it."""
+    def refine_finest_level(self, field: Tensor, image: int) -> Tensor:
+        """Refine the full-size field of level 1 by Adam on coarser cells, then smooth it.
+
+        `image` is the index of the moving image.
+        """
         stride = self.settings.base
-        field = self.refine(pool_cells(field, stride) / stride, [moving])
+        field = self.refine(pool_cells(field, stride) / stride, [image])
         field = self.resample(field, stride, 1)
         for _ in range(3):
             field = box_mean(field, self.settings.smooth)
