@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from zoo.io.volume import Volume
 from zoo.synthesis.phantom import make_pair
 from zoo.synthesis.subjects import draw_pair
 
-CUBE: Mapping[str, Any] = {"shape": (48, 48, 48), "spacing": (2.5, 2.5, 2.5)}
+CUBE: dict[str, Any] = {"shape": (48, 48, 48), "spacing": (2.5, 2.5, 2.5)}
 
-PHANTOMS: tuple[tuple[str, Mapping[str, Any]], ...] = (
+PHANTOMS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("T1 and T1", CUBE | {"contrasts": ("t1", "t1")}),
     ("T1 and T2", CUBE | {"contrasts": ("t1", "t2")}),
     ("CT and T1", CUBE | {"contrasts": ("ct", "t1")}),
@@ -66,10 +67,9 @@ def cases(seeds: int) -> Iterator[Case]:
             settings = PHANTOMS[seed % len(PHANTOMS)][1]
             spoiled = _changed_moving(_phantom_maker(2000 + seed, settings), change, seed)
             yield Case(f"{kind}, {seed}", kind, True, spoiled)
-        yield Case(
-            f"another patient, {seed}", "another patient", True,
-            lambda seed=seed: _another_patient(seed, PHANTOMS[seed % len(PHANTOMS)][1]),
-        )  # fmt: skip
+        settings = PHANTOMS[seed % len(PHANTOMS)][1]
+        another = partial(_another_patient, seed, settings)
+        yield Case(f"another patient, {seed}", "another patient", True, another)
         other = "brain against abdomen"
         yield Case(f"{other}, {seed}", other, True, _subject_maker(seed, "brain", "abdomen"))
 
@@ -79,8 +79,13 @@ def _phantom_maker(seed: int, settings: Mapping[str, Any]) -> Callable[[], Pair]
         phantom = make_pair(seed, **settings)
         fixed = Volume(phantom.fixed, phantom.fixed_grid, Path("fixed.nii.gz"))
         moving = Volume(phantom.moving, phantom.moving_grid, Path("moving.nii.gz"))
-        points = {"fixed_points": phantom.fixed_points, "moving_points": phantom.moving_points}
-        return Pair(name="phantom", fixed=fixed, moving=(moving,), **points)
+        return Pair(
+            name="phantom",
+            fixed=fixed,
+            moving=(moving,),
+            fixed_points=phantom.fixed_points,
+            moving_points=phantom.moving_points,
+        )
 
     return make
 
