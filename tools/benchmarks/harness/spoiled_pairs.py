@@ -67,10 +67,9 @@ def cases(seeds: int) -> Iterator[Case]:
             settings = PHANTOMS[seed % len(PHANTOMS)][1]
             spoiled = _changed_moving(_phantom_maker(2000 + seed, settings), change, seed)
             yield Case(f"{kind}, {seed}", kind, True, spoiled)
-        yield Case(
-            f"another patient, {seed}", "another patient", True,
-            partial(_another_patient, seed, PHANTOMS[seed % len(PHANTOMS)][1]),
-        )  # fmt: skip
+        settings = PHANTOMS[seed % len(PHANTOMS)][1]
+        another = partial(_another_patient, seed, settings)
+        yield Case(f"another patient, {seed}", "another patient", True, another)
         other = "brain against abdomen"
         yield Case(f"{other}, {seed}", other, True, _subject_maker(seed, "brain", "abdomen"))
 
