@@ -125,6 +125,13 @@ def test_a_given_affine_that_makes_the_images_less_similar_gives_a_warning(after
     assert not verdict(notes={"affine_start": start | {"kind": "affine"}}).warnings
 
 
+def test_a_suspected_header_fault_gives_a_warning():
+    notes = {"header_fault": "suspected header fault: the moving image is rotated by 90 degrees"}
+    found = verdict(notes=notes)
+    assert found.quality == "check"
+    assert "Suspected header fault" in found.warnings[0]
+
+
 def test_missing_figures_give_no_warning():
     assert verdict({}).quality == "ok"
     assert verdict({"similarity_before": None, "similarity_after": None}).warnings == ()

@@ -35,7 +35,7 @@ def test_a_preset_sets_the_mode_and_is_overridden_by_changes(preset):
     [
         ("{}", "is not a preset of mcbo"),
         ('{"kind": "regzoo mcbo preset", "mode": "fast", "changes": {}}', "the modes are accurate"),
-        ('{"kind": "regzoo mcbo preset", "mode": "paper", "changes": {"x": 1}}', "'x' is unknown"),
+        ('{"kind": "regzoo mcbo preset", "mode": "paper", "changes": {"x": 1}}', "there is no 'x'"),
     ],
 )
 def test_a_file_that_is_not_a_preset_is_refused(preset, text, message):

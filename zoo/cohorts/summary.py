@@ -97,14 +97,14 @@ def csv_table(document: Mapping[str, Any]) -> str:
     names = list(dict.fromkeys(name for case in document["cases"] for name in case["figures"]))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["name", "state", "quality", "reason", "seconds", *names])
+    writer.writerow(["name", "state", "reason", "seconds", "quality", *names])
     for case in document["cases"]:
         figures = (case["figures"].get(name) for name in names)
         reason = " ".join(case["warnings"])
-        values = [case["quality"] or "", reason, case["seconds"], *figures]
+        values = [reason, case["seconds"], case["quality"] or "", *figures]
         writer.writerow([case["name"], "finished", *values])
     for row in document["failed"]:
-        writer.writerow([row["name"], "failed", "", row["reason"]])
+        writer.writerow([row["name"], "failed", row["reason"]])
     for name in document["missing"]:
         writer.writerow([name, "missing"])
     return out.getvalue()

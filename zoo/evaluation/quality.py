@@ -32,7 +32,7 @@ SIMILARITY_LOSS = 0.01
 """Largest loss of similarity without a warning, relative to the similarity before."""
 SMALLEST_SIMILARITY_LOSS = 0.002
 """Loss of similarity below which there is never a warning."""
-NMI_LOSS = 0.2
+NMI_LOSS = 0.3
 """Largest loss of normalised mutual information without a warning, relative to the part above 1."""
 SMALLEST_NMI_LOSS = 0.002
 """Loss of normalised mutual information below which there is never a warning."""
@@ -79,7 +79,7 @@ def judge(
     Args:
         figures: The figures of the registration.
         structure: The agreement compared with that of unrelated images; None without overlap.
-        notes: What the inferer noted: `affine_start` and `search_limit_mm`.
+        notes: What the inferer noted: `affine_start`, `header_fault` and `search_limit_mm`.
         affine: The affine part of the transform fixed -> moving, 4x4, RAS+ mm.
         voxel_mm: The side of a voxel of the fixed image in mm.
     """
@@ -92,6 +92,7 @@ def judge(
         *_folding(figures),
         *_affine_part(affine),
         *_given_affine(notes),
+        *_header_fault(notes),
         *_search_limit(figures, notes.get("search_limit_mm")),
         *_inverse(figures, voxel_mm),
     ]
@@ -224,6 +225,12 @@ def _given_affine(notes: Mapping[str, Any]) -> Iterator[Sign]:
         f"The given affine transform makes the images less similar ({before:.3f} -> {after:.3f}). "
         "It may be the inverse of the right one, or belong to other images.",
     )
+
+
+def _header_fault(notes: Mapping[str, Any]) -> Iterator[Sign]:
+    fault = notes.get("header_fault")
+    if fault:
+        yield Sign("check", f"{fault[0].upper()}{fault[1:]}. Check the headers of both images.")
 
 
 def _search_limit(figures: Figures, limit: float | None) -> Iterator[Sign]:
