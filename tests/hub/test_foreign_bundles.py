@@ -27,13 +27,13 @@ def write(folder, config, metadata):
 
 
 def test_a_fine_tuned_bundle_is_data(tmp_path):
-    settings = {"size": [32, 24, 40], "refine": 3, "weights": OWN_WEIGHTS, "affine": "none"}
+    settings = {"size": [32, 24, 40], "refine": 3, "weights": OWN_WEIGHTS, "affine": "auto"}
     write_configs("unigradicon", tmp_path, TRAINED | FIGURES, settings)
     (tmp_path / "models").mkdir()
     weights = tmp_path / "models" / "model.safetensors"
     save_file({"x": torch.zeros(1)}, weights)
     content = read_bundle(tmp_path)
-    expected = {"size": [32, 24, 40], "refine": 3}  # affine is none in the packaged config too
+    expected = {"size": [32, 24, 40], "refine": 3}  # affine is auto in the packaged config too
     assert content.data == BundleData("unigradicon", expected, weights)
 
 
