@@ -26,7 +26,7 @@ ALWAYS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "subp
           "socket.", "urllib.Request", "http.client.", "ctypes.dlopen", "pickle.find_class",
           "shutil.", "code.__new__", "sys.addaudithook")  # fmt: skip
 CHANGING = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.chmod",
-            "os.truncate")  # fmt: skip
+            "os.truncate", "shutil.rmtree")  # fmt: skip
 TYPE_HINT = re.compile(r"[\w\s\[\].,|']*")  # compiled by typing.get_type_hints; it calls nothing
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
