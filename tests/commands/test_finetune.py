@@ -55,6 +55,19 @@ def test_a_model_learns_and_the_new_bundle_registers(study, tmp_path, capsys):
     assert cli.run(["check-bundle", str(out)]) == 0
 
 
+def test_a_run_of_the_new_plan_uses_the_trained_weights(study, tmp_path):
+    out = tmp_path / "my model"
+    words = ["finetune", str(study / "unireg.json"), "--from", "compact", "--out", str(out), *TINY]
+    assert cli.run([*words, "--steps", "2", "--set", "learning_rate=0.01"]) == 0
+    plan = out / "plan.json"
+    assert cli.run(["run", str(plan), "--out", str(tmp_path / "run"), "--device", "cpu"]) == 0
+    (result,) = [json.loads(f.read_text()) for f in (tmp_path / "run").glob("*/result.json")]
+    trained = json.loads((out / "configs" / "metadata.json").read_text())["trained"]
+    assert result["weights"]["sha256"] == trained["sha256"]
+    assert result["settings"]["size"] == [16, 24, 16]
+    assert result["figures"]["dice_after"] == pytest.approx(trained["figures_after"]["dice_after"])
+
+
 def refused(capsys, *words):
     assert cli.run(["finetune", *map(str, words)]) == 2
     return capsys.readouterr().err

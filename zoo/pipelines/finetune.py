@@ -12,10 +12,12 @@ from typing import Any
 from zoo.datasets.scan import check_content
 from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder, config_keys
+from zoo.hub.catalogue import find_model
 from zoo.hub.setting_rules import for_monai
 from zoo.io.atomic import write_json
 from zoo.pipelines.settings import resolve_settings
-from zoo.planning.plan import read_plan
+from zoo.planning.migrations import Plan
+from zoo.planning.plan import override, read_plan
 from zoo.runtime.bundle import run_bundle
 from zoo.runtime.device import choose_device, use_threads
 from zoo.training.export import require_trained_bundle
@@ -46,6 +48,8 @@ def finetune(
     settings: Mapping[str, Any] | None = None,
 ) -> FineTuned:
     """Fine-tune a model on the dataset of a plan, and write a bundle with the new weights.
+
+    The bundle holds a plan.json, with which `run` registers the dataset with the new weights.
 
     Call it again with the same arguments to resume a training that was interrupted.
 
@@ -82,12 +86,30 @@ def finetune(
         **_length(steps, epochs, keys),
         **_initial_weights(from_),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "plan.json", planned)  # as read: an older plan has been migrated
-    configs: list[str | Path] = ["train.yaml", (folder / "plan.json").absolute()]
-    run_bundle(bundle, overrides, configs, settings=resolve_settings(settings))
+    training_plan = (folder / "train" / "plan.json").absolute()
+    training_plan.parent.mkdir(parents=True, exist_ok=True)
+    write_json(training_plan, planned)  # as read: an older plan has been migrated
+    resolved = resolve_settings(settings)
+    run_bundle(bundle, overrides, ["train.yaml", training_plan], settings=resolved)
+    write_json(folder / "plan.json", _plan_of_trained_model(planned, folder, resolved))
     metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
     return FineTuned(folder, metadata["trained"])
+
+
+def _plan_of_trained_model(planned: Plan, folder: Path, settings: Mapping[str, Any]) -> Plan:
+    """Return the plan with the trained weights, or with the fitted preset of mcbo.
+
+    It also has those settings of the training that the registration uses, such as `size`.
+    """
+    section = planned["plan"]
+    rules = find_model(section["model"]).setting_rules()
+    changes = {key: value for key, value in settings.items() if key in rules}
+    weights, preset = folder / "models" / "model.safetensors", folder / "preset.json"
+    if weights.is_file():
+        changes["weights"] = str(weights.absolute())
+    elif preset.is_file():
+        changes["preset"] = str(preset.absolute())
+    return override(planned, f"{section['name']}-finetuned", changes)
 
 
 def _initial_weights(weights: str | PathLike[str] | None) -> dict[str, str]:
