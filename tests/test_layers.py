@@ -38,8 +38,7 @@ def test_a_module_imports_only_from_its_own_layer_and_those_above(path):
     "folder", sorted(p.parent for p in PACKAGE.rglob("*/__init__.py")), ids=lambda p: p.name
 )
 def test_a_folder_holds_few_modules(folder):
-    most = 30 if folder.name == "commands" else MOST_MODULES  # one module per command
-    assert sum(p.name != "__init__.py" for p in folder.glob("*.py")) <= most
+    assert sum(p.name != "__init__.py" for p in folder.glob("*.py")) <= MOST_MODULES
 
 
 def test_a_long_module_says_why_it_is_not_split():

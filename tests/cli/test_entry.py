@@ -6,7 +6,7 @@ import sys
 import pytest
 from support.command_line import refusal, run
 
-import zoo.commands.models
+import zoo.commands.hub.models
 from zoo import __version__
 
 
@@ -53,6 +53,6 @@ def test_an_interruption_is_not_a_traceback(error, code, monkeypatch):
     def models():
         raise error
 
-    monkeypatch.setattr(zoo.commands.models, "models", models)
+    monkeypatch.setattr(zoo.commands.hub.models, "models", models)
     monkeypatch.setattr(sys, "stderr", open("/dev/null", "w"))  # noqa: PTH123, SIM115
     assert run("models") == code

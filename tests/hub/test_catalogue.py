@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from zoo.commands.models import models
+from zoo.commands.hub.models import models
 from zoo.errors import UserError
 from zoo.hub import bundles
 from zoo.hub.bundles import bundle_folder, bundle_names

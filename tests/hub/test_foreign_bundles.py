@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from zoo.commands.check_bundle import check_bundle
+from zoo.commands.hub.check_bundle import check_bundle
 from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder
 from zoo.hub.foreign_bundles import BundleData, read_bundle

@@ -14,8 +14,8 @@ from support.hub_cases import finish
 from support.loopback import Fault
 from support.tiny_bundle import make_bundle, make_pair
 
-from zoo.commands.check_bundle import check_bundle as check_command
-from zoo.commands.push import push as push_command
+from zoo.commands.hub.check_bundle import check_bundle as check_command
+from zoo.commands.hub.push import push as push_command
 from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder
 from zoo.hub.push import plan_push, push

@@ -14,20 +14,29 @@ from zoo.errors import UserError
 Command = Callable[..., "int | None"]
 
 
+def command_groups() -> dict[str, dict[str, str]]:
+    """Return the title of each group of commands, with the modules of its commands by name."""
+    groups = {}
+    for folder in zoo.commands.GROUPS:
+        package = importlib.import_module(f"zoo.commands.{folder}")
+        names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+        commands = {name.replace("_", "-"): f"{package.__name__}.{name}" for name in names}
+        groups[str(package.__doc__)] = commands
+    return groups
+
+
 def command_names() -> list[str]:
     """Return the names of the commands, as they are typed."""
-    modules = pkgutil.iter_modules(zoo.commands.__path__)
-    return sorted(m.name.replace("_", "-") for m in modules if not m.name.startswith("_"))
+    return sorted(name for commands in command_groups().values() for name in commands)
 
 
 def find_command(name: str) -> Command:
     """Return the command called `name`."""
-    if name not in command_names():
-        hint = nearest(name, command_names())
-        raise UserError(f"there is no command {name!r}{hint}; see regzoo --help")
-    identifier = name.replace("-", "_")
-    module = importlib.import_module(f"zoo.commands.{identifier}")
-    command: Command = getattr(module, identifier)
+    modules = {key: module for group in command_groups().values() for key, module in group.items()}
+    if name not in modules:
+        raise UserError(f"there is no command {name!r}{nearest(name, modules)}; see regzoo --help")
+    module = importlib.import_module(modules[name])
+    command: Command = getattr(module, name.replace("-", "_"))
     return command
 
 

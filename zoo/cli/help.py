@@ -6,7 +6,7 @@ import inspect
 
 from zoo.cli.commands import (
     Command,
-    command_names,
+    command_groups,
     find_command,
     flag_of,
     name_of,
@@ -16,21 +16,18 @@ from zoo.cli.commands import (
 
 
 def overview() -> str:
-    """Return the help of the whole command line: a line for each command."""
-    names = command_names()
-    width = max(map(len, names))
-    return "\n".join(
-        [
-            "regzoo: universal 3-D medical image registration that configures itself",
-            "",
-            "Usage: regzoo COMMAND ...",
-            "",
-            *(f"  {name:<{width}}  {_summary(find_command(name))}" for name in names),
-            "",
-            "`regzoo COMMAND --help` describes a command and its options, with examples.",
-            "`regzoo --version` prints the version.",
-        ]
-    )
+    """Return the help of the whole command line: a line for each command, in groups."""
+    groups = command_groups()
+    width = max(len(name) for commands in groups.values() for name in commands)
+    lines = ["regzoo: universal 3-D medical image registration that configures itself", ""]
+    lines += ["Usage: regzoo COMMAND ...", ""]
+    for title, commands in groups.items():
+        lines.append(f"{title}:")
+        lines += [f"  {name:<{width}}  {_summary(find_command(name))}" for name in commands]
+        lines.append("")
+    lines.append("`regzoo COMMAND --help` describes a command and its options, with examples.")
+    lines.append("`regzoo --version` prints the version.")
+    return "\n".join(lines)
 
 
 def help_text(command: Command) -> str:
