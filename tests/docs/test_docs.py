@@ -5,6 +5,7 @@ the Python blocks directly before it.
 """
 
 import itertools
+import pydoc
 import re
 import subprocess
 import sys
@@ -87,3 +88,9 @@ def test_the_links_of_the_page_lead_to_files_and_headings(page):
 def test_the_index_lists_every_page():
     listed = {(DOCS / path).resolve() for path, _ in links(DOCS / "index.md") if path}
     assert listed >= set(DOCS.rglob("*.md")) - {DOCS / "index.md"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_the_names_of_the_package_on_the_page_exist(page):
+    names = set(re.findall(r"`(zoo(?:\.\w+)+)`", page.read_text()))
+    assert [name for name in sorted(names) if pydoc.locate(name) is None] == []
