@@ -1,0 +1,274 @@
+"""Compiled loops of the fluid refinement for the CPU; each handles rows of the first axis.
+
+Volumes are contiguous float32 arrays, displacements [3, X, Y, Z] in voxels with component k along
+array axis k. Every kernel writes rows `start` to `stop` of its results and reads what it needs
+around them, so that rows can be split over threads without changing a bit of the result. The
+kernels release the interpreter's lock. `torch_steps` computes the same with torch; one pass over
+the volumes per product, filter and sampling took four times as long.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+_compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"})
+
+
+@_compiled
+def warp_rows(image, mask, field, warped, valid, start, stop):  # type: ignore[no-untyped-def]
+    """Sample `image` and `mask` [X, Y, Z] linearly at i + field(i) into `warped` and `valid`.
+
+    The border is repeated, and `valid` is zero where the point is outside the grid.
+    """
+    nx, ny, nz = image.shape
+    for i in range(start, stop):
+        for j in range(ny):
+            for k in range(nz):
+                x = i + field[0, i, j, k]
+                y = j + field[1, i, j, k]
+                z = k + field[2, i, j, k]
+                inside = (
+                    -0.5 <= x < nx - 0.5 and -0.5 <= y < ny - 0.5 and -0.5 <= z < nz - 0.5
+                )
+                x = min(max(x, np.float32(0)), np.float32(nx - 1))
+                y = min(max(y, np.float32(0)), np.float32(ny - 1))
+                z = min(max(z, np.float32(0)), np.float32(nz - 1))
+                a, b, c = int(x), int(y), int(z)
+                a1, b1, c1 = min(a + 1, nx - 1), min(b + 1, ny - 1), min(c + 1, nz - 1)
+                u, v, w = x - np.float32(a), y - np.float32(b), z - np.float32(c)
+                p, q, r = np.float32(1) - u, np.float32(1) - v, np.float32(1) - w
+                warped[i, j, k] = p * (
+                    q * (r * image[a, b, c] + w * image[a, b, c1])
+                    + v * (r * image[a, b1, c] + w * image[a, b1, c1])
+                ) + u * (
+                    q * (r * image[a1, b, c] + w * image[a1, b, c1])
+                    + v * (r * image[a1, b1, c] + w * image[a1, b1, c1])
+                )
+                valid[i, j, k] = 0
+                if inside:
+                    valid[i, j, k] = p * (
+                        q * (r * mask[a, b, c] + w * mask[a, b, c1])
+                        + v * (r * mask[a, b1, c] + w * mask[a, b1, c1])
+                    ) + u * (
+                        q * (r * mask[a1, b, c] + w * mask[a1, b, c1])
+                        + v * (r * mask[a1, b1, c] + w * mask[a1, b1, c1])
+                    )
+
+
+@_compiled
+def compose_rows(outer, inner, out, start, stop):  # type: ignore[no-untyped-def]
+    """Write outer(i + inner(i)) + inner(i) for two displacements; the border is repeated."""
+    nx, ny, nz = outer.shape[1:]
+    for i in range(start, stop):
+        for j in range(ny):
+            for k in range(nz):
+                x = min(max(i + inner[0, i, j, k], np.float32(0)), np.float32(nx - 1))
+                y = min(max(j + inner[1, i, j, k], np.float32(0)), np.float32(ny - 1))
+                z = min(max(k + inner[2, i, j, k], np.float32(0)), np.float32(nz - 1))
+                a, b, c = int(x), int(y), int(z)
+                a1, b1, c1 = min(a + 1, nx - 1), min(b + 1, ny - 1), min(c + 1, nz - 1)
+                u, v, w = x - np.float32(a), y - np.float32(b), z - np.float32(c)
+                p, q, r = np.float32(1) - u, np.float32(1) - v, np.float32(1) - w
+                w000, w001, w010, w011 = p * q * r, p * q * w, p * v * r, p * v * w
+                w100, w101, w110, w111 = u * q * r, u * q * w, u * v * r, u * v * w
+                for m in range(3):
+                    out[m, i, j, k] = (
+                        inner[m, i, j, k]
+                        + w000 * outer[m, a, b, c]
+                        + w001 * outer[m, a, b, c1]
+                        + w010 * outer[m, a, b1, c]
+                        + w011 * outer[m, a, b1, c1]
+                        + w100 * outer[m, a1, b, c]
+                        + w101 * outer[m, a1, b, c1]
+                        + w110 * outer[m, a1, b1, c]
+                        + w111 * outer[m, a1, b1, c1]
+                    )
+
+
+@_compiled
+def sums_in_planes(fixed, fixed_mask, warped, valid, window, sums, start, stop):  # type: ignore[no-untyped-def]
+    """Sum six products over the windows within each plane: [6, X, Y, Z].
+
+    With the weight v of a voxel they are v, v F, v W, v F^2, v W^2 and v F W.
+    """
+    ny, nz = fixed.shape[1:]
+    product = np.empty((ny, nz), np.float32)
+    spare = np.empty((ny, nz), np.float32)
+    for i in range(start, stop):
+        for m in range(6):
+            for j in range(ny):
+                for k in range(nz):
+                    v = fixed_mask[i, j, k] * valid[i, j, k]
+                    f = fixed[i, j, k]
+                    w = warped[i, j, k]
+                    if m == 0:
+                        product[j, k] = v
+                    elif m == 1:
+                        product[j, k] = v * f
+                    elif m == 2:
+                        product[j, k] = v * w
+                    elif m == 3:
+                        product[j, k] = v * f * f
+                    elif m == 4:
+                        product[j, k] = v * w * w
+                    else:
+                        product[j, k] = v * f * w
+            _filter_plane(product, window, spare, sums[m, i])
+
+
+@_compiled
+def coefficients(sums, window, least_count, least_variance, out, start, stop):  # type: ignore[no-untyped-def]
+    """Turn the sums into the coefficients of the derivative, filtered within each plane.
+
+    The correlation of a window of n voxels is c = cov / sqrt(var F var W). With
+    a = 1 / (n sqrt(var F var W)) and b = cov / var W the coefficients [3, X, Y, Z] are a, a b and
+    a mean F - a b mean W. They are zero where n is below `least_count` or a variance below
+    `least_variance`. Returns the sum of the correlations and the number of windows.
+    """
+    ny, nz = sums.shape[2:]
+    total, count = 0.0, 0
+    plane = np.empty((6, ny, nz), np.float32)
+    result = np.empty((3, ny, nz), np.float32)
+    spare = np.empty((ny, nz), np.float32)
+    for i in range(start, stop):
+        for m in range(6):
+            _filter_first(sums[m], window, i, plane[m])
+        for j in range(ny):
+            for k in range(nz):
+                n = plane[0, j, k]
+                result[0, j, k] = result[1, j, k] = result[2, j, k] = 0
+                if n < least_count:
+                    continue
+                share = np.float32(1) / n
+                mean_f, mean_w = plane[1, j, k] * share, plane[2, j, k] * share
+                var_f = plane[3, j, k] * share - mean_f * mean_f
+                var_w = plane[4, j, k] * share - mean_w * mean_w
+                if var_f < least_variance or var_w < least_variance:
+                    continue
+                cov = plane[5, j, k] * share - mean_f * mean_w
+                inverse = np.float32(1) / np.sqrt(var_f * var_w)
+                a = share * inverse
+                ab = a * cov / var_w
+                result[0, j, k] = a
+                result[1, j, k] = ab
+                result[2, j, k] = a * mean_f - ab * mean_w
+                total += cov * inverse
+                count += 1
+        for m in range(3):
+            _filter_plane(result[m], window, spare, out[m, i])
+    return total, count
+
+
+@_compiled
+def force_rows(fixed, fixed_mask, warped, valid, filtered, window, taps, out, start, stop):  # type: ignore[no-untyped-def]
+    """Write force and curvature, smoothed within each plane by `taps`: [4, X, Y, Z].
+
+    `filtered` comes from `coefficients`. The force is the derivative of the summed correlation by
+    the displacement. The curvature is the sum of a over the windows of a voxel, times the squared
+    gradient of the warped image, which is the second derivative of the summed squared differences
+    of the normalised windows. The gradient is taken by central differences.
+    """
+    nx, ny, nz = fixed.shape
+    plane = np.empty((3, ny, nz), np.float32)
+    force = np.empty((4, ny, nz), np.float32)
+    spare = np.empty((ny, nz), np.float32)
+    for i in range(start, stop):
+        for m in range(3):
+            _filter_first(filtered[m], window, i, plane[m])
+        i0, i1 = max(i - 1, 0), min(i + 1, nx - 1)
+        for j in range(ny):
+            j0, j1 = max(j - 1, 0), min(j + 1, ny - 1)
+            for k in range(nz):
+                k0, k1 = max(k - 1, 0), min(k + 1, nz - 1)
+                w = warped[i, j, k]
+                v = fixed_mask[i, j, k] * valid[i, j, k]
+                slope = v * (plane[0, j, k] * fixed[i, j, k] - plane[2, j, k] - plane[1, j, k] * w)
+                x = (warped[i1, j, k] - warped[i0, j, k]) / np.float32(max(i1 - i0, 1))
+                y = (warped[i, j1, k] - warped[i, j0, k]) / np.float32(max(j1 - j0, 1))
+                z = (warped[i, j, k1] - warped[i, j, k0]) / np.float32(max(k1 - k0, 1))
+                force[0, j, k] = slope * x
+                force[1, j, k] = slope * y
+                force[2, j, k] = slope * z
+                force[3, j, k] = v * plane[0, j, k] * (x * x + y * y + z * z)
+        for m in range(4):
+            _filter_plane(force[m], taps, spare, out[m, i])
+
+
+@_compiled
+def smooth_first(volumes, taps, out, start, stop):  # type: ignore[no-untyped-def]
+    """Filter [C, X, Y, Z] along the first axis of the volumes."""
+    for i in range(start, stop):
+        for m in range(volumes.shape[0]):
+            _filter_first(volumes[m], taps, i, out[m, i])
+
+
+@_compiled
+def smooth_planes(volumes, taps, out, start, stop):  # type: ignore[no-untyped-def]
+    """Filter [C, X, Y, Z] along the other two axes."""
+    spare = np.empty(volumes.shape[2:], np.float32)
+    for i in range(start, stop):
+        for m in range(volumes.shape[0]):
+            _filter_plane(volumes[m, i], taps, spare, out[m, i])
+
+
+@_compiled
+def divide_rows(force, floor, longest, start, stop):  # type: ignore[no-untyped-def]
+    """Turn force and curvature [4, X, Y, Z] into steps in place, all shorter than `longest`."""
+    ny, nz = force.shape[2:]
+    for i in range(start, stop):
+        for j in range(ny):
+            for k in range(nz):
+                h = force[3, i, j, k] + floor
+                x, y, z = force[0, i, j, k] / h, force[1, i, j, k] / h, force[2, i, j, k] / h
+                f = np.float32(1) / (np.float32(1) + np.sqrt(x * x + y * y + z * z) / longest)
+                force[0, i, j, k] = x * f
+                force[1, i, j, k] = y * f
+                force[2, i, j, k] = z * f
+
+
+@_compiled
+def _filter_plane(plane, taps, spare, out):  # type: ignore[no-untyped-def]
+    """Filter a plane [Y, Z] with symmetric taps along both axes; beyond the ends it is zero."""
+    ny, nz = plane.shape
+    reach = len(taps) // 2
+    for j in range(ny):
+        for k in range(nz):
+            spare[j, k] = taps[reach] * plane[j, k]
+        for t in range(1, reach + 1):
+            tap = taps[reach + t]
+            for k in range(nz - t):
+                spare[j, k] += tap * plane[j, k + t]
+            for k in range(t, nz):
+                spare[j, k] += tap * plane[j, k - t]
+    for j in range(ny):
+        for k in range(nz):
+            out[j, k] = taps[reach] * spare[j, k]
+        for t in range(1, reach + 1):
+            tap = taps[reach + t]
+            if j + t < ny:
+                for k in range(nz):
+                    out[j, k] += tap * spare[j + t, k]
+            if j - t >= 0:
+                for k in range(nz):
+                    out[j, k] += tap * spare[j - t, k]
+
+
+@_compiled
+def _filter_first(volume, taps, i, out):  # type: ignore[no-untyped-def]
+    """Filter row `i` of a volume along the first axis into the plane `out`; zero beyond the ends."""
+    nx, ny, nz = volume.shape
+    reach = len(taps) // 2
+    for j in range(ny):
+        for k in range(nz):
+            out[j, k] = taps[reach] * volume[i, j, k]
+    for t in range(1, reach + 1):
+        tap = taps[reach + t]
+        if i + t < nx:
+            for j in range(ny):
+                for k in range(nz):
+                    out[j, k] += tap * volume[i + t, j, k]
+        if i - t >= 0:
+            for j in range(ny):
+                for k in range(nz):
+                    out[j, k] += tap * volume[i - t, j, k]

@@ -1,0 +1,156 @@
+"""Fluid refinement: a displacement is composed with small smooth steps towards better agreement.
+
+The similarity is the correlation in small windows. Each step is a Gauss-Newton step: the smoothed
+force is divided by the smoothed curvature, so that a region without structure moves with its
+surroundings and lengths are in voxels without a step size to choose. Following Vercauteren et al.,
+"Diffeomorphic demons" (2009), steps are composed, not added, which keeps the correction one to one.
+
+The correction starts from the identity and is composed with the given displacement at the end:
+where the images say nothing, the given displacement stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.geometry.displacement_maps import resize_displacement
+from zoo.losses.filters import gaussian_taps, separable_filter
+from zoo.solvers.fluid.steps import LevelImages, Steps, steps_for
+
+LEAST_AGREEMENT = 0.5
+"""Mean local correlation below which two images are not of one contrast and are not refined."""
+STRIDES = (2, 1)
+ITERATIONS = (20, 15)
+LONGEST_STEP = 0.5
+"""Length in voxels that a step approaches but does not reach."""
+
+_CONVERGED = 5e-4  # gain of the mean correlation over three steps
+_FEWEST_VOXELS = 16  # along the shortest axis of a level
+
+
+@dataclass(frozen=True)
+class FluidRefinement:
+    """The refined displacement [1, 3, X, Y, Z] in voxels, and what the stage measured.
+
+    `agreement` is the mean local correlation at half resolution before the refinement, and
+    `refined` whether it was high enough. `correlation` is the mean local correlation at full
+    resolution before the first and before the last step, None without a refinement.
+    """
+
+    displacement: Tensor
+    agreement: float
+    refined: bool
+    correlation: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """Sigmas in voxels of the Gaussians that smooth the steps and the correction."""
+
+    step: float
+    correction: float
+
+
+@torch.no_grad()
+def refine_by_composition(
+    displacement: Tensor,
+    moving: Tensor,
+    fixed: Tensor,
+    *,
+    moving_mask: Tensor | None = None,
+    fixed_mask: Tensor | None = None,
+    progress: Callable[[float, str], None] | None = None,
+) -> FluidRefinement:
+    """Refine `displacement` [1, 3, X, Y, Z] in voxels, pull-back, component k along array axis k.
+
+    `moving` and `fixed` are [1, 1, X, Y, Z] on the same grid, scaled to [0, 1]. The masks, of the
+    same shape, are 1 where a voxel counts and 0 where there are no data; points outside the moving
+    grid never count. Images that agree too little, because they are of two contrasts, are left as
+    they are.
+    """
+    full = fixed.shape[2:]
+    images = LevelImages(moving, fixed, _mask(moving_mask, fixed), _mask(fixed_mask, fixed))
+    field = displacement.float()
+    agreement, correlation = 0.0, (0.0, 0.0)
+    for n, (stride, iterations) in enumerate(zip(STRIDES, ITERATIONS, strict=True)):
+        level = _at_stride(images, stride)
+        shape = level.fixed.shape[2:]
+        steps = steps_for(level)
+        start = resize_displacement(field, shape).contiguous()
+        if n == 0:
+            agreement = steps.update(start, 1.0, LONGEST_STEP)[1]
+            if agreement < LEAST_AGREEMENT:
+                return FluidRefinement(displacement, agreement, refined=False)
+
+        def report(done: float, n: int = n) -> None:
+            if progress is not None:
+                share = (0.15 * done, 0.15 + 0.85 * done)[n]
+                progress(share, "fluid refinement")
+
+        smoothness = smoothness_for(agreement, stride)
+        correction, correlation = _refine(steps, start, iterations, smoothness, report)
+        field = resize_displacement(steps.compose(start, correction), full)
+    return FluidRefinement(field, agreement, refined=True, correlation=correlation)
+
+
+def smoothness_for(agreement: float, stride: int) -> Smoothness:
+    """Return how smooth steps and correction are, by the agreement at half resolution.
+
+    Images of two persons still differ after the search, and their anatomy differs at fine scales.
+    Where images agree almost perfectly, as those of one person do, what is left is a smooth
+    misalignment and noise.
+    """
+    well_matched = min(1.0, max(0.0, (agreement - 0.88) / 0.07))
+    finest = 1.5 if stride > 1 else 1.3
+    least = 0.4 if stride > 1 else 0.0
+    return Smoothness(
+        finest + (3.0 - finest) * well_matched, max(least, 0.4 if well_matched > 0.5 else 0.0)
+    )
+
+
+def _refine(
+    steps: Steps,
+    start: Tensor,
+    iterations: int,
+    smoothness: Smoothness,
+    report: Callable[[float], None],
+) -> tuple[Tensor, tuple[float, float]]:
+    """Return the correction of `start`, and the mean correlation before the first and last step."""
+    correction = torch.zeros_like(start)
+    trace: list[float] = []
+    for done in range(iterations):
+        field = steps.compose(start, correction) if done else start
+        step, correlation = steps.update(field, smoothness.step, LONGEST_STEP)
+        correction = steps.smooth(steps.compose(correction, step), smoothness.correction)
+        trace.append(correlation)
+        report((done + 1) / iterations)
+        if len(trace) > 3 and correlation - trace[-4] < _CONVERGED:
+            break
+    return correction, (trace[0], trace[-1])
+
+
+def _mask(mask: Tensor | None, like: Tensor) -> Tensor:
+    return torch.ones_like(like) if mask is None else mask.to(like)
+
+
+def _at_stride(images: LevelImages, stride: int) -> LevelImages:
+    """Return the images at `1 / stride` of the resolution, smoothed by half a stride before."""
+    shape = images.fixed.shape[2:]
+    coarse = [max(min(n, _FEWEST_VOXELS), round(n / stride)) for n in shape]
+    if coarse == list(shape):
+        return images
+
+    def resized(volume: Tensor) -> Tensor:
+        return F.interpolate(volume, coarse, mode="trilinear", align_corners=False)
+
+    def smoothed(volume: Tensor) -> Tensor:
+        taps = gaussian_taps(0.5 * stride, 2 * int(1.5 * stride) + 1)
+        return resized(separable_filter(volume, [taps] * 3, edge="replicate"))
+
+    masks = ((resized(m) > 0.99).float() for m in (images.moving_mask, images.fixed_mask))
+    return LevelImages(smoothed(images.moving), smoothed(images.fixed), *masks)

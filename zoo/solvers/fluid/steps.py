@@ -1,0 +1,193 @@
+"""The steps of the fluid refinement, with torch on any device or with compiled loops on a CPU.
+
+Both classes compute the same numbers up to rounding. The compiled one is used where it can be,
+because it passes over the volumes a fourth as often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.geometry.sampling import identity_index, inside, sample
+from zoo.losses.filters import box_taps, gaussian_taps, separable_filter
+
+RADIUS = 2
+"""The windows of the local correlation have 2 * RADIUS + 1 voxels per side."""
+LEAST_COUNT = 0.5 * (2 * RADIUS + 1) ** 3
+"""A window with fewer voxels inside both masks does not count."""
+LEAST_VARIANCE = 1e-5
+"""A window with a smaller variance, for images in [0, 1], has no structure and does not count."""
+FLOOR = 0.02
+"""What is added to the curvature, as a share of its mean: steps fade far from all structure."""
+
+_ROW_BLOCKS = 4  # per thread, so that threads which finish early take more
+
+
+@dataclass(frozen=True)
+class LevelImages:
+    """Images and masks [1, 1, X, Y, Z] float32 of one level; images in [0, 1], masks 0 to 1."""
+
+    moving: Tensor
+    fixed: Tensor
+    moving_mask: Tensor
+    fixed_mask: Tensor
+
+
+class Steps(Protocol):
+    """The operations of one level. Displacements are [1, 3, X, Y, Z] in voxels, pull-back."""
+
+    def update(self, field: Tensor, sigma: float, longest: float) -> tuple[Tensor, float]:
+        """Return the Gauss-Newton step of `field`, and the mean local correlation before it."""
+        ...
+
+    def compose(self, outer: Tensor, inner: Tensor) -> Tensor:
+        """Return the displacement of the map outer(inner(x))."""
+        ...
+
+    def smooth(self, field: Tensor, sigma: float) -> Tensor:
+        """Return `field`, smoothed by a Gaussian of `sigma` voxels; beyond the border it is 0."""
+        ...
+
+
+def steps_for(images: LevelImages) -> Steps:
+    """Return the fastest implementation that runs on the device of the images."""
+    if images.fixed.device.type != "cpu":
+        return TorchSteps(images)
+    try:
+        return CompiledSteps(images)
+    except ImportError:  # numba has no wheel for this computer
+        return TorchSteps(images)
+
+
+class TorchSteps:
+    """The steps in plain torch."""
+
+    def __init__(self, images: LevelImages) -> None:
+        self.images = images
+        self.identity = identity_index(images.fixed.shape[2:], device=images.fixed.device)
+        self.floor: Tensor | None = None
+
+    def update(self, field: Tensor, sigma: float, longest: float) -> tuple[Tensor, float]:
+        """Return the Gauss-Newton step of `field`, and the mean local correlation before it."""
+        fixed = self.images.fixed
+        index = self.identity + field
+        warped = sample(self.images.moving, index)
+        valid = sample(self.images.moving_mask, index) * inside(index, fixed.shape[2:])
+        weight = self.images.fixed_mask * valid
+        window = [box_taps(2 * RADIUS + 1)] * 3
+        products = [torch.ones_like(fixed), fixed, warped, fixed**2, warped**2, fixed * warped]
+        sums = separable_filter(torch.cat(products, 1) * weight, window)
+        count = sums[:, :1]
+        mean_f, mean_w, square_f, square_w, product = (sums[:, 1:] / count.clamp_min(1)).split(1, 1)
+        var_f, var_w = square_f - mean_f**2, square_w - mean_w**2
+        counts = (count >= LEAST_COUNT) & (var_f >= LEAST_VARIANCE) & (var_w >= LEAST_VARIANCE)
+        covariance = product - mean_f * mean_w
+        inverse = torch.where(counts, (var_f * var_w).clamp_min(LEAST_VARIANCE**2).rsqrt(), 0)
+        a = inverse / count.clamp_min(1)
+        ab = a * covariance / var_w.clamp_min(LEAST_VARIANCE)
+        correlation = float((covariance * inverse).sum() / counts.sum().clamp_min(1))
+        filtered = separable_filter(torch.cat([a, ab, a * mean_f - ab * mean_w], 1), window)
+        slope = weight * (filtered[:, :1] * fixed - filtered[:, 2:] - filtered[:, 1:2] * warped)
+        gradient = torch.cat([_difference(warped, axis) for axis in (2, 3, 4)], 1)
+        curvature = weight * filtered[:, :1] * gradient.square().sum(1, keepdim=True)
+        force = self.smooth(torch.cat([slope * gradient, curvature], 1), sigma)
+        if self.floor is None:
+            positive = force[:, 3:][force[:, 3:] > 0]
+            self.floor = FLOOR * positive.mean() if len(positive) else force.new_ones(())
+        step = force[:, :3] / (force[:, 3:] + self.floor)
+        return step / (1 + step.norm(dim=1, keepdim=True) / longest), correlation
+
+    def compose(self, outer: Tensor, inner: Tensor) -> Tensor:
+        """Return the displacement of the map outer(inner(x))."""
+        return sample(outer, self.identity + inner) + inner
+
+    def smooth(self, field: Tensor, sigma: float) -> Tensor:
+        """Return `field`, smoothed by a Gaussian of `sigma` voxels; beyond the border it is 0."""
+        return separable_filter(field, [_gaussian(sigma)] * 3) if sigma else field
+
+
+class CompiledSteps:
+    """The steps in compiled loops, whose rows are shared by the threads of torch."""
+
+    def __init__(self, images: LevelImages) -> None:
+        from zoo.solvers.fluid import kernels  # numba is imported where it is needed
+
+        self.kernels: Any = kernels
+        self.moving, self.fixed, self.moving_mask, self.fixed_mask = (
+            np.ascontiguousarray(volume[0, 0].numpy(), dtype=np.float32)
+            for volume in (images.moving, images.fixed, images.moving_mask, images.fixed_mask)
+        )
+        shape = self.fixed.shape
+        self.warped, self.valid = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        self.first = np.empty((6, *shape), np.float32)
+        self.second = np.empty((4, *shape), np.float32)
+        self.window = np.ones(2 * RADIUS + 1, np.float32)
+        self.floor: np.float32 | None = None
+
+    def update(self, field: Tensor, sigma: float, longest: float) -> tuple[Tensor, float]:
+        """Return the Gauss-Newton step of `field`, and the mean local correlation before it.
+
+        The step is overwritten by the next one.
+        """
+        k, images = self.kernels, (self.fixed, self.fixed_mask, self.warped, self.valid)
+        taps = _gaussian(sigma).numpy().astype(np.float32)
+        self._rows(
+            k.warp_rows, self.moving, self.moving_mask, field[0].numpy(), self.warped, self.valid
+        )
+        self._rows(k.sums_in_planes, *images, self.window, self.first)
+        least = np.float32(LEAST_COUNT), np.float32(LEAST_VARIANCE)
+        found = self._rows(k.coefficients, self.first, self.window, *least, self.second[:3])
+        force = self.first[:4]
+        self._rows(k.force_rows, *images, self.second[:3], self.window, taps, force)
+        self._rows(k.smooth_first, force, taps, self.second)
+        if self.floor is None:
+            positive = self.second[3][self.second[3] > 0]
+            mean = positive.mean(dtype=np.float64) if len(positive) else 1 / FLOOR
+            self.floor = np.float32(FLOOR * mean)
+        self._rows(k.divide_rows, self.second, self.floor, np.float32(longest))
+        total, count = (sum(part[n] for part in found) for n in (0, 1))
+        return torch.from_numpy(self.second[:3])[None], total / max(count, 1)
+
+    def compose(self, outer: Tensor, inner: Tensor) -> Tensor:
+        """Return the displacement of the map outer(inner(x))."""
+        out = torch.empty_like(outer)
+        self._rows(self.kernels.compose_rows, outer[0].numpy(), inner[0].numpy(), out[0].numpy())
+        return out
+
+    def smooth(self, field: Tensor, sigma: float) -> Tensor:
+        """Return `field`, smoothed by a Gaussian of `sigma` voxels; beyond the border it is 0."""
+        if not sigma:
+            return field
+        taps = _gaussian(sigma).numpy().astype(np.float32)
+        planes, out = self.first[:3], torch.empty_like(field)
+        self._rows(self.kernels.smooth_planes, field[0].numpy(), taps, planes)
+        self._rows(self.kernels.smooth_first, planes, taps, out[0].numpy())
+        return out
+
+    def _rows(self, kernel: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Run a kernel on blocks of rows, one thread per thread of torch; return its results."""
+        threads, rows = torch.get_num_threads(), self.fixed.shape[0]
+        ends = np.linspace(0, rows, min(rows, threads * _ROW_BLOCKS) + 1).astype(int)
+        if threads == 1:
+            return [kernel(*arguments, 0, rows)]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(lambda a, b: kernel(*arguments, a, b), ends[:-1], ends[1:]))
+
+
+def _gaussian(sigma: float) -> Tensor:
+    """Return the taps of a Gaussian of `sigma` voxels, up to three sigma."""
+    return gaussian_taps(sigma, 2 * max(1, -int(-3 * sigma // 1)) + 1)
+
+
+def _difference(volume: Tensor, axis: int) -> Tensor:
+    """Return the central differences along an axis, one-sided at the border."""
+    if volume.shape[axis] == 1:
+        return torch.zeros_like(volume)
+    return torch.gradient(volume, dim=axis)[0]
