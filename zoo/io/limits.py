@@ -55,6 +55,13 @@ MAX_TRAILING_BYTES = 16 << 20
 MAX_DEFLATE_RATIO = 1032
 """Decompression of gzip, zip and HDF5 cannot enlarge data by more than this."""
 
+MAX_TEXT_HEADER_BYTES = 1 << 20
+MAX_TEXT_HEADER_LINE = 4096
+"""Largest header of a MetaImage or NRRD file, and of one line in it, bytes."""
+
+MAX_TEXT_HEADER_NUMBER = 1e9
+"""Largest spacing, direction or coordinate in such a header, mm."""
+
 MAX_TRANSFORM_PARTS = 64
 """Largest number of transforms in one ITK file."""
 

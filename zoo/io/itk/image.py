@@ -12,6 +12,9 @@ from zoo.errors import UserError
 from zoo.geometry import Grid
 from zoo.io.atomic import atomic_path
 from zoo.io.files import AnyPath, damaged_file_error, existing_file, first_bytes
+from zoo.io.itk.header_text import require_volume
+from zoo.io.itk.metaimage_header import check_metaimage
+from zoo.io.itk.nrrd_header import check_nrrd
 from zoo.io.lps import grid_from_itk, grid_to_itk
 
 WRITTEN = (".mha", ".nrrd")
@@ -32,7 +35,8 @@ _TYPES = {
 
 def is_itk_image(path: Path) -> bool:
     """Return whether the file begins like a MetaImage or NRRD header."""
-    return first_bytes(path, 16).lstrip().startswith(_FIRST_WORDS)
+    with path.open("rb") as stream:
+        return stream.read(16).startswith(_FIRST_WORDS)
 
 
 def read_itk_header(path: AnyPath) -> tuple[Grid, str]:
@@ -71,26 +75,30 @@ def write_itk_image(path: AnyPath, data: np.ndarray, grid: Grid) -> None:
 
 
 def _open(path: Path) -> tuple[Any, Grid, str]:
-    """Return a SimpleITK reader that has read the header, the grid and the stored type."""
-    reader = _sitk(path).ImageFileReader()
+    """Return a SimpleITK reader that has read the header, the grid and the stored type.
+
+    The header is checked first, and what SimpleITK understood is compared with it.
+    """
+    is_nrrd = first_bytes(path, 4) == b"NRRD"
+    described = check_nrrd(path) if is_nrrd else check_metaimage(path)
+    sitk = _sitk(path)
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("NrrdImageIO" if is_nrrd else "MetaImageIO")
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise damaged_file_error(path, _last_line(error)) from error
-    size, components = reader.GetSize(), reader.GetNumberOfComponents()
-    if len(size) != 3 or components != 1:
-        raise UserError(
-            f"{path} is {len(size)}-dimensional with {components}-component voxels; a volume has "
-            "3 axes and one number per voxel: save one volume to a separate file",
-            code="header",
-        )
-    stored = _TYPES.get(_sitk(path).GetPixelIDValueAsString(reader.GetPixelIDValue()), "")
+    size, components = tuple(reader.GetSize()), reader.GetNumberOfComponents()
+    require_volume(path, len(size), components)
+    kind = sitk.GetPixelIDValueAsString(reader.GetPixelIDValue())
+    stored = _TYPES.get(kind, "")
     if not stored:
-        kind = _sitk(path).GetPixelIDValueAsString(reader.GetPixelIDValue())
         raise UserError(
             f"{path} has voxels of {kind}; save it as one of {', '.join(_TYPES.values())}"
         )
+    if size != described.shape or np.dtype(stored).itemsize < described.voxel_bytes:
+        raise damaged_file_error(path, f"its header is ambiguous: {size} or {described.shape}")
     spacing, direction = np.array(reader.GetSpacing()), np.array(reader.GetDirection())
     if not (np.isfinite(spacing).all() and (spacing > 0).all()):
         raise UserError(f"{path} has the spacing {spacing.tolist()}; set each one above 0 mm")

@@ -1,0 +1,116 @@
+"""The header of a MetaImage, read as text before the file is passed to SimpleITK."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from zoo.io.files import damaged_file_error
+from zoo.io.itk.header_text import (
+    StoredVolume,
+    check_stored,
+    data_file_beside,
+    header_error,
+    header_lines,
+    numbers,
+    require_volume,
+    whole_numbers,
+)
+
+_BYTES = {
+    "MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4,
+    "MET_LONG": 4, "MET_ULONG": 4, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8,
+    "MET_FLOAT": 4, "MET_DOUBLE": 8,
+}  # fmt: skip
+# The keys whose values MetaIO parses as numbers, with how many of them it reads.
+_NUMBERS = {
+    **dict.fromkeys(("TransformMatrix", "Rotation", "Orientation"), 9),
+    **dict.fromkeys(("Offset", "Position", "Origin", "CenterOfRotation"), 3),
+    **dict.fromkeys(("ElementSpacing", "ElementSize", "SequenceID"), 3),
+    **dict.fromkeys(("ElementMin", "ElementMax", "ID", "ParentID"), 1),
+    **dict.fromkeys(("ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset"), 1),
+    "Color": 4,
+}
+_LINE = re.compile(r"([A-Za-z_][^=:]*?)[ \t]*=[ \t]*(.*?)[ \t]*")
+_LAST = re.compile(r"ElementDataFile[ \t]*=.*")
+
+
+def check_metaimage(path: Path) -> StoredVolume:
+    """Return what the header of a MetaImage describes, after all checks."""
+    lines, length = header_lines(path, _LAST)
+    fields = _fields(path, lines)
+    require_volume(path, _count(path, fields, "NDims"), _count(path, fields, _CHANNELS))
+    for key, count in _NUMBERS.items():
+        if key in fields:
+            numbers(path, key, fields[key], count)
+    _check_spacing(path, fields)
+    kind = fields.get("ElementType", "")
+    if kind not in _BYTES:
+        raise header_error(path, "ElementType", kind, f"save it as one of {', '.join(_BYTES)}")
+    compressed = _flag(path, fields, "CompressedData", False)
+    if not _flag(path, fields, "BinaryData", True):
+        raise header_error(path, "BinaryData", fields["BinaryData"], "save the voxels as binary")
+    if fields.get("HeaderSize", "0") != "0":
+        fix = "only 0 is allowed: save the image as one file (.mha)"
+        raise header_error(path, "HeaderSize", fields["HeaderSize"], fix)
+    name = fields["ElementDataFile"]
+    local = name.upper() == "LOCAL"
+    stored = StoredVolume(
+        shape=tuple(whole_numbers(path, "DimSize", fields.get("DimSize", ""), 3)),
+        voxel_bytes=_BYTES[kind],
+        data_file=path if local else data_file_beside(path, "ElementDataFile", name),
+        offset=length if local else 0,
+        compressed=compressed,
+    )
+    check_stored(path, stored)
+    _check_compressed_size(path, fields, stored)
+    return stored
+
+
+_CHANNELS = "ElementNumberOfChannels"
+
+
+def _fields(path: Path, lines: list[str]) -> dict[str, str]:
+    """Return the values of a header by key; all keys must be distinct."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise damaged_file_error(path, f"{line[:60]!r} is not a line of a MetaImage header")
+        if match[1] in fields:
+            raise header_error(path, "a second", match[1], "keep one")
+        fields[match[1]] = match[2]
+    if not fields.get("ElementDataFile"):
+        raise damaged_file_error(path, "its header has no ElementDataFile")
+    if fields.get("ObjectType", "Image") != "Image":
+        raise header_error(path, "ObjectType", fields["ObjectType"], "only Image is allowed")
+    return fields
+
+
+def _count(path: Path, fields: dict[str, str], key: str) -> int:
+    default = "1" if key == _CHANNELS else ""
+    return whole_numbers(path, key, fields.get(key, default), 1)[0]
+
+
+def _flag(path: Path, fields: dict[str, str], key: str, default: bool) -> bool:
+    value = fields.get(key, str(default))
+    if value.lower() not in ("true", "false", "1", "0"):
+        raise header_error(path, key, value, "write True or False")
+    return value.lower() in ("true", "1")
+
+
+def _check_spacing(path: Path, fields: dict[str, str]) -> None:
+    for key in ("ElementSpacing", "ElementSize"):
+        if key in fields and min(numbers(path, key, fields[key], 3)) <= 0:
+            raise header_error(path, key, fields[key], "set each spacing above 0 mm")
+
+
+def _check_compressed_size(path: Path, fields: dict[str, str], stored: StoredVolume) -> None:
+    """Refuse a compressed size beyond the end of the file, which MetaIO would allocate."""
+    text = fields.get("CompressedDataSize")
+    if text is None:
+        return
+    size = whole_numbers(path, "CompressedDataSize", text, 1)[0]
+    available = stored.data_file.stat().st_size - stored.offset
+    if size > available:
+        raise damaged_file_error(path, f"CompressedDataSize is {size}, but {available} are there")
