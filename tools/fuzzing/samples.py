@@ -112,7 +112,7 @@ def document() -> bytes:
             "registration_val": [pair],
             "numTraining": 1,
             "points_space": "voxel",
-            "spacing": [1.5, 2.5e-1, -3],
+            "tensorImageShape": [1.5, 2.5e-1, -3],
         },
         indent=1,
     ).encode()
