@@ -1,4 +1,4 @@
-"""The exception for problems that the user can correct, and the hint at a similar name."""
+"""The exception for problems that the user can correct, and what its messages share."""
 
 from __future__ import annotations
 
@@ -23,3 +23,12 @@ def nearest(key: Any, known: Iterable[str]) -> str:
     """Return a hint at the known name that is nearest to `key`; empty if none is near."""
     close = difflib.get_close_matches(str(key)[:100], list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+def on_one_line(text: object) -> str:
+    """Return a text for a terminal, on one line.
+
+    Control characters, which could change what the terminal shows, are escaped.
+    """
+    line = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

@@ -16,7 +16,7 @@ from zoo.solvers.mcbo import MCBO
 @pytest.fixture
 def preset(tmp_path):
     path = tmp_path / "preset.json"
-    write_preset(path, "paper", {"smooth": 1, "mind_radius": 2}, dataset="phantoms")
+    write_preset(path, "paper", {"smooth": 1, "mind_radius": 2}, data={"name": "phantoms"})
     return path
 
 

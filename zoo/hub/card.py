@@ -92,6 +92,8 @@ def _licence(licence: str) -> dict[str, str]:
 def _text(bundle: Path) -> str:
     """Return the text of a bundle's model card."""
     for path in (bundle / "docs" / "README.md", bundle / "README.md"):
+        if path.is_symlink():
+            raise UserError(f"{path} is a link, which is not published; copy the file there")
         if path.is_file():
             try:
                 return path.read_text(encoding="utf-8")

@@ -225,6 +225,15 @@ def for_monai(value: Any) -> Any:
     return value
 
 
+def inert(value: Any) -> Any:
+    """Return plain data whose texts MONAI does not evaluate: leading $, @ and % are removed."""
+    if isinstance(value, Mapping):
+        return {key: inert(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [inert(item) for item in value]
+    return re.sub(r"^[\s$@%]+|[@%](?=#|::)", "", value) if isinstance(value, str) else value
+
+
 def shown_key(key: Any) -> str:
     """Return a key for an error message: as it is, or quoted if it is long or not printable."""
     return key if isinstance(key, str) and key.isprintable() and len(key) <= 80 else _shown(key)

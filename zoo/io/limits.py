@@ -16,6 +16,9 @@ from zoo.errors import UserError
 MAX_JSON_BYTES = 16 << 20
 """Largest JSON file; for comparison, ten thousand pairs take about 3 MiB."""
 
+MAX_RESULTS_BYTES = 128 << 20
+"""Largest JSON file of results; the figures of ten thousand pairs with 35 labels take 80 MiB."""
+
 MAX_YAML_BYTES = 64 << 10
 """Largest YAML text: a front matter, a config or the value of a setting."""
 
