@@ -1,7 +1,9 @@
 """Hostile headers of MetaImage and NRRD are refused before SimpleITK reads the file."""
 
-import importlib
+import dataclasses
+import gzip
 import os
+import zlib
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import SimpleITK as sitk
 from zoo.errors import UserError
 from zoo.io.itk import image as itk_image
 from zoo.io.itk.header_text import check_stored
+from zoo.io.itk.metaimage_header import check_metaimage
 from zoo.io.volume import read_header, read_volume
 
 DATA = np.arange(4 * 3 * 2, dtype="<i2")
@@ -205,14 +208,44 @@ def test_the_reader_is_that_of_the_checked_format_whatever_the_name(tmp_path):
     assert read_volume(path).grid.shape == (4, 3, 2)
 
 
-def test_a_header_on_which_simpleitk_disagrees_is_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize("change", [{"shape": (3, 4, 2)}, {"dtype": np.dtype("<u2")}])
+def test_a_header_on_which_simpleitk_disagrees_is_refused(tmp_path, monkeypatch, change):
     path = metaimage(tmp_path)
-    described = importlib.import_module("zoo.io.itk.metaimage_header").check_metaimage(path)
-    other = type(described)((3, 4, 2), 2, path, described.offset, False)
+    other = dataclasses.replace(check_metaimage(path), **change)
     check_stored(path, other)
     monkeypatch.setattr(itk_image, "check_metaimage", lambda path: other)
     with pytest.raises(UserError, match="ambiguous"):
         read_header(path)
+
+
+@pytest.mark.parametrize("matrix", ["1 0 0 1 0 0 0 0 1", "0 0 0 0 0 0 0 0 0"])
+def test_a_direction_without_three_axes_is_refused(tmp_path, matrix):
+    with pytest.raises(UserError, match=r"a\.mha"):
+        read_header(metaimage(tmp_path, TransformMatrix=matrix))
+
+
+@pytest.mark.parametrize("write", [metaimage, nrrd])
+@pytest.mark.parametrize("damage", ["a flipped byte", "an early end", "too many voxels"])
+def test_damaged_compressed_voxels_are_refused(tmp_path, write, damage):
+    """SimpleITK returns uninitialised memory for such a MetaImage."""
+    data = DATA.tobytes() + (b"more" if damage == "too many voxels" else b"")
+    packed = bytearray(zlib.compress(data) if write is metaimage else gzip.compress(data))
+    if damage == "a flipped byte":
+        packed[len(packed) // 2] ^= 0xFF
+    elif damage == "an early end":
+        del packed[-3:]
+    encoding = {"CompressedData": "True"} if write is metaimage else {"encoding": "gzip"}
+    with pytest.raises(UserError, match="truncated or damaged"):
+        read_volume(write(tmp_path, bytes(packed), **encoding))
+
+
+@pytest.mark.parametrize("write", [metaimage, nrrd])
+def test_big_endian_voxels_are_read_as_simpleitk_reads_them(tmp_path, write):
+    order = {"BinaryDataByteOrderMSB": "True"} if write is metaimage else {"endian": "big"}
+    path = write(tmp_path, DATA.astype(">i2").tobytes(), **order)
+    theirs = sitk.GetArrayFromImage(sitk.ReadImage(str(path))).transpose(2, 1, 0)
+    assert np.array_equal(read_volume(path).data.numpy(), theirs)
+    assert theirs.max() == 23
 
 
 def test_a_zero_filled_compressed_volume_is_within_the_ratio(tmp_path):

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import math
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from zoo.errors import UserError
 from zoo.io.files import damaged_file_error, existing_file
@@ -29,15 +33,22 @@ _INTEGER = re.compile(r"\+?\d{1,18}", re.ASCII)
 class StoredVolume:
     """The volume that a header describes.
 
-    `shape` is in voxels and `voxel_bytes` the size of one voxel. The voxels begin in `data_file`
-    after `offset` bytes.
+    The voxels, `shape` [X, Y, Z] of type `dtype` with the first axis fastest, begin in `data_file`
+    after `offset` bytes. If they are compressed, with zlib or gzip, `packed_bytes` is their length
+    where the header states it.
     """
 
     shape: tuple[int, ...]
-    voxel_bytes: int
+    dtype: np.dtype[Any]
     data_file: Path
     offset: int
     compressed: bool
+    packed_bytes: int | None = None
+
+    @property
+    def needed_bytes(self) -> int:
+        """The number of bytes of all voxels."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 def header_lines(path: Path, is_last: re.Pattern[str]) -> tuple[list[str], int]:
@@ -116,7 +127,10 @@ def data_file_beside(path: Path, key: str, name: str) -> Path:
     if not plain or name.split()[:1] in (["LIST"], ["SKIPFILE"]):
         fix = "name one file in the same folder, or save the image as one file (.mha or .nrrd)"
         raise header_error(path, key, name, fix)
-    file = existing_file(path.parent / name)
+    try:
+        file = existing_file(path.parent / name)
+    except UserError as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
     if file.resolve().parent != path.parent.resolve():
         fix = "it is a link that leads out of the folder: copy the file into the folder"
         raise header_error(path, key, name, fix)
@@ -125,12 +139,46 @@ def data_file_beside(path: Path, key: str, name: str) -> Path:
 
 def check_stored(path: Path, stored: StoredVolume) -> None:
     """Refuse a header that describes too many voxels, or more than its data can contain."""
-    voxels = math.prod(stored.shape)
-    check_voxel_count(path, stored.shape, voxels)
+    check_voxel_count(path, stored.shape, math.prod(stored.shape))
     available = stored.data_file.stat().st_size - stored.offset
-    needed = voxels * stored.voxel_bytes
+    if stored.packed_bytes is not None and stored.packed_bytes > available:
+        raise damaged_file_error(
+            path, f"its header announces {stored.packed_bytes} bytes, but there are {available}"
+        )
+    needed = stored.needed_bytes
     if needed > available * (MAX_DEFLATE_RATIO if stored.compressed else 1):
         packed = "compressed " if stored.compressed else ""
         raise damaged_file_error(
             path, f"its header describes {needed} bytes, but there are {available} {packed}bytes"
         )
+
+
+def read_voxels(path: Path, stored: StoredVolume) -> np.ndarray:
+    """Return the voxels of a checked header, [X, Y, Z] in the byte order of this computer.
+
+    SimpleITK is not used for this: it returns uninitialised memory for damaged compressed data.
+    """
+    needed = stored.needed_bytes
+    with stored.data_file.open("rb") as stream:
+        stream.seek(stored.offset)
+        if stored.compressed:
+            packed = stream.read(-1 if stored.packed_bytes is None else stored.packed_bytes)
+            content = _decompressed(path, packed, needed)
+        else:
+            content = stream.read(needed)
+    if len(content) != needed:
+        raise damaged_file_error(path, f"its voxels take {len(content)} bytes, not {needed}")
+    values: np.ndarray = np.frombuffer(content, stored.dtype).reshape(stored.shape, order="F")
+    return values.astype(stored.dtype.newbyteorder("="))
+
+
+def _decompressed(path: Path, packed: bytes, needed: int) -> bytes:
+    """Return at most `needed` + 1 bytes of a complete zlib or gzip stream."""
+    stream = zlib.decompressobj(32 + zlib.MAX_WBITS)
+    try:
+        content = stream.decompress(packed, needed + 1)
+    except zlib.error as error:
+        raise damaged_file_error(path, error) from error
+    if not stream.eof and len(content) <= needed:
+        raise damaged_file_error(path, "its compressed voxels end too early")
+    return content

@@ -12,7 +12,7 @@ from zoo.errors import UserError
 from zoo.geometry import Grid
 from zoo.io.atomic import atomic_path
 from zoo.io.files import AnyPath, damaged_file_error, existing_file, first_bytes
-from zoo.io.itk.header_text import require_volume
+from zoo.io.itk.header_text import StoredVolume, read_voxels, require_volume
 from zoo.io.itk.metaimage_header import check_metaimage
 from zoo.io.itk.nrrd_header import check_nrrd
 from zoo.io.lps import grid_from_itk, grid_to_itk
@@ -41,20 +41,16 @@ def is_itk_image(path: Path) -> bool:
 
 def read_itk_header(path: AnyPath) -> tuple[Grid, str]:
     """Return the grid and the stored type without decoding the voxels."""
-    return _open(existing_file(path))[1:]
+    stored, grid = _open(existing_file(path))
+    return grid, stored.dtype.name
 
 
 def read_itk_image(path: AnyPath) -> tuple[np.ndarray, Grid]:
     """Return the data [X, Y, Z], C-contiguous and of a type that torch supports, and the grid."""
     file = existing_file(path)
-    reader, grid, stored = _open(file)
-    try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise damaged_file_error(file, _last_line(error)) from error
-    target = {"uint16": "int32", "uint32": "int64"}.get(stored, stored)
-    view = _sitk(file).GetArrayViewFromImage(image).transpose(2, 1, 0)
-    return np.array(view, dtype=target, order="C"), grid
+    stored, grid = _open(file)
+    target = {"uint16": "int32", "uint32": "int64"}.get(stored.dtype.name, stored.dtype.name)
+    return np.array(read_voxels(file, stored), dtype=target, order="C"), grid
 
 
 def write_itk_image(path: AnyPath, data: np.ndarray, grid: Grid) -> None:
@@ -74,13 +70,13 @@ def write_itk_image(path: AnyPath, data: np.ndarray, grid: Grid) -> None:
             ) from error
 
 
-def _open(path: Path) -> tuple[Any, Grid, str]:
-    """Return a SimpleITK reader that has read the header, the grid and the stored type.
+def _open(path: Path) -> tuple[StoredVolume, Grid]:
+    """Return what the header describes, after all checks, and the grid as SimpleITK reads it.
 
-    The header is checked first, and what SimpleITK understood is compared with it.
+    What SimpleITK understood is compared with the header.
     """
     is_nrrd = first_bytes(path, 4) == b"NRRD"
-    described = check_nrrd(path) if is_nrrd else check_metaimage(path)
+    stored = check_nrrd(path) if is_nrrd else check_metaimage(path)
     sitk = _sitk(path)
     reader = sitk.ImageFileReader()
     reader.SetImageIO("NrrdImageIO" if is_nrrd else "MetaImageIO")
@@ -89,20 +85,23 @@ def _open(path: Path) -> tuple[Any, Grid, str]:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise damaged_file_error(path, _last_line(error)) from error
-    size, components = tuple(reader.GetSize()), reader.GetNumberOfComponents()
-    require_volume(path, len(size), components)
+    size = tuple(reader.GetSize())
+    require_volume(path, len(size), reader.GetNumberOfComponents())
     kind = sitk.GetPixelIDValueAsString(reader.GetPixelIDValue())
-    stored = _TYPES.get(kind, "")
-    if not stored:
+    if kind not in _TYPES:
         raise UserError(
             f"{path} has voxels of {kind}; save it as one of {', '.join(_TYPES.values())}"
         )
-    if size != described.shape or np.dtype(stored).itemsize < described.voxel_bytes:
-        raise damaged_file_error(path, f"its header is ambiguous: {size} or {described.shape}")
-    spacing, direction = np.array(reader.GetSpacing()), np.array(reader.GetDirection())
+    if size != stored.shape or _TYPES[kind] != stored.dtype.name:
+        found = f"{size} of {_TYPES[kind]} or {stored.shape} of {stored.dtype.name}"
+        raise damaged_file_error(path, f"its header is ambiguous: {found}")
+    origin, spacing = np.array(reader.GetOrigin()), np.array(reader.GetSpacing())
     if not (np.isfinite(spacing).all() and (spacing > 0).all()):
         raise UserError(f"{path} has the spacing {spacing.tolist()}; set each one above 0 mm")
-    return reader, grid_from_itk(size, np.array(reader.GetOrigin()), spacing, direction), stored
+    try:
+        return stored, grid_from_itk(size, origin, spacing, np.array(reader.GetDirection()))
+    except ValueError as error:  # axes that are parallel, or not finite
+        raise UserError(f"{path}: {error}; correct its direction", code="header") from error
 
 
 def _sitk(path: Path) -> Any:

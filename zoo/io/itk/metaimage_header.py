@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
+
 from zoo.io.files import damaged_file_error
 from zoo.io.itk.header_text import (
     StoredVolume,
@@ -17,10 +19,11 @@ from zoo.io.itk.header_text import (
     whole_numbers,
 )
 
-_BYTES = {
-    "MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4,
-    "MET_LONG": 4, "MET_ULONG": 4, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8,
-    "MET_FLOAT": 4, "MET_DOUBLE": 8,
+# MetaIO reads MET_LONG as four bytes.
+_TYPES = {
+    "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2",
+    "MET_INT": "i4", "MET_UINT": "u4", "MET_LONG": "i4", "MET_ULONG": "u4",
+    "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
 }  # fmt: skip
 # The keys whose values MetaIO parses as numbers, with how many of them it reads.
 _NUMBERS = {
@@ -31,6 +34,8 @@ _NUMBERS = {
     **dict.fromkeys(("ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset"), 1),
     "Color": 4,
 }
+_CHANNELS = "ElementNumberOfChannels"
+_PACKED = "CompressedDataSize"
 _LINE = re.compile(r"([A-Za-z_][^=:]*?)[ \t]*=[ \t]*(.*?)[ \t]*")
 _LAST = re.compile(r"ElementDataFile[ \t]*=.*")
 
@@ -45,29 +50,27 @@ def check_metaimage(path: Path) -> StoredVolume:
             numbers(path, key, fields[key], count)
     _check_spacing(path, fields)
     kind = fields.get("ElementType", "")
-    if kind not in _BYTES:
-        raise header_error(path, "ElementType", kind, f"save it as one of {', '.join(_BYTES)}")
+    if kind not in _TYPES:
+        raise header_error(path, "ElementType", kind, f"save it as one of {', '.join(_TYPES)}")
     compressed = _flag(path, fields, "CompressedData", False)
     if not _flag(path, fields, "BinaryData", True):
         raise header_error(path, "BinaryData", fields["BinaryData"], "save the voxels as binary")
     if fields.get("HeaderSize", "0") != "0":
         fix = "only 0 is allowed: save the image as one file (.mha)"
         raise header_error(path, "HeaderSize", fields["HeaderSize"], fix)
+    packed = _count(path, fields, _PACKED) if _PACKED in fields else None
     name = fields["ElementDataFile"]
     local = name.upper() == "LOCAL"
     stored = StoredVolume(
         shape=tuple(whole_numbers(path, "DimSize", fields.get("DimSize", ""), 3)),
-        voxel_bytes=_BYTES[kind],
+        dtype=np.dtype(_byte_order(path, fields) + _TYPES[kind]),
         data_file=path if local else data_file_beside(path, "ElementDataFile", name),
         offset=length if local else 0,
         compressed=compressed,
+        packed_bytes=packed if compressed else None,
     )
     check_stored(path, stored)
-    _check_compressed_size(path, fields, stored)
     return stored
-
-
-_CHANNELS = "ElementNumberOfChannels"
 
 
 def _fields(path: Path, lines: list[str]) -> dict[str, str]:
@@ -105,12 +108,10 @@ def _check_spacing(path: Path, fields: dict[str, str]) -> None:
             raise header_error(path, key, fields[key], "set each spacing above 0 mm")
 
 
-def _check_compressed_size(path: Path, fields: dict[str, str], stored: StoredVolume) -> None:
-    """Refuse a compressed size beyond the end of the file, which MetaIO would allocate."""
-    text = fields.get("CompressedDataSize")
-    if text is None:
-        return
-    size = whole_numbers(path, "CompressedDataSize", text, 1)[0]
-    available = stored.data_file.stat().st_size - stored.offset
-    if size > available:
-        raise damaged_file_error(path, f"CompressedDataSize is {size}, but {available} are there")
+def _byte_order(path: Path, fields: dict[str, str]) -> str:
+    """Return numpy's sign of the byte order; the two keys for it must agree."""
+    keys = [k for k in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB") if k in fields]
+    flags = {_flag(path, fields, key, False) for key in keys}
+    if len(flags) > 1:
+        raise header_error(path, keys[1], fields[keys[1]], f"{keys[0]} says otherwise: correct it")
+    return ">" if True in flags else "<"

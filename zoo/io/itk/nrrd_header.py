@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
+
 from zoo.io.files import damaged_file_error
 from zoo.io.itk.header_text import (
     StoredVolume,
@@ -17,20 +19,21 @@ from zoo.io.itk.header_text import (
     whole_numbers,
 )
 
-_BYTES = {
-    **dict.fromkeys(("signed char", "int8", "int8_t"), 1),
-    **dict.fromkeys(("uchar", "unsigned char", "uint8", "uint8_t"), 1),
-    **dict.fromkeys(("short", "short int", "signed short", "signed short int"), 2),
-    **dict.fromkeys(("int16", "int16_t", "ushort", "unsigned short", "unsigned short int"), 2),
-    **dict.fromkeys(("uint16", "uint16_t"), 2),
-    **dict.fromkeys(("int", "signed int", "int32", "int32_t"), 4),
-    **dict.fromkeys(("uint", "unsigned int", "uint32", "uint32_t"), 4),
-    **dict.fromkeys(("longlong", "long long", "long long int", "signed long long"), 8),
-    **dict.fromkeys(("signed long long int", "int64", "int64_t"), 8),
-    **dict.fromkeys(("ulonglong", "unsigned long long", "unsigned long long int"), 8),
-    **dict.fromkeys(("uint64", "uint64_t"), 8),
-    "float": 4,
-    "double": 8,
+_TYPES = {
+    **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
+    **dict.fromkeys(("uchar", "unsigned char", "uint8", "uint8_t"), "u1"),
+    **dict.fromkeys(("short", "short int", "signed short", "signed short int"), "i2"),
+    **dict.fromkeys(("int16", "int16_t"), "i2"),
+    **dict.fromkeys(("ushort", "unsigned short", "unsigned short int"), "u2"),
+    **dict.fromkeys(("uint16", "uint16_t"), "u2"),
+    **dict.fromkeys(("int", "signed int", "int32", "int32_t"), "i4"),
+    **dict.fromkeys(("uint", "unsigned int", "uint32", "uint32_t"), "u4"),
+    **dict.fromkeys(("longlong", "long long", "long long int", "signed long long"), "i8"),
+    **dict.fromkeys(("signed long long int", "int64", "int64_t"), "i8"),
+    **dict.fromkeys(("ulonglong", "unsigned long long", "unsigned long long int"), "u8"),
+    **dict.fromkeys(("uint64", "uint64_t"), "u8"),
+    "float": "f4",
+    "double": "f8",
 }
 _PACKED = {"raw": False, "gzip": True, "gz": True}
 # The fields whose value is one text; the others are checked below.
@@ -57,7 +60,7 @@ def check_nrrd(path: Path) -> StoredVolume:
             raise damaged_file_error(path, f"its header has no {key}")
     require_volume(path, whole_numbers(path, "dimension", fields["dimension"], 1)[0])
     kind, encoding = fields["type"].lower(), fields["encoding"].lower()
-    if kind not in _BYTES:
+    if kind not in _TYPES:
         raise header_error(path, "type", kind, "save it as one of int8 to int64, float or double")
     if encoding not in _PACKED:
         raise header_error(path, "encoding", encoding, "save it with the encoding raw or gzip")
@@ -68,7 +71,7 @@ def check_nrrd(path: Path) -> StoredVolume:
     attached = "datafile" not in fields
     stored = StoredVolume(
         shape=tuple(whole_numbers(path, "sizes", fields["sizes"], 3)),
-        voxel_bytes=_BYTES[kind],
+        dtype=np.dtype(_byte_order(path, fields, kind) + _TYPES[kind]),
         data_file=path if attached else data_file_beside(path, "data file", fields["datafile"]),
         offset=length if attached else 0,
         compressed=_PACKED[encoding],
@@ -95,6 +98,14 @@ def _fields(path: Path, lines: list[str]) -> dict[str, str]:
             raise header_error(path, "a second", match[1], "keep one")
         fields[key] = match[2]
     return fields
+
+
+def _byte_order(path: Path, fields: dict[str, str], kind: str) -> str:
+    """Return numpy's sign of the byte order, which types of more than one byte need."""
+    endian = fields.get("endian", "little" if _TYPES[kind].endswith("1") else "").lower()
+    if endian not in ("little", "big"):
+        raise header_error(path, "endian", endian, "write little or big")
+    return ">" if endian == "big" else "<"
 
 
 def _check_position(path: Path, fields: dict[str, str]) -> None:
