@@ -71,7 +71,7 @@ def test_settings_are_validated_before_any_image_is_read(tmp_path, capsys):
         ("sped=1", "--set sped: no model has such a setting"),
         ("spacng=1", "did you mean spacing?"),
         ("spacing=-1", "--set spacing: -1 is not allowed; use a number"),
-        ("affine={a: 1}", "--set affine: {'a': 1} is not allowed"),
+        ("affine={a: 1}", "is not a file and not one of auto, none"),
     ):
         assert message in refusal(capsys, *words, "--set", change)
     error = refusal(capsys, *words, "--model", "unireg", "--set", "spacing=2")

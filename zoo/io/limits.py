@@ -62,6 +62,9 @@ MAX_TEXT_HEADER_BYTES = 1 << 20
 MAX_TEXT_HEADER_LINE = 4096
 """Largest header of a MetaImage or NRRD file, and of one line in it, bytes."""
 
+MAX_TEXT_HEADER_LINES = 10_000
+"""Largest number of lines in such a header; ITK takes time that grows with its square."""
+
 MAX_TEXT_HEADER_NUMBER = 1e9
 """Largest spacing, direction or coordinate in such a header, mm."""
 

@@ -107,6 +107,7 @@ METAIMAGES = {
     "NUL": {"Comment": "x\0y"},
     "a long line": {"Comment": "x" * 5000},
     "a long header": {f"Comment{k}": "x" * 4000 for k in range(300)},
+    "many lines": {f"C{k}": "x" for k in range(10_000)},
     "another object": {"ObjectType": "Mesh"},
     "an absolute file": {"ElementDataFile": "/etc/passwd"},
     "a file above": {"ElementDataFile": "../a.raw"},

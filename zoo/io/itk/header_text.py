@@ -21,6 +21,7 @@ from zoo.io.limits import (
     MAX_DEFLATE_RATIO,
     MAX_TEXT_HEADER_BYTES,
     MAX_TEXT_HEADER_LINE,
+    MAX_TEXT_HEADER_LINES,
     MAX_TEXT_HEADER_NUMBER,
     check_voxel_count,
 )
@@ -61,10 +62,12 @@ def header_lines(path: Path, is_last: re.Pattern[str]) -> tuple[list[str], int]:
     with path.open("rb") as stream:
         while raw := stream.readline(MAX_TEXT_HEADER_LINE + 1):
             length += len(raw)
-            if len(raw) > MAX_TEXT_HEADER_LINE or length > MAX_TEXT_HEADER_BYTES:
+            too_long = len(raw) > MAX_TEXT_HEADER_LINE or length > MAX_TEXT_HEADER_BYTES
+            if too_long or len(lines) >= MAX_TEXT_HEADER_LINES:
                 raise UserError(
-                    f"{path} has a header of more than {MAX_TEXT_HEADER_BYTES} bytes or a line of "
-                    f"more than {MAX_TEXT_HEADER_LINE}; save it again without other data in it",
+                    f"{path} has a header of more than {MAX_TEXT_HEADER_BYTES} bytes or "
+                    f"{MAX_TEXT_HEADER_LINES} lines, or a line of more than {MAX_TEXT_HEADER_LINE} "
+                    "bytes; save it again without other data in it",
                     code="header",
                 )
             lines.append(_decoded(path, raw))

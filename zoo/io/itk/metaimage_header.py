@@ -36,7 +36,7 @@ _NUMBERS = {
 }
 _CHANNELS = "ElementNumberOfChannels"
 _PACKED = "CompressedDataSize"
-_LINE = re.compile(r"([A-Za-z_][^=:]*?)[ \t]*=[ \t]*(.*?)[ \t]*")
+_KEY = re.compile(r"[A-Za-z_][^:]*")
 _LAST = re.compile(r"ElementDataFile[ \t]*=.*")
 
 
@@ -77,12 +77,12 @@ def _fields(path: Path, lines: list[str]) -> dict[str, str]:
     """Return the values of a header by key; all keys must be distinct."""
     fields: dict[str, str] = {}
     for line in lines:
-        match = _LINE.fullmatch(line)
-        if match is None:
+        key, equals, value = (part.strip(" \t") for part in line.partition("="))
+        if not equals or _KEY.fullmatch(key) is None:
             raise damaged_file_error(path, f"{line[:60]!r} is not a line of a MetaImage header")
-        if match[1] in fields:
-            raise header_error(path, "a second", match[1], "keep one")
-        fields[match[1]] = match[2]
+        if key in fields:
+            raise header_error(path, "a second", key, "keep one")
+        fields[key] = value
     if not fields.get("ElementDataFile"):
         raise damaged_file_error(path, "its header has no ElementDataFile")
     if fields.get("ObjectType", "Image") != "Image":

@@ -46,7 +46,7 @@ _CHECKED = (
     *("type", "dimension", "spacedimension", "sizes", "spacings", "spacedirections", "spaceorigin"),
     *("encoding", "lineskip", "byteskip", "datafile"),
 )
-_LINE = re.compile(r"([A-Za-z][A-Za-z ]*): *(.*?) *")
+_FIELD = re.compile(r"[A-Za-z][A-Za-z ]*")
 _KEY_VALUE = re.compile(r"[^:]+:=.*")
 _LAST = re.compile("")
 
@@ -88,15 +88,15 @@ def _fields(path: Path, lines: list[str]) -> dict[str, str]:
     for line in lines[1:]:
         if not line or line.startswith("#") or _KEY_VALUE.fullmatch(line):
             continue
-        match = _LINE.fullmatch(line)
-        if match is None:
+        name, colon, value = line.partition(":")
+        if not colon or _FIELD.fullmatch(name) is None:
             raise damaged_file_error(path, f"{line[:60]!r} is not a line of an NRRD header")
-        key = match[1].lower().replace(" ", "")
+        key = name.lower().replace(" ", "")
         if key not in _TEXTS and key not in _CHECKED:
-            raise header_error(path, "the field", match[1], "NRRD has no such field: remove it")
+            raise header_error(path, "the field", name, "NRRD has no such field: remove it")
         if key in fields:
-            raise header_error(path, "a second", match[1], "keep one")
-        fields[key] = match[2]
+            raise header_error(path, "a second", name, "keep one")
+        fields[key] = value.strip(" ")
     return fields
 
 
