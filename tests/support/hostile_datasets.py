@@ -144,6 +144,7 @@ def weights() -> Iterator[Case]:
         "a gap": {"a": tensor},
         "a tensor beyond the end": {"a": huge},
         "negative offsets": {"a": tensor | {"data_offsets": [-4, 0]}},
+        "a shape that is a mapping": {"a": tensor | {"shape": {}, "data_offsets": [0, 8]}},
         "an unknown type": {"a": tensor | {"dtype": f"$open('{MARK}')"}},
         "a duplicate name": b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{}}',
         "metadata that is no text": {"__metadata__": {"size": [1, 2]}, "a": tensor},
