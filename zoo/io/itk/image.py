@@ -34,9 +34,12 @@ _TYPES = {
 
 
 def is_itk_image(path: Path) -> bool:
-    """Return whether the file begins like a MetaImage or NRRD header."""
-    with path.open("rb") as stream:
-        return stream.read(16).startswith(_FIRST_WORDS)
+    """Return whether the file can be read and begins like a MetaImage or NRRD header."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(16).startswith(_FIRST_WORDS)
+    except OSError:
+        return False
 
 
 def read_itk_header(path: AnyPath) -> tuple[Grid, str]:
