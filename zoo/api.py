@@ -6,7 +6,6 @@ whatever the caller can correct.
 
 from __future__ import annotations
 
-import json
 import shutil
 import weakref
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from zoo.geometry import Transform
 from zoo.geometry import warp as warp_image
 from zoo.handlers.output_files import RESULT, previous_outputs
 from zoo.io.images import as_volume
+from zoo.io.json_documents import read_json_object
 from zoo.io.transforms import read_transform
 from zoo.io.volume import Volume, read_volume, write_volume
 from zoo.pipelines.compare import compare
@@ -128,8 +128,7 @@ class Registration:
     def _read(self, name: str) -> dict[str, Any]:
         if not (self.folder / name).exists():  # a bundle of one's own is run without a plan
             raise UserError(f"the registration has no {name}")
-        content: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
-        return content
+        return read_json_object(self.folder / name)
 
     def _transform(self, name: str) -> Transform:
         """Read a transform in whichever format it was written."""

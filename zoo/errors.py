@@ -1,4 +1,10 @@
-"""The exception for problems that the user can correct."""
+"""The exception for problems that the user can correct, and what its messages share."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
 
 
 class UserError(Exception):
@@ -11,3 +17,18 @@ class UserError(Exception):
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
         self.code = code
+
+
+def nearest(key: Any, known: Iterable[str]) -> str:
+    """Return a hint at the known name that is nearest to `key`; empty if none is near."""
+    close = difflib.get_close_matches(str(key)[:100], list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def on_one_line(text: object) -> str:
+    """Return a text for a terminal, on one line.
+
+    Control characters, which could change what the terminal shows, are escaped.
+    """
+    line = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

@@ -1,8 +1,10 @@
-"""The processor cores and the memory that this process may use."""
+"""What this process may use: processor cores, memory, and modules in its child processes."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _FALLBACK_BYTES = 4 << 30
@@ -25,3 +27,22 @@ def available_memory() -> int:
         return 1024 * next(int(s.split()[1]) for s in lines if s.startswith("MemAvailable:"))
     except (OSError, StopIteration):
         return _FALLBACK_BYTES
+
+
+@contextmanager
+def safe_import_path() -> Iterator[None]:
+    """Let child processes that start in the block import nothing from the working folder.
+
+    Python's multiprocessing starts a child with the working folder in its path, so that a file
+    called pickle.py in a folder from elsewhere would run. Python 3.10 has no way to prevent this.
+    """
+    name = "PYTHONSAFEPATH"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

@@ -56,3 +56,24 @@ def test_an_interruption_is_not_a_traceback(error, code, monkeypatch):
     monkeypatch.setattr(zoo.commands.hub.models, "models", models)
     monkeypatch.setattr(sys, "stderr", open("/dev/null", "w"))  # noqa: PTH123, SIM115
     assert run("models") == code
+
+
+def test_a_name_cannot_change_what_the_terminal_shows(tmp_path, capsys):
+    name = tmp_path / "a\x1b]0;owned\x07\u202e\nregzoo: done\x9b2J.nii.gz"
+    error = refusal(capsys, "register", name, name, "--out", tmp_path / "o", "--model", "mcbo")
+    assert error.rstrip("\n").isprintable()
+    assert "\\x1b]0;owned\\x07\\u202e regzoo: done\\x9b2J" in error
+
+
+def test_settings_are_validated_before_any_image_is_read(tmp_path, capsys):
+    words = ("register", tmp_path / "a.nii.gz", tmp_path / "b.nii.gz", "--out", tmp_path / "o")
+    for change, message in (
+        ("sped=1", "--set sped: no model has such a setting"),
+        ("spacng=1", "did you mean spacing?"),
+        ("spacing=-1", "--set spacing: -1 is not allowed; use a number"),
+        ("affine={a: 1}", "is not a file and not one of auto, none"),
+    ):
+        assert message in refusal(capsys, *words, "--set", change)
+    error = refusal(capsys, *words, "--model", "unireg", "--set", "spacing=2")
+    assert "--set spacing: unireg has no such setting" in error
+    assert "there is no file" in refusal(capsys, *words, "--set", "spacing=2")

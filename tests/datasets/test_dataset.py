@@ -1,5 +1,4 @@
 import csv
-import json
 from pathlib import Path
 
 import pytest
@@ -143,14 +142,6 @@ def test_an_unknown_split_is_an_error_and_an_empty_split_names_the_others(folder
         read_dataset(folder).pairs("validation")
     with pytest.raises(UserError, match="splits with pairs are val"):
         read_dataset(folder).pairs("test")
-
-
-def test_a_list_under_an_unknown_name_is_reported(tmp_path):
-    pair = {"fixed": "a.nii.gz", "moving": "b.nii.gz"}
-    document = {"registration_val": [pair], "pairs": [pair], "evaluation_methods": [{"name": "x"}]}
-    (tmp_path / "dataset.json").write_text(json.dumps(document))
-    unknown = [p for p in read_dataset(tmp_path).problems if p.id == "list-unknown"]
-    assert [p.what for p in unknown] == ["the list 'pairs' contains images but is not read"]
 
 
 def test_a_folder_without_a_list_points_to_init(tmp_path):

@@ -108,7 +108,7 @@ def test_folders_without_results_or_transforms_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"neither transform\.nii\.gz nor transform\.h5"):
         cases_of_run(tmp_path)
     (tmp_path / "result.json").write_text("[1, 2]")
-    with pytest.raises(UserError, match="contains a list"):
+    with pytest.raises(UserError, match="contains a JSON array"):
         cases_of_run(tmp_path)
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(UserError, match="not valid JSON"):

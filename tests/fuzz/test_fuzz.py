@@ -7,7 +7,7 @@ from fuzz import Outcome, fuzz, make_case, read_case
 from fuzzing import readers
 from fuzzing.samples import SAMPLES
 
-CASES = 420
+CASES = 510
 
 
 @pytest.mark.parametrize("name", SAMPLES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -97,3 +98,32 @@ def test_only_folders_among_the_packaged_bundles_are_packaged(tmp_path):
     (tmp_path / "link").symlink_to(bundle_folder("mcbo"))
     assert is_packaged(tmp_path / "link")
     assert not is_packaged(bundle_folder("mcbo").parent)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", "JSON array"),
+        ('{"installed": {}, "pins": []}', "list"),
+        ('{"installed": {"m:official": []}, "pins": {}}', "mapping"),
+        ('{"installed": {"m:official": {"path": "x"}}, "pins": {}}', "missing"),
+        ('{"installed": {}, "pins": {"a": 1}}', "1 is not a text"),
+        ('{"installed": {}, "installed": {}, "pins": {}}', "occurs twice"),
+        ('{"installed": {}, "pins": {"a": NaN}}', "NaN is not allowed"),
+    ],
+)
+def test_a_damaged_lock_file_is_an_error_that_says_what_to_do(home, content, message):
+    lock_path().parent.mkdir(parents=True)
+    lock_path().write_text(content)
+    with pytest.raises(UserError, match=rf"is not a lock file of regzoo .*{message}.*move it away"):
+        read_lock()
+
+
+@pytest.mark.parametrize(("name", "value"), [("path", 3), ("size", "3"), ("checked", None)])
+def test_entries_of_another_type_are_refused(tmp_path, name, value):
+    record(entry(tmp_path / "a"), ("https://x", "1" * 64))
+    content = json.loads(lock_path().read_text())
+    content["installed"]["m:official"][name] = value
+    lock_path().write_text(json.dumps(content))
+    with pytest.raises(UserError, match="is not a lock file of regzoo"):
+        read_lock()

@@ -238,3 +238,39 @@ def test_a_specification_and_measurements_are_not_published():
     assert "memory.json" in plan.left_out
     assert "license: apache-2.0" in plan.card
     assert "arxiv:2409.05040" in plan.card
+
+
+def test_a_card_that_is_a_link_is_not_published(bundle, tmp_path):
+    (tmp_path / "secret").write_text("a secret of this computer")
+    card = bundle / "docs" / "README.md"
+    card.unlink()
+    card.symlink_to(tmp_path / "secret")
+    with pytest.raises(UserError, match="is a link, which is not published"):
+        plan_push(str(bundle))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("references", 5), ("metrics", "tre"), ("arxiv", [1]), ("datasets", {})]
+)
+def test_metadata_of_another_type_is_refused(bundle, key, value):
+    path = bundle / "configs" / "metadata.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(UserError, match=f"has {key} .*write a list of texts"):
+        plan_push(str(bundle))
+
+
+@pytest.mark.parametrize(
+    ("front", "message"),
+    [
+        ("a: &x [1]\nb: *x", r"the alias \*x is not allowed"),
+        ("a: !!python/object/apply:os.system ['touch x']", "not YAML"),
+        ("a: " + "[" * 100 + "]" * 100, "nested too deeply"),
+        ("a: " + "x" * 70_000, "at most 65536"),
+        ("a: 1\na: 2", "occurs twice"),
+        ("<<: {a: 1}\na: .nan", "only finite numbers"),
+    ],
+)
+def test_the_front_matter_of_a_card_has_limits(bundle, front, message):
+    (bundle / "docs" / "README.md").write_text(f"---\n{front}\n---\ntext\n")
+    with pytest.raises(UserError, match=message):
+        plan_push(str(bundle))

@@ -16,7 +16,7 @@ from zoo.solvers.mcbo import MCBO
 @pytest.fixture
 def preset(tmp_path):
     path = tmp_path / "preset.json"
-    write_preset(path, "paper", {"smooth": 1, "mind_radius": 2}, dataset="phantoms")
+    write_preset(path, "paper", {"smooth": 1, "mind_radius": 2}, data={"name": "phantoms"})
     return path
 
 
@@ -36,6 +36,14 @@ def test_a_preset_sets_the_mode_and_is_overridden_by_changes(preset):
         ("{}", "is not a preset of mcbo"),
         ('{"kind": "regzoo mcbo preset", "mode": "fast", "changes": {}}', "the modes are accurate"),
         ('{"kind": "regzoo mcbo preset", "mode": "paper", "changes": {"x": 1}}', "there is no 'x'"),
+        (
+            '{"kind": "regzoo mcbo preset", "mode": "paper", "changes": {}, "figures_afer": 1}',
+            "figures_afer: a preset has no such key .did you mean figures_after",
+        ),
+        (
+            '{"kind": "regzoo mcbo preset", "mode": "paper", "changes": {}, "data": ["$x"]}',
+            "begins with",
+        ),
     ],
 )
 def test_a_file_that_is_not_a_preset_is_refused(preset, text, message):

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.hostile_cases import DATA, MARK, REFUSED
+from support.hostile_cases import DATA, EITHER, MARK, REFUSED
 from support.planning_facts import fingerprint
 
 from zoo.io.volume import write_volume
@@ -29,6 +29,7 @@ def results(tmp_path_factory):
         grid = getattr(pair, f"{side}_grid")
         write_volume(root / f"{side}.nii.gz", getattr(pair, side), grid)
     facts = fingerprint("prostate", "mr", "us", "intra") | {"dataset": str(root / "data")}
+    (root / "fingerprint.json").write_text(json.dumps(facts))
     plan = make_plan(facts, UserOptions(settings={"mode": "paper"}))
     (root / "dataset-plan.json").write_text(json.dumps(plan))
     (root / "pair-plan.json").write_text(json.dumps(for_a_pair(plan)))
@@ -46,9 +47,8 @@ def results(tmp_path_factory):
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert not list(root.rglob(f"*{MARK}*")) or all(
-        "results" in path.parts for path in root.rglob(f"*{MARK}*")
-    )
+    marked = [path for path in root.rglob(f"*{MARK}*") if not {"input", "results"} & {*path.parts}]
+    assert marked == []
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -59,7 +59,9 @@ def test_a_good_bundle_is_registered_with_its_settings(results):
 def test_there_are_many_cases_of_every_kind(results):
     names = [result["name"] for result in results]
     for kind, least in (("bundle", 150), ("register with a plan", 50), ("run with a plan", 20),
-                        ("finetune with a plan", 20), ("preset", 20), ("--set", 40)):  # fmt: skip
+                        ("finetune with a plan", 20), ("preset", 20), ("--set", 40),
+                        ("dataset", 100), ("table", 12), ("fingerprint", 40), ("result", 50),
+                        ("evaluation", 30), ("weights", 12)):  # fmt: skip
         assert sum(name.startswith(kind) for name in names) >= least, kind
 
 
@@ -79,4 +81,9 @@ def test_hostile_input_is_refused_with_a_message(results):
 
 def test_hostile_files_beside_the_data_are_never_opened(results):
     wrong = [r for r in results[1:] if r["outcome"] == DATA and r["code"] != 0]
+    assert wrong == []
+
+
+def test_no_input_causes_a_traceback(results):
+    wrong = [r for r in results[1:] if r["outcome"] == EITHER and r["code"] not in (0, 2)]
     assert wrong == []

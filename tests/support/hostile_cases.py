@@ -25,7 +25,7 @@ PAYLOADS: dict[str, Any] = {
     "an expression after a space": f" $open('{MARK}', 'w')",
     "a nested component": [{"a": {"_target_": "builtins.open", "file": MARK, "mode": "w"}}],
 }
-REFUSED, DATA, TRUSTED = "refused", "data", "trusted"
+REFUSED, DATA, TRUSTED, EITHER = "refused", "data", "trusted", "either"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Case:
 
     `arguments` takes an empty folder, writes the input into it and returns the arguments of
     regzoo. `outcome` is REFUSED (exit code 2), DATA (what is hostile is never read) or TRUSTED (it
-    runs, which proves that the hook notices it).
+    runs, which proves that the hook notices it); EITHER allows both a refusal and success.
     """
 
     name: str

@@ -1,5 +1,6 @@
 """The export of a training: the bundle has the best weights, its settings, and its figures."""
 
+import dataclasses
 import json
 
 import pytest
@@ -95,3 +96,16 @@ def test_a_bundle_that_training_did_not_make_is_not_overwritten(tmp_path):
     with pytest.raises(UserError, match="not made by training"):
         export(tmp_path).run()
     assert path.read_text() == "{}"
+
+
+def test_names_of_weights_are_not_evaluated_by_monai(tmp_path):
+    """MONAI runs every text of metadata.json that begins with $import."""
+    (tmp_path / "log").mkdir()
+    write_log(tmp_path / "log", best=2)
+    odd = tmp_path / "$import this.safetensors"
+    (tmp_path / "log" / BEST).rename(odd)
+    write_log(tmp_path / "log", best=2)
+    changed = dataclasses.replace(export(tmp_path), weights=SelectedWeights("unireg", str(odd)))
+    changed.run()
+    assert metadata(tmp_path)["start"]["file"] == "import this.safetensors"
+    assert "$" not in (tmp_path / "out/configs/metadata.json").read_text()

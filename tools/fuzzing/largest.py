@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fuzzing.readers import parse_yaml_file
+from fuzzing.samples import metaimage, nrrd
 from zoo.errors import UserError
 from zoo.hub.weights_header import read_weights_header
 from zoo.io.csv_rows import read_csv_rows
@@ -18,12 +19,15 @@ from zoo.io.limits import (
     MAX_CSV_BYTES,
     MAX_CSV_ROWS,
     MAX_JSON_BYTES,
+    MAX_TEXT_HEADER_BYTES,
+    MAX_TEXT_HEADER_LINES,
     MAX_TEXT_TRANSFORM_BYTES,
     MAX_WEIGHTS_HEADER_BYTES,
     MAX_YAML_BYTES,
 )
 from zoo.io.points import read_points
 from zoo.io.transforms import read_transform
+from zoo.io.volume import read_volume
 
 
 class Large(NamedTuple):
@@ -70,6 +74,18 @@ def tfm_of(item: bytes) -> Large:
     )
 
 
+def header_of(name: str, sample: bytes, last: bytes, line: bytes) -> Large:
+    """Return an image whose header has as many numbered lines as it may have before `last`."""
+
+    def content() -> bytes:
+        fitting = (MAX_TEXT_HEADER_BYTES - len(sample)) // (len(line) + 6)
+        count = min(fitting, MAX_TEXT_HEADER_LINES - sample.count(b"\n"))
+        lines = b"".join(line % number for number in range(count))
+        return sample.replace(last, lines + last, 1)
+
+    return Large(name, content, read_volume)
+
+
 LARGEST: dict[str, Large] = {
     "JSON, empty lists": json_of(b"[],"),
     "JSON, lists of one number": json_of(b"[1],"),
@@ -88,6 +104,11 @@ LARGEST: dict[str, Large] = {
     "ITK text, numbers": tfm_of(b"1 "),
     "ITK text, lines": tfm_of(b"#\n"),
     "header of weights": weights_of(),
+    "MetaImage header, keys": header_of("a.mha", metaimage(), b"ElementDataFile", b"K%06d=\n"),
+    "MetaImage header, spaces": header_of(
+        "a.mha", metaimage(), b"ElementDataFile", b"K%06d = x" + b" " * 4000 + b"y\n"
+    ),
+    "NRRD header, keys": header_of("a.nrrd", nrrd(), b"key:=", b"K%06d:=\n"),
 }
 
 

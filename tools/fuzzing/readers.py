@@ -13,6 +13,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import SimpleITK as sitk
 import torch
 from safetensors import safe_open
 
@@ -45,6 +46,22 @@ def check_volume(path: Path) -> str:
     scale = max(1.0, float(np.abs(data.astype(float)).max()))
     same = np.allclose(volume.data.numpy(), data, rtol=1e-5, atol=1e-5 * scale)
     _require(same, "nibabel's voxels differ")
+    return volume.grid.describe()
+
+
+def check_itk_volume(path: Path) -> str:
+    """Read a MetaImage or NRRD volume; compare its shape and voxels with SimpleITK."""
+    header, volume = read_header(path), read_volume(path)
+    _require(header.grid.shape == volume.grid.shape, "header and volume differ")
+    _check_grid(volume.grid)
+    _check_finite(volume.data)
+    kind = "NrrdImageIO" if path.suffix == ".nrrd" else "MetaImageIO"
+    if path.name == "packed.mha":  # SimpleITK does not notice damaged data
+        return volume.grid.describe()
+    theirs = sitk.ReadImage(str(path), imageIO=kind)
+    _require(tuple(theirs.GetSize()) == volume.grid.shape, "SimpleITK's size differs")
+    data = sitk.GetArrayViewFromImage(theirs).transpose(2, 1, 0)
+    _require(np.array_equal(volume.data.numpy(), data), "SimpleITK's voxels differ")
     return volume.grid.describe()
 
 
@@ -117,6 +134,9 @@ READERS: dict[str, Callable[[Path], str]] = {
     "volume.nii": check_volume,
     "floats.nii": check_volume,
     "volume.nii.gz": check_volume,
+    "volume.mha": check_itk_volume,
+    "packed.mha": check_itk_volume,
+    "volume.nrrd": check_itk_volume,
     "field.nii": check_transform,
     "field.nii.gz": check_transform,
     "transform.h5": check_transform,

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import struct
+import zlib
 from collections.abc import Callable
 
 import h5py
@@ -30,6 +31,32 @@ def nifti(*, dtype: str = "<i2", field: bool = False, version: int = 1) -> bytes
     elif version == 1:
         image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"a comment"))
     return bytes(image.to_bytes())
+
+
+def metaimage(*, compressed: bool = False) -> bytes:
+    """Return a MetaImage with its voxels in the same file."""
+    data = np.random.default_rng(0).integers(0, 100, SHAPE).astype("<i2").tobytes(order="F")
+    content = zlib.compress(data) if compressed else data
+    header = (
+        "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n"
+        f"CompressedData = {compressed}\nCompressedDataSize = {len(content)}\n"
+        "TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = -7 5 3\nCenterOfRotation = 0 0 0\n"
+        "ElementSpacing = 2 2.5 3\nDimSize = 5 6 7\nElementType = MET_SHORT\n"
+        "ElementDataFile = LOCAL\n"
+    )
+    return header.encode() + content
+
+
+def nrrd() -> bytes:
+    """Return an NRRD file with compressed voxels."""
+    data = np.random.default_rng(0).integers(0, 100, SHAPE).astype("<i2").tobytes(order="F")
+    header = (
+        "NRRD0004\n# a comment\ntype: short\ndimension: 3\nspace: left-posterior-superior\n"
+        "sizes: 5 6 7\nspace directions: (2,0,0) (0,2.5,0) (0,0,3)\n"
+        "kinds: domain domain domain\nendian: little\nencoding: gzip\n"
+        "space origin: (-7,5,3)\nkey:=value\n\n"
+    )
+    return header.encode() + gzip.compress(data, 1, mtime=0)
 
 
 def hdf5() -> bytes:
@@ -112,7 +139,7 @@ def document() -> bytes:
             "registration_val": [pair],
             "numTraining": 1,
             "points_space": "voxel",
-            "spacing": [1.5, 2.5e-1, -3],
+            "tensorImageShape": [1.5, 2.5e-1, -3],
         },
         indent=1,
     ).encode()
@@ -140,6 +167,9 @@ SAMPLES: dict[str, Callable[[], bytes]] = {
     "volume.nii": nifti,
     "floats.nii": lambda: nifti(dtype=">f4", version=2),
     "volume.nii.gz": lambda: gzip.compress(nifti(), 1, mtime=0),
+    "volume.mha": metaimage,
+    "packed.mha": lambda: metaimage(compressed=True),
+    "volume.nrrd": nrrd,
     "field.nii": lambda: nifti(dtype="<f4", field=True),
     "field.nii.gz": lambda: gzip.compress(nifti(dtype="<f4", field=True), 1, mtime=0),
     "transform.h5": hdf5,

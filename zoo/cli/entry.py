@@ -11,6 +11,7 @@ from zoo import UserError, __version__
 from zoo.cli.commands import find_command
 from zoo.cli.help import help_text, overview
 from zoo.cli.parsing import parse
+from zoo.errors import on_one_line
 
 USAGE = 2
 INTERRUPTED = 130
@@ -28,7 +29,7 @@ def run(words: list[str]) -> int:
     try:
         return _run(words)
     except UserError as error:
-        return _failure(" ".join(str(error).split()))
+        return _failure(error)
     except KeyboardInterrupt:
         print("regzoo: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -56,8 +57,8 @@ def _run(words: list[str]) -> int:
     return parse(command, words[1:])()
 
 
-def _failure(message: str) -> int:
-    print(f"regzoo: {message}", file=sys.stderr)
+def _failure(message: object) -> int:
+    print(f"regzoo: {on_one_line(message)}", file=sys.stderr)
     return USAGE
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,7 +142,6 @@ def is_settled(job: Job, cohort: Cohort, earlier_failure: str | None) -> bool:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Return the JSON object in a file; None if the file is missing or cannot be read."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json_object(path)
+    except (OSError, UserError):
         return None
-    return value if isinstance(value, dict) else None

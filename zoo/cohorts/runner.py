@@ -17,7 +17,8 @@ from zoo.cohorts.locks import PendingJobs
 from zoo.cohorts.processes import ProcessRank, device_of, local_rank
 from zoo.cohorts.progress import Report, progress_reported
 from zoo.cohorts.worker import register_jobs
-from zoo.errors import UserError
+from zoo.errors import UserError, on_one_line
+from zoo.resources import safe_import_path
 from zoo.runtime.device import use_threads
 from zoo.runtime.signals import StopSignal
 
@@ -62,8 +63,9 @@ def run_workers(
     with progress_reported(cohort, pending, report):
         # A worker ignores Ctrl-C until it has installed its own handler.
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for process in processes:
-            process.start()
+        with safe_import_path():
+            for process in processes:
+                process.start()
         signal.signal(signal.SIGINT, handler)
         while any(process.is_alive() for process in processes):
             for process in processes:
@@ -89,7 +91,7 @@ def _run_worker(
             use_threads(threads)
             register_jobs(cohort, pending, stop, device, rank)
         except UserError as error:
-            print(f"regzoo: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"regzoo: {on_one_line(error)}", file=sys.stderr)
             sys.exit(USER_ERROR)
 
 

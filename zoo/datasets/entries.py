@@ -11,10 +11,10 @@ from zoo.datasets.dataset import SIDES, Item, NamedPair, Split
 from zoo.datasets.names import stem
 from zoo.datasets.path_safety import file_problem, path_problem
 from zoo.datasets.problems import Problem, warning
+from zoo.datasets.schema.document import is_points_key, unknown_entry_keys
 from zoo.io.points import Space
 
 _KEYS = {"labels": ("label", "labels"), "mask": ("mask", "masks")}
-_POINTS_KEY = re.compile(r"(landmarks|keypoints)\d*")
 
 
 class EntryCollector:
@@ -41,6 +41,8 @@ class EntryCollector:
                 what = f"{key} lists {str(entry)[:80]} twice"
                 self.add_problem(Problem("entry-twice", self.file.name, what, "list it once"))
             earlier.add(str(entry))
+            if isinstance(entry, dict):
+                self._report_unknown_keys(key, entry)
             if isinstance(entry, dict) and set(SIDES) & set(entry):
                 self.add_pair(entry, split)
             elif isinstance(entry, dict) and "image" in entry:
@@ -65,6 +67,13 @@ class EntryCollector:
         if fixed is not None and moving is not None:
             self.pairs.append(NamedPair(fixed, moving, split))
 
+    def _report_unknown_keys(self, key: str, entry: Mapping[str, Any]) -> None:
+        """Record a problem for each key that an image or a pair does not have."""
+        for unknown in unknown_entry_keys(entry):
+            what = f"an entry of {key} has the key {unknown}, which is not known"
+            fix = "correct its name or remove it"
+            self.add_problem(Problem("entry-key", self.file.name, what, fix))
+
     def add_problem(self, problem: Problem) -> None:
         """Record a problem unless it is recorded already."""
         if problem not in self.problems:
@@ -88,7 +97,7 @@ class EntryCollector:
             text = next((entry[k] for k in keys if entry.get(k)), None)
             sibling = self._sibling(image, [f"{kind.rstrip('s')}s"], None)
             annotations[kind] = self._usable_name(text) if text is not None else sibling
-        points = [entry[k] for k in sorted(entry, reverse=True) if _is_points_key(k) and entry[k]]
+        points = [entry[k] for k in sorted(entry, reverse=True) if is_points_key(k) and entry[k]]
         annotations["points"] = self._points_name(points[0]) if points else None
         if not points:
             annotations["points"] = self._sibling(image, ["landmarks", "keypoints"], ".csv")
@@ -129,7 +138,3 @@ class EntryCollector:
             if problem is not None:
                 self.add_problem(problem)
         return name if self._usable[name] else None
-
-
-def _is_points_key(key: str) -> bool:
-    return key == "points" or _POINTS_KEY.fullmatch(key) is not None

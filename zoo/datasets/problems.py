@@ -6,6 +6,8 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from zoo.errors import on_one_line
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -23,7 +25,7 @@ class Problem:
     level: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
-        return f"{self.level} {self.id}: {self.file}: {self.what}; {self.fix}"
+        return on_one_line(f"{self.level} {self.id}: {self.file}: {self.what}; {self.fix}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the problem as plain data."""

@@ -16,7 +16,7 @@ from zoo.datasets.reading import read_dataset
 from zoo.datasets.voxels import VolumeKind, VoxelFacts, inspect_voxels
 from zoo.errors import UserError
 from zoo.io.files import AnyPath
-from zoo.resources import available_cores, available_memory
+from zoo.resources import available_cores, available_memory, safe_import_path
 
 SAMPLE = 200
 """Number of images per slot that are decoded unless all files are requested."""
@@ -139,7 +139,8 @@ def _decoded(
     names, kinds = zip(*files, strict=True)
     try:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            results = pool.map(inspect_voxels, [root] * len(names), names, kinds, chunksize=4)
+            with safe_import_path():  # the processes start here
+                results = pool.map(inspect_voxels, [root] * len(names), names, kinds, chunksize=4)
             yield from _counted(results, len(files), progress)
     except BrokenProcessPool:
         raise UserError(

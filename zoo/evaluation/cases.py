@@ -5,8 +5,6 @@ The transforms may come from this program or from any other.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -14,10 +12,10 @@ from typing import get_args
 
 from zoo.datasets.pairs import PairFiles, pair_files, unique_pair_names
 from zoo.datasets.reading import read_dataset
+from zoo.datasets.schema.table import read_pair_table
 from zoo.errors import UserError
 from zoo.evaluation.documents import read_result, total_seconds
 from zoo.evaluation.learn2reg_names import find_learn2reg_field
-from zoo.io.files import existing_file
 from zoo.io.points import Space
 from zoo.io.transforms import TRANSFORM_SUFFIXES
 
@@ -108,40 +106,12 @@ def cases_of_table(table: Path, folder: Path | None = None) -> list[Case]:
     moving_points and points_space are optional. Paths are relative to the CSV file. Without a
     column field, the Learn2Reg fields disp_FIXED_MOVING.nii.gz or .npz in `folder` are used.
     """
-    rows = _read_rows(table)
+    rows = read_pair_table(table, ("field",))
+    if not rows:
+        raise UserError(f"{table} contains no pairs; add a line with fixed and moving per pair")
     cases = [_case_of_row(row, f"{table}, line {line}", table, folder) for line, row in rows]
     names = unique_pair_names([case.files for case in cases])
     return [replace(case, name=name) for case, name in zip(cases, names, strict=True)]
-
-
-def _read_rows(table: Path) -> list[tuple[int, dict[str, str]]]:
-    """Return the number and the filled cells of every line in a table of pairs."""
-    allowed = {"field", *(f.name for f in fields(PairFiles))}
-    try:
-        text = existing_file(table).read_text(encoding="utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""))
-        names = [name.strip() for name in reader.fieldnames or []]
-        lines = [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"{table} cannot be read as CSV in UTF-8 ({error}); save it as CSV with this encoding"
-        ) from error
-    if not {"fixed", "moving"} <= set(names) or not set(names) <= allowed:
-        raise UserError(
-            f"{table} has the columns {', '.join(names)}; the columns fixed and moving are "
-            f"required, and {', '.join(sorted(allowed - {'fixed', 'moving'}))} are allowed"
-        )
-    rows: list[tuple[int, dict[str, str]]] = []
-    for line, row in lines:
-        if None in row:
-            raise UserError(
-                f"{table}, line {line} has more cells than there are columns; put quotes around "
-                "cells that contain a comma"
-            )
-        rows.append((line, {k.strip(): v.strip() for k, v in row.items() if v and v.strip()}))
-    if not rows:
-        raise UserError(f"{table} contains no pairs; add a line with fixed and moving per pair")
-    return rows
 
 
 def _case_of_row(row: dict[str, str], where: str, table: Path, folder: Path | None) -> Case:

@@ -34,6 +34,11 @@ def compare_runs(runs: Sequence[Run]) -> dict[str, Any]:
             "on the same dataset"
         )
     tables = value_tables(runs, shared)
+    if not tables:
+        raise UserError(
+            f"the runs {', '.join(run.name for run in runs)} have no figure in common; evaluate "
+            "them with regzoo evaluate"
+        )
     return {
         "cases": shared,
         "left_out": {run.name: len(run.figures) - len(shared) for run in runs},

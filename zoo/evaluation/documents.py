@@ -4,35 +4,31 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import UserError
 from zoo.io.atomic import write_json, write_text
-from zoo.io.files import existing_file
+from zoo.io.json_documents import read_json_object
+from zoo.io.limits import MAX_RESULTS_BYTES
 
 
 def read_result(path: Path) -> dict[str, Any]:
     """Read a JSON file that a registration or an evaluation wrote."""
-    try:
-        result = json.loads(existing_file(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path} is not valid JSON ({error}); run the registration or the evaluation again"
-        ) from error
-    if not isinstance(result, dict):
-        raise UserError(
-            f"{path} contains a {type(result).__name__} instead of a JSON object; give a file that "
-            "`regzoo register`, `regzoo run` or `regzoo evaluate` wrote"
-        )
-    return result
+    return read_json_object(path, MAX_RESULTS_BYTES)
 
 
 def total_seconds(result: Mapping[str, Any]) -> float | None:
     """Return the time of a registration from its result.json, summed over the stages."""
-    return sum(result.get("seconds", {}).values()) or None
+    stages = result.get("seconds")
+    seconds = list(stages.values()) if isinstance(stages, dict) else []
+    return sum(seconds) or None if all(map(is_number, seconds)) else None
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value of a JSON file is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def write_evaluation(path: Path, result: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import UserError
-from zoo.evaluation.documents import read_result, total_seconds
+from zoo.evaluation.documents import is_number, read_result, total_seconds
 
 EVALUATION_FILES = ("figures.json", "evaluation.json", "summary.json")
 """The files that `regzoo evaluate`, a bundle's evaluate.json and `regzoo run` write for a run."""
@@ -29,10 +29,7 @@ def read_run(path: Path) -> Run:
     If a folder contains several evaluations, the newest one is read.
     """
     cases = _read_cases(path)
-    if not cases or not all(
-        isinstance(case, dict) and isinstance(case.get("figures"), dict) and "name" in case
-        for case in cases
-    ):
+    if not isinstance(cases, list) or not cases or not all(map(_is_case, cases)):
         raise UserError(f"{path} contains no figures; run `regzoo evaluate {path}` first")
     names = [case["name"] for case in cases]
     if repeated := {name for name in names if names.count(name) > 1}:
@@ -44,10 +41,20 @@ def read_run(path: Path) -> Run:
     )
 
 
-def _read_cases(path: Path) -> list[Any]:
+def _is_case(case: Any) -> bool:
+    """Return whether a value has a name, figures that are numbers or null, and such a time."""
+    if not isinstance(case, dict) or not isinstance(case.get("name"), str):
+        return False
+    figures = case.get("figures")
+    if not isinstance(figures, dict):
+        return False
+    return all(v is None or is_number(v) for v in (*figures.values(), case.get("seconds")))
+
+
+def _read_cases(path: Path) -> Any:
     """Return the rows of an evaluation, or the results of the pairs in a folder."""
     if not path.is_dir():
-        return list(read_result(path).get("cases", []))
+        return read_result(path).get("cases")
     evaluations = [path / name for name in EVALUATION_FILES if (path / name).is_file()]
     if evaluations:
         return _read_cases(max(evaluations, key=lambda file: file.stat().st_mtime_ns))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 from zoo.datasets.pairs import PairFiles
+from zoo.errors import UserError
 from zoo.evaluation.learn2reg_names import learn2reg_name
+from zoo.io.json_documents import read_json_object
 
 RESULT, PLAN = "result.json", "plan.json"
 
@@ -66,7 +67,7 @@ def learn2reg_file(fixed: Path, moving: Path) -> str:
 def _listed_files(folder: Path) -> list[str] | None:
     """Return `files` of result.json; None if it is damaged or was written by an older version."""
     try:
-        files = json.loads((folder / RESULT).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        files = read_json_object(folder / RESULT).get("files")
+    except (OSError, UserError):
         return None
     return [name for name in files if isinstance(name, str)] if isinstance(files, list) else None

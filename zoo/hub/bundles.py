@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import json
 from pathlib import Path
 
 from zoo.errors import UserError
+from zoo.io.json_documents import read_json_object
+from zoo.io.yaml_documents import read_yaml_mapping
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -59,7 +60,5 @@ def config_keys(folder: Path, config: str = "inference.json") -> list[str]:
     if not path.is_file():
         raise UserError(f"the bundle {folder} has no configs/{config}")
     if path.suffix == ".json":
-        return list(json.loads(path.read_text(encoding="utf-8")))
-    import yaml
-
-    return list(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return list(read_json_object(path))
+    return list(read_yaml_mapping(path))

@@ -16,6 +16,7 @@ _ARXIV = re.compile(r"arxiv[:./ ]*(?:abs/)?(\d{4}\.\d{4,5})", re.IGNORECASE)
 _LINK_OUT_OF_BUNDLE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+([^)]+)\)")
 # The Hub has no task for registration; this is the nearest one.
 _PIPELINE = "image-to-image"
+_LISTS = ("arxiv", "modalities", "anatomies", "metrics", "datasets")
 _TAGS = ("monai", "medical", "image-registration", "3d")
 
 
@@ -51,9 +52,10 @@ def front_matter(bundle: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
             key: getattr(model, key) for key in ("arxiv", "modalities", "anatomies", "metrics")
         }
         known["license"] = _licence_of_weights(model, bundle)
-    keys = ("license", "arxiv", "modalities", "anatomies", "metrics", "datasets")
-    known.update({key: metadata[key] for key in keys if key in metadata})
-    cited = _ARXIV.findall(" ".join(map(str, metadata.get("references", []))))
+    known.update({key: _texts(metadata, key) for key in _LISTS if key in metadata})
+    if "license" in metadata:
+        known["license"] = str(metadata["license"])[:200]
+    cited = _ARXIV.findall(" ".join(_texts(metadata, "references")))
     arxiv = dict.fromkeys([*known.get("arxiv", ()), *cited])
     kinds = [*known.get("modalities", ()), *known.get("anatomies", ())]
     tags = [
@@ -71,6 +73,16 @@ def front_matter(bundle: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
         if known.get(key):
             front[key] = list(known[key])
     return front
+
+
+def _texts(metadata: Mapping[str, Any], key: str) -> list[str]:
+    """Return the texts that metadata.json lists under a key."""
+    value = metadata.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise UserError(
+            f"configs/metadata.json has {key} {str(value)[:60]!r}; write a list of texts"
+        )
+    return value
 
 
 def _licence_of_weights(model: ModelSpec, bundle: Path) -> str:
@@ -92,6 +104,8 @@ def _licence(licence: str) -> dict[str, str]:
 def _text(bundle: Path) -> str:
     """Return the text of a bundle's model card."""
     for path in (bundle / "docs" / "README.md", bundle / "README.md"):
+        if path.is_symlink():
+            raise UserError(f"{path} is a link, which is not published; copy the file there")
         if path.is_file():
             try:
                 return path.read_text(encoding="utf-8")

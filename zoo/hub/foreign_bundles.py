@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import UserError
+from zoo.errors import UserError, nearest
 from zoo.hub.bundles import is_packaged
 from zoo.hub.catalogue import load_catalogue
-from zoo.hub.setting_rules import SettingRule, nearest, shown_key
+from zoo.hub.setting_rules import SettingRule, shown_key
 from zoo.hub.specs import ModelSpec
 from zoo.hub.weights_header import read_weights_header
 from zoo.io.json_documents import read_json_object

@@ -6,15 +6,16 @@ does not count, so an interrupted pull leaves nothing that a later run would use
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from zoo.errors import UserError
 from zoo.hub.cache import regzoo_home
 from zoo.io.atomic import write_json
+from zoo.io.json_documents import read_json_object
 
 UNVERIFIED = "nothing yet"
 """The value of `Installed.checked` for a file whose sha256 could not be compared with anything."""
@@ -64,18 +65,37 @@ def read_lock() -> Lock:
     """Return the content of the lock file, empty if there is no file."""
     path = lock_path()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        installed = {key: Installed(**entry) for key, entry in content["installed"].items()}
-        return Lock(installed, dict(content["pins"]))
-    except FileNotFoundError:
-        return Lock()
+        if not path.exists():
+            return Lock()
+        content = read_json_object(path)
+        installed = {key: _entry(entry) for key, entry in content["installed"].items()}
+        pins = {str(key): _text(value) for key, value in content["pins"].items()}
+        return Lock(installed, pins)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; set HF_HOME") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (UserError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} is not a lock file of regzoo ({error}); move it away and pull the "
             "weights again"
         ) from error
+
+
+def _entry(values: Mapping[str, Any]) -> Installed:
+    """Return an entry of the lock file; TypeError says which value is not allowed."""
+    entry = Installed(**values)
+    for name, value in values.items():
+        if name == "size":
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise TypeError(f"size {value!r:.60} is not a whole number")
+        elif not (value is None and name == "revision"):
+            _text(value)
+    return entry
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise TypeError(f"{value!r:.60} is not a text")
+    return value
 
 
 def record(entry: Installed, pin: tuple[str, str]) -> None:

@@ -6,7 +6,6 @@ value has the type and the range that the specification of the model states for 
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from os import PathLike, fspath
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from zoo.errors import UserError
+from zoo.errors import UserError, nearest
 from zoo.hub.cache import expand_user
 
 SettingType = Literal["boolean", "integer", "number", "text", "file", "list", "mapping"]
@@ -226,15 +225,18 @@ def for_monai(value: Any) -> Any:
     return value
 
 
+def inert(value: Any) -> Any:
+    """Return plain data whose texts MONAI does not evaluate: leading $, @ and % are removed."""
+    if isinstance(value, Mapping):
+        return {key: inert(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [inert(item) for item in value]
+    return re.sub(r"^[\s$@%]+|[@%](?=#|::)", "", value) if isinstance(value, str) else value
+
+
 def shown_key(key: Any) -> str:
     """Return a key for an error message: as it is, or quoted if it is long or not printable."""
     return key if isinstance(key, str) and key.isprintable() and len(key) <= 80 else _shown(key)
-
-
-def nearest(key: Any, known: Mapping[str, Any]) -> str:
-    """Return a hint at the known name that is nearest to `key`; empty if none is near."""
-    close = difflib.get_close_matches(str(key)[:100], known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _escaped(character: str) -> str:

@@ -132,8 +132,10 @@ def _check_extents(path: Path, entries: dict[str, Any], available: int) -> None:
 def _extent(entry: Any) -> tuple[int, int]:
     """Return the first byte of a tensor and the one after the last; (-1, -1) if they are wrong."""
     try:
-        begin, end = entry["data_offsets"]
-        shape, item = entry["shape"], _ITEM_BYTES[entry["dtype"]]
+        offsets, shape, item = entry["data_offsets"], entry["shape"], _ITEM_BYTES[entry["dtype"]]
+        if not isinstance(offsets, list) or not isinstance(shape, list):
+            return -1, -1
+        begin, end = offsets
         numbers = [begin, end, *shape]
         # The number of axes is checked first: the product of a million numbers takes long.
         if len(entry) == 3 and len(shape) <= MAX_TENSOR_AXES:

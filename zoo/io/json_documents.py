@@ -14,10 +14,10 @@ from zoo.io.limits import MAX_JSON_BYTES, check_file_size, check_plain_value
 _JSON_TYPES = {list: "array", str: "string", bool: "boolean", type(None): "null"}
 
 
-def read_json_object(path: AnyPath) -> dict[str, Any]:
-    """Read a JSON object. No other format is tried, in particular no pickle."""
+def read_json_object(path: AnyPath, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """Read a JSON object of at most `limit` bytes. No other format is tried, such as pickle."""
     file = existing_file(path)
-    check_file_size(file, MAX_JSON_BYTES, "only list files in it")
+    check_file_size(file, limit, "leave out what is not needed")
     try:
         value = parse_json(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:

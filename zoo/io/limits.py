@@ -16,6 +16,9 @@ from zoo.errors import UserError
 MAX_JSON_BYTES = 16 << 20
 """Largest JSON file; for comparison, ten thousand pairs take about 3 MiB."""
 
+MAX_RESULTS_BYTES = 128 << 20
+"""Largest JSON file of results; the figures of ten thousand pairs with 35 labels take 80 MiB."""
+
 MAX_YAML_BYTES = 64 << 10
 """Largest YAML text: a front matter, a config or the value of a setting."""
 
@@ -54,6 +57,16 @@ MAX_TRAILING_BYTES = 16 << 20
 
 MAX_DEFLATE_RATIO = 1032
 """Decompression of gzip, zip and HDF5 cannot enlarge data by more than this."""
+
+MAX_TEXT_HEADER_BYTES = 1 << 20
+MAX_TEXT_HEADER_LINE = 4096
+"""Largest header of a MetaImage or NRRD file, and of one line in it, bytes."""
+
+MAX_TEXT_HEADER_LINES = 10_000
+"""Largest number of lines in such a header; ITK takes time that grows with its square."""
+
+MAX_TEXT_HEADER_NUMBER = 1e9
+"""Largest spacing, direction or coordinate in such a header, mm."""
 
 MAX_TRANSFORM_PARTS = 64
 """Largest number of transforms in one ITK file."""

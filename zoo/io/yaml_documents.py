@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo.io.limits import MAX_DEPTH, MAX_YAML_BYTES, check_plain_value
+from zoo.errors import UserError
+from zoo.io.files import AnyPath, existing_file
+from zoo.io.limits import MAX_DEPTH, MAX_YAML_BYTES, check_file_size, check_plain_value
 
 
 def parse_yaml(text: str) -> Any:
@@ -26,6 +28,19 @@ def parse_yaml(text: str) -> Any:
     except (TypeError, OverflowError, AttributeError, RecursionError) as error:
         raise ValueError(f"one of its values cannot be read: {error}") from error
     check_plain_value(value)
+    return value
+
+
+def read_yaml_mapping(path: AnyPath) -> dict[Any, Any]:
+    """Read a YAML file that contains a mapping."""
+    file = existing_file(path)
+    check_file_size(file, MAX_YAML_BYTES, "leave out what is not needed")
+    try:
+        value = parse_yaml(file.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise UserError(f"{file} is not valid YAML ({error}); correct it") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{file} contains a {type(value).__name__}; write keys with values")
     return value
 
 

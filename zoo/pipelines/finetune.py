@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -15,6 +14,7 @@ from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.hub.catalogue import find_model
 from zoo.hub.setting_rules import for_monai
 from zoo.io.atomic import write_json
+from zoo.io.json_documents import read_json_object
 from zoo.pipelines.settings import resolve_settings
 from zoo.planning.migrations import Plan
 from zoo.planning.plan import override, read_plan
@@ -92,7 +92,7 @@ def finetune(
     resolved = resolve_settings(settings)
     run_bundle(bundle, overrides, ["train.yaml", training_plan], settings=resolved)
     write_json(folder / "plan.json", _plan_of_trained_model(planned, folder, resolved))
-    metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    metadata = read_json_object(folder / "configs" / "metadata.json")
     return FineTuned(folder, metadata["trained"])
 
 

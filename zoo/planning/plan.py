@@ -6,7 +6,6 @@ Plans are files that may come from anywhere, so `zoo.planning.plan_checks` valid
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from zoo import __version__
 from zoo.errors import UserError
 from zoo.hub.catalogue import find_model
-from zoo.hub.setting_rules import check_settings
+from zoo.hub.setting_rules import check_settings, inert
 from zoo.io.files import AnyPath
 from zoo.io.json_documents import read_json_object
 from zoo.planning.cautions import cautions
@@ -146,7 +145,7 @@ def _dataset_settings(fingerprint: Mapping[str, Any], evidence: Evidence) -> Pla
     return {
         "dataset_dir": str(Path(folder).absolute()) if folder.startswith(_EVALUATED) else folder,
         "split": split,
-        "pairs": pairs_component(_inert(str(fingerprint["content"]))),
+        "pairs": pairs_component(inert(str(fingerprint["content"]))),
     }
 
 
@@ -159,10 +158,6 @@ def _beliefs(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _inert(value: Any) -> Any:
-    """Return a value whose texts MONAI does not evaluate: leading $, @ and % are removed."""
-    if isinstance(value, dict):
-        return {k: v if k in ("pairs", "dataset_dir") else _inert(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_inert(v) for v in value]
-    return re.sub(r"^[\s$@%]+|[@%](?=#|::)", "", value) if isinstance(value, str) else value
+def _inert(plan: Plan) -> Plan:
+    """Return a plan whose texts MONAI does not evaluate, except for the names of its dataset."""
+    return {k: v if k in ("pairs", "dataset_dir") else inert(v) for k, v in plan.items()}

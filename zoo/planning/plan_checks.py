@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import UserError
+from zoo.errors import UserError, nearest
 from zoo.hub.catalogue import find_model
 from zoo.hub.setting_rules import (
     SettingRule,
     check_settings,
     for_monai,
-    nearest,
     plain_value,
     shown_key,
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from zoo.datasets import modality as modalities
 from zoo.datasets.modality import HOUNSFIELD
-from zoo.errors import UserError
+from zoo.errors import UserError, nearest
 from zoo.hub.catalogue import find_model, load_catalogue
+from zoo.hub.setting_rules import SettingRule, shown_key
 from zoo.hub.specs import Condition, ModelSpec
 from zoo.planning.alignment import TRUSTED_LNCC2
 from zoo.planning.anatomy import ANATOMIES, parse_anatomy
@@ -107,7 +109,7 @@ def missing_facts_message(evidence: Evidence, options: UserOptions) -> str | Non
 
 
 def check_options(options: UserOptions) -> None:
-    """Refuse unknown models, anatomies and modalities, before any image is read."""
+    """Refuse unknown models, anatomies, modalities and settings, before any image is read."""
     if options.model is not None and options.model not in load_catalogue():
         models = ", ".join(load_catalogue())
         raise UserError(f"--model {options.model!r} is not known; use one of {models}")
@@ -115,6 +117,34 @@ def check_options(options: UserOptions) -> None:
         parse_anatomy(options.anatomy)
     for slot, word in options.modality.items():
         modalities.parse_modality(word, f"--modality.{slot}")
+    _check_settings(options.settings, options.model)
+
+
+def _check_settings(settings: Mapping[str, Any], model: str | None) -> None:
+    """Refuse settings that the model does not have; without a model, those that no model has.
+
+    The settings of a model that is chosen later are validated again when its bundle is opened.
+    """
+    models = [find_model(model)] if model else list(load_catalogue().values())
+    for key, value in settings.items():
+        having = [spec for spec in models if key in spec.setting_rules()]
+        if not having:
+            known = {name for spec in models for name in spec.setting_rules()}
+            owner = model or "no model"
+            verb = "has no such setting" if model else "has such a setting"
+            raise UserError(f"--set {shown_key(key)}: {owner} {verb}{nearest(key, sorted(known))}")
+        reasons = [_refusal(spec.setting_rules()[key], value) for spec in having]
+        if all(reasons):
+            raise UserError(f"--set {key}: {reasons[0]}")
+
+
+def _refusal(rule: SettingRule, value: Any) -> str | None:
+    """Return why a rule does not allow a value; None if it does."""
+    try:
+        rule.checked(value)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def choose_model(evidence: Evidence, preset: Preset, options: UserOptions) -> Choice:

@@ -6,13 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from zoo.errors import UserError
+from zoo.errors import UserError, nearest
 from zoo.hub.catalogue import find_model
+from zoo.hub.setting_rules import plain_value, shown_key
 from zoo.io.atomic import write_json
 from zoo.io.json_documents import read_json_object
 from zoo.solvers.settings import PRESETS, Mode, Settings, with_changes
 
 KIND = "regzoo mcbo preset"
+_KEYS = ("kind", "mode", "changes")
+_FACTS = (
+    *("start", "data", "recipe", "steps", "best_step"),
+    *("figure", "figures_before", "figures_after"),
+)
+"""The facts about a search that a preset records and that nothing reads."""
 
 
 def write_preset(path: Path, mode: Mode, changes: dict[str, Any], **facts: Any) -> None:
@@ -27,6 +34,12 @@ def read_preset(path: str | Path | None) -> dict[str, Any]:
     document = read_json_object(path)
     if document.get("kind") != KIND:
         raise UserError(f"{path} is not a preset of mcbo; regzoo finetune writes such files")
+    for key in document:
+        if key not in (*_KEYS, *_FACTS):
+            raise UserError(
+                f"{path}: {shown_key(key)}: a preset has no such key"
+                f"{nearest(key, (*_KEYS, *_FACTS))}; correct its name or remove it"
+            )
     mode: Any = document.get("mode")
     changes = document.get("changes")
     if mode not in get_args(Mode) or not isinstance(changes, dict):
@@ -35,6 +48,7 @@ def read_preset(path: str | Path | None) -> dict[str, Any]:
             f"the modes are {', '.join(get_args(Mode))}"
         )
     try:
+        plain_value({key: document[key] for key in _FACTS if key in document})
         changes = find_model("mcbo").settings["solver_settings"].checked(changes)
         settings_of(mode, changes)
     except (UserError, ValueError) as error:

@@ -6,7 +6,6 @@ looks up the config among its callers, because MONAI does not pass it to compone
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from typing import Any
 from monai.bundle import ConfigWorkflow
 
 from zoo.errors import UserError
+from zoo.io.json_documents import read_json_object
 
 PLAN_KEYS = ("plan", "split")
 """The keys of a plan that are not settings of every config."""
@@ -43,7 +43,7 @@ def bundle_settings(configs: Path) -> Iterator[str]:
     """Yield the top-level keys of the JSON configs in a bundle's folder `configs`."""
     for path in configs.glob("*.json"):
         if path.name != "metadata.json":
-            yield from json.loads(path.read_text(encoding="utf-8"))
+            yield from read_json_object(path)
 
 
 def require_known(config: Mapping[str, Any], names: set[str]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -119,8 +119,13 @@ def read_state(path: Path) -> tuple[Any, dict[str, Any]]:
     if "state" not in metadata:
         raise UserError(f"{path} is not a checkpoint of a training; it may hold weights only")
     with safe_open(path, framework="pt") as file:
-        state = _with_tensors(json.loads(metadata["state"]), file)
-    return state, json.loads(metadata["signature"])
+        try:
+            state = _with_tensors(json.loads(metadata["state"]), file)
+            return state, dict(json.loads(metadata["signature"]))
+        except (ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+            raise UserError(
+                f"{path} is not a checkpoint of a training ({error}); delete it to start again"
+            ) from error
 
 
 def _without_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
@@ -194,4 +199,10 @@ def read_best(folder: Path) -> BestValidation | None:
             f"{path} does not record the validation that chose it, because another version wrote "
             f"it; delete {folder} to train again"
         )
-    return BestValidation(**json.loads(record))
+    try:
+        return BestValidation(**json.loads(record))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"{path} has a damaged record of its validation ({error}); delete {folder} to train "
+            "again"
+        ) from error

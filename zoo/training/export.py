@@ -5,7 +5,6 @@ inference.json is written last, so a folder that is a bundle is a complete one.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,10 @@ from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder
 from zoo.hub.catalogue import find_model
 from zoo.hub.foreign_bundles import OWN_WEIGHTS
+from zoo.hub.setting_rules import inert
 from zoo.hub.weights import read_weights_header, sha256_of
 from zoo.io.atomic import atomic_path, write_json, write_text
+from zoo.io.json_documents import read_json_object
 from zoo.registration.initial_affine import KINDS
 from zoo.registration.mcbo_presets import write_preset
 from zoo.registration.weights import SelectedWeights
@@ -132,7 +133,7 @@ class PresetExport:
 def require_trained_bundle(output_dir: str | Path) -> None:
     """Refuse to overwrite a bundle that was not made by training."""
     metadata = Path(output_dir) / "configs" / "metadata.json"
-    if metadata.is_file() and "trained" not in json.loads(metadata.read_text(encoding="utf-8")):
+    if metadata.is_file() and "trained" not in read_json_object(metadata):
         raise UserError(
             f"{output_dir} holds a bundle that was not made by training; choose another output_dir"
         )
@@ -150,16 +151,16 @@ def write_configs(
         (folder / name).mkdir(parents=True, exist_ok=True)
     for name in COPIED:
         write_text(folder / name, (source / name).read_text(encoding="utf-8"))
-    inference = json.loads((source / "configs" / "inference.json").read_text(encoding="utf-8"))
+    inference = read_json_object(source / "configs" / "inference.json")
     defaults = {name: value for name, value in settings.items() if name in inference}
     if defaults.get("affine") not in KINDS:  # a file of this computer does not exist on others
         defaults.pop("affine", None)
-    metadata = json.loads((source / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    metadata = read_json_object(source / "configs" / "metadata.json")
     metadata |= {
         "name": f"{metadata['name']}, trained further",
         "version": "0.1.0",
         "changelog": {"0.1.0": f"trained from {_origin(trained['start'])}"},
-        "trained": {"regzoo": __version__, "model": model, **trained},
+        "trained": inert({"regzoo": __version__, "model": model, **trained}),
     }
     card = trained_model_card(metadata["name"], metadata["trained"])
     write_json(folder / "configs" / "metadata.json", metadata)
@@ -169,7 +170,7 @@ def write_configs(
 
 def summary(folder: Path) -> str:
     """Return a few lines on what a training changed, from the metadata of its bundle."""
-    metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    metadata = read_json_object(folder / "configs" / "metadata.json")
     return training_summary(folder, metadata["trained"])
 
 

@@ -14,8 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from zoo.errors import UserError
 from zoo.evaluation.figures import COMPARED
 from zoo.io.atomic import atomic_path, write_text
+from zoo.io.csv_rows import read_csv_rows
 
 Row = dict[str, float | None]
 """One row of a table: column name to number; None is an empty cell."""
@@ -46,10 +48,16 @@ def read_rows(path: Path) -> list[Row]:
     """Read a table that `write_rows` wrote; a file that does not exist has no rows."""
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as stream:
+    rows = [cells for _, cells in read_csv_rows(path)]
+    try:
         return [
-            {k: float(v) if v else None for k, v in row.items()} for row in csv.DictReader(stream)
+            {name: float(cell) if cell else None for name, cell in zip(rows[0], row, strict=True)}
+            for row in rows[1:]
         ]
+    except ValueError as error:
+        raise UserError(
+            f"{path} is not the log of a training ({error}); delete its folder to train again"
+        ) from error
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:

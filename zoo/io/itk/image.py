@@ -12,6 +12,9 @@ from zoo.errors import UserError
 from zoo.geometry import Grid
 from zoo.io.atomic import atomic_path
 from zoo.io.files import AnyPath, damaged_file_error, existing_file, first_bytes
+from zoo.io.itk.header_text import StoredVolume, read_voxels, require_volume
+from zoo.io.itk.metaimage_header import check_metaimage
+from zoo.io.itk.nrrd_header import check_nrrd
 from zoo.io.lps import grid_from_itk, grid_to_itk
 
 WRITTEN = (".mha", ".nrrd")
@@ -31,26 +34,26 @@ _TYPES = {
 
 
 def is_itk_image(path: Path) -> bool:
-    """Return whether the file begins like a MetaImage or NRRD header."""
-    return first_bytes(path, 16).lstrip().startswith(_FIRST_WORDS)
+    """Return whether the file can be read and begins like a MetaImage or NRRD header."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(16).startswith(_FIRST_WORDS)
+    except OSError:
+        return False
 
 
 def read_itk_header(path: AnyPath) -> tuple[Grid, str]:
     """Return the grid and the stored type without decoding the voxels."""
-    return _open(existing_file(path))[1:]
+    stored, grid = _open(existing_file(path))
+    return grid, stored.dtype.name
 
 
 def read_itk_image(path: AnyPath) -> tuple[np.ndarray, Grid]:
     """Return the data [X, Y, Z], C-contiguous and of a type that torch supports, and the grid."""
     file = existing_file(path)
-    reader, grid, stored = _open(file)
-    try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise damaged_file_error(file, _last_line(error)) from error
-    target = {"uint16": "int32", "uint32": "int64"}.get(stored, stored)
-    view = _sitk(file).GetArrayViewFromImage(image).transpose(2, 1, 0)
-    return np.array(view, dtype=target, order="C"), grid
+    stored, grid = _open(file)
+    target = {"uint16": "int32", "uint32": "int64"}.get(stored.dtype.name, stored.dtype.name)
+    return np.array(read_voxels(file, stored), dtype=target, order="C"), grid
 
 
 def write_itk_image(path: AnyPath, data: np.ndarray, grid: Grid) -> None:
@@ -70,31 +73,38 @@ def write_itk_image(path: AnyPath, data: np.ndarray, grid: Grid) -> None:
             ) from error
 
 
-def _open(path: Path) -> tuple[Any, Grid, str]:
-    """Return a SimpleITK reader that has read the header, the grid and the stored type."""
-    reader = _sitk(path).ImageFileReader()
+def _open(path: Path) -> tuple[StoredVolume, Grid]:
+    """Return what the header describes, after all checks, and the grid as SimpleITK reads it.
+
+    What SimpleITK understood is compared with the header.
+    """
+    is_nrrd = first_bytes(path, 4) == b"NRRD"
+    stored = check_nrrd(path) if is_nrrd else check_metaimage(path)
+    sitk = _sitk(path)
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("NrrdImageIO" if is_nrrd else "MetaImageIO")
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise damaged_file_error(path, _last_line(error)) from error
-    size, components = reader.GetSize(), reader.GetNumberOfComponents()
-    if len(size) != 3 or components != 1:
-        raise UserError(
-            f"{path} is {len(size)}-dimensional with {components}-component voxels; a volume has "
-            "3 axes and one number per voxel: save one volume to a separate file",
-            code="header",
-        )
-    stored = _TYPES.get(_sitk(path).GetPixelIDValueAsString(reader.GetPixelIDValue()), "")
-    if not stored:
-        kind = _sitk(path).GetPixelIDValueAsString(reader.GetPixelIDValue())
+    size = tuple(reader.GetSize())
+    require_volume(path, len(size), reader.GetNumberOfComponents())
+    kind = sitk.GetPixelIDValueAsString(reader.GetPixelIDValue())
+    if kind not in _TYPES:
         raise UserError(
             f"{path} has voxels of {kind}; save it as one of {', '.join(_TYPES.values())}"
         )
-    spacing, direction = np.array(reader.GetSpacing()), np.array(reader.GetDirection())
+    if size != stored.shape or _TYPES[kind] != stored.dtype.name:
+        found = f"{size} of {_TYPES[kind]} or {stored.shape} of {stored.dtype.name}"
+        raise damaged_file_error(path, f"its header is ambiguous: {found}")
+    origin, spacing = np.array(reader.GetOrigin()), np.array(reader.GetSpacing())
     if not (np.isfinite(spacing).all() and (spacing > 0).all()):
         raise UserError(f"{path} has the spacing {spacing.tolist()}; set each one above 0 mm")
-    return reader, grid_from_itk(size, np.array(reader.GetOrigin()), spacing, direction), stored
+    try:
+        return stored, grid_from_itk(size, origin, spacing, np.array(reader.GetDirection()))
+    except ValueError as error:  # axes that are parallel, or not finite
+        raise UserError(f"{path}: {error}; correct its direction", code="header") from error
 
 
 def _sitk(path: Path) -> Any:

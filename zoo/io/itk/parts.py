@@ -106,8 +106,8 @@ def _affine_matrix(path: Path, part: Part) -> np.ndarray:
     """Return the affine of one part: 4x4, LPS+ mm."""
     if part.class_name not in _KINDS:
         raise UserError(
-            f"{path} contains a {part.class_name}; allowed are {', '.join(_KINDS)} and {FIELD}: "
-            "convert it to a displacement field first"
+            f"{path} contains a {part.class_name[:80]}; allowed are {', '.join(_KINDS)} and "
+            f"{FIELD}: convert it to a displacement field first"
         )
     count, linear_of = _KINDS[part.class_name]
     values, fixed = part.parameters, part.fixed

@@ -1,0 +1,1 @@
+"""Which keys, columns and values the file of a dataset may have."""
