@@ -47,16 +47,18 @@ class Body:
         image = weighted / smooth(region).clamp_min(1e-6)
         return Body(image.clamp(0, 1), mask, grid, self.centre, region)
 
-    @property
-    def is_cut(self) -> bool:
-        """Whether a plane along the grid, where the data end, cuts off a large part of the body."""
+    def is_cut(self, *, at_border: bool = True) -> bool:
+        """Return whether a plane along the grid, where the data end, cuts off much of the body.
+
+        With `at_border` the data also end at the border of the grid.
+        """
         body = self.mask > 0
         data = torch.ones_like(body) if self.region is None else self.region > 0.5
         for axis in range(3):
             inside, known = body.movedim(axis, 0), data.movedim(axis, 0)
-            nothing = torch.zeros_like(known[:1])
+            beyond = torch.full_like(known[:1], not at_border)
             sections = inside.sum(dim=(1, 2))
-            for neighbour in (torch.cat([nothing, known[:-1]]), torch.cat([known[1:], nothing])):
+            for neighbour in (torch.cat([beyond, known[:-1]]), torch.cat([known[1:], beyond])):
                 exposed = (inside & ~neighbour).sum(dim=(1, 2))
                 if float(exposed.max()) > CUT * float(sections.max()):
                     return True

@@ -1,9 +1,8 @@
 """Padding: voxels without data, to which a file gives one constant value.
 
-A scanner or a program fills what it did not measure with a constant: outside of a cylindrical field
-of view, outside of a mask, beyond the end of a scan that was resampled or cut. Such a region reaches
-the border of the grid. Its edge is no structure of the anatomy, and nothing is known about what lies
-in it.
+A scanner or a program fills what it did not measure with a constant: the corners outside a round
+field of view, the voxels outside a mask, the part beyond the end of a scan that was resampled or
+cut. Such a region reaches the border of the grid. Nothing is known about what lies in it.
 """
 
 from __future__ import annotations

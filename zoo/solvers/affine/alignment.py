@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, cast, get_args
 
@@ -19,18 +19,18 @@ from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.geometry.grid import Grid
-from zoo.measures.body import Body, find_body, spacing_for_voxels
-from zoo.measures.padding import box_of, find_data
-from zoo.solvers.affine_objective import AffineObjective, optimise
-from zoo.solvers.affine_starts import rigid_starts
-from zoo.solvers.header_faults import correct_header
+from zoo.measures.body import spacing_for_voxels
+from zoo.solvers.affine.header_faults import correct_header
+from zoo.solvers.affine.objective import AffineObjective, optimise
+from zoo.solvers.affine.scan import Scan
+from zoo.solvers.affine.starts import rigid_starts
 
 AffineKind = Literal["none", "com", "rigid", "affine", "given"]
 
 LEVELS = ((24, 5_000), (48, 15_000), (80, 30_000))  # voxels across the field of view, points
 NEEDED_GAIN = 0.1  # fraction of the initial quality that a map must gain to be used
 LEAST_GAIN = 0.02  # quality that a map must gain where the initial one is close to zero
-STRETCH_LIMIT = 1.5  # an affine map that stretches or shrinks more is rejected
+STRETCH_LIMIT = 1.6  # an affine map that stretches or shrinks more is rejected
 
 
 @dataclass(frozen=True)
@@ -50,37 +50,6 @@ class AffineAlignment:
     overlap: tuple[float, float]
     shift: float
     header_fault: str = ""
-
-
-@dataclass(frozen=True)
-class Scan:
-    """An image [X, Y, Z] on its grid.
-
-    `mask` excludes some voxels, and `data` (bool) is False in padding; None excludes nothing.
-    """
-
-    image: Tensor
-    grid: Grid
-    mask: Tensor | None = None
-    data: Tensor | None = None
-
-    def without_padding(self) -> Scan:
-        """Return the scan with its padding found, cropped to the box that contains all data."""
-        data = find_data(self.image)
-        if data is None:
-            return self
-        box, grid = box_of(data, self.grid)
-        mask = None if self.mask is None else self.mask[box]
-        inside = data[box]
-        return Scan(self.image[box], grid, mask, None if inside.all() else inside)
-
-    def without(self, fault: Tensor) -> Scan:
-        """Return the scan placed as without a `fault`, 4x4, RAS+ mm."""
-        return replace(self, grid=self.grid.moved(torch.linalg.inv(fault)))
-
-    def body(self, spacing: float, name: str) -> Body:
-        """Return the body of the scan; `name` is its role, "fixed" or "moving"."""
-        return find_body(self.image, self.grid, spacing, name, self.mask, self.data)
 
 
 def align_affine(
@@ -163,7 +132,7 @@ def build_levels(fixed: Scan, moving: Scan) -> list[AffineObjective]:
     finest = extent / LEVELS[-1][0]
     fixed_body, moving_body = fixed.body(finest, "fixed"), moving.body(finest, "moving")
     # At lower resolutions every surface is a plane of a few voxels.
-    is_cut = fixed_body.is_cut or moving_body.is_cut
+    is_cut = fixed_body.is_cut() or moving_body.is_cut()
     return [
         AffineObjective(
             fixed_body.at(extent / across), moving_body.at(extent / across), points, is_cut=is_cut

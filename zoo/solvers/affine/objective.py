@@ -121,7 +121,8 @@ class BodySamples:
         counts = torch.ones(len(index), dtype=torch.float64)
         if body.region is not None:
             counts = _sample(body.region[None], index)[0]
-            index, counts = index[counts > 0], counts[counts > 0]
+            kept = (counts > 0).nonzero()[:samples, 0]
+            index, counts = index[kept], counts[kept]
         image, mask = _sample(torch.stack([body.image, body.mask]), index)
         self.other = other
         self.points = body.grid.to_world(index)

@@ -6,13 +6,13 @@ import torch
 from zoo.errors import UserError
 from zoo.geometry.grid import Grid
 from zoo.measures.body import find_body
-from zoo.solvers.affine import (
+from zoo.solvers.affine.alignment import (
     STRETCH_LIMIT,
     align_affine,
     measure_given_affine,
     select_alignment,
 )
-from zoo.solvers.affine_objective import AffineObjective
+from zoo.solvers.affine.objective import AffineObjective
 from zoo.synthesis.phantom import placed_grid
 
 SIZE = torch.tensor([62.0, 78.0, 58.0], dtype=torch.float64)  # half-widths of the body, mm

@@ -7,7 +7,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from zoo.solvers.affine_objective import AffineObjective, BodySamples
+from zoo.solvers.affine.objective import AffineObjective, BodySamples
 
 TURN = 0.5  # rad, between the rotations that are tried
 TURNED_STARTS = 4  # starting points with a rotation that are optimised

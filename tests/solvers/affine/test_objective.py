@@ -6,7 +6,7 @@ from scipy.stats import entropy
 
 from zoo.geometry.grid import Grid
 from zoo.measures.body import find_body
-from zoo.solvers.affine_objective import (
+from zoo.solvers.affine.objective import (
     BINS,
     AffineObjective,
     BodySamples,
