@@ -23,17 +23,19 @@ def find_data(image: Tensor) -> Tensor | None:
     """Return where `image` [X, Y, Z] has data, bool [X, Y, Z], or None if it has no padding.
 
     The padding has exactly the most frequent value of the border of the image and is connected to
-    that border. Noise never has one value over a large region, so that measured air is data.
+    that border. Measured air is data: noise does not have one value in all voxels of a block.
     """
     value = _border_value(image)
     constant = image == value
     if float(constant.float().mean()) < LEAST:
         return None
-    step = max(1, -(-max(image.shape) // BLOCKS))
+    step = max(2, -(-max(image.shape) // BLOCKS))
     # The last blocks may reach beyond the image, where they count as constant.
     sizes = [-(-n // step) * step - n for n in image.shape]
     varied = F.pad((~constant).float()[None, None], [p for n in sizes[::-1] for p in (0, n)])
     padding = _connected_to_border(F.max_pool3d(varied, step)[0, 0] == 0)
+    if float(padding.float().mean()) < LEAST / 2:
+        return None  # single blocks of noise
     # A block at the edge of the padding contains both padding and data.
     padding = _dilated(padding)
     for axis, n in enumerate(image.shape):

@@ -95,7 +95,7 @@ def exclude_padding(pair: Pair, *, fill: bool = False) -> Pair:
         return replace(pair, fixed=fixed, fixed_mask=fixed_mask)
     moving, moving_mask = _without_padding(pair.moving[0], pair.moving_mask, "moving", fill)
     return replace(
-        pair, fixed=fixed, moving=[moving], fixed_mask=fixed_mask, moving_mask=moving_mask
+        pair, fixed=fixed, moving=(moving,), fixed_mask=fixed_mask, moving_mask=moving_mask
     )
 
 

@@ -25,14 +25,17 @@ class Scan:
     data: Tensor | None = None
 
     def without_padding(self) -> Scan:
-        """Return the scan with its padding found, cropped to the box that contains all data."""
+        """Return the scan with its padding found, cropped to the box in which the image counts."""
         data = find_data(self.image)
-        if data is None:
+        counts = data
+        if self.mask is not None:
+            counts = self.mask > 0 if data is None else data & (self.mask > 0)
+        if counts is None or not counts.any():
             return self
-        box, grid = box_of(data, self.grid)
+        box, grid = box_of(counts, self.grid)
         mask = None if self.mask is None else self.mask[box]
-        inside = data[box]
-        return Scan(self.image[box], grid, mask, None if inside.all() else inside)
+        data = None if data is None or data[box].all() else data[box]
+        return Scan(self.image[box], grid, mask, data)
 
     def without(self, fault: Tensor) -> Scan:
         """Return the scan placed as without a `fault`, 4x4, RAS+ mm."""
