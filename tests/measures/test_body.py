@@ -77,3 +77,51 @@ def test_voxels_of_the_spacing_fill_the_field_of_view(grid):
 def test_an_image_without_anything_to_align_is_refused(image, message):
     with pytest.raises(UserError, match=message):
         find_body(image, Grid.from_spacing((8, 8, 8)), 1, "fixed")
+
+
+CENTRE = [24.0, 28.0, 32.0]
+
+
+def cut_ball(value, at=40.0):
+    """Return a noisy ball on a grid of 2 mm, with padding of a value above a height, and the data.
+
+    The radius of the ball is 18 mm.
+    """
+    grid = Grid.from_spacing((26, 30, 32), (2, 2, 2))
+    image = 100 * ball(grid, CENTRE, 18) + torch.randn(grid.shape)
+    data = torch.ones(grid.shape, dtype=torch.bool)
+    data[:, :, round(at / 2) :] = False
+    return torch.where(data, image, value), grid, data
+
+
+@pytest.mark.parametrize("value", [0.0, -3000.0, 2000.0])
+def test_padding_of_any_value_is_no_part_of_the_body(value):
+    image, grid, data = cut_ball(value)
+    reference = cut_ball(0.0, at=64)[0]
+    body = find_body(image, grid, 2, "fixed", data=data)
+    assert torch.equal(body.region > 0, data)
+    assert float(body.mask[~data].sum()) == 0
+    truth = ball(grid, CENTRE, 18)[data]
+    assert float((body.mask[data] - truth).abs().mean()) < 0.01
+    spread = body.at(4).image
+    clean = find_body(reference, grid, 2, "fixed").at(4).image
+    known = body.at(4).region == 1
+    assert float((spread - clean)[known].abs().max()) < 0.1
+
+
+def test_a_body_is_cut_where_a_plane_without_data_crosses_it():
+    image, grid, data = cut_ball(0.0)
+    by_padding = find_body(image, grid, 2, "fixed", data=data)
+    assert by_padding.is_cut(at_border=False)
+    assert by_padding.is_cut()
+    by_border = find_body(image[:, :, :20], Grid((26, 30, 20), grid.affine), 2, "fixed")
+    assert by_border.is_cut()
+    assert not by_border.is_cut(at_border=False)
+
+
+def test_a_whole_body_is_not_cut_by_the_zeros_around_it():
+    image, grid, _ = cut_ball(0.0, at=64)
+    inside = ball(grid, CENTRE, 18) > 0
+    stripped = torch.where(inside, image, 0.0)
+    assert not find_body(stripped, grid, 2, "fixed", data=inside).is_cut()
+    assert not find_body(image, grid, 2, "fixed").is_cut()

@@ -10,6 +10,7 @@ from zoo.errors import UserError
 from zoo.registration.mcbo import MCBOInferer, mcbo_frame
 from zoo.registration.mcbo_presets import solver_changes, solver_mode, write_preset
 from zoo.registration.working_grid import NativeFrame
+from zoo.registration.working_pair import exclude_padding
 from zoo.solvers.mcbo import MCBO
 
 
@@ -121,3 +122,53 @@ def test_masks_of_the_brains_do_not_make_a_pair_worse():
         for p in (pair, replace(pair, fixed_mask=None, moving_mask=None))
     ]  # fmt: skip
     assert errors[0] < 1.05 * errors[1]
+
+
+def _cut(pair, side, value):
+    """Return the pair with padding of a value in the upper 40 % of an image, and the data."""
+    volume = pair.fixed if side == "fixed" else pair.moving[0]
+    data = torch.ones(volume.data.shape, dtype=torch.bool)
+    data[:, :, volume.data.shape[2] * 6 // 10 :] = False
+    cut = replace(volume, data=torch.where(data, volume.data.float(), value))
+    changed = replace(pair, fixed=cut) if side == "fixed" else replace(pair, moving=(cut,))
+    return changed, data
+
+
+@pytest.mark.parametrize("side", ["fixed", "moving"])
+def test_padding_that_cuts_off_a_body_is_excluded_and_filled(side):
+    pair, _ = brain_pair()
+    cut, data = _cut(pair, side, -50.0)
+    found = exclude_padding(cut, fill=True)
+    mask = getattr(found, f"{side}_mask")
+    assert torch.equal(mask.data > 0, data)
+    other = "moving" if side == "fixed" else "fixed"
+    assert getattr(found, f"{other}_mask") is None
+    image = found.fixed if side == "fixed" else found.moving[0]
+    original = pair.fixed if side == "fixed" else pair.moving[0]
+    assert torch.equal(image.data[data], original.data.float()[data])
+    assert float(image.data.min()) > -50
+
+
+def test_masks_and_padding_are_combined():
+    pair, _ = brain_pair("mask")
+    cut, data = _cut(pair, "fixed", 0.0)
+    found = exclude_padding(cut)
+    assert found.moving_mask is pair.moving_mask
+    assert torch.equal(found.fixed_mask.data > 0, (pair.fixed_mask.data > 0) & data)
+    assert torch.equal(found.fixed.data, cut.fixed.data)
+
+
+def test_the_zeros_around_a_brain_are_kept():
+    pair, _ = brain_pair("mask")
+    brain = torch.where(pair.fixed_mask.data > 0, pair.fixed.data.float(), 0)
+    stripped = _with_fixed(replace(pair, fixed_mask=None, moving_mask=None), brain)
+    assert exclude_padding(stripped, fill=True) == stripped
+
+
+def test_the_value_of_padding_does_not_influence_the_deformation():
+    pair, phantom = brain_pair()
+    points = [
+        _registered(_cut(pair, "moving", value)[0]).transform.map_points(phantom.fixed_points)
+        for value in (0.0, -300.0)
+    ]
+    assert (points[0] - points[1]).norm(dim=1).max() < 0.05 * 2

@@ -4,6 +4,7 @@
 
 | question | what it measures |
 |---|---|
+| alignment_coverage | whether the initial alignment finds the right place on partial coverage |
 | peers | accuracy, time and memory of the models and solvers beside other packages |
 | choices | planned settings beside one fixed configuration for all pairs |
 | memory | peak memory of whole registrations, for the memory model of the planner |

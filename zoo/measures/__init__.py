@@ -3,6 +3,7 @@
 from zoo.measures.body import Body, find_body, pool, smooth, spacing_for_voxels
 from zoo.measures.mutual_information import normalised_mutual_information
 from zoo.measures.overlap import dice, dice_per_label, shared_labels
+from zoo.measures.padding import find_data
 from zoo.measures.robust import robust_values
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "dice",
     "dice_per_label",
     "find_body",
+    "find_data",
     "normalised_mutual_information",
     "pool",
     "robust_values",

@@ -16,35 +16,69 @@ from zoo.errors import UserError
 from zoo.geometry.grid import Grid
 from zoo.measures.robust import robust_values
 
+CUT = 0.3
+"""Part of the largest section of a body from which a section at the end of the data is a cut."""
+
 
 @dataclass(frozen=True)
 class Body:
     """An image scaled to [0, 1] and the mask of its body, on one grid.
 
     `image` and `mask` are float32 [X, Y, Z]. `centre` is the centre of mass of the mask, (3,) in
-    RAS+ mm. `masked` says whether the mask was given, so that the image counts only inside it.
+    RAS+ mm. `region`, float32 [X, Y, Z] from 0 to 1, is where the image counts; None is everywhere.
     """
 
     image: Tensor
     mask: Tensor
     grid: Grid
     centre: Tensor
-    masked: bool = False
+    region: Tensor | None = None
 
     def at(self, spacing: float) -> Body:
-        """Return the body averaged over whole numbers of voxels to about `spacing` mm, smoothed."""
-        image, grid = pool(self.image, self.grid, spacing)
-        mask, _ = pool(self.mask, self.grid, spacing)
-        return Body(smooth(image), mask, grid, self.centre, self.masked)
+        """Return the body averaged over whole numbers of voxels to about `spacing` mm, smoothed.
+
+        Values outside the region have no influence on those inside.
+        """
+        mask, grid = pool(self.mask, self.grid, spacing)
+        if self.region is None:
+            return Body(smooth(pool(self.image, self.grid, spacing)[0]), mask, grid, self.centre)
+        region = pool(self.region, self.grid, spacing)[0]
+        weighted = smooth(pool(self.image * self.region, self.grid, spacing)[0])
+        image = weighted / smooth(region).clamp_min(1e-6)
+        return Body(image.clamp(0, 1), mask, grid, self.centre, region)
+
+    def is_cut(self, *, at_border: bool = True) -> bool:
+        """Return whether a plane along the grid, where the data end, cuts off much of the body.
+
+        With `at_border` the data also end at the border of the grid.
+        """
+        body = self.mask > 0
+        data = torch.ones_like(body) if self.region is None else self.region > 0.5
+        for axis in range(3):
+            inside, known = body.movedim(axis, 0), data.movedim(axis, 0)
+            beyond = torch.full_like(known[:1], not at_border)
+            sections = inside.sum(dim=(1, 2))
+            for neighbour in (torch.cat([beyond, known[:-1]]), torch.cat([known[1:], beyond])):
+                exposed = (inside & ~neighbour).sum(dim=(1, 2))
+                if float(exposed.max()) > CUT * float(sections.max()):
+                    return True
+        return False
 
 
 def find_body(
-    image: Tensor, grid: Grid, spacing: float, name: str, region: Tensor | None = None
+    image: Tensor,
+    grid: Grid,
+    spacing: float,
+    name: str,
+    region: Tensor | None = None,
+    data: Tensor | None = None,
 ) -> Body:
     """Average `image` [X, Y, Z] to about `spacing` mm, scale it to [0, 1] and find its body.
 
     `name` is the role of the image in error messages, "fixed" or "moving". With a `region`
-    [X, Y, Z] the body is where it is not 0, and values elsewhere are ignored.
+    [X, Y, Z] the body is where it is not 0, and values elsewhere are ignored. `data` [X, Y, Z] is
+    False in the padding of the image (`zoo.measures.padding.find_data`), which is no part of the
+    body and is ignored as well.
     """
     if tuple(image.shape) != grid.shape:
         raise ValueError(
@@ -52,32 +86,69 @@ def find_body(
         )
     image = robust_values(image.detach().float())
     if region is not None:
-        return _body_in_region(image, region, grid, spacing, name)
+        counts = region > 0 if data is None else (region > 0) & data
+        return _body_in_region(image, counts, grid, spacing, name)
+    if data is not None:
+        return _body_in_data(image, data, grid, spacing, name)
     image, grid = pool(image, grid, spacing)
     _require_finite(image, name)
     image = rescale_by_percentiles(image, name)
-    border = torch.cat([image.select(k, end).flatten() for k in range(3) for end in (0, -1)])
-    contrast = (image - border.median()).abs()
-    mask = (contrast >= otsu_threshold(contrast)).float()
-    centre = grid.to_world(mask.nonzero().double().mean(dim=0)[None])[0]
-    return Body(image, mask, grid, centre)
+    mask = _differs_from_border(image)
+    return Body(image, mask, grid, _centre(mask, grid))
 
 
 def _body_in_region(image: Tensor, region: Tensor, grid: Grid, spacing: float, name: str) -> Body:
-    """Return the body of an image that counts only where `region` is not 0."""
-    inside = (region > 0).float()
-    _require_finite(image, name)
-    share, pooled_grid = pool(inside, grid, spacing)
-    image = pool(image * inside, grid, spacing)[0] / share.clamp_min(1e-6)
+    """Return the body of an image that counts only in `region` (bool)."""
+    mean, share, pooled_grid = _pool_in(image, region, grid, spacing, name)
     mask = (share > 0.5).float()
     if not mask.any():
         raise UserError(
-            f"the mask of the {name} image covers {int(inside.sum())} of {inside.numel()} voxels, "
+            f"the mask of the {name} image covers {int(region.sum())} of {region.numel()} voxels, "
             "too few for an alignment; give a larger mask or none"
         )
-    image = rescale_by_percentiles(image, name, image[mask > 0])
-    centre = pooled_grid.to_world(mask.nonzero().double().mean(dim=0)[None])[0]
-    return Body(image, mask, pooled_grid, centre, masked=True)
+    mean = rescale_by_percentiles(mean, name, mean[mask > 0])
+    return Body(mean, mask, pooled_grid, _centre(mask, pooled_grid), mask)
+
+
+def _body_in_data(image: Tensor, data: Tensor, grid: Grid, spacing: float, name: str) -> Body:
+    """Return the body of an image with padding outside `data` (bool).
+
+    The padding counts as background of the darkest or the brightest value of the data, because
+    nothing else may surround the body, as in an image without a skull.
+    """
+    mean, share, pooled_grid = _pool_in(image, data, grid, spacing, name)
+    known = share > 0.5
+    if not known.any():
+        known = share > 0
+    padding = image[~data][:1]
+    values = torch.where(known, mean, padding.clamp(mean[known].min(), mean[known].max()))
+    values = rescale_by_percentiles(values, name, values[known])
+    mask = _differs_from_border(values) * known
+    if not mask.any():
+        mask = known.float()
+    return Body(values, mask, pooled_grid, _centre(mask, pooled_grid), known.float())
+
+
+def _pool_in(
+    image: Tensor, region: Tensor, grid: Grid, spacing: float, name: str
+) -> tuple[Tensor, Tensor, Grid]:
+    """Return the mean of an image in `region` (bool) over blocks, the region's share, the grid."""
+    _require_finite(image, name)
+    share, pooled_grid = pool(region.float(), grid, spacing)
+    mean = pool(image * region, grid, spacing)[0] / share.clamp_min(1e-6)
+    return mean, share, pooled_grid
+
+
+def _differs_from_border(image: Tensor) -> Tensor:
+    """Return where an image [X, Y, Z] in [0, 1] differs from the median of its border: 0 or 1."""
+    border = torch.cat([image.select(k, end).flatten() for k in range(3) for end in (0, -1)])
+    contrast = (image - border.median()).abs()
+    return (contrast >= otsu_threshold(contrast)).float()
+
+
+def _centre(mask: Tensor, grid: Grid) -> Tensor:
+    """Return the centre of mass of a mask of 0 and 1, (3,) in RAS+ mm."""
+    return grid.to_world(mask.nonzero().double().mean(dim=0)[None])[0]
 
 
 def _require_finite(image: Tensor, name: str) -> None:

@@ -1,7 +1,7 @@
 """Normalised mutual information of two sets of intensities, from a plain joint histogram.
 
 It is not differentiable; the affine alignment optimises a smooth estimate of it, which is in
-`zoo.solvers.affine_objective`.
+`zoo.solvers.affine.objective`.
 """
 
 import torch

@@ -16,7 +16,7 @@ from zoo.registration.axis_order import AxisOrder, reordered, restored
 from zoo.registration.inferer import PairInferer, Prediction, Shape
 from zoo.registration.intensity import looks_like_hounsfield
 from zoo.registration.working_grid import Frame
-from zoo.registration.working_pair import WorkingPair
+from zoo.registration.working_pair import WorkingPair, exclude_padding
 from zoo.solvers.affine import AffineAlignment
 from zoo.solvers.instance import ImagePair, ProgressCallback
 from zoo.solvers.instance_field import refine_field
@@ -72,7 +72,7 @@ class RefiningInferer(PairInferer):
         self, pair: Pair, alignment: AffineAlignment | None, network_shape: Shape | None = None
     ) -> WorkingPair:
         """Return the pair on its working grid, masked and with the labels that the loss needs."""
-        work = super().prepare(pair, alignment, network_shape)
+        work = super().prepare(exclude_padding(pair), alignment, network_shape)
         if self.masking != "loss":
             if pair.fixed_mask is None and pair.moving_mask is None:
                 raise UserError(

@@ -6,14 +6,21 @@ the one place where such a displacement becomes a `Transform` of world points.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from zoo.datasets.pairs import Pair
 from zoo.geometry import Grid, Transform
 from zoo.geometry.sampling import affine_index, sample
 from zoo.geometry.transform import slabs
+from zoo.io.volume import Volume
+from zoo.measures import find_body, find_data, spacing_for_voxels
+from zoo.solvers.masks import fill_outside_mask
+
+BODY_VOXELS = 500_000
+"""The number of voxels at which it is decided whether padding cuts off a body."""
 
 
 @dataclass(frozen=True)
@@ -73,3 +80,39 @@ def extended(transform: Transform, grid: Grid) -> Transform:
         index = affine_index(matrix, (stop - start, *grid.shape[1:]), start=start)
         field[:, start:stop] = sample(transform.field[None], index.to(field))[0]
     return Transform(transform.affine, field, grid)
+
+
+def exclude_padding(pair: Pair, *, fill: bool = False) -> Pair:
+    """Return `pair` with masks that also exclude padding, if the padding cuts off the body.
+
+    The zeros around a brain without its skull, for example, are constant as well, but their edge is
+    that of the anatomy, and they stay. With `fill`, padding is replaced by the nearest data, so
+    that interpolation does not mix the two. Several moving images share one mask and are not
+    changed.
+    """
+    fixed, fixed_mask = _without_padding(pair.fixed, pair.fixed_mask, "fixed", fill)
+    if len(pair.moving) != 1:
+        return replace(pair, fixed=fixed, fixed_mask=fixed_mask)
+    moving, moving_mask = _without_padding(pair.moving[0], pair.moving_mask, "moving", fill)
+    return replace(
+        pair, fixed=fixed, moving=(moving,), fixed_mask=fixed_mask, moving_mask=moving_mask
+    )
+
+
+def _without_padding(
+    volume: Volume, mask: Volume | None, name: str, fill: bool
+) -> tuple[Volume, Volume | None]:
+    """Return an image, filled or not, and its mask without the padding that cuts off its body."""
+    image = volume.data.float()
+    data = find_data(image)
+    if data is None:
+        return volume, mask
+    spacing = spacing_for_voxels(volume.grid, BODY_VOXELS)
+    body = find_body(image, volume.grid, spacing, name, data=data)
+    if not body.is_cut(at_border=False):
+        return volume, mask
+    if fill:
+        volume = replace(volume, data=fill_outside_mask(image, data.float()))
+    if mask is not None:
+        data = data & (mask.data > 0)
+    return volume, replace(mask or volume, data=data.float())

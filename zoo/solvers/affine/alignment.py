@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from typing import Literal, cast, get_args
 
 import torch
@@ -20,18 +19,18 @@ from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.geometry.grid import Grid
-from zoo.measures.body import find_body, spacing_for_voxels
-from zoo.solvers.affine_objective import AffineObjective, optimise
-from zoo.solvers.header_faults import correct_header
+from zoo.measures.body import spacing_for_voxels
+from zoo.solvers.affine.header_faults import correct_header
+from zoo.solvers.affine.objective import AffineObjective, optimise
+from zoo.solvers.affine.scan import Scan
+from zoo.solvers.affine.starts import rigid_starts
 
 AffineKind = Literal["none", "com", "rigid", "affine", "given"]
 
 LEVELS = ((24, 5_000), (48, 15_000), (80, 30_000))  # voxels across the field of view, points
-TURN = 0.5  # rad, between the rotations that are tried
-TURNED_STARTS = 4  # starting points with a rotation that are optimised
 NEEDED_GAIN = 0.1  # fraction of the initial quality that a map must gain to be used
 LEAST_GAIN = 0.02  # quality that a map must gain where the initial one is close to zero
-STRETCH_LIMIT = 1.5  # an affine map that stretches or shrinks more is rejected
+STRETCH_LIMIT = 1.6  # an affine map that stretches or shrinks more is rejected
 
 
 @dataclass(frozen=True)
@@ -51,22 +50,6 @@ class AffineAlignment:
     overlap: tuple[float, float]
     shift: float
     header_fault: str = ""
-
-
-@dataclass(frozen=True)
-class Scans:
-    """Two images [X, Y, Z] on their grids; a mask is None or excludes some voxels of its image."""
-
-    fixed: Tensor
-    fixed_grid: Grid
-    moving: Tensor
-    moving_grid: Grid
-    fixed_mask: Tensor | None = None
-    moving_mask: Tensor | None = None
-
-    def without(self, fault: Tensor) -> Scans:
-        """Return the scans with the moving image placed as without a `fault`, 4x4, RAS+ mm."""
-        return replace(self, moving_grid=self.moving_grid.moved(torch.linalg.inv(fault)))
 
 
 def align_affine(
@@ -95,14 +78,14 @@ def align_affine(
         raise UserError(
             f"initial affine alignment {kind!r} is unknown; choose one of {', '.join(allowed)}"
         )
-    masks = _excluding(fixed_mask), _excluding(moving_mask)
-    scans = Scans(fixed, fixed_grid, moving, moving_grid, *masks)
     with _one_thread():
-        result = search(scans, kind)
+        scan = Scan(fixed, fixed_grid, _excluding(fixed_mask)).without_padding()
+        other = Scan(moving, moving_grid, _excluding(moving_mask)).without_padding()
+        result = search(scan, other, kind)
         if kind not in ("com", "none"):
             largest = "affine" if kind == "auto" else kind
             result = correct_header(
-                result, lambda fault: search(scans.without(fault), largest), allow_mirror
+                result, lambda fault: search(scan, other.without(fault), largest), allow_mirror
             )
         return result.alignment
 
@@ -112,7 +95,8 @@ def measure_given_affine(
 ) -> AffineAlignment:
     """Return a map from elsewhere (`matrix`, 4x4, RAS+ mm) with its similarity and overlap."""
     with _one_thread():
-        finest = build_levels(Scans(fixed, fixed_grid, moving, moving_grid))[-1]
+        scans = (Scan(fixed, fixed_grid), Scan(moving, moving_grid))
+        finest = build_levels(*(scan.without_padding() for scan in scans))[-1]
         identity = torch.eye(4, dtype=torch.float64)
         return select_alignment(finest, {"none": identity, "given": matrix}, "given")
 
@@ -134,22 +118,25 @@ class SearchResult:
         return float(self.levels[-1].quality(self.best))
 
 
-def search(scans: Scans, kind: str) -> SearchResult:
+def search(fixed: Scan, moving: Scan, kind: str) -> SearchResult:
     """Search all families of maps up to `kind` near the position that the headers state."""
-    levels = build_levels(scans)
+    levels = build_levels(fixed, moving)
     maps = search_families(levels, cast(AffineKind, "affine" if kind == "auto" else kind))
     best = maps[_best_kind(levels[-1], maps)]
     return SearchResult(select_alignment(levels[-1], maps, kind), levels, best)
 
 
-def build_levels(scans: Scans) -> list[AffineObjective]:
+def build_levels(fixed: Scan, moving: Scan) -> list[AffineObjective]:
     """Return the objective of two images at each of the `LEVELS`, coarse to fine."""
-    extent = min(spacing_for_voxels(grid, 1) for grid in (scans.fixed_grid, scans.moving_grid))
+    extent = min(spacing_for_voxels(scan.grid, 1) for scan in (fixed, moving))
     finest = extent / LEVELS[-1][0]
-    fixed_body = find_body(scans.fixed, scans.fixed_grid, finest, "fixed", scans.fixed_mask)
-    moving_body = find_body(scans.moving, scans.moving_grid, finest, "moving", scans.moving_mask)
+    fixed_body, moving_body = fixed.body(finest, "fixed"), moving.body(finest, "moving")
+    # At lower resolutions every surface is a plane of a few voxels.
+    is_cut = fixed_body.is_cut() or moving_body.is_cut()
     return [
-        AffineObjective(fixed_body.at(extent / across), moving_body.at(extent / across), points)
+        AffineObjective(
+            fixed_body.at(extent / across), moving_body.at(extent / across), points, is_cut=is_cut
+        )
         for across, points in LEVELS
     ]
 
@@ -162,35 +149,13 @@ def search_families(levels: list[AffineObjective], kind: AffineKind) -> dict[Aff
         maps["com"] = coarse.matrix(torch.zeros(3, dtype=torch.float64))
     if kind in ("rigid", "affine"):
         candidates = [optimise(coarse, start) for start in rigid_starts(coarse)]
-        rigid = min(candidates, key=lambda p: float(middle.cost(p)))
+        rigid = max(candidates, key=lambda p: middle.information(middle.matrix(p)))
         rigid = optimise(middle, rigid)
         maps["rigid"] = fine.matrix(rigid if kind == "affine" else optimise(fine, rigid))
     if kind == "affine":
         affine = torch.cat([rigid, torch.zeros(6, dtype=torch.float64)])
         maps["affine"] = fine.matrix(optimise(fine, optimise(middle, affine)))
     return maps
-
-
-def rigid_starts(objective: AffineObjective) -> list[Tensor]:
-    """Return the most promising rigid parameters (6,) of a small grid of shifts and rotations.
-
-    The shifts are that of the headers, that of the centres of mass, and that of the centres of the
-    fields of view. The rotations are none, which is always among the results, and one step about
-    every combination of axes.
-    """
-    fixed, moving = objective.fixed, objective.moving
-    shifts = [
-        fixed.centre - moving.centre,
-        torch.zeros(3, dtype=torch.float64),
-        (moving.grid.centre - moving.centre) - (fixed.grid.centre - fixed.centre),
-    ]
-    turns = [torch.tensor(t, dtype=torch.float64) for t in product((0, -1, 1), repeat=3)]
-    starts = [
-        torch.cat([shift, turn * TURN * objective.radius]) for shift in shifts for turn in turns
-    ]
-    plain = starts[:: len(turns)]
-    turned = [start for k, start in enumerate(starts) if k % len(turns)]
-    return plain + sorted(turned, key=lambda p: float(objective.cost(p)))[:TURNED_STARTS]
 
 
 def select_alignment(

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zoo.solvers.affine_objective import AffineObjective, optimise
+from zoo.solvers.affine.objective import AffineObjective, optimise
 
 if TYPE_CHECKING:
-    from zoo.solvers.affine import SearchResult
+    from zoo.solvers.affine.alignment import SearchResult
 
     Search = Callable[[Tensor], SearchResult]
 

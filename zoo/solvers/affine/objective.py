@@ -22,6 +22,7 @@ BINS = 32  # of the joint histogram, per image
 TAPS = 4  # bins over which the cubic B-spline spreads a value
 LEAST_OVERLAP = 0.5  # fraction of the smaller body below which a map is penalised
 OVERLAP_WEIGHT = 4.0
+MOST_SPREAD = 8  # multiple of the points that are spread over a grid to hit a small region
 PRIOR = 0.05  # cost of each squared radian of rotation and each squared logarithm of stretch
 
 
@@ -32,11 +33,13 @@ class AffineObjective:
     six for the stretch, of which the last nine are the distance that a point at the body's radius
     moves. Zero parameters align the centres of mass. The similarity is the mean of both
     directions, so that the result does not depend on which image is the fixed one. `samples` is the
-    number of points of each direction.
+    number of points of each direction. `is_cut` says whether the end of the data cuts off a body,
+    so that the images may show different parts of it.
     """
 
-    def __init__(self, fixed: Body, moving: Body, samples: int) -> None:
+    def __init__(self, fixed: Body, moving: Body, samples: int, *, is_cut: bool = False) -> None:
         self.fixed, self.moving = fixed, moving
+        self.is_cut = is_cut
         self.forward = BodySamples(fixed, moving, samples)
         self.backward = BodySamples(moving, fixed, samples)
 
@@ -82,6 +85,14 @@ class AffineObjective:
         backward, backward_overlap = self.backward.compare(torch.linalg.inv(matrix))
         return (forward + backward) / 2, torch.maximum(forward_overlap, backward_overlap)
 
+    def information(self, matrix: Tensor) -> float:
+        """Return the normalised mutual information above 1 times the overlap, under a 4x4 map.
+
+        A map that leaves the overlap never gains, so that it compares distant positions.
+        """
+        similarity, overlap = self.compare(matrix)
+        return float((similarity - 1) * overlap)
+
     def smaller_overlap(self, matrix: Tensor) -> float:
         """Return the smaller one of the overlaps of both directions, 0 to 1, under a 4x4 map."""
         overlaps = (
@@ -106,30 +117,42 @@ class BodySamples:
 
     def __init__(self, body: Body, other: Body, samples: int) -> None:
         shape = torch.tensor(body.grid.shape, dtype=torch.float64)
-        index = spread_points(samples) * shape - 0.5
+        index = spread_points(_points_to_spread(body, samples)) * shape - 0.5
+        counts = torch.ones(len(index), dtype=torch.float64)
+        if body.region is not None:
+            counts = _sample(body.region[None], index)[0]
+            kept = (counts > 0).nonzero()[:samples, 0]
+            index, counts = index[kept], counts[kept]
         image, mask = _sample(torch.stack([body.image, body.mask]), index)
         self.other = other
         self.points = body.grid.to_world(index)
         self.rows = (image * (BINS - 1)).round().long() * (BINS + TAPS - 1)
         self.weight = mask / mask.sum().clamp_min(1e-9)
-        self.masked = body.masked
-        self.weight_of_points = mask
+        self.counts = counts
 
     def compare(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mutual information and the fraction of the body inside the other field of view.
+        """Return mutual information and the fraction of the body where the other image counts.
 
-        A mask that was given for an image confines both to the points inside it.
+        Points at which one of the images does not count are left out.
         """
         to_index = self.other.grid.inverse @ matrix
         index = self.points @ to_index[:3, :3].T + to_index[:3, 3]
-        (values,) = _sample(self.other.image[None], index)
-        inside = _inside(index, self.other.grid)
-        if self.other.masked:
-            inside = inside * _sample(self.other.mask[None], index)[0]
-        if self.masked:
-            inside = inside * self.weight_of_points
+        inside = _inside(index, self.other.grid) * self.counts
+        if self.other.region is None:
+            (values,) = _sample(self.other.image[None], index)
+        else:
+            values, known = _sample(torch.stack([self.other.image, self.other.region]), index)
+            inside = inside * known
         overlap = (self.weight * inside).sum()
         return information_ratio(joint_histogram(self.rows, values, inside)), overlap
+
+
+def _points_to_spread(body: Body, samples: int) -> int:
+    """Return how many points fill the grid of a body so that about `samples` lie in its region."""
+    if body.region is None:
+        return samples
+    share = max(float(body.region.mean()), 1 / MOST_SPREAD)
+    return min(round(samples / share), MOST_SPREAD * samples)
 
 
 def optimise(objective: AffineObjective, start: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from scipy.stats import entropy
 
 from zoo.geometry.grid import Grid
 from zoo.measures.body import find_body
-from zoo.solvers.affine_objective import (
+from zoo.solvers.affine.objective import (
     BINS,
     AffineObjective,
     BodySamples,
@@ -109,3 +109,32 @@ def test_points_outside_the_other_image_do_not_count():
     backward, _ = BodySamples(half, whole, 8000).compare(identity)
     assert float(overlap) == pytest.approx(0.5, abs=0.03)
     assert float(forward) == pytest.approx(float(backward), abs=0.02)
+
+
+def test_points_lie_where_the_image_counts_and_are_as_many_as_asked():
+    grid = Grid.from_spacing((32, 32, 32), (3, 3, 3))
+    image = torch.rand(grid.shape)
+    data = torch.zeros(grid.shape, dtype=torch.bool)
+    data[6:26, 8:20, 10:24] = True
+    body = find_body(torch.where(data, image, 0), grid, 3, "fixed", data=data)
+    samples = BodySamples(body, body, 2000)
+    index = grid.to_index(samples.points)
+    assert 1900 <= len(index) <= 2000
+    low, high = torch.tensor([6.0, 8.0, 10.0]) - 1, torch.tensor([25.0, 19.0, 23.0]) + 1
+    assert ((index > low) & (index < high)).all()
+
+
+def test_a_map_that_leaves_the_overlap_never_gains_information():
+    """Images of one structure match wherever they overlap; only the overlap tells maps apart."""
+    grid = Grid.from_spacing((40, 20, 20), (3, 3, 3))
+    waves = torch.arange(40).mul(2 * torch.pi / 8).sin()[:, None, None].expand(grid.shape)
+    image = waves + 0.01 * torch.randn(grid.shape)
+    body = find_body(image, grid, 3, "fixed", region=torch.ones(grid.shape))
+    objective = AffineObjective(body, body, 4000)
+    shifted = torch.eye(4, dtype=torch.float64)
+    values = []
+    for periods in range(4):
+        shifted[0, 3] = periods * 24
+        values.append(objective.information(shifted))
+    assert values == sorted(values, reverse=True)
+    assert values[2] == pytest.approx(values[0] * 0.6, rel=0.25)

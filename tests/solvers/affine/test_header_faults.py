@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from zoo.solvers.affine import align_affine
-from zoo.solvers.header_faults import HeaderFault
+from zoo.solvers.affine.header_faults import HeaderFault
 from zoo.synthesis.phantom import make_pair
 
 ROTATIONS = {

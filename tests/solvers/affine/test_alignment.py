@@ -6,13 +6,13 @@ import torch
 from zoo.errors import UserError
 from zoo.geometry.grid import Grid
 from zoo.measures.body import find_body
-from zoo.solvers.affine import (
+from zoo.solvers.affine.alignment import (
     STRETCH_LIMIT,
     align_affine,
     measure_given_affine,
     select_alignment,
 )
-from zoo.solvers.affine_objective import AffineObjective
+from zoo.solvers.affine.objective import AffineObjective
 from zoo.synthesis.phantom import placed_grid
 
 SIZE = torch.tensor([62.0, 78.0, 58.0], dtype=torch.float64)  # half-widths of the body, mm
@@ -282,3 +282,45 @@ def test_an_empty_mask_is_refused():
     image = draw(FIXED)
     with pytest.raises(UserError, match=r"the mask of the fixed image covers 0 of \d+ voxels"):
         align_affine(image, FIXED, image, FIXED, fixed_mask=torch.zeros(FIXED.shape))
+
+
+def above(grid, height):
+    """Return where a grid is above a height of the world, mm: bool [X, Y, Z]."""
+    points = grid.to_world(torch.cartesian_prod(*[torch.arange(n) for n in grid.shape]))
+    return (points[:, 2] > height).view(grid.shape)
+
+
+@pytest.mark.parametrize("target", ["same", "oblique, anisotropic"])
+def test_padding_of_any_value_does_not_influence_the_alignment(target):
+    grid = TARGETS[target]
+    truth = world_map((6, -4, 8), shift=(12, -7, 9))
+    moving = draw(grid, truth)
+    data = above(grid, 12)
+    matrices = [
+        align_affine(draw(FIXED), FIXED, torch.where(data, moving, value), grid, "affine").matrix
+        for value in (0.0, -2.0, 5.0)
+    ]
+    assert error(matrices[1], matrices[0]) < 0.1
+    assert error(matrices[2], matrices[0]) < 0.1
+    assert error(matrices[0], truth) < 1.5
+
+
+def test_padding_counts_like_a_mask_that_excludes_it():
+    grid = TARGETS["LAS"]
+    moving = draw(grid, TRUTH)
+    data = above(grid, 0)
+    padded = align_affine(draw(FIXED), FIXED, torch.where(data, moving, 0), grid)
+    masked = align_affine(draw(FIXED), FIXED, moving, grid, moving_mask=data)
+    assert error(padded.matrix, masked.matrix) < 1
+
+
+def test_images_that_cover_different_parts_are_aligned():
+    grid = TARGETS["same"]
+    truth = world_map((5, -5, 8), shift=(15, -10, 12))
+    fixed = torch.where(above(FIXED, -12), draw(FIXED), 0)
+    moving = torch.where(above(grid, 30), 0, draw(grid, truth))
+    com = align_affine(fixed, FIXED, moving, grid, "com")
+    found = align_affine(fixed, FIXED, moving, grid, "rigid")
+    assert error(com.matrix, truth) > 20
+    assert error(found.matrix, truth) < 2
+    assert not found.header_fault
