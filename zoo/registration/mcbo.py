@@ -1,41 +1,76 @@
-"""The inferer of MCBO and the working grid of each of its modes."""
+"""The inferer of MCBO, with its fluid refinement, and the working grid of each of its modes."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
+from typing import Any, Literal, cast, get_args
 
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.datasets.pairs import Pair
+from zoo.errors import UserError
 from zoo.io.volume import Volume
 from zoo.measures.robust import robust_values
 from zoo.registration.inferer import Intensity, PairInferer, Prediction, Shape
+from zoo.registration.intensity import looks_like_hounsfield, to_unit
 from zoo.registration.working_grid import Frame, IsotropicFrame, NativeFrame
 from zoo.registration.working_pair import Image, WorkingPair, exclude_padding
 from zoo.solvers.affine import AffineAlignment
+from zoo.solvers.fluid import refine_by_composition, unfold
 from zoo.solvers.instance import ProgressCallback
 from zoo.solvers.mcbo import MCBO
 from zoo.solvers.settings import Mode
+
+Fluid = Literal["auto", "never"]
+
+CT_WINDOW = (-1000.0, 1000.0)
+"""The Hounsfield units that the fluid refinement compares."""
+HIGHEST_PERCENTILE = 0.99
+"""The rank, among the values above the lowest, at which it clips other images."""
+
+_SEARCH_SHARE = 0.7  # of the progress, when a fluid refinement follows
 
 
 class MCBOInferer(PairInferer):
     """Registers a pair with MCBO, which uses masks, ignores padding and reports its progress.
 
-    The notes of the result contain the largest displacement that the search covers.
+    In the mode "accurate" the result is refined by composed steps if the images are of one
+    contrast, unless `fluid` is "never", and folds are removed. The other modes are as published.
+    The notes of the result contain the largest displacement that the search covers, and what these
+    two stages did.
     """
+
+    def __init__(self, frame: Frame, *, fluid: Fluid = "auto", **more: Any) -> None:
+        super().__init__(frame, **more)
+        if fluid not in get_args(Fluid):
+            raise UserError(f"fluid {fluid!r} is not known; use {' or '.join(get_args(Fluid))}")
+        self.fluid = fluid
 
     def register(
         self, work: WorkingPair, network: nn.Module, progress: ProgressCallback
     ) -> Prediction:
         """Return the transform; MCBO does not compute an inverse."""
         solver = cast("MCBO", network)
-        solver.progress = progress
-        s = solver.settings
-        steps = [n * reach for n, reach in zip(s.levels, s.reach, strict=True)]
-        voxels = max(steps) if s.weights else sum(steps)
-        notes = {"search_limit_mm": voxels * min(work.grid.spacing)}
-        return Prediction(work.transform(solver(work.image, masks=work.masks)), notes=notes)
+        refines = self._refines(solver, work)
+        share = _SEARCH_SHARE if refines else 1.0
+        solver.progress = lambda done, text: progress(share * done, text)
+        displacement = solver(work.image, masks=work.masks)
+        notes: dict[str, Any] = {"search_limit_mm": search_limit(solver, min(work.grid.spacing))}
+        if refines:
+            displacement, notes["fluid"] = _refined(
+                displacement, work, lambda done, text: progress(share + (1 - share) * done, text)
+            )
+        if solver.mode == "accurate":
+            displacement, changed = unfold(displacement)
+            notes["unfolded_percent"] = 100 * changed
+        return Prediction(work.transform(displacement), notes=notes)
+
+    def _refines(self, solver: MCBO, work: WorkingPair) -> bool:
+        """Return whether a fluid refinement is tried, which needs one moving image."""
+        one_moving = work.image.shape[1] == 2
+        return (
+            self.fluid == "auto" and solver.mode == "accurate" and one_moving and not solver.rigid
+        )
 
     def prepare(
         self, pair: Pair, alignment: AffineAlignment | None, network_shape: Shape | None = None
@@ -47,6 +82,38 @@ class MCBOInferer(PairInferer):
         """Return an image for the solver; outliers are removed before they are interpolated."""
         image = super()._image(volume, intensity)
         return replace(image, data=robust_values(image.data))
+
+
+def search_limit(solver: MCBO, spacing: float) -> float:
+    """Return the largest displacement in mm that the search covers, for voxels of `spacing` mm."""
+    s = solver.settings
+    steps = [n * reach for n, reach in zip(s.levels, s.reach, strict=True)]
+    return (max(steps) if s.weights else sum(steps)) * spacing
+
+
+def unit_intensity(image: Tensor) -> Tensor:
+    """Return `image` [X, Y, Z] clipped and scaled to [0, 1] for the local correlation."""
+    if looks_like_hounsfield(image):
+        return to_unit(image, *CT_WINDOW)
+    low = float(image.min())
+    above = image[image > low].flatten()
+    rank = max(1, int(HIGHEST_PERCENTILE * len(above)))
+    return to_unit(image, low, float(above.kthvalue(rank).values))
+
+
+def _refined(
+    displacement: Tensor, work: WorkingPair, progress: ProgressCallback
+) -> tuple[Tensor, dict[str, Any]]:
+    """Return the refined displacement and what result.json reports about the refinement."""
+    moving, fixed = (unit_intensity(channel)[None, None] for channel in work.image[0])
+    masks = (None, None) if work.masks is None else work.masks.split(1, dim=1)
+    found = refine_by_composition(
+        displacement, moving, fixed, moving_mask=masks[0], fixed_mask=masks[1], progress=progress
+    )
+    notes: dict[str, Any] = {"refined": found.refined, "agreement": found.agreement}
+    if found.correlation is not None:
+        notes["correlation"] = list(found.correlation)
+    return found.displacement, notes
 
 
 def mcbo_frame(mode: Mode, spacing: float | None = None) -> Frame:

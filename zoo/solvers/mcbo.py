@@ -45,6 +45,7 @@ class MCBO(nn.Module):
         super().__init__()
         _check_choice("mode", mode, get_args(Mode))
         _check_choice("fusion", fusion, get_args(Fusion))
+        self.mode: Mode = mode
         self.settings = with_changes(PRESETS[mode], changes or {})
         self.fusion: Fusion = fusion
         self.rigid = rigid

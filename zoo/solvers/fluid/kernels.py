@@ -3,20 +3,25 @@
 Volumes are contiguous float32 arrays, displacements [3, X, Y, Z] in voxels with component k along
 array axis k. Every kernel writes rows `start` to `stop` of its results and reads what it needs
 around them, so that rows can be split over threads without changing a bit of the result. The
-kernels release the interpreter's lock. `torch_steps` computes the same with torch; one pass over
-the volumes per product, filter and sampling took four times as long.
+kernels release the interpreter's lock. `steps.TorchSteps` computes the same with torch, which
+passes over the volumes once for each product, filter and sampling.
 """
 
 from __future__ import annotations
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
 
 _compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"})
 
 
 @_compiled
-def warp_rows(image, mask, field, warped, valid, start, stop):  # type: ignore[no-untyped-def]
+def warp_rows(
+    image: Array, mask: Array, field: Array, warped: Array, valid: Array, start: int, stop: int
+) -> None:
     """Sample `image` and `mask` [X, Y, Z] linearly at i + field(i) into `warped` and `valid`.
 
     The border is repeated, and `valid` is zero where the point is outside the grid.
@@ -28,9 +33,7 @@ def warp_rows(image, mask, field, warped, valid, start, stop):  # type: ignore[n
                 x = i + field[0, i, j, k]
                 y = j + field[1, i, j, k]
                 z = k + field[2, i, j, k]
-                inside = (
-                    -0.5 <= x < nx - 0.5 and -0.5 <= y < ny - 0.5 and -0.5 <= z < nz - 0.5
-                )
+                inside = -0.5 <= x < nx - 0.5 and -0.5 <= y < ny - 0.5 and -0.5 <= z < nz - 0.5
                 x = min(max(x, np.float32(0)), np.float32(nx - 1))
                 y = min(max(y, np.float32(0)), np.float32(ny - 1))
                 z = min(max(z, np.float32(0)), np.float32(nz - 1))
@@ -57,7 +60,7 @@ def warp_rows(image, mask, field, warped, valid, start, stop):  # type: ignore[n
 
 
 @_compiled
-def compose_rows(outer, inner, out, start, stop):  # type: ignore[no-untyped-def]
+def compose_rows(outer: Array, inner: Array, out: Array, start: int, stop: int) -> None:
     """Write outer(i + inner(i)) + inner(i) for two displacements; the border is repeated."""
     nx, ny, nz = outer.shape[1:]
     for i in range(start, stop):
@@ -87,7 +90,16 @@ def compose_rows(outer, inner, out, start, stop):  # type: ignore[no-untyped-def
 
 
 @_compiled
-def sums_in_planes(fixed, fixed_mask, warped, valid, window, sums, start, stop):  # type: ignore[no-untyped-def]
+def sums_in_planes(
+    fixed: Array,
+    fixed_mask: Array,
+    warped: Array,
+    valid: Array,
+    window: Array,
+    sums: Array,
+    start: int,
+    stop: int,
+) -> None:
     """Sum six products over the windows within each plane: [6, X, Y, Z].
 
     With the weight v of a voxel they are v, v F, v W, v F^2, v W^2 and v F W.
@@ -118,7 +130,15 @@ def sums_in_planes(fixed, fixed_mask, warped, valid, window, sums, start, stop):
 
 
 @_compiled
-def coefficients(sums, window, least_count, least_variance, out, start, stop):  # type: ignore[no-untyped-def]
+def coefficients(
+    sums: Array,
+    window: Array,
+    least_count: float,
+    least_variance: float,
+    out: Array,
+    start: int,
+    stop: int,
+) -> tuple[float, int]:
     """Turn the sums into the coefficients of the derivative, filtered within each plane.
 
     The correlation of a window of n voxels is c = cov / sqrt(var F var W). With
@@ -161,7 +181,18 @@ def coefficients(sums, window, least_count, least_variance, out, start, stop):  
 
 
 @_compiled
-def force_rows(fixed, fixed_mask, warped, valid, filtered, window, taps, out, start, stop):  # type: ignore[no-untyped-def]
+def force_rows(
+    fixed: Array,
+    fixed_mask: Array,
+    warped: Array,
+    valid: Array,
+    filtered: Array,
+    window: Array,
+    taps: Array,
+    out: Array,
+    start: int,
+    stop: int,
+) -> None:
     """Write force and curvature, smoothed within each plane by `taps`: [4, X, Y, Z].
 
     `filtered` comes from `coefficients`. The force is the derivative of the summed correlation by
@@ -196,7 +227,7 @@ def force_rows(fixed, fixed_mask, warped, valid, filtered, window, taps, out, st
 
 
 @_compiled
-def smooth_first(volumes, taps, out, start, stop):  # type: ignore[no-untyped-def]
+def smooth_first(volumes: Array, taps: Array, out: Array, start: int, stop: int) -> None:
     """Filter [C, X, Y, Z] along the first axis of the volumes."""
     for i in range(start, stop):
         for m in range(volumes.shape[0]):
@@ -204,7 +235,7 @@ def smooth_first(volumes, taps, out, start, stop):  # type: ignore[no-untyped-de
 
 
 @_compiled
-def smooth_planes(volumes, taps, out, start, stop):  # type: ignore[no-untyped-def]
+def smooth_planes(volumes: Array, taps: Array, out: Array, start: int, stop: int) -> None:
     """Filter [C, X, Y, Z] along the other two axes."""
     spare = np.empty(volumes.shape[2:], np.float32)
     for i in range(start, stop):
@@ -213,7 +244,7 @@ def smooth_planes(volumes, taps, out, start, stop):  # type: ignore[no-untyped-d
 
 
 @_compiled
-def divide_rows(force, floor, longest, start, stop):  # type: ignore[no-untyped-def]
+def divide_rows(force: Array, floor: float, longest: float, start: int, stop: int) -> None:
     """Turn force and curvature [4, X, Y, Z] into steps in place, all shorter than `longest`."""
     ny, nz = force.shape[2:]
     for i in range(start, stop):
@@ -228,7 +259,7 @@ def divide_rows(force, floor, longest, start, stop):  # type: ignore[no-untyped-
 
 
 @_compiled
-def _filter_plane(plane, taps, spare, out):  # type: ignore[no-untyped-def]
+def _filter_plane(plane: Array, taps: Array, spare: Array, out: Array) -> None:
     """Filter a plane [Y, Z] with symmetric taps along both axes; beyond the ends it is zero."""
     ny, nz = plane.shape
     reach = len(taps) // 2
@@ -255,8 +286,8 @@ def _filter_plane(plane, taps, spare, out):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _filter_first(volume, taps, i, out):  # type: ignore[no-untyped-def]
-    """Filter row `i` of a volume along the first axis into the plane `out`; zero beyond the ends."""
+def _filter_first(volume: Array, taps: Array, i: int, out: Array) -> None:
+    """Filter row `i` of a volume along the first axis into the plane `out`; zero beyond."""
     nx, ny, nz = volume.shape
     reach = len(taps) // 2
     for j in range(ny):

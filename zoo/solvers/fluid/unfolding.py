@@ -37,7 +37,7 @@ def unfold(displacement: Tensor) -> tuple[Tensor, float]:
         sigma = min(_LARGEST_SIGMA, _WIDENING**round_)
         near = _grown(folded[box], _MARGIN)
         weight = torch.maximum(_smoothed(near.float(), 2.0) * near, _grown(folded[box], 1).float())
-        part = field[(slice(None), slice(None), *box[2:])]
+        part = field[box]
         part += weight * (_smoothed(part, sigma) - part)
         changed[box] |= near
         folded[box] = _folded(part)
@@ -58,7 +58,7 @@ def _folded(displacement: Tensor) -> Tensor:
 def _surroundings(folded: Tensor) -> tuple[slice, ...] | None:
     """Return the box around the folded voxels that the filters reach; None without any."""
     margin = _MARGIN + int(3 * _LARGEST_SIGMA)
-    box = [slice(None), slice(None)]
+    box = [slice(None), slice(None)]  # a view of every component
     for axis in (2, 3, 4):
         where = folded.movedim(axis, 0).flatten(1).any(1).nonzero()
         if not len(where):
