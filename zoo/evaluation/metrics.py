@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from zoo.datasets.pairs import Pair
@@ -126,6 +125,8 @@ def hd95(a: Tensor, b: Tensor, spacing: tuple[float, float, float]) -> float | N
     It is the larger one of both directions, and None if a mask is empty. A surface voxel has at
     least one of its six faces outside of the mask; distances are between voxel centres.
     """
+    from scipy.spatial import cKDTree
+
     points_a, points_b = (surface(m.bool()).nonzero().numpy() * np.array(spacing) for m in (a, b))
     if not len(points_a) or not len(points_b):
         return None

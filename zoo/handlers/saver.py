@@ -8,9 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-from ignite.engine import Engine, Events
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from zoo.datasets.dataset import SIDES
 from zoo.datasets.pairs import Pair
@@ -23,6 +21,9 @@ from zoo.io.transforms import write_transform
 from zoo.io.volume import write_volume
 from zoo.registration.result import RegisteredPair
 from zoo.registration.weights import SelectedWeights
+
+if TYPE_CHECKING:
+    from ignite.engine import Engine
 
 Format = Literal["nifti", "h5", "both"]
 FORMATS = get_args(Format)
@@ -73,6 +74,8 @@ class RegistrationSaver:
 
     def attach(self, engine: Engine) -> None:
         """Write after every iteration of `engine`."""
+        from ignite.engine import Events
+
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
