@@ -74,5 +74,5 @@ def png_bytes(pixels: Pixels) -> bytes:
     """Return pixels as a PNG file; an image without colours is stored as greyscale."""
     grey = bool((pixels == pixels[..., :1]).all())
     out = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if grey else pixels).save(out, "PNG", compress_level=4)
+    Image.fromarray(pixels[..., 0] if grey else pixels).save(out, "PNG", compress_level=1)
     return out.getvalue()
