@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from zoo.datasets.names import stem
 from zoo.datasets.reading import read_dataset
 from zoo.datasets.scan import check_content
 from zoo.errors import UserError
+from zoo.io.files import AnyPath
 from zoo.io.labels import read_labels
 from zoo.io.points import Space, read_points
 from zoo.io.volume import Volume, read_volume
@@ -60,14 +61,14 @@ class Pair:
     files: PairFiles | None = field(default=None, compare=False)
 
 
-def load_pair(files: PairFiles) -> Pair:
-    """Read a pair's files.
+def load_pair(files: PairFiles, *, read: Callable[[AnyPath], Volume] = read_volume) -> Pair:
+    """Read a pair's files; `read` reads its images.
 
     Annotations on another grid than their image, and lists of points of different lengths, are a
     `UserError`.
     """
-    fixed = read_volume(files.fixed)
-    moving = tuple(read_volume(path) for path in files.moving)
+    fixed = read(files.fixed)
+    moving = tuple(read(path) for path in files.moving)
     pair = Pair(
         name=files.name,
         fixed=fixed,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from zoo.hub.weights import (
     variants_here,
 )
 from zoo.io.atomic import write_json
+from zoo.io.files import AnyPath
+from zoo.io.volume import Volume, read_volume
 from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.settings import resolve_settings
 from zoo.planning.evidence import UserOptions
@@ -80,14 +83,15 @@ def register_files(
     outputs = [folder / name for name in possible_outputs(files) | previous_outputs(folder)]
     refuse_overwriting(input_files(options, files, settings), outputs)
     with staged_outputs(folder, previous_outputs, marker=RESULT) as staged:
-        plan = plan_pair(options, files, settings)
+        read = cache(read_volume)  # plan and registration decode an image once
+        plan = plan_pair(options, files, settings, read)
         if plan is not None:
             refuse_overwriting({"the affine transform of the plan": _affine_file(plan)}, outputs)
             write_json(staged / PLAN, plan)
             if on_plan is not None:
                 on_plan(plan)
         with _open_bundle(options, plan, staged, settings, bar=bar) as registrar:
-            result = registrar.saver.save(registrar.register(load_pair(files)), staged)
+            result = registrar.saver.save(registrar.register(load_pair(files, read=read)), staged)
         passed = time.perf_counter() - started if wall_seconds is None else wall_seconds()
         result["wall_seconds"] = round(passed, 3)
         result["files"] = sorted(path.name for path in staged.iterdir())
@@ -135,9 +139,15 @@ def absolute_files(options: RegistrationOptions) -> PairFiles:
 
 
 def plan_pair(
-    options: RegistrationOptions, files: PairFiles, settings: Mapping[str, Any]
+    options: RegistrationOptions,
+    files: PairFiles,
+    settings: Mapping[str, Any],
+    read: Callable[[AnyPath], Volume] = read_volume,
 ) -> Plan | None:
-    """Return the plan of a pair, newly made or read from a file; None for a bundle of one's own."""
+    """Return the plan of a pair, newly made or read from a file; None for a bundle of one's own.
+
+    `read` reads the images.
+    """
     facts = {
         "--anatomy": options.anatomy,
         "--modality": options.modality,
@@ -164,6 +174,7 @@ def plan_pair(
         files.fixed,
         files.moving[0],
         aligned=bool(trained_models) or options.model != "auto",
+        read=read,
         fixed_points=files.fixed_points,
         moving_points=files.moving_points,
         points_space=files.points_space,
