@@ -15,7 +15,6 @@ from zoo.datasets.names import stem
 from zoo.datasets.reading import read_dataset
 from zoo.datasets.scan import check_content
 from zoo.errors import UserError
-from zoo.io.files import AnyPath
 from zoo.io.labels import read_labels
 from zoo.io.points import Space, read_points
 from zoo.io.volume import Volume, read_volume
@@ -61,7 +60,7 @@ class Pair:
     files: PairFiles | None = field(default=None, compare=False)
 
 
-def load_pair(files: PairFiles, *, read: Callable[[AnyPath], Volume] = read_volume) -> Pair:
+def load_pair(files: PairFiles, *, read: Callable[[Path], Volume] = read_volume) -> Pair:
     """Read a pair's files; `read` reads its images.
 
     Annotations on another grid than their image, and lists of points of different lengths, are a

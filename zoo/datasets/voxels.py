@@ -12,7 +12,6 @@ import numpy as np
 from zoo.datasets.modality import IntensityStatistics
 from zoo.datasets.problems import Problem, problem_from_error, warning
 from zoo.errors import UserError
-from zoo.io.files import AnyPath
 from zoo.io.labels import read_labels
 from zoo.io.volume import Volume, read_volume
 
@@ -43,7 +42,7 @@ def inspect_voxels(
     name: str,
     kind: VolumeKind,
     *,
-    read: Callable[[AnyPath], Volume] = read_volume,
+    read: Callable[[Path], Volume] = read_volume,
 ) -> VoxelFacts:
     """Read the file `root / name` and return the facts about its voxels.
 

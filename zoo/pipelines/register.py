@@ -25,7 +25,6 @@ from zoo.hub.weights import (
     variants_here,
 )
 from zoo.io.atomic import write_json
-from zoo.io.files import AnyPath
 from zoo.io.volume import Volume, read_volume
 from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.settings import resolve_settings
@@ -142,7 +141,7 @@ def plan_pair(
     options: RegistrationOptions,
     files: PairFiles,
     settings: Mapping[str, Any],
-    read: Callable[[AnyPath], Volume] = read_volume,
+    read: Callable[[Path], Volume] = read_volume,
 ) -> Plan | None:
     """Return the plan of a pair, newly made or read from a file; None for a bundle of one's own.
 

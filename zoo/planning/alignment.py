@@ -12,7 +12,6 @@ from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.geometry import Grid, Transform, warp
-from zoo.io.files import AnyPath
 from zoo.io.labels import read_labels
 from zoo.io.points import read_points
 from zoo.io.volume import Volume, read_volume
@@ -64,7 +63,7 @@ class Alignment:
 
 
 def measure_alignment(
-    pair: dict[str, Any], *, read: Callable[[AnyPath], Volume] = read_volume
+    pair: dict[str, Any], *, read: Callable[[Path], Volume] = read_volume
 ) -> Alignment:
     """Measure a pair, given as an entry of `Dataset.pairs`, whose images `read` reads."""
     fixed, moving = (read(Path(path)) for path in (pair["fixed"], pair["moving"][0]))

@@ -92,7 +92,7 @@ def pair_fingerprint(
     moving: AnyPath,
     *,
     aligned: bool = True,
-    read: Callable[[AnyPath], Volume] = read_volume,
+    read: Callable[[Path], Volume] = read_volume,
     **more: Any,
 ) -> dict[str, Any]:
     """Return the fingerprint of one pair: slot 0 is the fixed image, slot 1 the moving one.

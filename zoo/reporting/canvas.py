@@ -51,9 +51,13 @@ def paint(planes: Sequence[Plane], cells: Sequence[Values]) -> Pixels:
 def _draw_letters(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], letters: str) -> None:
     """Write one letter at the left, the right, the top and the bottom of a box."""
     left, top, right, bottom = box
-    x, y, margin = (left + right) / 2, (top + bottom) / 2, LETTER_MARGIN
-    places = ((left + margin, y, "lm"), (right - margin, y, "rm"))
-    places += ((x, top + margin, "mt"), (x, bottom - margin, "mb"))
+    x, y = (left + right) / 2, (top + bottom) / 2
+    places = (
+        (left + LETTER_MARGIN, y, "lm"),
+        (right - LETTER_MARGIN, y, "rm"),
+        (x, top + LETTER_MARGIN, "mt"),
+        (x, bottom - LETTER_MARGIN, "mb"),
+    )
     for letter, (across, down, anchor) in zip(letters, places, strict=True):
         a, b, c, d = draw.textbbox((across, down), letter, font(LETTER_SIZE), anchor)
         draw.rectangle((a - 2, b - 2, c + 1, d + 1), fill=(0, 0, 0, 90))
