@@ -1,4 +1,4 @@
-"""A registrar has the components that MONAI's parser builds, and registers as its evaluator does."""
+"""A registrar has the components that MONAI's parser builds, and registers as MONAI does."""
 
 import json
 import shutil
@@ -98,9 +98,7 @@ def test_a_component_is_built_once():
 def pair(tmp_path):
     made = make_pair(2, shape=(26, 24, 22), tilt_degrees=10, moving_axes="LPS")
     for side in ("fixed", "moving"):
-        write_volume(
-            tmp_path / f"{side}.nii", getattr(made, side), getattr(made, f"{side}_grid")
-        )
+        write_volume(tmp_path / f"{side}.nii", getattr(made, side), getattr(made, f"{side}_grid"))
     return load_pair(pair_files(tmp_path / "fixed.nii", tmp_path / "moving.nii"))
 
 
