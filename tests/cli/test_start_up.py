@@ -39,6 +39,14 @@ def test_help_and_lists_need_no_torch(words):
     assert not imported_by(*words) & {*UNNEEDED, "torch", "nibabel", "h5py"}
 
 
+def test_the_python_api_needs_no_monai_before_it_trains():
+    child = "import json, sys, zoo.api; print(json.dumps(list(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True)
+    modules = set(json.loads(done.stdout))
+    assert "torch" in modules
+    assert not modules & UNNEEDED
+
+
 @pytest.mark.parametrize("model", ["mcbo", "unigradicon"])
 def test_a_registration_with_its_report_needs_neither_monai_nor_matplotlib(model, tmp_path):
     made = make_pair(2, shape=(24, 24, 24))
