@@ -52,8 +52,10 @@ class Components:
         return value
 
     def _evaluated(self, expression: str) -> Any:
-        names = {name: self[name] for name in _REFERENCE.findall(expression)}
-        return eval(_REFERENCE.sub(r"\1", expression), {"torch": torch}, names)
+        """Return the value of an expression, whose references are entries of a table."""
+        values = {name: self[name] for name in _REFERENCE.findall(expression)}
+        code = _REFERENCE.sub(r"__local_refs['\1']", expression)
+        return eval(code, {"torch": torch, "__local_refs": values})
 
 
 def _named(target: str) -> Any:
