@@ -113,7 +113,12 @@ def test_a_packaged_and_a_trusted_bundle_register_as_monais_evaluator_does(
         config = json.loads((bundle / "configs" / "inference.json").read_text())
         config |= {"imports": ["$import math"], "fusion": "$'max' + '_norm'"}
         (bundle / "configs" / "inference.json").write_text(json.dumps(config))
-    overrides = {"bar": False, "device": "$torch.device('cpu')", "pairs": []}
+    overrides = {
+        "bar": False,
+        "device": "$torch.device('cpu')",
+        "pairs": [],
+        "handlers": [],
+    }
     with open_registrar(bundle, overrides, trust=trusted) as registrar:
         registered = registrar.register(pair)
     with open_bundle(bundle_folder("mcbo"), overrides) as workflow:
