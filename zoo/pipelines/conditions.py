@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from monai.bundle import ConfigWorkflow
 from torch import Tensor, nn
 
 from zoo.datasets.pairs import Pair, load_pair, pair_files
@@ -30,6 +29,9 @@ from zoo.runtime.bundle import load_selected_weights, open_bundle
 from zoo.runtime.device import choose_device, use_threads
 from zoo.runtime.output_folder import staged_outputs
 from zoo.runtime.overwriting import refuse_overwriting
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigWorkflow
 
 MODEL = "unireg"
 

@@ -20,7 +20,6 @@ from zoo.planning.migrations import Plan
 from zoo.planning.plan import override, read_plan
 from zoo.runtime.bundle import run_bundle
 from zoo.runtime.device import choose_device, use_threads
-from zoo.training.export import require_trained_bundle
 
 STEPS_PER_EPOCH = 100
 
@@ -64,6 +63,8 @@ def finetune(
         threads: The number of CPU threads.
         settings: Settings of the bundle's train.yaml, such as {"learning_rate": 1e-5}.
     """
+    from zoo.training.export import require_trained_bundle
+
     use_threads(threads)
     planned = read_plan(plan)
     if "dataset_dir" not in planned:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo.datasets.pairs import PairFiles, load_pair, pair_files
 from zoo.errors import UserError
@@ -24,6 +25,7 @@ from zoo.hub.weights import (
     variants_here,
 )
 from zoo.io.atomic import write_json
+from zoo.io.volume import Volume, read_volume
 from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.settings import resolve_settings
 from zoo.planning.evidence import UserOptions
@@ -31,16 +33,10 @@ from zoo.planning.fingerprint import pair_fingerprint
 from zoo.planning.memory import parse_memory
 from zoo.planning.plan import Plan, for_a_pair, make_plan, read_plan
 from zoo.planning.rules import check_options
-from zoo.registration.pair import register_pair
-from zoo.runtime.bundle import load_selected_weights, open_bundle
 from zoo.runtime.device import choose_device, use_threads
 from zoo.runtime.output_folder import staged_outputs
 from zoo.runtime.overwriting import refuse_overwriting
-
-if TYPE_CHECKING:
-    from monai.bundle import ConfigWorkflow
-
-    from zoo.handlers.saver import RegistrationSaver
+from zoo.runtime.registrar import Registrar, open_registrar
 
 BESIDE_IMAGES = (
     *("fixed_labels", "moving_labels", "fixed_mask", "moving_mask"),
@@ -86,16 +82,15 @@ def register_files(
     outputs = [folder / name for name in possible_outputs(files) | previous_outputs(folder)]
     refuse_overwriting(input_files(options, files, settings), outputs)
     with staged_outputs(folder, previous_outputs, marker=RESULT) as staged:
-        plan = plan_pair(options, files, settings)
+        read = cache(read_volume)  # plan and registration decode an image once
+        plan = plan_pair(options, files, settings, read)
         if plan is not None:
             refuse_overwriting({"the affine transform of the plan": _affine_file(plan)}, outputs)
             write_json(staged / PLAN, plan)
             if on_plan is not None:
                 on_plan(plan)
-        with _open_bundle(options, plan, staged, settings, bar=bar) as workflow:
-            registered = register_pair(workflow.evaluator, load_pair(files))
-            saver: RegistrationSaver = workflow.parser.get_parsed_content("saver")
-            result = saver.save(registered, staged)
+        with _open_bundle(options, plan, staged, settings, bar=bar) as registrar:
+            result = registrar.saver.save(registrar.register(load_pair(files, read=read)), staged)
         passed = time.perf_counter() - started if wall_seconds is None else wall_seconds()
         result["wall_seconds"] = round(passed, 3)
         result["files"] = sorted(path.name for path in staged.iterdir())
@@ -143,9 +138,15 @@ def absolute_files(options: RegistrationOptions) -> PairFiles:
 
 
 def plan_pair(
-    options: RegistrationOptions, files: PairFiles, settings: Mapping[str, Any]
+    options: RegistrationOptions,
+    files: PairFiles,
+    settings: Mapping[str, Any],
+    read: Callable[[Path], Volume] = read_volume,
 ) -> Plan | None:
-    """Return the plan of a pair, newly made or read from a file; None for a bundle of one's own."""
+    """Return the plan of a pair, newly made or read from a file; None for a bundle of one's own.
+
+    `read` reads the images.
+    """
     facts = {
         "--anatomy": options.anatomy,
         "--modality": options.modality,
@@ -172,6 +173,7 @@ def plan_pair(
         files.fixed,
         files.moving[0],
         aligned=bool(trained_models) or options.model != "auto",
+        read=read,
         fixed_points=files.fixed_points,
         moving_points=files.moving_points,
         points_space=files.points_space,
@@ -214,7 +216,6 @@ def _user_options(
     )
 
 
-@contextmanager
 def _open_bundle(
     options: RegistrationOptions,
     plan: Plan | None,
@@ -222,8 +223,8 @@ def _open_bundle(
     settings: Mapping[str, Any],
     *,
     bar: bool,
-) -> Iterator[ConfigWorkflow]:
-    """Yield the workflow of the plan's model or of the user's bundle, without pairs and handlers.
+) -> AbstractContextManager[Registrar]:
+    """Open the registrar of the plan's model or of the user's bundle, without pairs and handlers.
 
     The pipeline loads the pair and saves the result itself.
     """
@@ -245,12 +246,8 @@ def _open_bundle(
         "device": f"$torch.device({str(choose_device(options.device))!r})",
     }
     given = {name: value for name, value in overrides.items() if value is not None}
-    configs: list[str | Path] = ["inference.json"]
-    if plan is not None:
-        configs.append(folder / "plan.json")
-    with open_bundle(bundle, given, configs, settings=settings, trust=options.trust) as workflow:
-        load_selected_weights(workflow)
-        yield workflow
+    file = None if plan is None else folder / PLAN
+    return open_registrar(bundle, given, file, settings=settings, trust=options.trust)
 
 
 def _weights(wanted: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from zoo.errors import UserError
 from zoo.geometry import Grid, Transform, warp
 from zoo.io.labels import read_labels
 from zoo.io.points import read_points
-from zoo.io.volume import read_volume
+from zoo.io.volume import Volume, read_volume
 from zoo.losses.filters import gaussian
 from zoo.measures import (
     Body,
@@ -61,9 +62,11 @@ class Alignment:
         return asdict(self)
 
 
-def measure_alignment(pair: dict[str, Any]) -> Alignment:
-    """Measure a pair, given as an entry of `Dataset.pairs`."""
-    fixed, moving = (read_volume(path) for path in (pair["fixed"], pair["moving"][0]))
+def measure_alignment(
+    pair: dict[str, Any], *, read: Callable[[Path], Volume] = read_volume
+) -> Alignment:
+    """Measure a pair, given as an entry of `Dataset.pairs`, whose images `read` reads."""
+    fixed, moving = (read(Path(path)) for path in (pair["fixed"], pair["moving"][0]))
     bodies = [
         find_body(volume.data, volume.grid, spacing_for_voxels(volume.grid, BODY_VOXELS), side)
         for volume, side in ((fixed, "fixed"), (moving, "moving"))

@@ -11,12 +11,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
-
-from monai.bundle import ConfigWorkflow
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UserError
 from zoo.io.json_documents import read_json_object
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigWorkflow
 
 PLAN_KEYS = ("plan", "split")
 """The keys of a plan that are not settings of every config."""
@@ -60,6 +61,8 @@ def require_known(config: Mapping[str, Any], names: set[str]) -> None:
 
 def _workflow() -> ConfigWorkflow | None:
     """Return the workflow that is being initialised, or None outside of a workflow."""
+    from monai.bundle import ConfigWorkflow
+
     frame = sys._getframe().f_back
     while frame is not None:
         caller = frame.f_locals.get("self")
