@@ -25,6 +25,7 @@ from zoo.planning.rules import (
     choose_model,
     choose_settings,
     missing_facts_message,
+    pair_of_two_contrasts,
     preset_of,
     unsuitable_weights,
 )
@@ -62,7 +63,10 @@ def make_plan(fingerprint: Mapping[str, Any], options: UserOptions | None = None
             *([unsuitable] if unsuitable else []),
             *cautions(evidence, preset, spec),
         ],
+        "two_contrasts": pair_of_two_contrasts(evidence),
     }
+    if unsuitable:
+        section["forced"] = True
     overlay: Plan = {name: choice.value for name, choice in chosen.items()}
     if fingerprint.get("dataset"):
         overlay |= _dataset_settings(fingerprint, evidence)
