@@ -35,7 +35,7 @@ def test_an_unfinished_pair_is_missing(cohort):
 def test_the_summary_has_the_figures_of_every_pair(settled):
     document = write_summary(settled)
     assert document == json.loads((settled.folder / "summary.json").read_text())
-    assert document["failed"] == [{"name": settled.jobs[2].name, "reason": "it is <broken>"}]
+    assert document["errors"] == [{"name": settled.jobs[2].name, "reason": "it is <broken>"}]
     assert document["missing"] == []
     assert [case["figures"]["dice_after"] for case in document["cases"]] == [0.9, 0.7]
     after = document["summary"]["dice_after"]
@@ -48,7 +48,7 @@ def test_the_table_has_one_row_per_pair(settled):
     write_summary(settled)
     rows = list(csv.DictReader((settled.folder / "summary.csv").open()))
     assert [row["name"] for row in rows] == [job.name for job in settled.jobs]
-    assert [row["state"] for row in rows] == ["finished", "finished", "failed"]
+    assert [row["state"] for row in rows] == ["finished", "finished", "error"]
     assert [row["dice_after"] for row in rows[:2]] == ["0.9", "0.7"]
     assert rows[2]["reason"] == "it is <broken>"
 
@@ -65,7 +65,7 @@ def test_the_text_names_the_failures_and_the_means(settled):
     lines = summary_text(write_summary(settled), settled.folder).splitlines()
     assert lines[0] == "2 of 3 pairs are registered"
     assert lines[1] == "quality: 2 ok, 0 check, 0 failed"
-    assert lines[2] == f"failed: {settled.jobs[2].name}: it is <broken>"
+    assert lines[2] == f"error: {settled.jobs[2].name}: it is <broken>"
     assert "dice_after: 0.8" in lines
     assert lines[-1] == f"written to {settled.folder}"
 

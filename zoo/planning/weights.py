@@ -69,9 +69,8 @@ def with_weights(plan: Plan, weights: str) -> Plan:
     rules = find_model(section["model"]).setting_rules()
     checked = check_settings({"weights": weights}, rules, section["model"], "the option")
     choice = Choice(checked["weights"], "user", "set by the user").to_json()
-    return (
-        plan | {"plan": section | {"choices": section["choices"] | {"weights": choice}}} | checked
-    )
+    section = section | {"choices": section["choices"] | {"weights": choice}}
+    return plan | {"plan": section} | checked
 
 
 def record_weights(plan: Plan) -> Plan:

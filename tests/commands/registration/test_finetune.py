@@ -34,7 +34,7 @@ def test_a_model_learns_and_the_new_bundle_registers(study, tmp_path, capsys):
     assert cli.run([*words, "--steps", "3"]) == 0
     said = capsys.readouterr().out
     assert "dice_after" in said
-    assert f"regzoo register --bundle {out}" in said
+    assert f"--model {out} of regzoo register" in said
     assert steps(out) == [1, 2, 3]
 
     card = (out / "docs" / "README.md").read_text()

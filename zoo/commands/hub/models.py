@@ -40,7 +40,7 @@ def _own_models() -> list[tuple[str, ...]]:
     from zoo.errors import UserError
     from zoo.hub.own_models import is_bundle, read_own_model, recorded_folders
 
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for folder in recorded_folders():
         model, start = "missing", "-"
         if is_bundle(folder):
