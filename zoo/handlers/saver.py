@@ -16,6 +16,7 @@ from zoo.datasets.dataset import SIDES
 from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
 from zoo.geometry import warp
+from zoo.handlers.contrasts import with_contrast_note
 from zoo.handlers.output_files import RESULT, learn2reg_file, remove_previous_outputs
 from zoo.handlers.provenance import peak_memory_mib, versions
 from zoo.io.atomic import write_json
@@ -86,6 +87,7 @@ class RegistrationSaver:
         folder.mkdir(parents=True, exist_ok=True)
         remove_previous_outputs(folder)
         started = time.perf_counter()
+        registration = with_contrast_note(registration, self.weights)
         files = [*self._transforms(registration, folder), *self._warped(registration, folder)]
         seconds = registration.seconds | {"saving": time.perf_counter() - started}
         pair = registration.pair
