@@ -189,7 +189,8 @@ def run(
     if strict and (failed := result.quality_failed):
         shown = ", ".join(failed[:5]) + (", ..." if len(failed) > 5 else "")
         raise UserError(
-            f"the quality of {len(failed)} registrations is failed ({shown}); the reasons are in "
+            f"the quality of {len(failed)} registration{'s' if len(failed) > 1 else ''} is failed "
+            f"({shown}); the reasons are in "
             f"{result.folder / 'summary.json'}"
         )
     return result

@@ -8,7 +8,13 @@ from support.cohort_cases import write_result
 from support.report_cases import needs_chromium, phantom_registration, screenshot
 
 from zoo import UserError
-from zoo.cohorts.summary import summary_text, worst_first, write_summary
+from zoo.cohorts.summary import (
+    summary_text,
+    weights_text,
+    weights_used,
+    worst_first,
+    write_summary,
+)
 from zoo.cohorts.worker import THUMBNAIL, record_failure
 from zoo.reporting.thumbnail import write_thumbnail
 
@@ -101,6 +107,29 @@ def test_the_quality_is_counted_and_written_for_every_pair(cohort):
     page = (cohort.folder / "report.html").read_text()
     assert page.index("Quality: failed") < page.index("Quality: check")
     assert "ok: 1, check: 1, failed: 1" in page
+
+
+@pytest.mark.parametrize(
+    ("planned", "used", "as_planned", "text"),
+    [
+        (None, [None], "no weights", ""),
+        ("a" * 64, ["a" * 64, "a" * 64], True, f"weights: those of the plan (sha256 {'a' * 12})"),
+        ("a" * 64, ["a" * 64, "b" * 64], False, "weights: NOT those of the plan"),
+        ("a" * 64, ["b" * 64], False, f"(sha256 {'b' * 12}, planned {'a' * 12})"),
+        ("a" * 64, [], None, ""),
+        (None, ["b" * 64], None, "the plan states none"),
+        ("not a sha256", ["b" * 64], None, "the plan states none"),
+    ],
+)
+def test_the_summary_says_whether_the_weights_are_those_of_the_plan(
+    cohort, planned, used, as_planned, text
+):
+    if planned is not None:
+        cohort.plan["plan"]["weights"] = {"variant": "own", "sha256": planned}
+    weights = weights_used(cohort, used)
+    assert (weights or {"as_planned": "no weights"})["as_planned"] == as_planned
+    assert text in weights_text(weights)
+    assert bool(text) == bool(weights_text(weights))
 
 
 @needs_chromium

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from support.train_cases import write_images
@@ -128,8 +129,18 @@ def test_mcbo_is_fitted_and_a_plan_names_the_preset(study, tmp_path, capsys):
     assert cli.run(["plan", str(study / "mcbo.json"), *named, "-o", plan]) == 0
     images = study / "data" / "imagesTr"
     pair = [str(images / f"Ph_000{k}_0000.nii.gz") for k in (2, 3)]
-    for name, by in (("a", ["--plan", plan]), ("b", ["--bundle", str(out)])):
+    own = ["--model", str(out), "--affine", "none"]
+    for name, by in (("a", ["--plan", plan]), ("b", ["--bundle", str(out)]), ("c", own)):
         words = ["register", *pair, "--out", str(tmp_path / name), *by, "--device", "cpu"]
         assert cli.run([*words, "--report=false"]) == 0
-    one, two = (json.loads((tmp_path / k / "result.json").read_text()) for k in "ab")
-    assert one["figures"] == two["figures"]
+    assert cli.run(["run", str(out / "plan.json"), "--out", str(tmp_path / "run")]) == 0
+    (run,) = [json.loads(f.read_text()) for f in (tmp_path / "run").glob("*/result.json")]
+    results = [json.loads((tmp_path / k / "result.json").read_text()) for k in "abc"]
+    assert all(r["figures"] == results[0]["figures"] for r in results)
+    preset = json.loads((out / "preset.json").read_text())
+    for result in (results[2], run):
+        assert result["settings"]["mode"] == preset["mode"]
+        assert result["settings"]["changes"] == preset["changes"]
+    assert run["figures"]["dice_after"] == results[0]["figures"]["dice_after"]
+    assert cli.run(["plan", str(study / "data"), "--model", "fitted", "-o", plan]) == 0
+    assert json.loads(Path(plan).read_text())["solver_settings"] == preset["changes"]
