@@ -89,6 +89,8 @@ def test_a_misspelt_name_gets_the_nearest_of_all_models(tmp_path):
     ("wanted", "message"),
     [
         ("../gone", "there is no folder .*gone"),
+        ("x" * 5000, "there is no model 'xxx"),
+        ("y/" * 3000, "there is no folder"),
         ("../half", "training in .*half has not finished; run the same regzoo finetune"),
         ("../empty", "is not a bundle: there is no .*inference.json"),
         ("../program", "is more than data, so it is not run: .*run is neither a setting"),

@@ -84,8 +84,8 @@ def read_own_model(folder: Path, name: str | None = None) -> OwnModel:
 
 
 def is_bundle(folder: Path) -> bool:
-    """Return whether a folder holds a bundle."""
-    return (folder / "configs" / "inference.json").is_file()
+    """Return whether a folder holds a bundle; a path that cannot be one does not."""
+    return os.path.isfile(folder / "configs" / "inference.json")  # noqa: PTH113 - never raises
 
 
 def check_own_name(folder: Path) -> None:
@@ -155,7 +155,7 @@ def _all_names() -> list[str]:
 
 def _no_bundle(folder: Path) -> str:
     """Return the message for a folder without a bundle."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 - never raises
         return f"there is no folder {folder}; give the folder of a bundle, or the name of a model"
     if (folder / "train").is_dir():
         return f"the training in {folder} has not finished; run the same regzoo finetune again"
@@ -169,7 +169,7 @@ def _not_found(name: str) -> str:
         return (
             f"the model {name!r} was in {', '.join(gone)} and is gone; give the folder it is in now"
         )
-    if Path(name).is_dir():
+    if os.path.isdir(name):  # noqa: PTH112 - never raises
         return _no_bundle(Path(name))
     return (
         f"there is no model {name!r}{model_hint(name)}; use one of {', '.join(_all_names())}, or "

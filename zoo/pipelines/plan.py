@@ -83,7 +83,8 @@ def plan(
             planned = with_own_model(planned, own)
         if changes:
             planned = override(planned, name, changes)
-        planned = record_weights(planned)
+        if own is not None or "weights" in changes or "weights" not in planned["plan"]:
+            planned = record_weights(planned)
     if out is not None:
         write_json(out, planned)
     return planned

@@ -71,7 +71,7 @@ def make_plan(fingerprint: Mapping[str, Any], options: UserOptions | None = None
     if fingerprint.get("dataset"):
         overlay |= _dataset_settings(fingerprint, evidence)
     overlay["facts"] = plan_facts(section)
-    return _inert(overlay | {"plan": section})
+    return inert(overlay | {"plan": section})
 
 
 def override(plan: Plan, name: str, changes: Mapping[str, Any]) -> Plan:
@@ -93,7 +93,7 @@ def override(plan: Plan, name: str, changes: Mapping[str, Any]) -> Plan:
     }
     section = section | {"name": name, "inherits": section["name"], "choices": choices}
     facts = {"plan": plan["facts"]["plan"] | {"name": name}}
-    return _inert(plan | {"facts": facts, "plan": section}) | values
+    return inert(plan | {"facts": facts, "plan": section}) | values
 
 
 def read_plan(path: AnyPath) -> Plan:
@@ -120,6 +120,8 @@ def explain(plan: Plan) -> str:
     for name, belief in section["beliefs"].items():
         value = belief["value"] or "unknown"
         lines.append(f"  {name}: {value} ({belief['confidence']}; {belief['evidence']})")
+    if isinstance(weights := section.get("weights"), dict):
+        lines.append(f"  weights: {weights.get('variant')}, sha256 {weights.get('sha256')}")
     width = max(len(name) for name in section["choices"])
     for name, choice in section["choices"].items():
         value = choice["value"] if isinstance(choice["value"], str) else json.dumps(choice["value"])
@@ -150,7 +152,7 @@ def _dataset_settings(fingerprint: Mapping[str, Any], evidence: Evidence) -> Pla
     return {
         "dataset_dir": str(Path(folder).absolute()) if folder.startswith(_EVALUATED) else folder,
         "split": split,
-        "pairs": pairs_component(_inert(str(fingerprint["content"]))),
+        "pairs": pairs_component(inert(str(fingerprint["content"]))),
     }
 
 
@@ -163,10 +165,10 @@ def _beliefs(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _inert(value: Any) -> Any:
+def inert(value: Any) -> Any:
     """Return a value whose texts MONAI does not evaluate: leading $, @ and % are removed."""
     if isinstance(value, dict):
-        return {k: v if k in ("pairs", "dataset_dir") else _inert(v) for k, v in value.items()}
+        return {k: v if k in ("pairs", "dataset_dir") else inert(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [_inert(v) for v in value]
+        return [inert(v) for v in value]
     return re.sub(r"^[\s$@%]+|[@%](?=#|::)", "", value) if isinstance(value, str) else value

@@ -19,6 +19,7 @@ from zoo.hub.setting_rules import check_settings
 from zoo.hub.weights import find_weights
 from zoo.planning.evidence import Choice, UserOptions, gather_evidence
 from zoo.planning.migrations import Plan
+from zoo.planning.plan import inert
 from zoo.planning.rules import pair_of_two_contrasts
 
 FROM_IMAGES = ("affine", "crop", "fixed_modality", "moving_modality")
@@ -60,7 +61,7 @@ def with_own_model(plan: Plan, own: OwnModel) -> Plan:
     chosen["model"] = Choice(own.model, "model.own", why)
     choices = section["choices"] | {key: choice.to_json() for key, choice in chosen.items()}
     facts = {"plan": plan["facts"]["plan"] | {"why": why}}
-    return plan | {"facts": facts, "plan": section | {"choices": choices}} | settings
+    return inert(plan | {"facts": facts, "plan": section | {"choices": choices}}) | settings
 
 
 def with_weights(plan: Plan, weights: str) -> Plan:
@@ -70,7 +71,7 @@ def with_weights(plan: Plan, weights: str) -> Plan:
     checked = check_settings({"weights": weights}, rules, section["model"], "the option")
     choice = Choice(checked["weights"], "user", "set by the user").to_json()
     section = section | {"choices": section["choices"] | {"weights": choice}}
-    return plan | {"plan": section} | checked
+    return inert(plan | {"plan": section}) | checked
 
 
 def record_weights(plan: Plan) -> Plan:

@@ -154,8 +154,8 @@ def test_training_continues_from_the_model(study, trained, tmp_path, capsys):
 
 
 def test_weights_that_changed_after_the_plan_are_reported(study, tmp_path, capsys):
-    shutil.copytree(study / "my_model", tmp_path / "mine")
-    model = tmp_path / "mine"
+    model = tmp_path / "mi#ne @::x ${a}"  # nothing in a name of a folder is evaluated
+    shutil.copytree(study / "my_model", model)
     assert run("plan", study / "data", "--model", model, "-o", tmp_path / "plan.json") == 0
     weights = model / "models" / "model.safetensors"
     shutil.copy(study / "my_model" / "train" / "best.safetensors", weights)  # other metadata
