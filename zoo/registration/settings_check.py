@@ -44,14 +44,14 @@ class SettingsCheck:
         if workflow is None or not (workflow.config_root_path / "inference.json").is_file():
             return
         config = workflow.parser.get()
-        plan = config.get("plan")
         folder = workflow.config_root_path
         names = {*bundle_settings(folder, training=training), *PLAN_KEYS}
-        if isinstance(plan, Mapping):
+        plan = config.get("plan")
+        if plan or config.get("facts"):  # a plan, as a whole or (from regzoo) its settings
             names |= set(bundle_settings(folder, training=False))
-            if not training:
-                refuse_unsuitable_weights(plan, config.get("weights"))
         require_known(config, names)
+        if isinstance(plan, Mapping) and not training:
+            refuse_unsuitable_weights(plan, config.get("weights"))
 
 
 def bundle_settings(configs: Path, *, training: bool) -> Iterator[str]:
