@@ -144,4 +144,6 @@ def test_mcbo_is_fitted_and_a_plan_names_the_preset(study, tmp_path, capsys):
     similarity = [r["figures"]["similarity_after"] for r in (run, results[0])]
     assert similarity[0] == similarity[1]
     assert cli.run(["plan", str(study / "data"), "--model", "fitted", "-o", plan]) == 0
-    assert json.loads(Path(plan).read_text())["solver_settings"] == preset["changes"]
+    planned = json.loads(Path(plan).read_text())
+    assert planned.get("solver_settings", {}) == preset["changes"]
+    assert planned["mode"] == preset["mode"]
