@@ -15,6 +15,7 @@ from zoo.datasets.dataset import SIDES
 from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
 from zoo.geometry import warp
+from zoo.handlers.contrasts import with_contrast_note
 from zoo.handlers.output_files import RESULT, learn2reg_file, remove_previous_outputs
 from zoo.handlers.provenance import peak_memory_mib, versions
 from zoo.io.atomic import write_json
@@ -92,6 +93,7 @@ class RegistrationSaver:
         """
         folder.mkdir(parents=True, exist_ok=True)
         remove_previous_outputs(folder)
+        registration = with_contrast_note(registration, self.weights)
         with ThreadPoolExecutor(max_workers=1) as thread:
             writing = thread.submit(self._write_images, registration, folder)
             measured, verdict = registration.measured, registration.verdict

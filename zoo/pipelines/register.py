@@ -16,23 +16,14 @@ from zoo.handlers.output_files import PLAN, RESULT, possible_outputs, previous_o
 from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.hub.cache import expand_user
 from zoo.hub.foreign_bundles import read_bundle
+from zoo.hub.own_models import find_own_model
 from zoo.hub.setting_rules import for_monai
-from zoo.hub.weights import (
-    find_weights,
-    models_here,
-    models_to_choose,
-    models_without_weights,
-    variants_here,
-)
 from zoo.io.atomic import write_json
-from zoo.io.volume import Volume, read_volume
+from zoo.io.volume import read_volume
 from zoo.pipelines.options import RegistrationOptions
+from zoo.pipelines.plan_pair import plan_pair
 from zoo.pipelines.settings import resolve_settings
-from zoo.planning.evidence import UserOptions
-from zoo.planning.fingerprint import pair_fingerprint
-from zoo.planning.memory import parse_memory
-from zoo.planning.plan import Plan, for_a_pair, make_plan, read_plan
-from zoo.planning.rules import check_options
+from zoo.planning.plan import Plan
 from zoo.runtime.device import choose_device, use_threads
 from zoo.runtime.output_folder import staged_outputs
 from zoo.runtime.overwriting import refuse_overwriting
@@ -79,11 +70,14 @@ def register_files(
     folder = Path(options.out).absolute()
     files = absolute_files(options)
     settings = resolve_settings(options.bundle_settings())
+    own = None if options.model == "auto" else find_own_model(options.model)
     outputs = [folder / name for name in possible_outputs(files) | previous_outputs(folder)]
-    refuse_overwriting(input_files(options, files, settings), outputs)
+    inputs = input_files(options, files, settings)
+    inputs["the plan of --model"] = None if own is None else own.folder / PLAN
+    refuse_overwriting(inputs, outputs)
     with staged_outputs(folder, previous_outputs, marker=RESULT) as staged:
         read = cache(read_volume)  # plan and registration decode an image once
-        plan = plan_pair(options, files, settings, read)
+        plan = plan_pair(options, files, settings, own, read)
         if plan is not None:
             refuse_overwriting({"the affine transform of the plan": _affine_file(plan)}, outputs)
             write_json(staged / PLAN, plan)
@@ -134,85 +128,6 @@ def absolute_files(options: RegistrationOptions) -> PairFiles:
         fixed=files.fixed.absolute(),
         moving=tuple(path.absolute() for path in files.moving),
         **{name: path.absolute() for name, path in given.items()},
-    )
-
-
-def plan_pair(
-    options: RegistrationOptions,
-    files: PairFiles,
-    settings: Mapping[str, Any],
-    read: Callable[[Path], Volume] = read_volume,
-) -> Plan | None:
-    """Return the plan of a pair, newly made or read from a file; None for a bundle of one's own.
-
-    `read` reads the images.
-    """
-    facts = {
-        "--anatomy": options.anatomy,
-        "--modality": options.modality,
-        "--pairing": options.pairing,
-        "--memory": options.memory,
-    }
-    if options.bundle is not None:
-        _refuse(
-            facts | {"--plan": options.plan},
-            "--bundle runs with its own settings and makes no plan, so it cannot be combined with "
-            "{}; change its settings with --set",
-        )
-        return None
-    if options.plan is not None:
-        _refuse(
-            facts | {"--model": options.model if options.model != "auto" else None},
-            "--plan has already decided what {} would; leave that out, or make a new plan",
-        )
-        return for_a_pair(read_plan(options.plan))
-    wishes = _user_options(options, files, settings)
-    check_options(wishes)
-    trained_models = set(wishes.available) - set(models_without_weights())
-    fingerprint = pair_fingerprint(
-        files.fixed,
-        files.moving[0],
-        aligned=bool(trained_models) or options.model != "auto",
-        read=read,
-        fixed_points=files.fixed_points,
-        moving_points=files.moving_points,
-        points_space=files.points_space,
-    )
-    return make_plan(fingerprint, wishes)
-
-
-def _refuse(flags: Mapping[str, Any], message: str) -> None:
-    """Raise `UserError` if any of `flags` was given; {} in `message` names them."""
-    given = [flag for flag, value in flags.items() if value]
-    if given:
-        raise UserError(message.format(" or ".join(given)))
-
-
-def _user_options(
-    options: RegistrationOptions, files: PairFiles, settings: Mapping[str, Any]
-) -> UserOptions:
-    """Return what the user decided, and the models that can run on this computer."""
-    several_moving = len(files.moving) > 1
-    without_weights = models_without_weights(several_moving=several_moving)
-    widths, available, variants = models_here(), models_to_choose(), variants_here()
-    if several_moving or options.model in without_weights:
-        widths, available = dict.fromkeys(without_weights, 0), without_weights
-    if options.weights and options.model not in ("auto", *without_weights):
-        weights = find_weights(options.model, str(options.weights))
-        widths = widths | {options.model: weights.width or 0}
-        variants[options.model] = weights.variant
-    return UserOptions(
-        anatomy=options.anatomy,
-        modality=options.modality_by_slot(),
-        pairing=options.pairing,
-        model=None if options.model == "auto" else options.model,
-        memory_mib=parse_memory(options.memory) if options.memory else None,
-        accept_guess=options.accept_guess,
-        settings=settings,
-        available=available,
-        widths=widths,
-        variants=variants,
-        force=options.force,
     )
 
 
