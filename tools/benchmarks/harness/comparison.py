@@ -129,6 +129,7 @@ def draw(runs: list[Run], path: Path) -> None:
                 f" {method} ({ratios['pairs']})", (ratios["seconds"], ratios["error"]), fontsize=8
             )
         axis.set_xscale("log")
+        axis.margins(x=0.2)
         axis.set_title(f"{title[0].upper()}{title[1:]} (number of pairs)", fontsize=10)
         axis.set_xlabel("seconds, geometric mean of the ratios")
         axis.set_ylabel("error, geometric mean of the ratios")
