@@ -2,12 +2,14 @@
 #   make demo   register a phantom pair with each available model; writes demo/report.html
 #   make test   run the whole suite
 # To compare the zoo with all installed peers, each run in a process of its own:
-#   make bench                     on a small phantom
-#   make bench-full [DATA=FOLDER]  on phantoms of 96 to 256 voxels per axis and the pairs of a folder
+#   make bench                on a small phantom
+#   make bench DATA=FOLDER    also on all pairs of a data folder; accuracy against time
+#   make bench SIZES=128,256  on phantoms with so many voxels along each axis
 PYTHON ?= python3
 BIN := .venv/bin
+SIZES ?= 64
 
-.PHONY: demo test test-peers lint bench bench-full env env-test env-peers clean
+.PHONY: demo test test-peers lint bench env env-test env-peers clean
 
 demo: env
 	$(BIN)/python tools/demo.py --out demo
@@ -24,11 +26,8 @@ lint: env-test
 	$(BIN)/mypy
 
 bench: env-test
-	PYTHONPATH=tools $(BIN)/python -m benchmarks.peers --sizes 64 --out bench/peers $(ARGS)
-
-bench-full: env-test
-	PYTHONPATH=tools $(BIN)/python -m benchmarks.peers --sizes 96,128,192,256 \
-	  $(if $(DATA),--data $(DATA)) --out bench/peers-full $(ARGS)
+	PYTHONPATH=tools $(BIN)/python -m benchmarks.peers --sizes $(SIZES) $(if $(DATA),--data $(DATA)) \
+	  --out bench/peers $(ARGS)
 
 env:
 	@$(PYTHON) tools/setup_env.py

@@ -1,10 +1,19 @@
 """What several test modules share."""
 
+import os
+
 import pytest
 import torch
 from support.grid_cases import ORIENTATIONS
 
+from zoo.hub.own_models import RECORD_VARIABLE
 from zoo.synthesis.phantom import placed_grid
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_models(tmp_path_factory):
+    """Record models that tests train in a file of the tests, also in child processes."""
+    os.environ[RECORD_VARIABLE] = str(tmp_path_factory.mktemp("models") / "models.json")
 
 
 @pytest.fixture(autouse=True)

@@ -162,6 +162,8 @@ def run(
     workers: int = 1,
     threads: int | None = None,
     device: str | None = None,
+    model: str | PathLike[str] | None = None,
+    strict: bool = False,
 ) -> CohortResult:
     """Register every pair of a dataset with the settings of its plan, and return the summary.
 
@@ -175,8 +177,22 @@ def run(
         threads: The number of CPU threads of each process. The default shares the processors
             evenly.
         device: The device: cpu, cuda, cuda:1 or mps. The default is all GPUs in turn, if any.
+        model: A model of your own, by its name or its folder, whose settings and weights replace
+            those of the plan. The default is the plan's model.
+        strict: Raise `zoo.UserError` if the quality of any registration is failed. The results are
+            written all the same.
     """
-    return run_cohort(plan, split=split, out=out, workers=workers, threads=threads, device=device)
+    result = run_cohort(
+        plan, split=split, out=out, workers=workers, threads=threads, device=device, model=model
+    )
+    if strict and (failed := result.quality_failed):
+        shown = ", ".join(failed[:5]) + (", ..." if len(failed) > 5 else "")
+        raise UserError(
+            f"the quality of {len(failed)} registration{'s' if len(failed) > 1 else ''} is failed "
+            f"({shown}); the reasons are in "
+            f"{result.folder / 'summary.json'}"
+        )
+    return result
 
 
 def _as_files(options: RegistrationOptions, folder: Path) -> RegistrationOptions:

@@ -1,5 +1,6 @@
 """A digest changes with everything that a result depends on, and with nothing else."""
 
+import json
 import os
 from dataclasses import replace
 
@@ -89,6 +90,14 @@ def test_the_content_of_an_affine_file_counts_but_its_name_does_not(cohort, tmp_
         return settings_digest(cohort.plan | {"affine": str(tmp_path / name)})
 
     assert digest(1, "own.tfm") == digest(1, "moved.tfm") != digest(2, "own.tfm")
+
+
+def test_the_content_of_a_preset_counts_but_its_name_does_not(cohort, tmp_path):
+    def digest(mode, name):
+        (tmp_path / name).write_text(json.dumps({"mode": mode}))
+        return settings_digest(cohort.plan | {"preset": str(tmp_path / name)})
+
+    assert digest("fast", "a.json") == digest("fast", "b.json") != digest("paper", "a.json")
 
 
 @pytest.mark.parametrize("affine", ["none", "rigid"])

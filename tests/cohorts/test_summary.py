@@ -8,7 +8,13 @@ from support.cohort_cases import write_result
 from support.report_cases import needs_chromium, phantom_registration, screenshot
 
 from zoo import UserError
-from zoo.cohorts.summary import summary_text, worst_first, write_summary
+from zoo.cohorts.summary import (
+    summary_text,
+    weights_text,
+    weights_used,
+    worst_first,
+    write_summary,
+)
 from zoo.cohorts.worker import THUMBNAIL, record_failure
 from zoo.reporting.thumbnail import write_thumbnail
 
@@ -35,7 +41,7 @@ def test_an_unfinished_pair_is_missing(cohort):
 def test_the_summary_has_the_figures_of_every_pair(settled):
     document = write_summary(settled)
     assert document == json.loads((settled.folder / "summary.json").read_text())
-    assert document["failed"] == [{"name": settled.jobs[2].name, "reason": "it is <broken>"}]
+    assert document["errors"] == [{"name": settled.jobs[2].name, "reason": "it is <broken>"}]
     assert document["missing"] == []
     assert [case["figures"]["dice_after"] for case in document["cases"]] == [0.9, 0.7]
     after = document["summary"]["dice_after"]
@@ -48,7 +54,7 @@ def test_the_table_has_one_row_per_pair(settled):
     write_summary(settled)
     rows = list(csv.DictReader((settled.folder / "summary.csv").open()))
     assert [row["name"] for row in rows] == [job.name for job in settled.jobs]
-    assert [row["state"] for row in rows] == ["finished", "finished", "failed"]
+    assert [row["state"] for row in rows] == ["finished", "finished", "error"]
     assert [row["dice_after"] for row in rows[:2]] == ["0.9", "0.7"]
     assert rows[2]["reason"] == "it is <broken>"
 
@@ -65,7 +71,7 @@ def test_the_text_names_the_failures_and_the_means(settled):
     lines = summary_text(write_summary(settled), settled.folder).splitlines()
     assert lines[0] == "2 of 3 pairs are registered"
     assert lines[1] == "quality: 2 ok, 0 check, 0 failed"
-    assert lines[2] == f"failed: {settled.jobs[2].name}: it is <broken>"
+    assert lines[2] == f"error: {settled.jobs[2].name}: it is <broken>"
     assert "dice_after: 0.8" in lines
     assert lines[-1] == f"written to {settled.folder}"
 
@@ -101,6 +107,29 @@ def test_the_quality_is_counted_and_written_for_every_pair(cohort):
     page = (cohort.folder / "report.html").read_text()
     assert page.index("Quality: failed") < page.index("Quality: check")
     assert "ok: 1, check: 1, failed: 1" in page
+
+
+@pytest.mark.parametrize(
+    ("planned", "used", "as_planned", "text"),
+    [
+        (None, [None], "no weights", ""),
+        ("a" * 64, ["a" * 64, "a" * 64], True, f"weights: those of the plan (sha256 {'a' * 12})"),
+        ("a" * 64, ["a" * 64, "b" * 64], False, "weights: NOT those of the plan"),
+        ("a" * 64, ["b" * 64], False, f"(sha256 {'b' * 12}, planned {'a' * 12})"),
+        ("a" * 64, [], None, ""),
+        (None, ["b" * 64], None, "the plan states none"),
+        ("not a sha256", ["b" * 64], None, "the plan states none"),
+    ],
+)
+def test_the_summary_says_whether_the_weights_are_those_of_the_plan(
+    cohort, planned, used, as_planned, text
+):
+    if planned is not None:
+        cohort.plan["plan"]["weights"] = {"variant": "own", "sha256": planned}
+    weights = weights_used(cohort, used)
+    assert (weights or {"as_planned": "no weights"})["as_planned"] == as_planned
+    assert text in weights_text(weights)
+    assert bool(text) == bool(weights_text(weights))
 
 
 @needs_chromium

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -160,6 +161,16 @@ def test_folding_of_a_mirroring_and_of_a_folding_transform_is_measured():
     folded = metrics.regularity(Transform(torch.eye(4), field, grid), grid)
     assert folded["folding_percent"] == pytest.approx(100 / 12)
     assert folded["deformation_mm_mean"] == pytest.approx(2 / 12)
+
+
+def test_the_lengths_of_displacements_are_those_of_torch_to_the_last_bit():
+    grid = Grid.from_spacing((11, 12, 13))
+    field = torch.randn(3, *grid.shape, generator=torch.Generator().manual_seed(0))
+    figures = metrics.regularity(Transform(torch.eye(4), field, grid), grid)
+    lengths = field.norm(dim=0).flatten()
+    assert figures["deformation_mm_mean"] == float(lengths.double().mean())
+    rank = math.ceil(0.99 * len(lengths))
+    assert figures["deformation_mm_p99"] == float(lengths.kthvalue(rank)[0])
 
 
 def test_inverse_consistency_is_the_remaining_distance_of_a_wrong_inverse():

@@ -4,14 +4,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import monai
 import pytest
 import torch
 from support.report_cases import phantom_registration
 
+import zoo.handlers.saver
 from zoo.datasets.pairs import Pair, PairFiles
 from zoo.errors import UserError
 from zoo.geometry import Transform
 from zoo.handlers.output_files import remove_previous_outputs
+from zoo.handlers.provenance import versions
 from zoo.handlers.saver import RegistrationSaver, additional_files
 from zoo.io.transforms import read_transform
 
@@ -53,6 +56,23 @@ def test_result_json_describes_the_model_and_is_returned(registration, tmp_path)
     assert written["plan"] == "p"
     assert written["weights"] is None
     assert written["peak_memory_mib"] > 50
+
+
+def test_the_versions_are_those_that_the_libraries_state():
+    assert versions()["monai"] == monai.__version__
+    assert versions()["torch"] == torch.__version__
+
+
+def test_an_image_that_cannot_be_written_fails_the_registration(
+    registration, tmp_path, monkeypatch
+):
+    def full_disk(*_):
+        raise UserError("the disk is full")
+
+    monkeypatch.setattr(zoo.handlers.saver, "write_volume", full_disk)
+    with pytest.raises(UserError, match="the disk is full"):
+        RegistrationSaver(tmp_path).save(registration, tmp_path)
+    assert not (tmp_path / "result.json").exists()
 
 
 def test_an_unknown_format_is_refused(tmp_path):

@@ -1,3 +1,5 @@
+import gzip
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -47,6 +49,22 @@ def test_writing_is_deterministic(tmp_path):
     for name in ("a.nii.gz", "b.nii.gz"):
         write_nifti(tmp_path / name, volume(), grid)
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+@pytest.mark.parametrize("shape", [(7, 6, 5, 1, 3), (7, 6, 5, 3)])
+def test_a_field_is_compressed_to_the_bytes_that_nibabel_writes(tmp_path, shape):
+    field = np.random.default_rng(0).normal(0, 3, shape).astype(np.float32)
+    field[:4] = 0
+    for name in ("a.nii.gz", "b.nii.gz", "a.nii"):
+        write_nifti(tmp_path / name, field, Grid.from_spacing((7, 6, 5)))
+    compressed = (tmp_path / "a.nii.gz").read_bytes()
+    assert compressed == (tmp_path / "b.nii.gz").read_bytes()
+    assert gzip.decompress(compressed) == (tmp_path / "a.nii").read_bytes()  # written by nibabel
+    assert len(compressed) < 0.65 * (tmp_path / "a.nii").stat().st_size
+    image = sitk.ReadImage(str(tmp_path / "a.nii.gz"))
+    assert np.asarray(nib.load(tmp_path / "a.nii.gz").dataobj).tobytes() == field.tobytes()
+    if len(shape) == 4:  # ITK has the fourth axis first and the voxels in reverse order
+        assert np.array_equal(sitk.GetArrayFromImage(image).transpose(3, 2, 1, 0), field)
 
 
 @pytest.mark.parametrize("dtype", [">i2", ">f4", ">f8", ">u2", "<i4", "|u1", "|i1", "<u4", "<i8"])

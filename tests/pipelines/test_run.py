@@ -1,9 +1,15 @@
 """The pipeline of `regzoo run` returns its result and prints nothing."""
 
+import json
+
 import pytest
+import torch
 from benchmarks.cohorts import write_dataset, write_plan
 
+import zoo
+from zoo import cli
 from zoo.errors import UserError
+from zoo.io.volume import read_volume, write_volume
 from zoo.pipelines.run import CohortResult, run_cohort
 
 
@@ -51,3 +57,31 @@ def test_under_torchrun_only_the_first_process_has_a_summary(plan, tmp_path, mon
     assert result.complete
     with pytest.raises(UserError, match="--workers 2 cannot be used under torchrun"):
         run_cohort(plan, out=tmp_path / "run", workers=2)
+
+
+@pytest.fixture(scope="module")
+def plan_with_noise(tmp_path_factory):
+    """The plan of a dataset in which the moving image of one of two pairs is noise."""
+    folder = tmp_path_factory.mktemp("noise")
+    write_dataset(folder / "data", 2, 24)
+    image = folder / "data" / "imagesTr" / "Phantom_0002_0001.nii.gz"
+    grid = read_volume(image).grid
+    noise = 100 * torch.randn(grid.shape, generator=torch.Generator().manual_seed(0))
+    write_volume(image, noise, grid)
+    write_plan(folder / "plan.json", folder / "data", affine="none", report=False)
+    return folder / "plan.json"
+
+
+def test_strict_is_the_same_for_python_and_the_command(plan_with_noise, tmp_path, capsys):
+    name = "Phantom_0002_0000_Phantom_0002_0001"
+    with pytest.raises(UserError, match=rf"quality of 1 registrations? is failed \({name}\)"):
+        zoo.run(plan_with_noise, out=tmp_path / "run", threads=1, strict=True)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["finished"] == 2
+    assert summary["errors"] == []
+    assert zoo.run(plan_with_noise, out=tmp_path / "run", threads=1).quality_failed == [name]
+    words = ["run", str(plan_with_noise), "--out", str(tmp_path / "run"), "--threads", "1"]
+    capsys.readouterr()
+    assert cli.run(words) == 0
+    assert f"regzoo: {name}: quality failed: " in capsys.readouterr().err
+    assert cli.run([*words, "--strict"]) == 3

@@ -8,7 +8,7 @@ from support.report_cases import phantom_registration
 from zoo.geometry import Transform
 from zoo.registration.result import RegisteredPair
 from zoo.reporting.canvas import paint
-from zoo.reporting.deformation import FOLD_COLOUR, volume_change
+from zoo.reporting.deformation import FOLD_COLOUR, grid_lines, volume_change
 from zoo.reporting.panels import draw_panels
 from zoo.reporting.slices import choose_planes
 from zoo.synthesis.phantom import placed_grid
@@ -42,3 +42,20 @@ def test_the_grid_follows_the_deformation_and_letters_are_drawn():
     chosen = choose_planes(registration.pair.fixed)
     blank = paint(chosen, [np.zeros(p.grid.shape[1::-1]) for p in chosen])
     assert (blank > 200).sum() > 100
+
+
+@pytest.mark.parametrize("name", ORIENTATIONS)
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_the_grid_lines_are_at_whole_multiples_of_their_distance_in_the_moving_image(name, scale):
+    grid = placed_grid((24, 22, 20), (1.5, 1.5, 2.0), **ORIENTATIONS[name])
+    affine = torch.diag(torch.tensor([scale, scale, scale, 1.0], dtype=torch.float64))
+    for plane in choose_planes(marked_volume(grid, (1, 0, 0)), width=900):
+        blank = np.zeros(plane.grid.shape[1::-1], dtype=np.float32)
+        picture = grid_lines(Transform(affine), plane, 5.0, blank)
+        across = picture[picture.mean(axis=1).argmin()]  # a row between two lines along rows
+        peaks = np.nonzero((across[1:-1] > across[:-2]) & (across[1:-1] >= across[2:]))[0]
+        pixels = 5.0 / scale / plane.grid.spacing[0]
+        np.testing.assert_allclose(np.diff(peaks), pixels, atol=1)
+        assert 0.6 < picture.max() <= 0.951
+        covered = picture.mean() / 0.95
+        assert covered == pytest.approx(2 * 0.9 / pixels, rel=0.25)  # lines in two directions

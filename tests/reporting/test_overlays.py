@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
+from matplotlib import colormaps
 
 from zoo.reporting.overlays import (
+    BLUE_WHITE_RED,
     FIXED_COLOUR,
+    INFERNO,
     MOVING_COLOUR,
     checkerboard,
+    coloured,
     difference,
     outlined,
     red_green,
@@ -27,6 +31,14 @@ def test_the_difference_of_equal_images_is_black():
     image = np.linspace(0, 1, 12).reshape(3, 4)
     assert difference(image, image).max() < 0.02
     assert difference(image, 1 - image).max() > 0.9
+
+
+@pytest.mark.parametrize(("colours", "name"), [(INFERNO, "inferno"), (BLUE_WHITE_RED, "RdBu_r")])
+def test_the_colours_are_nearly_those_of_matplotlibs_map(colours, name):
+    values = np.linspace(0, 1, 301).reshape(7, 43)
+    np.testing.assert_allclose(
+        coloured(values, colours), colormaps[name](values)[..., :3], atol=10 / 255
+    )
 
 
 def test_outlines_are_white_where_both_labels_have_an_edge():

@@ -140,6 +140,7 @@ def main(root: Path, pair: str, dataset: str) -> None:
     # Imports and other work that happen once are done before the hook records.
     for module in ("compare", "evaluate", "finetune", "plan", "register", "run"):
         importlib.import_module(f"zoo.pipelines.{module}")
+    importlib.import_module("zoo.training")
     first = run(Case("good", good, DATA), root / "good", images, recorder)
     sys.addaudithook(recorder)
     cases = all_cases(json.loads(Path(pair).read_text()), json.loads(Path(dataset).read_text()))

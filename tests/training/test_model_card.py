@@ -51,5 +51,5 @@ def test_the_summary_names_the_change_of_each_figure_and_the_next_command():
         "8 steps, the best at 4",
         "dice_after: 0.25 -> 0.5",
         "folding_percent: 0 -> 1.5",
-        "written to out; use it with regzoo register --bundle out",
+        "written to out; use it with --model out of regzoo register, plan or run",
     ]

@@ -18,6 +18,7 @@
 | unireg | time and memory of the UniReg network |
 | instance_optimisation | time and memory of instance optimisation beside upstream |
 | geometry | time of warping, Jacobian and inversion beside SimpleITK |
+| start_up | time of a whole `regzoo register`, with its imports and its report |
 
 `harness` holds what they share. Output folders are named `bench/...` by default, which git ignores.
 """

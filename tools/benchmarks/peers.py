@@ -2,9 +2,10 @@
 
     PYTHONPATH=tools python -m benchmarks.peers --data FOLDER --sizes 128,160 --repeats 3
 
-Each run has a process of its own with the same number of threads, and the methods take turns. Runs
-are appended to OUT/runs.jsonl as they finish; run the same command again to resume. OUT/table.md
-and OUT/table.png show all runs so far.
+The pairs are those of a data folder, heads rendered from its label maps, and phantoms; the smallest
+come first. Each run has a process of its own with the same number of threads, and the methods take
+turns. Runs are appended to OUT/runs.jsonl as they finish; run the same command again to resume.
+OUT/table.md and OUT/table.png show all runs so far.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ from benchmarks.harness.pairs import (
     phantom_pairs,
 )
 from benchmarks.harness.processes import ChildError, call
+from benchmarks.harness.rendered_pairs import rendered_pairs
 from benchmarks.harness.runs import Run, append_run, missing_runs, read_runs
+from benchmarks.harness.zoo_methods import Judged
+from zoo.io.volume import read_header
 
 
 def main() -> None:
@@ -46,7 +50,13 @@ def main() -> None:
         sys.exit("there is no pair to register: add --data FOLDER with image pairs, or --sizes")
     log = args.out / "runs.jsonl"
     for method, pair, repeat in missing_runs(read_runs(log), methods, pairs, args.repeats):
-        run: Run = {"method": method, "pair": pair.name, "repeat": repeat, "threads": args.threads}
+        run: Run = {
+            "method": method,
+            "pair": pair.name,
+            "modality": "/".join(pair.modality),
+            "repeat": repeat,
+            "threads": args.threads,
+        }
         append_run(log, run | measure(method, pair, args.threads, args.timeout))
     runs = read_runs(log)
     (args.out / "table.md").write_text(markdown(runs, args.threads))
@@ -70,10 +80,11 @@ def measure(method: str, pair: BenchPair, threads: int, timeout: float) -> Run:
         return cost | accuracy(pair, np.load(field))
 
 
-def register(method: str, pair: dict[str, Any], threads: int, field: str) -> dict[str, float]:
+def register(method: str, pair: dict[str, Any], threads: int, field: str) -> dict[str, Any]:
     """Register a pair in this process, save the displacement and return time and memory.
 
-    The clock runs from opening the images to having the displacement in memory.
+    The models of this zoo also return their verdict and their name. The clock runs from opening the
+    images to having the displacement in memory.
     """
     import torch
 
@@ -83,21 +94,27 @@ def register(method: str, pair: dict[str, Any], threads: int, field: str) -> dic
         importlib.import_module(module)
     idle = peak_mib()
     with Timer() as timer:
-        displacement = chosen.run(pair_from_document(pair))
-    figures = {
+        found = chosen.run(pair_from_document(pair))
+    figures: dict[str, Any] = {
         "seconds": timer.seconds,
         "cpu_seconds": timer.cpu_seconds,
         "peak_mib": peak_mib(),
         "idle_mib": idle,
     }
-    np.save(field, np.asarray(displacement, dtype=np.float32))
+    if isinstance(found, Judged):
+        figures |= {"verdict": found.verdict, "model": found.model}
+        found = found.field
+    np.save(field, np.asarray(found, dtype=np.float32))
     return figures
 
 
 def _pairs(args: argparse.Namespace) -> list[BenchPair]:
     sizes = [int(size) for size in args.sizes.split(",") if size]
     pairs = phantom_pairs(args.out / "phantoms", sizes, args.seed)
-    pairs += data_pairs(args.data) if args.data else []
+    if args.data:
+        pairs += data_pairs(args.data)
+        pairs += rendered_pairs(args.data / "anatomy_synthseg", args.out / "rendered")
+    pairs.sort(key=lambda pair: read_header(pair.fixed).grid.voxels)
     names = [name for name in args.pairs.split(",") if name]
     return [pair for pair in pairs if not names or pair.name in names]
 

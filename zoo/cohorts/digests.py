@@ -28,8 +28,9 @@ def settings_digest(plan: Plan) -> str:
     The weights are those that the bundle selects for the plan.
     """
     settings = {k: v for k, v in for_a_pair(plan).items() if k != "plan"}
-    if Path(str(settings.get("affine"))).is_file():
-        settings["affine"] = sha256_of(Path(settings["affine"]))
+    for name in ("affine", "preset"):
+        if Path(str(settings.get(name))).is_file():
+            settings[name] = sha256_of(Path(settings[name]))
     common = {
         "regzoo": __version__,
         "model": plan["plan"]["model"],

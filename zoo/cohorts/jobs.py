@@ -9,10 +9,12 @@ from typing import Any
 from zoo.cohorts.digests import pair_digest, settings_digest
 from zoo.datasets.pairs import DatasetPairs, PairFiles, pair_files, unique_pair_names
 from zoo.errors import UserError
+from zoo.hub.own_models import find_own_model
 from zoo.io.atomic import write_json
 from zoo.io.files import AnyPath
 from zoo.io.json_documents import read_json_object
 from zoo.planning.plan import Plan, read_plan
+from zoo.planning.weights import record_weights, refuse_unsuitable_weights, with_own_model
 
 RESULT, FAILURE, PLAN = "result.json", "failure.json", "plan.json"
 STATE_FOLDER = ".cohort"
@@ -53,10 +55,14 @@ class Cohort:
         return pair_digest(job.files, self.settings, known)
 
 
-def plan_of_run(source: AnyPath, split: str | None, folder: Path | None) -> tuple[Plan, Path]:
+def plan_of_run(
+    source: AnyPath, split: str | None, folder: Path | None, model: AnyPath | None = None
+) -> tuple[Plan, Path]:
     """Return the plan of a run and the run's folder.
 
-    By default the folder is beside the plan and is named after the plan and the split.
+    By default the folder is beside the plan and is named after the plan and the split. With a
+    `model` of one's own, whose name is then part of that name, its settings and weights replace
+    those of the plan.
     """
     plan = read_plan(source)
     if "dataset_dir" not in plan:
@@ -65,8 +71,18 @@ def plan_of_run(source: AnyPath, split: str | None, folder: Path | None) -> tupl
         )
     plan = plan | {"split": split or plan["split"]}
     plan["dataset_dir"] = str(Path(plan["dataset_dir"]).absolute())
-    file = Path(source)
-    return plan, folder or file.with_name(f"{file.stem}-{plan['split']}")
+    stem = Path(source).stem
+    if model is not None:
+        own = find_own_model(model)
+        if own is None:
+            raise UserError(
+                f"--model {model} is a model of regzoo; plan the dataset with it: regzoo plan "
+                f"DATASET --model {model}"
+            )
+        plan = record_weights(with_own_model(plan, own))
+        stem = f"{stem}-{own.name}"
+    refuse_unsuitable_weights(plan["plan"], plan.get("weights"))
+    return plan, folder or Path(source).with_name(f"{stem}-{plan['split']}")
 
 
 def plan_cohort(plan: Plan, folder: Path) -> Cohort:

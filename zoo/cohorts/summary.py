@@ -16,6 +16,7 @@ from zoo.evaluation.figures import COMPARED, FIGURES, key_figure
 from zoo.evaluation.quality import QUALITIES
 from zoo.evaluation.summary import summarise_figures
 from zoo.io.atomic import write_json, write_text
+from zoo.planning.weights import planned_sha256
 from zoo.reporting.pages import render
 from zoo.reporting.tables import Row, tiles
 
@@ -35,14 +36,17 @@ def write_summary(cohort: Cohort) -> dict[str, Any]:
 
 
 def summarise(cohort: Cohort) -> dict[str, Any]:
-    """Return the figures of the finished pairs, their summary, and the failed and missing pairs."""
+    """Return the figures of the finished pairs, their summary, and the other pairs.
+
+    `errors` are the pairs that could not be registered, `missing` those that are not done yet.
+    """
     cases: list[dict[str, Any]] = []
-    failed: list[dict[str, Any]] = []
+    errors: list[dict[str, Any]] = []
     missing: list[str] = []
     for job in cohort.jobs:
         failure = failure_of(job)
         if failure is not None:
-            failed.append({"name": job.name, "reason": failure.get("reason", "")})
+            errors.append({"name": job.name, "reason": failure.get("reason", "")})
         elif is_finished(job, cohort):
             cases.append(case_of(job))
         else:
@@ -51,12 +55,13 @@ def summarise(cohort: Cohort) -> dict[str, Any]:
     return {
         "model": cohort.model,
         "plan": {"name": plan["name"], "preset": plan["preset"]},
+        "weights": weights_used(cohort, [case["weights"] for case in cases]),
         "dataset": cohort.plan["dataset_dir"],
         "split": cohort.split,
         "pairs": len(cohort.jobs),
         "finished": len(cases),
         "quality": {name: sum(case["quality"] == name for case in cases) for name in QUALITIES},
-        "failed": failed,
+        "errors": errors,
         "missing": missing,
         "summary": summarise_figures([case["figures"] for case in cases]),
         "cases": cases,
@@ -73,7 +78,38 @@ def case_of(job: Job) -> dict[str, Any]:
         "labels": result.get("labels", {}),
         "quality": result.get("quality"),
         "warnings": result.get("warnings", []),
+        "weights": (result.get("weights") or {}).get("sha256"),
     }
+
+
+def weights_used(cohort: Cohort, sha256: Sequence[str | None]) -> dict[str, Any] | None:
+    """Return whether the finished pairs, whose weights have these sha256, used the plan's weights.
+
+    `as_planned` is None if no pair is finished or if the plan was made without weights on its
+    computer. The result is None for a model without weights.
+    """
+    used = sorted({digest for digest in sha256 if digest is not None})
+    planned = planned_sha256(cohort.plan)
+    if not used and planned is None:
+        return None
+    known = used and planned is not None
+    return {
+        "planned": planned,
+        "used": used,
+        "as_planned": used == [planned] if known else None,
+    }
+
+
+def weights_text(weights: Mapping[str, Any] | None) -> str:
+    """Return in words whether the weights of a run are those of its plan; empty without weights."""
+    if weights is None or not weights["used"]:
+        return ""
+    used = " and ".join(digest[:12] for digest in weights["used"])
+    if weights["as_planned"] is None:
+        return f"weights: sha256 {used}; the plan states none"
+    if weights["as_planned"]:
+        return f"weights: those of the plan (sha256 {used})"
+    return f"weights: NOT those of the plan (sha256 {used}, planned {weights['planned'][:12]})"
 
 
 def summary_text(document: Mapping[str, Any], folder: Path) -> str:
@@ -82,7 +118,8 @@ def summary_text(document: Mapping[str, Any], folder: Path) -> str:
     if document["finished"]:
         counts = (f"{count} {name}" for name, count in document["quality"].items())
         lines.append(f"quality: {', '.join(counts)}")
-    lines += [f"failed: {row['name']}: {row['reason']}" for row in document["failed"]]
+    lines += [text] if (text := weights_text(document["weights"])) else []
+    lines += [f"error: {row['name']}: {row['reason']}" for row in document["errors"]]
     if document["missing"]:
         lines.append(f"not done: {len(document['missing'])}")
     for name in COMPARED:
@@ -93,7 +130,7 @@ def summary_text(document: Mapping[str, Any], folder: Path) -> str:
 
 
 def csv_table(document: Mapping[str, Any]) -> str:
-    """Return one row per pair as CSV: the finished pairs, then the failed and the missing ones."""
+    """Return one row per pair as CSV: first the finished pairs, then errors, then missing pairs."""
     names = list(dict.fromkeys(name for case in document["cases"] for name in case["figures"]))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -103,8 +140,8 @@ def csv_table(document: Mapping[str, Any]) -> str:
         reason = " ".join(case["warnings"])
         values = [reason, case["seconds"], case["quality"] or "", *figures]
         writer.writerow([case["name"], "finished", *values])
-    for row in document["failed"]:
-        writer.writerow([row["name"], "failed", row["reason"]])
+    for row in document["errors"]:
+        writer.writerow([row["name"], "error", row["reason"]])
     for name in document["missing"]:
         writer.writerow([name, "missing"])
     return out.getvalue()
@@ -131,7 +168,7 @@ def severity(case: Mapping[str, Any]) -> int:
 
 
 def report_page(document: Mapping[str, Any], folder: Path) -> str:
-    """Return report.html: the failed pairs, the summary, then all pairs with the worst first."""
+    """Return report.html: the errors, the summary, then all pairs with the worst first."""
     cases = worst_first(document["cases"])
     cards = [
         {
@@ -150,7 +187,8 @@ def report_page(document: Mapping[str, Any], folder: Path) -> str:
         "cohort.html.j2",
         title=f"{finished}, registered with {document['model']}",
         subtitle=f"{document['dataset']}, split {split}, plan {plan}",
-        failed=document["failed"],
+        errors=document["errors"],
+        weights=weights_text(document["weights"]),
         missing=document["missing"],
         qualities=[f"{name}: {count}" for name, count in document["quality"].items()],
         keys=("", "pairs", "mean before", "mean after", "95 % interval", "median", "smallest",

@@ -6,10 +6,10 @@ import secrets
 import shutil
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock
 
@@ -24,14 +24,10 @@ from zoo.handlers.saver import RegistrationSaver
 from zoo.hub.bundles import bundle_folder
 from zoo.hub.setting_rules import for_monai
 from zoo.io.atomic import replace_folder, write_json
-from zoo.registration.pair import register_pair
 from zoo.registration.result import RegisteredPair
 from zoo.reporting.thumbnail import write_thumbnail
-from zoo.runtime.bundle import load_selected_weights, open_bundle
+from zoo.runtime.registrar import Registrar, open_registrar
 from zoo.runtime.signals import Stopped, StopSignal
-
-if TYPE_CHECKING:
-    from monai.bundle import ConfigWorkflow
 
 THUMBNAIL = "thumbnail.jpg"
 
@@ -54,29 +50,27 @@ def register_jobs(
     A pair that fails is recorded and does not stop the run. When a signal requests a stop, the
     registration in progress is dropped and the results in memory are saved.
     """
-    with open_workflow(cohort.folder, cohort.model, device) as workflow:
-        saver = saver_of(workflow)
+    with open_model(cohort.folder, cohort.model, device) as registrar:
 
         def register(loaded: LoadedJob) -> RegisteredPair | None:
             try:
                 with stop.interruptible():
-                    return register_pair(workflow.evaluator, loaded.pair)
+                    return registrar.register(loaded.pair)
             except Exception as error:
                 record_failure(cohort, loaded.job, error)
                 release(loaded.lock)
                 return None
 
         def save(loaded: LoadedJob, registration: RegisteredPair) -> None:
-            save_result(cohort, loaded, registration, saver)
+            save_result(cohort, loaded, registration, registrar.saver)
 
         # After a stop, the locks of dropped jobs are released when the process ends.
         with suppress(Stopped):
             process_overlapped(loaded_jobs(cohort, pending, stop, rank), register, save)
 
 
-@contextmanager
-def open_workflow(folder: Path, model: str, device: str) -> Iterator[ConfigWorkflow]:
-    """Yield the workflow of a run's plan with its weights, without pairs and handlers."""
+def open_model(folder: Path, model: str, device: str) -> AbstractContextManager[Registrar]:
+    """Open the registrar of a run's plan with its weights, without pairs and handlers."""
     bundle = bundle_folder(model)
     overrides = {
         "pairs": [],
@@ -86,15 +80,7 @@ def open_workflow(folder: Path, model: str, device: str) -> Iterator[ConfigWorkf
         "bundle_root": for_monai(str(bundle.absolute())),
         "device": f"$torch.device({device!r})",
     }
-    with open_bundle(bundle, overrides, ["inference.json", (folder / PLAN).absolute()]) as workflow:
-        load_selected_weights(workflow)
-        yield workflow
-
-
-def saver_of(workflow: ConfigWorkflow) -> RegistrationSaver:
-    """Return the component `saver` of a bundle, which writes registrations."""
-    saver: RegistrationSaver = workflow.parser.get_parsed_content("saver")
-    return saver
+    return open_registrar(bundle, overrides, (folder / PLAN).absolute())
 
 
 def loaded_jobs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,21 @@ def counted(count: int, noun: str) -> str:
 def verdict_lines(quality: str | None, warnings: Sequence[str]) -> list[str]:
     """Return one line per quality warning, preceded by the quality."""
     return [f"quality {quality}: {warning}" for warning in warnings]
+
+
+@contextmanager
+def uncollected_imports() -> Iterator[None]:
+    """Import torch and other large libraries in this block without collecting garbage.
+
+    Python's collector would visit the objects of a library again and again while it is imported,
+    and later at every full collection. They are never garbage.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -60,14 +60,14 @@ class Pair:
     files: PairFiles | None = field(default=None, compare=False)
 
 
-def load_pair(files: PairFiles) -> Pair:
-    """Read a pair's files.
+def load_pair(files: PairFiles, *, read: Callable[[Path], Volume] = read_volume) -> Pair:
+    """Read a pair's files; `read` reads its images.
 
     Annotations on another grid than their image, and lists of points of different lengths, are a
     `UserError`.
     """
-    fixed = read_volume(files.fixed)
-    moving = tuple(read_volume(path) for path in files.moving)
+    fixed = read(files.fixed)
+    moving = tuple(read(path) for path in files.moving)
     pair = Pair(
         name=files.name,
         fixed=fixed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,7 @@ from zoo.datasets.modality import IntensityStatistics
 from zoo.datasets.problems import Problem, problem_from_error, warning
 from zoo.errors import UserError
 from zoo.io.labels import read_labels
-from zoo.io.volume import read_volume
+from zoo.io.volume import Volume, read_volume
 
 VolumeKind = Literal["image", "labels", "mask"]
 
@@ -36,20 +37,27 @@ class VoxelFacts:
     problems: tuple[Problem, ...] = ()
 
 
-def inspect_voxels(root: str, name: str, kind: VolumeKind) -> VoxelFacts:
+def inspect_voxels(
+    root: str,
+    name: str,
+    kind: VolumeKind,
+    *,
+    read: Callable[[Path], Volume] = read_volume,
+) -> VoxelFacts:
     """Read the file `root / name` and return the facts about its voxels.
 
-    A file that cannot be read gives a problem, not an error.
+    `read` reads an image; label maps and masks are always read anew. A file that cannot be read
+    gives a problem, not an error.
     """
     path = Path(root) / name
     try:
-        return _image(path, name) if kind == "image" else _labels(path, name, kind)
+        return _image(read(path), name) if kind == "image" else _labels(path, name, kind)
     except (UserError, OSError, ValueError, MemoryError) as error:
         return VoxelFacts(name, kind, problems=(problem_from_error(error, name, str(path)),))
 
 
-def _image(path: Path, name: str) -> VoxelFacts:
-    data = read_volume(path).data.numpy()
+def _image(image: Volume, name: str) -> VoxelFacts:
+    data = image.data.numpy()
     values = IntensityStatistics.of(data)
     if values.minimum == values.maximum:
         what = f"all voxels have the value {values.minimum:g}"

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import ranksums, wilcoxon
 
 from zoo.errors import UserError
 from zoo.evaluation.figures import COMPARED, RANKED
@@ -80,6 +79,8 @@ def paired_tests(key: str, table: NDArray[np.float64], runs: Sequence[Run]) -> l
 
     p is that of Wilcoxon's two-sided signed-rank test over the pairs, and 1 if all pairs are equal.
     """
+    from scipy.stats import wilcoxon
+
     rows = []
     for a, b in itertools.combinations(range(len(runs)), 2):
         differences = table[b] - table[a]
@@ -123,6 +124,8 @@ def ranking(
 
 def _wins(run: int, goodness: NDArray[np.float64]) -> int:
     """Count the runs that `run` is significantly better than, by `goodness` [run, case]."""
+    from scipy.stats import ranksums
+
     count = 0
     for other in range(len(goodness)):
         test = ranksums(goodness[run], goodness[other])

@@ -18,8 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
-from scipy.spatial import cKDTree
 
 from zoo.datasets.pairs import Pair
 from zoo.evaluation.metrics import Figures, require_finite
@@ -92,6 +90,8 @@ def displacement(transform: Transform, fixed: Grid, moving: Grid) -> Array:
 
 def warped_labels(labels: Labels, field: Array) -> Labels:
     """Warp the moving labels [X, Y, Z] by nearest neighbour, with 0 outside of the image."""
+    from scipy.ndimage import map_coordinates
+
     shape = field.shape[:3]
     index = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")).astype(float)
     index += np.moveaxis(field, -1, 0)
@@ -132,6 +132,8 @@ def hd95(fixed: Labels, warped: Labels, moving: Labels, label: int) -> float:
     Unlike the usual definition, the surfaces run between the voxel centres and their pieces are
     weighted by area. The value is NaN if the fixed or the moving image lacks the label.
     """
+    from scipy.spatial import cKDTree
+
     if not (fixed == label).any() or not (moving == label).any():
         return math.nan
     (one, area_one), (two, area_two) = (surface_pieces(m == label) for m in (fixed, warped))
@@ -146,6 +148,8 @@ def tre(points: Array, targets: Array, field: Array, spacing: Sequence[float]) -
 
     `points` (n, 3) are in voxels of the fixed image, `targets` (n, 3) in voxels of the moving one.
     """
+    from scipy.ndimage import map_coordinates
+
     step = [map_coordinates(field[..., k], points.T, order=3, mode="constant") for k in range(3)]
     errors: Array = np.linalg.norm(
         (points + np.stack(step, axis=1) - targets) * np.array(spacing), axis=1

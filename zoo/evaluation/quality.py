@@ -79,7 +79,8 @@ def judge(
     Args:
         figures: The figures of the registration.
         structure: The agreement compared with that of unrelated images; None without overlap.
-        notes: What the inferer noted: `affine_start`, `header_fault` and `search_limit_mm`.
+        notes: What the inferer noted: `affine_start`, `header_fault`, `two_contrasts` and
+            `search_limit_mm`.
         affine: The affine part of the transform fixed -> moving, 4x4, RAS+ mm.
         voxel_mm: The side of a voxel of the fixed image in mm.
     """
@@ -93,6 +94,7 @@ def judge(
         *_affine_part(affine),
         *_given_affine(notes),
         *_header_fault(notes),
+        *_two_contrasts(notes),
         *_search_limit(figures, notes.get("search_limit_mm")),
         *_inverse(figures, voxel_mm),
     ]
@@ -231,6 +233,16 @@ def _header_fault(notes: Mapping[str, Any]) -> Iterator[Sign]:
     fault = notes.get("header_fault")
     if fault:
         yield Sign("check", f"{fault[0].upper()}{fault[1:]}. Check the headers of both images.")
+
+
+def _two_contrasts(notes: Mapping[str, Any]) -> Iterator[Sign]:
+    text = notes.get("two_contrasts")
+    if text:
+        yield Sign(
+            "check",
+            f"{text[0].upper()}{text[1:]}. Such weights make pairs of two contrasts worse: use "
+            "another model.",
+        )
 
 
 def _search_limit(figures: Figures, limit: float | None) -> Iterator[Sign]:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import zoom
 
 from zoo.errors import UserError
 from zoo.evaluation.cases import Case
@@ -63,6 +62,8 @@ def _write(case: Case, folder: Path, half: bool) -> Path:
             f"{case.files.fixed} has the shape {fixed.shape}; half-size fields need an even number "
             "of voxels along each axis: submit full-size fields, without --half"
         )
+    from scipy.ndimage import zoom
+
     field = np.moveaxis(displacement(transform, fixed, moving), -1, 0)
     small = np.stack([zoom(component, 0.5, order=2) for component in field])
     out = io.BytesIO()

@@ -1,8 +1,15 @@
-"""Ignite handlers that bundle configs name: the writer of registrations and metrics of a run."""
+"""Ignite handlers that bundle configs name: the writer of registrations and metrics of a run.
 
-from zoo.handlers.metrics import EvaluationWriter, MeanFigure
+The metrics are imported on first use, because ignite loads much more than its engine.
+"""
+
+from typing import TYPE_CHECKING, Any
+
 from zoo.handlers.provenance import peak_memory_mib, versions
 from zoo.handlers.saver import RegistrationSaver, prepare_pair
+
+if TYPE_CHECKING:
+    from zoo.handlers.metrics import EvaluationWriter, MeanFigure
 
 __all__ = [
     "EvaluationWriter",
@@ -12,3 +19,12 @@ __all__ = [
     "prepare_pair",
     "versions",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the metrics on first use."""
+    if name not in ("EvaluationWriter", "MeanFigure"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from zoo.handlers import metrics
+
+    return getattr(metrics, name)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 import resource
 import sys
+from importlib.metadata import version
 
-import monai
 import torch
 
 from zoo import __version__
@@ -18,7 +18,7 @@ def versions() -> dict[str, str]:
         "regzoo": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "monai": monai.__version__,
+        "monai": version("monai"),
     }
 
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-from ignite.engine import Engine, Events
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from zoo.datasets.dataset import SIDES
 from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
 from zoo.geometry import warp
+from zoo.handlers.contrasts import with_contrast_note
 from zoo.handlers.output_files import RESULT, learn2reg_file, remove_previous_outputs
 from zoo.handlers.provenance import peak_memory_mib, versions
 from zoo.io.atomic import write_json
@@ -23,6 +23,9 @@ from zoo.io.transforms import write_transform
 from zoo.io.volume import write_volume
 from zoo.registration.result import RegisteredPair
 from zoo.registration.weights import SelectedWeights
+
+if TYPE_CHECKING:
+    from ignite.engine import Engine
 
 Format = Literal["nifti", "h5", "both"]
 FORMATS = get_args(Format)
@@ -73,6 +76,8 @@ class RegistrationSaver:
 
     def attach(self, engine: Engine) -> None:
         """Write after every iteration of `engine`."""
+        from ignite.engine import Events
+
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -82,15 +87,20 @@ class RegistrationSaver:
         self.save(registration, folder if self.pairs == 1 else folder / registration.pair.name)
 
     def save(self, registration: RegisteredPair, folder: Path) -> dict[str, Any]:
-        """Write all files of one registration into `folder`; return the content of result.json."""
+        """Write all files of one registration into `folder`; return the content of result.json.
+
+        The images are compressed by a thread while the registration is measured.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         remove_previous_outputs(folder)
-        started = time.perf_counter()
-        files = [*self._transforms(registration, folder), *self._warped(registration, folder)]
-        seconds = registration.seconds | {"saving": time.perf_counter() - started}
+        registration = with_contrast_note(registration, self.weights)
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            writing = thread.submit(self._write_images, registration, folder)
+            measured, verdict = registration.measured, registration.verdict
+            structure = registration.structure
+            files, saving = writing.result()
+        seconds = registration.seconds | {"saving": saving}
         pair = registration.pair
-        measured, verdict = registration.measured, registration.verdict
-        structure = registration.structure
         result = {
             "fixed": str(pair.fixed.path),
             "moving": [str(volume.path) for volume in pair.moving],
@@ -121,6 +131,12 @@ class RegistrationSaver:
             return dict(self.record)
         weights = None if self.weights is None else self.weights.record()
         return {"model": self.model, "weights": weights, "settings": self.settings, **self.record}
+
+    def _write_images(self, registration: RegisteredPair, folder: Path) -> tuple[list[str], float]:
+        """Write transforms and warped images; return the names of the files, and the seconds."""
+        started = time.perf_counter()
+        files = [*self._transforms(registration, folder), *self._warped(registration, folder)]
+        return files, time.perf_counter() - started
 
     def _transforms(self, registration: RegisteredPair, folder: Path) -> list[str]:
         """Write the transform and, if there is one, the inverse; return the names of the files."""

@@ -70,7 +70,10 @@ def read_bundle(folder: Path) -> BundleContent:
     settings, reasons = _settings(config, spec)
     if reasons:
         return BundleContent(None, tuple(reasons), program)
-    return BundleContent(BundleData(model, settings, _weights(folder, spec)))
+    weights = _weights(folder, spec)
+    if weights is None and config.get("weights") == OWN_WEIGHTS:
+        raise UserError(f"{folder} lacks its weights, models/model.safetensors; copy them there")
+    return BundleContent(BundleData(model, settings, weights))
 
 
 def explain_refusal(folder: Path, content: BundleContent) -> str:

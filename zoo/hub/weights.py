@@ -185,7 +185,9 @@ def _own_file(spec: ModelSpec, path: Path) -> WeightsFile:
         raise UserError(f"the weights file {path} does not exist; check the path")
     header = read_weights_header(path)
     sha256 = sha256_of(path)
-    return WeightsFile(path, "own", sha256, header.width(), header.size(), header.recolour())
+    known = (name for name, variant in spec.variants.items() if variant.sha256 == sha256)
+    variant = next(known, "own")  # a copy of known weights is what it is a copy of
+    return WeightsFile(path, variant, sha256, header.width(), header.size(), header.recolour())
 
 
 def _how_to_get(spec: ModelSpec, wanted: str | None) -> str:

@@ -1,10 +1,12 @@
-"""Checks that all readers share: the file exists, and its first bytes show the format."""
+"""What readers and writers share: the file exists, its first bytes show the format, gzip."""
 
 from __future__ import annotations
 
 import gzip
 import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
@@ -45,6 +47,21 @@ def is_gzip(path: Path) -> bool:
 def open_decompressed(path: Path) -> IO[bytes]:
     """Open a file for reading; a gzip file is decompressed."""
     return cast("IO[bytes]", gzip.open(path)) if is_gzip(path) else path.open("rb")
+
+
+@contextmanager
+def open_gzip_of_floats(path: Path) -> Iterator[gzip.GzipFile]:
+    """Open a gzip file for writing numbers whose bytes do not repeat, such as displacements.
+
+    Only runs of equal bytes are looked for, not repeated sequences. This takes a third of the time
+    of the usual strategy, and the files are as small. Equal contents give equal files.
+    """
+    raw_deflate = -zlib.MAX_WBITS
+    with path.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as stream:
+        stream.compress = zlib.compressobj(
+            1, zlib.DEFLATED, raw_deflate, zlib.DEF_MEM_LEVEL, zlib.Z_RLE
+        )
+        yield stream
 
 
 def first_bytes(path: Path, count: int) -> bytes:

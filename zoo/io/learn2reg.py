@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import zoom
 
 from zoo.errors import UserError
 from zoo.geometry import Grid, Transform
@@ -81,6 +80,8 @@ def _components_first(path: Path, array: np.ndarray, fixed: Grid) -> np.ndarray:
     if array.shape == (3, *fixed.shape):
         return array
     if tuple(2 * n for n in array.shape) == (6, *fixed.shape):
+        from scipy.ndimage import zoom
+
         return np.stack([zoom(component, 2, order=2) for component in array])
     raise UserError(
         f"{path} has the shape {array.shape}; for the fixed image {fixed.shape} it must be "

@@ -27,6 +27,7 @@ from zoo.io.files import (
     first_bytes,
     is_gzip,
     open_decompressed,
+    open_gzip_of_floats,
 )
 from zoo.io.limits import (
     MAX_DEFLATE_RATIO,
@@ -142,7 +143,11 @@ def write_nifti(path: AnyPath, data: np.ndarray, grid: Grid, *, intent: int = 0)
     if intent:
         image.header.set_intent(intent)
     with atomic_path(path) as temporary:
-        image.to_filename(temporary)
+        if data.ndim > 3 and data.dtype.kind == "f" and temporary.suffix == ".gz":
+            with open_gzip_of_floats(temporary) as stream:
+                image.to_stream(stream)
+        else:
+            image.to_filename(temporary)
 
 
 def _read_header(path: Path) -> NibabelHeader:

@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from monai.bundle import ConfigWorkflow
 from torch import Tensor, nn
 
 from zoo.datasets.pairs import Pair, load_pair, pair_files
@@ -17,6 +16,8 @@ from zoo.errors import UserError
 from zoo.evaluation.metrics import measure
 from zoo.geometry import Grid, warp
 from zoo.hub.bundles import bundle_folder
+from zoo.hub.catalogue import load_catalogue
+from zoo.hub.own_models import find_own_model
 from zoo.hub.setting_rules import for_monai
 from zoo.io.atomic import atomic_path, write_json
 from zoo.io.json_documents import read_json_object
@@ -31,7 +32,8 @@ from zoo.runtime.device import choose_device, use_threads
 from zoo.runtime.output_folder import staged_outputs
 from zoo.runtime.overwriting import refuse_overwriting
 
-MODEL = "unireg"
+if TYPE_CHECKING:
+    from monai.bundle import ConfigWorkflow
 
 Condition = tuple[str, str]
 """Type and region, such as ("inter", "abdomen")."""
@@ -46,6 +48,7 @@ def explain_conditions(
     conditions: Sequence[str],
     *,
     out: str | PathLike[str],
+    model: str = "unireg",
     weights: str | None = None,
     device: str | None = None,
     threads: int | None = None,
@@ -53,6 +56,7 @@ def explain_conditions(
 ) -> dict[str, Any]:
     """Register a pair with UniReg under `conditions` (TYPE:REGION) and write the comparison.
 
+    `model` is unireg, or a fine-tuned UniReg by its name or its folder.
     The files of an earlier comparison in the folder `out` are replaced together after all
     registrations have succeeded.
     """
@@ -67,10 +71,10 @@ def explain_conditions(
     names = {RESULT, PICTURE, *condition_files(conditions), *previous_comparison(folder)}
     inputs = {"the fixed image": fixed, "the moving image": moving, "--weights": weights}
     refuse_overwriting(inputs, [folder / name for name in names])
-    bundle = bundle_folder(MODEL)
+    bundle = conditional_bundle(model)
     overrides = {
         "pairs": [],
-        "weights": for_monai(weights),
+        **({} if weights is None else {"weights": for_monai(weights)}),
         "type": for_monai(parsed[0][0]),
         "region": for_monai(parsed[0][1]),
         "device": f"$torch.device({str(choose_device(device))!r})",
@@ -82,6 +86,19 @@ def explain_conditions(
         result = compare_conditions(registered)
         save_conditions(registered, result, staged)
     return result
+
+
+def conditional_bundle(model: str) -> Path:
+    """Return the folder of a model that takes conditions, one of the package or one's own."""
+    own = find_own_model(model)
+    name, folder = (model, bundle_folder(model)) if own is None else (own.model, own.folder)
+    conditional = [m for m, spec in load_catalogue().items() if spec.planning.conditions]
+    if name not in conditional:
+        raise UserError(
+            f"--model {model}: a {name} takes no conditions to compare; use "
+            f"{' or '.join(conditional)}, or a fine-tuned one"
+        )
+    return folder
 
 
 def condition_files(conditions: Iterable[str]) -> set[str]:

@@ -12,15 +12,22 @@ from zoo.datasets.scan import check_content
 from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.hub.catalogue import find_model
+from zoo.hub.own_models import (
+    check_own_name,
+    find_own_model,
+    read_own_model,
+    record_own_model,
+)
 from zoo.hub.setting_rules import for_monai
 from zoo.io.atomic import write_json
 from zoo.io.json_documents import read_json_object
 from zoo.pipelines.settings import resolve_settings
 from zoo.planning.migrations import Plan
 from zoo.planning.plan import override, read_plan
+from zoo.planning.weights import record_weights, with_own_model
+from zoo.registration.weights import SCRATCH
 from zoo.runtime.bundle import run_bundle
 from zoo.runtime.device import choose_device, use_threads
-from zoo.training.export import require_trained_bundle
 
 STEPS_PER_EPOCH = 100
 
@@ -29,11 +36,13 @@ STEPS_PER_EPOCH = 100
 class FineTuned:
     """A fine-tuned model: the folder of its bundle, and what its metadata report of the training.
 
-    `training` holds the start, the data, the recipe, and the figures before and after.
+    `training` holds the start, the data, the recipe, and the figures before and after. `unlisted`
+    is why the model could not be added to the list of one's own models; None if it was.
     """
 
     folder: Path
     training: dict[str, Any]
+    unlisted: str | None = None
 
 
 def finetune(
@@ -49,14 +58,16 @@ def finetune(
 ) -> FineTuned:
     """Fine-tune a model on the dataset of a plan, and write a bundle with the new weights.
 
-    The bundle holds a plan.json, with which `run` registers the dataset with the new weights.
+    The bundle holds a plan.json, with which `run` registers the dataset with the new weights. The
+    model is listed under the name of its folder, so that `model=NAME` means it from then on.
 
     Call it again with the same arguments to resume a training that was interrupted.
 
     Args:
         plan: The file of a plan for a dataset.
-        from_: The initial weights: compact, official, the path of a .safetensors file, or scratch
-            for random weights. The default is the best weights on this computer.
+        from_: The initial weights: compact, official, the path of a .safetensors file, a model of
+            your own by its name or its folder, or scratch for random weights. The default is the
+            best weights on this computer.
         out: The folder of the new bundle. The default is the name of the model with -finetuned.
         steps: The total number of training steps; for mcbo, the number of trials of its search.
         epochs: The number of epochs, instead of `steps`.
@@ -64,6 +75,8 @@ def finetune(
         threads: The number of CPU threads.
         settings: Settings of the bundle's train.yaml, such as {"learning_rate": 1e-5}.
     """
+    from zoo.training.export import require_trained_bundle
+
     use_threads(threads)
     planned = read_plan(plan)
     if "dataset_dir" not in planned:
@@ -75,6 +88,7 @@ def finetune(
     check_content(planned["dataset_dir"], str(section["content"]))
     bundle = bundle_folder(section["model"])
     folder = Path(out or f"{section['model']}-finetuned")
+    check_own_name(folder)
     require_trained_bundle(folder)
     keys = config_keys(bundle, "train.yaml")
     if from_ is not None and "weights" not in keys:
@@ -84,7 +98,7 @@ def finetune(
         "output_dir": for_monai(str(folder.absolute())),
         "device": f"$torch.device({str(choose_device(device))!r})",
         **_length(steps, epochs, keys),
-        **_initial_weights(from_),
+        **_initial_weights(from_, section["model"]),
     }
     training_plan = (folder / "train" / "plan.json").absolute()
     training_plan.parent.mkdir(parents=True, exist_ok=True)
@@ -93,32 +107,51 @@ def finetune(
     run_bundle(bundle, overrides, ["train.yaml", training_plan], settings=resolved)
     write_json(folder / "plan.json", _plan_of_trained_model(planned, folder, resolved))
     metadata = read_json_object(folder / "configs" / "metadata.json")
-    return FineTuned(folder, metadata["trained"])
+    return FineTuned(folder, metadata["trained"], _unlisted(folder))
 
 
 def _plan_of_trained_model(planned: Plan, folder: Path, settings: Mapping[str, Any]) -> Plan:
-    """Return the plan with the trained weights, or with the fitted preset of mcbo.
+    """Return the plan with the trained weights, or with the fitted settings of mcbo.
 
     It also has those settings of the training that the registration uses, such as `size`.
     """
     section = planned["plan"]
     rules = find_model(section["model"]).setting_rules()
     changes = {key: value for key, value in settings.items() if key in rules}
-    weights, preset = folder / "models" / "model.safetensors", folder / "preset.json"
-    if weights.is_file():
-        changes["weights"] = str(weights.absolute())
-    elif preset.is_file():
-        changes["preset"] = str(preset.absolute())
-    return override(planned, f"{section['name']}-finetuned", changes)
+    if "preset" in rules:  # a search found these, whatever they were in the plan
+        config = read_json_object(folder / "configs" / "inference.json")
+        found = {key: config[key] for key in ("mode", "solver_settings")} | {"preset": None}
+        changes |= {key: value for key, value in found.items() if planned.get(key) != value}
+    plan = override(planned, f"{section['name']}-finetuned", changes)
+    return record_weights(with_own_model(plan, read_own_model(folder)))
 
 
-def _initial_weights(weights: str | PathLike[str] | None) -> dict[str, str]:
+def _unlisted(folder: Path) -> str | None:
+    """Add a bundle to the list of one's own models; return the reason if that fails."""
+    try:
+        record_own_model(folder)
+    except UserError as error:  # the training has succeeded all the same
+        return str(error)
+    return None
+
+
+def _initial_weights(weights: str | PathLike[str] | None, model: str) -> dict[str, str]:
     """Return the setting that names the initial weights; a file gets an absolute path."""
     if weights is None:
         return {}
     text = str(weights)
-    file = str(Path(text).absolute()) if text.endswith(".safetensors") else text
-    return {"weights": for_monai(file)}
+    if text.endswith(".safetensors"):
+        return {"weights": for_monai(str(Path(text).absolute()))}
+    if text in (SCRATCH, *find_model(model).variants):
+        return {"weights": text}
+    own = find_own_model(text)
+    if own is None or own.model != model or "weights" not in own.settings:
+        raise UserError(
+            f"--from {text}: it has no weights of its own for a {model}, which the plan is for; "
+            f"use {', '.join(find_model(model).variants)}, {SCRATCH}, a .safetensors file or a "
+            "fine-tuned model"
+        )
+    return {"weights": for_monai(own.settings["weights"])}
 
 
 def _length(steps: int | None, epochs: int | None, keys: list[str]) -> dict[str, int]:

@@ -58,13 +58,15 @@ class RegistrationOptions:
     )
     model: str = field(
         default="auto",
-        metadata=about("The model, such as mcbo, or auto to let the plan choose it."),
+        metadata=about(
+            "The model, such as mcbo, or one of your own by its name or its folder, or auto to let "
+            "the plan choose it."
+        ),
     )
     bundle: File | None = field(
         default=None,
         metadata=about(
-            "The folder of your own bundle, instead of a model. It runs with its own settings; no "
-            "plan is made.",
+            "The folder of a bundle that runs with its own settings only; no plan is made.",
             _FILE,
         ),
     )

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from zoo.datasets.reading import read_dataset
 from zoo.errors import UserError
+from zoo.hub.own_models import find_own_model
 from zoo.hub.weights import models_here, models_to_choose, variants_here
 from zoo.io.atomic import check_writable, write_json
 from zoo.io.json_documents import read_json_object, report_missing_keys
@@ -19,6 +20,7 @@ from zoo.planning.fingerprint import read_fingerprint, take_fingerprint
 from zoo.planning.memory import parse_memory
 from zoo.planning.plan import Plan, difference, explain, make_plan, override, read_plan
 from zoo.planning.rules import check_options
+from zoo.planning.weights import for_own_model, record_weights, with_own_model
 
 
 def plan(
@@ -45,7 +47,8 @@ def plan(
         anatomy: What the images show, such as brain, lung or abdomen.
         modality: The modalities by slot, such as ("ct", "mr") or {1: "mr"}: ct, cbct, mr, us, pet.
         pairing: intra if the images of a pair show one patient, inter if they show two.
-        model: The model to use instead of the one that the presets recommend.
+        model: The model to use instead of the one that the presets recommend, or one of your own by
+            its name or its folder.
         memory: The most memory that a run may take, such as 8GB.
         settings: Settings of the bundle that replace those of the plan, such as {"affine": "none"}.
         name: The name of a plan with `settings`.
@@ -57,6 +60,7 @@ def plan(
     if out is not None:
         check_writable(out)
     changes = resolve_settings(settings)
+    own = None if model is None else find_own_model(model)
     options = UserOptions(
         anatomy=anatomy,
         modality=modality_by_slot(modality),
@@ -70,11 +74,17 @@ def plan(
         variants=variants_here(),
         force=force,
     )
+    if own is not None:
+        options = for_own_model(options, own)
     check_options(options)
     planned = _plan_of(Path(source), options)
-    if changes:
-        with report_missing_keys(source):
+    with report_missing_keys(source):
+        if own is not None:
+            planned = with_own_model(planned, own)
+        if changes:
             planned = override(planned, name, changes)
+        if own is not None or "weights" in changes or "weights" not in planned["plan"]:
+            planned = record_weights(planned)
     if out is not None:
         write_json(out, planned)
     return planned

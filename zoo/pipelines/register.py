@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo.datasets.pairs import PairFiles, load_pair, pair_files
 from zoo.errors import UserError
@@ -15,32 +16,18 @@ from zoo.handlers.output_files import PLAN, RESULT, possible_outputs, previous_o
 from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.hub.cache import expand_user
 from zoo.hub.foreign_bundles import read_bundle
+from zoo.hub.own_models import find_own_model
 from zoo.hub.setting_rules import for_monai
-from zoo.hub.weights import (
-    find_weights,
-    models_here,
-    models_to_choose,
-    models_without_weights,
-    variants_here,
-)
 from zoo.io.atomic import write_json
+from zoo.io.volume import read_volume
 from zoo.pipelines.options import RegistrationOptions
+from zoo.pipelines.plan_pair import plan_pair
 from zoo.pipelines.settings import resolve_settings
-from zoo.planning.evidence import UserOptions
-from zoo.planning.fingerprint import pair_fingerprint
-from zoo.planning.memory import parse_memory
-from zoo.planning.plan import Plan, for_a_pair, make_plan, read_plan
-from zoo.planning.rules import check_options
-from zoo.registration.pair import register_pair
-from zoo.runtime.bundle import load_selected_weights, open_bundle
+from zoo.planning.plan import Plan
 from zoo.runtime.device import choose_device, use_threads
 from zoo.runtime.output_folder import staged_outputs
 from zoo.runtime.overwriting import refuse_overwriting
-
-if TYPE_CHECKING:
-    from monai.bundle import ConfigWorkflow
-
-    from zoo.handlers.saver import RegistrationSaver
+from zoo.runtime.registrar import Registrar, open_registrar
 
 BESIDE_IMAGES = (
     *("fixed_labels", "moving_labels", "fixed_mask", "moving_mask"),
@@ -83,19 +70,21 @@ def register_files(
     folder = Path(options.out).absolute()
     files = absolute_files(options)
     settings = resolve_settings(options.bundle_settings())
+    own = None if options.model == "auto" else find_own_model(options.model)
     outputs = [folder / name for name in possible_outputs(files) | previous_outputs(folder)]
-    refuse_overwriting(input_files(options, files, settings), outputs)
+    inputs = input_files(options, files, settings)
+    inputs["the plan of --model"] = None if own is None else own.folder / PLAN
+    refuse_overwriting(inputs, outputs)
     with staged_outputs(folder, previous_outputs, marker=RESULT) as staged:
-        plan = plan_pair(options, files, settings)
+        read = cache(read_volume)  # plan and registration decode an image once
+        plan = plan_pair(options, files, settings, own, read)
         if plan is not None:
             refuse_overwriting({"the affine transform of the plan": _affine_file(plan)}, outputs)
             write_json(staged / PLAN, plan)
             if on_plan is not None:
                 on_plan(plan)
-        with _open_bundle(options, plan, staged, settings, bar=bar) as workflow:
-            registered = register_pair(workflow.evaluator, load_pair(files))
-            saver: RegistrationSaver = workflow.parser.get_parsed_content("saver")
-            result = saver.save(registered, staged)
+        with _open_bundle(options, plan, staged, settings, bar=bar) as registrar:
+            result = registrar.saver.save(registrar.register(load_pair(files, read=read)), staged)
         passed = time.perf_counter() - started if wall_seconds is None else wall_seconds()
         result["wall_seconds"] = round(passed, 3)
         result["files"] = sorted(path.name for path in staged.iterdir())
@@ -142,79 +131,6 @@ def absolute_files(options: RegistrationOptions) -> PairFiles:
     )
 
 
-def plan_pair(
-    options: RegistrationOptions, files: PairFiles, settings: Mapping[str, Any]
-) -> Plan | None:
-    """Return the plan of a pair, newly made or read from a file; None for a bundle of one's own."""
-    facts = {
-        "--anatomy": options.anatomy,
-        "--modality": options.modality,
-        "--pairing": options.pairing,
-        "--memory": options.memory,
-    }
-    if options.bundle is not None:
-        _refuse(
-            facts | {"--plan": options.plan},
-            "--bundle runs with its own settings and makes no plan, so it cannot be combined with "
-            "{}; change its settings with --set",
-        )
-        return None
-    if options.plan is not None:
-        _refuse(
-            facts | {"--model": options.model if options.model != "auto" else None},
-            "--plan has already decided what {} would; leave that out, or make a new plan",
-        )
-        return for_a_pair(read_plan(options.plan))
-    wishes = _user_options(options, files, settings)
-    check_options(wishes)
-    trained_models = set(wishes.available) - set(models_without_weights())
-    fingerprint = pair_fingerprint(
-        files.fixed,
-        files.moving[0],
-        aligned=bool(trained_models) or options.model != "auto",
-        fixed_points=files.fixed_points,
-        moving_points=files.moving_points,
-        points_space=files.points_space,
-    )
-    return make_plan(fingerprint, wishes)
-
-
-def _refuse(flags: Mapping[str, Any], message: str) -> None:
-    """Raise `UserError` if any of `flags` was given; {} in `message` names them."""
-    given = [flag for flag, value in flags.items() if value]
-    if given:
-        raise UserError(message.format(" or ".join(given)))
-
-
-def _user_options(
-    options: RegistrationOptions, files: PairFiles, settings: Mapping[str, Any]
-) -> UserOptions:
-    """Return what the user decided, and the models that can run on this computer."""
-    several_moving = len(files.moving) > 1
-    without_weights = models_without_weights(several_moving=several_moving)
-    widths, available, variants = models_here(), models_to_choose(), variants_here()
-    if several_moving or options.model in without_weights:
-        widths, available = dict.fromkeys(without_weights, 0), without_weights
-    if options.weights and options.model not in ("auto", *without_weights):
-        weights = find_weights(options.model, str(options.weights))
-        widths = widths | {options.model: weights.width or 0}
-        variants[options.model] = weights.variant
-    return UserOptions(
-        anatomy=options.anatomy,
-        modality=options.modality_by_slot(),
-        pairing=options.pairing,
-        model=None if options.model == "auto" else options.model,
-        memory_mib=parse_memory(options.memory) if options.memory else None,
-        accept_guess=options.accept_guess,
-        settings=settings,
-        available=available,
-        widths=widths,
-        variants=variants,
-        force=options.force,
-    )
-
-
-@contextmanager
 def _open_bundle(
     options: RegistrationOptions,
     plan: Plan | None,
@@ -222,8 +138,8 @@ def _open_bundle(
     settings: Mapping[str, Any],
     *,
     bar: bool,
-) -> Iterator[ConfigWorkflow]:
-    """Yield the workflow of the plan's model or of the user's bundle, without pairs and handlers.
+) -> AbstractContextManager[Registrar]:
+    """Open the registrar of the plan's model or of the user's bundle, without pairs and handlers.
 
     The pipeline loads the pair and saves the result itself.
     """
@@ -245,12 +161,8 @@ def _open_bundle(
         "device": f"$torch.device({str(choose_device(options.device))!r})",
     }
     given = {name: value for name, value in overrides.items() if value is not None}
-    configs: list[str | Path] = ["inference.json"]
-    if plan is not None:
-        configs.append(folder / "plan.json")
-    with open_bundle(bundle, given, configs, settings=settings, trust=options.trust) as workflow:
-        load_selected_weights(workflow)
-        yield workflow
+    file = None if plan is None else folder / PLAN
+    return open_registrar(bundle, given, file, settings=settings, trust=options.trust)
 
 
 def _weights(wanted: str) -> str:

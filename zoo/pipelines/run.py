@@ -41,9 +41,15 @@ class CohortResult:
     stop_signal: int | None = None
 
     @property
+    def quality_failed(self) -> list[str]:
+        """The names of the registered pairs whose quality is failed."""
+        cases = [] if self.summary is None else self.summary["cases"]
+        return [case["name"] for case in cases if case["quality"] == "failed"]
+
+    @property
     def complete(self) -> bool:
         """Whether every pair that the summary covers is registered."""
-        return self.summary is None or not (self.summary["failed"] or self.summary["missing"])
+        return self.summary is None or not (self.summary["errors"] or self.summary["missing"])
 
 
 def run_cohort(
@@ -54,6 +60,7 @@ def run_cohort(
     workers: int = 1,
     threads: int | None = None,
     device: str | None = None,
+    model: str | PathLike[str] | None = None,
     report: Callable[[str], None] | None = None,
 ) -> CohortResult:
     """Register every pair of a plan's dataset and write a summary.
@@ -68,13 +75,15 @@ def run_cohort(
         workers: The number of worker processes on this machine.
         threads: The number of CPU threads of each process; by default an equal share.
         device: cpu, cuda, cuda:N or mps; by default the GPUs in turn if there are any.
+        model: A model of one's own, by its name or its folder, whose settings and weights replace
+            those of the plan. The default is the plan's model.
         report: Is called with one line of text per settled pair.
     """
     rank = _rank(workers)
     device_of(device, 0)  # refuses an unknown device before anything is written
     each = threads_per_process(threads, max(workers, local_world_size()))
     use_threads(each)
-    cohort = plan_cohort(*plan_of_run(plan, split, None if out is None else Path(out)))
+    cohort = plan_cohort(*plan_of_run(plan, split, None if out is None else Path(out), model))
     create_run_folder(cohort)
     killed = 0
     with StopSignal() as stop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from zoo.errors import UserError
 from zoo.geometry import Grid, Transform, warp
 from zoo.io.labels import read_labels
 from zoo.io.points import read_points
-from zoo.io.volume import read_volume
+from zoo.io.volume import Volume, read_volume
 from zoo.losses.filters import gaussian
 from zoo.measures import (
     Body,
@@ -61,28 +62,40 @@ class Alignment:
         return asdict(self)
 
 
-def measure_alignment(pair: dict[str, Any]) -> Alignment:
-    """Measure a pair, given as an entry of `Dataset.pairs`."""
-    fixed, moving = (read_volume(path) for path in (pair["fixed"], pair["moving"][0]))
-    bodies = [
-        find_body(volume.data, volume.grid, spacing_for_voxels(volume.grid, BODY_VOXELS), side)
-        for volume, side in ((fixed, "fixed"), (moving, "moving"))
-    ]
+def measure_alignment(
+    pair: dict[str, Any], *, read: Callable[[Path], Volume] = read_volume
+) -> Alignment:
+    """Measure a pair, given as an entry of `Dataset.pairs`, whose images `read` reads."""
+    fixed, moving = (read(Path(path)) for path in (pair["fixed"], pair["moving"][0]))
+    bodies = _bodies(fixed, moving)
     name = f"{Path(pair['fixed']).name}, {Path(pair['moving'][0]).name}"
     return Alignment(
         pair=name,
         centres_mm=float((bodies[0].centre - bodies[1].centre).norm()),
-        **_similarity(*bodies),
+        **_similarity(*bodies, Transform.identity()),
         dice=_dice(pair),
         tre_mm=_landmark_distances(pair, fixed.grid, moving.grid),
     )
 
 
-def _similarity(fixed: Body, moving: Body) -> dict[str, Any]:
+def inside_similarity(fixed: Volume, moving: Volume, transform: Transform) -> dict[str, Any]:
+    """Return the figures `overlap` to `nmi` of `Alignment` for images that `transform` aligns."""
+    return _similarity(*_bodies(fixed, moving), transform)
+
+
+def _bodies(fixed: Volume, moving: Volume) -> tuple[Body, Body]:
+    """Return the bodies of two images at the resolution at which they are compared."""
+    one, two = (
+        find_body(volume.data, volume.grid, spacing_for_voxels(volume.grid, BODY_VOXELS), side)
+        for volume, side in ((fixed, "fixed"), (moving, "moving"))
+    )
+    return one, two
+
+
+def _similarity(fixed: Body, moving: Body, transform: Transform) -> dict[str, Any]:
     """Compare the images inside both bodies, away from their surfaces."""
-    identity = Transform.identity()
-    warped = warp(moving.image[None], moving.grid, fixed.grid, identity, fill=-1)[0]
-    body = warp(moving.mask[None], moving.grid, fixed.grid, identity)[0] > 0.5
+    warped = warp(moving.image[None], moving.grid, fixed.grid, transform, fill=-1)[0]
+    body = warp(moving.mask[None], moving.grid, fixed.grid, transform)[0] > 0.5
     covered = (fixed.mask > 0) & (warped >= 0)
     overlap = float(covered.sum() / fixed.mask.sum().clamp_min(1))
     inside = _eroded(fixed.mask > 0) & _eroded(body) & (warped >= 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -23,6 +23,7 @@ from zoo.datasets.voxels import VoxelFacts, inspect_voxels
 from zoo.errors import UserError
 from zoo.io.files import AnyPath
 from zoo.io.json_documents import read_json_object
+from zoo.io.volume import Volume, read_volume
 from zoo.planning.alignment import Alignment, measure_alignment
 from zoo.planning.beliefs import Belief, infer_anatomy, infer_modality, infer_pairing
 
@@ -87,12 +88,17 @@ def read_fingerprint(path: AnyPath) -> dict[str, Any]:
 
 
 def pair_fingerprint(
-    fixed: AnyPath, moving: AnyPath, *, aligned: bool = True, **more: Any
+    fixed: AnyPath,
+    moving: AnyPath,
+    *,
+    aligned: bool = True,
+    read: Callable[[Path], Volume] = read_volume,
+    **more: Any,
 ) -> dict[str, Any]:
     """Return the fingerprint of one pair: slot 0 is the fixed image, slot 1 the moving one.
 
     `more` are the pair's labels and points, named as in `Dataset.pairs`. Without `aligned` the
-    alignment of the images is not measured.
+    alignment of the images is not measured. `read` reads the images.
     """
     sides = {"0": Path(fixed), "1": Path(moving)}
     channels, headers = {}, []
@@ -101,7 +107,7 @@ def pair_fingerprint(
         if header is None:
             raise UserError(f"{path}: {problems[0].what}; {problems[0].fix}")
         headers.append(header)
-        voxels = inspect_voxels(str(path.parent), path.name, "image")
+        voxels = inspect_voxels(str(path.parent), path.name, "image", read=read)
         if voxels.problems and voxels.values is None:
             raise UserError(f"{path}: {voxels.problems[0].what}; {voxels.problems[0].fix}")
         name = path.name
@@ -117,7 +123,7 @@ def pair_fingerprint(
         "channels": channels,
         "pairs": _pairs_summary([(headers[0], headers[1])])
         | {"splits": {"val": 1}, "listed": True, "slots": {"0-1": 1}, "masks_on_both": 0},
-        "alignment": _summary([measure_alignment(pair)] if aligned else []),
+        "alignment": _summary([measure_alignment(pair, read=read)] if aligned else []),
         "problems": [],
     }
 

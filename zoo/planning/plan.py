@@ -24,6 +24,7 @@ from zoo.planning.rules import (
     choose_model,
     choose_settings,
     missing_facts_message,
+    pair_of_two_contrasts,
     preset_of,
     unsuitable_weights,
 )
@@ -61,12 +62,15 @@ def make_plan(fingerprint: Mapping[str, Any], options: UserOptions | None = None
             *([unsuitable] if unsuitable else []),
             *cautions(evidence, preset, spec),
         ],
+        "two_contrasts": pair_of_two_contrasts(evidence),
     }
+    if unsuitable:
+        section["forced"] = True
     overlay: Plan = {name: choice.value for name, choice in chosen.items()}
     if fingerprint.get("dataset"):
         overlay |= _dataset_settings(fingerprint, evidence)
     overlay["facts"] = plan_facts(section)
-    return _inert(overlay | {"plan": section})
+    return inert_plan(overlay | {"plan": section})
 
 
 def override(plan: Plan, name: str, changes: Mapping[str, Any]) -> Plan:
@@ -88,7 +92,7 @@ def override(plan: Plan, name: str, changes: Mapping[str, Any]) -> Plan:
     }
     section = section | {"name": name, "inherits": section["name"], "choices": choices}
     facts = {"plan": plan["facts"]["plan"] | {"name": name}}
-    return _inert(plan | {"facts": facts, "plan": section}) | values
+    return inert_plan(plan | {"facts": facts, "plan": section}) | values
 
 
 def read_plan(path: AnyPath) -> Plan:
@@ -115,6 +119,8 @@ def explain(plan: Plan) -> str:
     for name, belief in section["beliefs"].items():
         value = belief["value"] or "unknown"
         lines.append(f"  {name}: {value} ({belief['confidence']}; {belief['evidence']})")
+    if isinstance(weights := section.get("weights"), dict):
+        lines.append(f"  weights: {weights.get('variant')}, sha256 {weights.get('sha256')}")
     width = max(len(name) for name in section["choices"])
     for name, choice in section["choices"].items():
         value = choice["value"] if isinstance(choice["value"], str) else json.dumps(choice["value"])
@@ -158,6 +164,6 @@ def _beliefs(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _inert(plan: Plan) -> Plan:
+def inert_plan(plan: Plan) -> Plan:
     """Return a plan whose texts MONAI does not evaluate, except for the names of its dataset."""
     return {k: v if k in ("pairs", "dataset_dir") else inert(v) for k, v in plan.items()}

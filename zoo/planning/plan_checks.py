@@ -27,7 +27,10 @@ OF_DATASET = ("dataset_dir", "split", "pairs")
 _SECTION = {
     "name": str, "model": str, "preset": str, "beliefs": dict, "choices": dict, "cautions": list,
 }  # fmt: skip
-_OPTIONAL = ("schema", "regzoo", "content", "inherits")
+_OPTIONAL = (
+    *("schema", "regzoo", "content", "inherits"),
+    *("weights", "two_contrasts", "forced"),
+)
 _DATASET_RULES = {"dataset_dir": SettingRule("file"), "split": SettingRule("text")}
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
-from monai.inferers import Inferer
 from torch import Tensor, nn
 
 from zoo.datasets.pairs import Pair
@@ -39,8 +38,11 @@ class Prediction:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-class PairInferer(Inferer):
+class PairInferer:
     """Registers a pair with a network that maps [1, M + 1, X, Y, Z] to a displacement in voxels.
+
+    MONAI's evaluators call it as an inferer. It is not a subclass of `monai.inferers.Inferer`,
+    because that import takes longer than the registration of a small pair.
 
     Args:
         frame: Brings the images onto one working grid.
@@ -65,7 +67,6 @@ class PairInferer(Inferer):
         device: torch.device | str = "cpu",
         bar: bool = True,
     ) -> None:
-        super().__init__()
         self.frame = frame
         self.fixed_intensity = intensity
         self.moving_intensity = moving_intensity or intensity
@@ -76,9 +77,7 @@ class PairInferer(Inferer):
         self.device = torch.device(device)
         self.bar = bar
 
-    def __call__(  # type: ignore[override]
-        self, inputs: Pair, network: nn.Module, *args: Any, **kwargs: Any
-    ) -> RegisteredPair:
+    def __call__(self, inputs: Pair, network: nn.Module) -> RegisteredPair:
         """Register `inputs`."""
         progress = RegistrationProgress(inputs.name, bar=self.bar)
         try:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from ignite.engine import Engine
+from typing import TYPE_CHECKING
 
 from zoo.datasets.pairs import Pair
 from zoo.registration.result import RegisteredPair
+
+if TYPE_CHECKING:
+    from ignite.engine import Engine
 
 
 def register_pair(evaluator: Engine, pair: Pair) -> RegisteredPair:

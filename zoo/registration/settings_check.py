@@ -1,7 +1,8 @@
-"""A component of bundle configs that refuses settings which the bundle does not have.
+"""A component of bundle configs that refuses what `monai.bundle run` would accept silently.
 
-`monai.bundle run` adds an override with a misspelt name to the config and ignores it. The component
-looks up the config among its callers, because MONAI does not pass it to components.
+`monai.bundle run` adds an override with a misspelt name to the config and ignores it, and it knows
+nothing of the pairs that weights are for. The component looks up the config among its callers,
+because MONAI does not pass it to components.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import sys
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
-
-from monai.bundle import ConfigWorkflow
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UserError
 from zoo.io.json_documents import read_json_object
+from zoo.io.yaml_documents import parse_yaml
+from zoo.planning.weights import refuse_unsuitable_weights
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigWorkflow
 
 PLAN_KEYS = ("plan", "split")
 """The keys of a plan that are not settings of every config."""
@@ -28,19 +32,36 @@ class SettingsCheck:
     """Refuses a config with a setting that the bundle does not have.
 
     A bundle lists it under `initialize`, which MONAI runs before anything else. Allowed are the
-    top-level keys of the JSON configs in the bundle, and whatever the config refers to. Components
-    and expressions are allowed too, so that an overlay may add parts of its own.
+    top-level keys of the bundle's JSON configs or, with `training`, of its YAML configs, and
+    whatever the config refers to. Components and expressions are allowed too, so that an overlay
+    may add parts of its own. A plan may add the settings of the inference to a training.
+
+    Without `training` it also refuses a plan for pairs of two contrasts together with weights that
+    are for pairs of one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, training: bool = False) -> None:
         workflow = _workflow()
-        if workflow is not None and (workflow.config_root_path / "inference.json").is_file():
-            names = {*bundle_settings(workflow.config_root_path), *PLAN_KEYS}
-            require_known(workflow.parser.get(), names)
+        if workflow is None or not (workflow.config_root_path / "inference.json").is_file():
+            return
+        config = workflow.parser.get()
+        folder = workflow.config_root_path
+        names = {*bundle_settings(folder, training=training), *PLAN_KEYS}
+        plan = config.get("plan")
+        if plan or config.get("facts"):  # a plan, as a whole or (from regzoo) its settings
+            names |= set(bundle_settings(folder, training=False))
+        require_known(config, names)
+        if isinstance(plan, Mapping) and not training:
+            refuse_unsuitable_weights(plan, config.get("weights"))
 
 
-def bundle_settings(configs: Path) -> Iterator[str]:
-    """Yield the top-level keys of the JSON configs in a bundle's folder `configs`."""
+def bundle_settings(configs: Path, *, training: bool) -> Iterator[str]:
+    """Yield the top-level keys of the JSON or, for a training, the YAML configs of a bundle."""
+    if training:
+        for path in configs.glob("*.yaml"):
+            keys = parse_yaml(path.read_text(encoding="utf-8"))
+            yield from (key.removeprefix("+") for key in keys)  # "+initialize" extends a list
+        return
     for path in configs.glob("*.json"):
         if path.name != "metadata.json":
             yield from read_json_object(path)
@@ -60,6 +81,8 @@ def require_known(config: Mapping[str, Any], names: set[str]) -> None:
 
 def _workflow() -> ConfigWorkflow | None:
     """Return the workflow that is being initialised, or None outside of a workflow."""
+    from monai.bundle import ConfigWorkflow
+
     frame = sys._getframe().f_back
     while frame is not None:
         caller = frame.f_locals.get("self")

@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from zoo.evaluation.comparison import value_tables
@@ -18,6 +15,9 @@ from zoo.evaluation.figures import COMPARED, PREFERRED
 from zoo.evaluation.runs import Run, with_unique_names
 from zoo.io.atomic import atomic_path
 from zoo.reporting.canvas import INK
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLOURS = ("#35618f", "#d98032", "#4f8f5b", "#9a5b9e", "#b8433f", "#5f6b76", "#8a7a3a", "#3c9aa0")
 
@@ -28,6 +28,9 @@ def draw_comparison(path: Path, runs: Sequence[Run], result: Mapping[str, Any]) 
     It shows a box plot per figure and, if all times are known, the most informative figure against
     the time.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     runs = with_unique_names(runs)
     names = [run.name for run in runs]
     tables = value_tables(runs, result["cases"])

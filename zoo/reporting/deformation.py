@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 
 from zoo.geometry import Grid, Transform, jacobian_determinant, warp
-from zoo.reporting.canvas import Draw
-from zoo.reporting.overlays import coloured
+from zoo.reporting.overlays import BLUE_WHITE_RED, coloured
 from zoo.reporting.slices import Plane, Values
 
 FOLD_COLOUR = (1.0, 0.90, 0.0)
 MOST_LINES = 30  # along the longest side of a plane
+LINE_WIDTH = 0.9  # pixels
+LINE_BRIGHTNESS = 0.95
 
 
 def line_distance(planes: Sequence[Plane]) -> int:
@@ -25,28 +25,28 @@ def line_distance(planes: Sequence[Plane]) -> int:
     return next((mm for mm in (1, 2, 5, 10, 20, 50) if longest / mm < MOST_LINES), 100)
 
 
-def grid_lines(transform: Transform, distance_mm: float) -> Draw:
-    """Return a function that draws straight lines of the moving image onto a fixed plane.
+def grid_lines(
+    transform: Transform, plane: Plane, distance_mm: float, background: Values
+) -> Values:
+    """Draw straight lines of the moving image onto the picture of a fixed plane.
 
     The lines are parallel to the axes of the plane and `distance_mm` apart in the moving image;
-    they are drawn where the transform maps to.
+    they are drawn where the transform maps to. `background` is [rows, columns].
     """
-
-    def draw(axes: Axes, plane: Plane) -> None:
-        # A moving grid of 1 mm along the axes of the plane: its indices are the lines' coordinates.
-        unit = plane.slab.affine.clone()
-        unit[:3, :3] /= torch.tensor(plane.slab.spacing).double()
-        mapped = transform.moving_index(plane.grid, Grid((1, 1, 1), unit))[0, :, :, :, 0].cpu()
-        for axis in range(3):
-            if axis == plane.axis:
-                continue
-            values = mapped[axis].T.numpy()
-            first, last = np.ceil(values.min() / distance_mm), values.max() / distance_mm
-            levels = np.arange(first, last) * distance_mm
-            if 0 < len(levels) < 200:
-                axes.contour(values, levels=levels, colors="#f2f2f2", linewidths=0.6)
-
-    return draw
+    # A moving grid of 1 mm along the axes of the plane: its indices are the lines' coordinates.
+    unit = plane.slab.affine.clone()
+    unit[:3, :3] /= torch.tensor(plane.slab.spacing).double()
+    mapped = transform.moving_index(plane.grid, Grid((1, 1, 1), unit))[0, :, :, :, 0].cpu()
+    out = background
+    for axis in range(3):
+        if axis == plane.axis:
+            continue
+        position = mapped[axis].T.double().numpy() / distance_mm  # a line at every whole number
+        per_pixel = np.hypot(*np.gradient(position)).clip(1e-6)
+        pixels = np.abs(position - np.round(position)) / per_pixel  # distance from the next line
+        share = (LINE_WIDTH / 2 + 0.5 - pixels).clip(0, 1)  # of the pixel that the line covers
+        out = out + share * (LINE_BRIGHTNESS - out)
+    return out.astype(np.float32)
 
 
 def volume_change(transform: Transform, plane: Plane) -> Values:
@@ -60,6 +60,6 @@ def volume_change(transform: Transform, plane: Plane) -> Values:
         layer[None], layer_grid, plane.grid, Transform.identity(), interpolation="nearest"
     )
     values = on_plane[0, :, :, 0].T.numpy()
-    out = coloured(np.log2(np.clip(values, 0.5, 2)) / 2 + 0.5, "RdBu_r")
+    out = coloured(np.log2(np.clip(values, 0.5, 2)) / 2 + 0.5, BLUE_WHITE_RED)
     out[values <= 0] = FOLD_COLOUR
     return out

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from matplotlib import colormaps
 from numpy.typing import NDArray
 
 from zoo.reporting.slices import Values
@@ -11,6 +12,17 @@ from zoo.reporting.slices import Values
 FIXED_COLOUR = (1.0, 0.66, 0.12)
 MOVING_COLOUR = (0.20, 0.72, 1.0)
 COMMON_COLOUR = (1.0, 1.0, 1.0)
+
+INFERNO = (
+    *("000004", "160b39", "420a68", "6a176e", "932667"),
+    *("bc3754", "dd513a", "f37819", "fca50a", "f6d746", "fcffa4"),
+)
+"""Evenly spaced colours of matplotlib's map of this name, from black to pale yellow."""
+BLUE_WHITE_RED = (
+    *("053061", "2065ab", "4393c3", "90c4dd", "d1e5f0"),
+    *("f7f6f6", "fddbc7", "f3a481", "d6604d", "b1182b", "67001f"),
+)
+"""Evenly spaced colours of matplotlib's map RdBu_r."""
 
 
 def red_green(fixed: Values, moving: Values) -> Values:
@@ -27,7 +39,7 @@ def checkerboard(fixed: Values, moving: Values, squares: int = 7) -> Values:
 
 def difference(fixed: Values, moving: Values) -> Values:
     """Return |fixed - moving| in colours from black to white: [rows, columns, 3]."""
-    return coloured(np.abs(fixed - moving), "inferno")
+    return coloured(np.abs(fixed - moving), INFERNO)
 
 
 def outlined(image: Values, fixed: Values, moving: Values) -> Values:
@@ -50,6 +62,9 @@ def edges(labels: Values) -> NDArray[np.bool_]:
     return out
 
 
-def coloured(values: Values, colour_map: str) -> Values:
-    """Return values in 0..1 as colours of a matplotlib colour map: [rows, columns, 3]."""
-    return np.asarray(colormaps[colour_map](values)[..., :3], dtype=np.float32)
+def coloured(values: Values, colours: Sequence[str]) -> Values:
+    """Return values in 0..1 as colours between evenly spaced ones: [rows, columns, 3]."""
+    table = np.array([list(bytes.fromhex(colour)) for colour in colours]) / 255
+    places = np.linspace(0, 1, len(table))
+    channels = [np.interp(values, places, channel) for channel in table.T]
+    return np.stack(channels, axis=-1).astype(np.float32)

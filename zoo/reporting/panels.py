@@ -117,12 +117,15 @@ def _deformation_panel(
 ) -> Panel:
     """Draw the deformed grid on the fixed image, and the volume change."""
     distance = line_distance(planes)
-    lines = paint(planes, [cell * 0.45 for cell in fixed], grid_lines(transform, distance))
+    cells = [
+        grid_lines(transform, plane, distance, cell * 0.45)
+        for plane, cell in zip(planes, fixed, strict=True)
+    ]
     changes = paint(planes, [volume_change(transform, plane) for plane in planes])
     return Panel(
         "Deformation",
         f"Grid: straight lines of the moving image, {distance} mm apart, on the fixed image. "
         "Jacobian: volume change from the fixed to the moving image. Blue is half the volume, "
         "white is no change, red is twice the volume, and folded voxels are yellow.",
-        (Strip("grid", lines), Strip("Jacobian", changes)),
+        (Strip("grid", paint(planes, cells)), Strip("Jacobian", changes)),
     )

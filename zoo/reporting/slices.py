@@ -103,9 +103,9 @@ def image_slices(volume: Volume, planes: Sequence[Plane], transform: Transform) 
 
     The value outside of the volume is 0.
     """
-    data = volume.data
+    data = volume.data.float()  # once, not for each plane
     skip = max(1, round((data.numel() / SAMPLES) ** (1 / 3)))
-    samples = data[::skip, ::skip, ::skip].flatten().float()
+    samples = data[::skip, ::skip, ::skip].flatten()
     low, high = torch.quantile(samples, torch.tensor([0.005, 0.995])).tolist()
     if not high > low:
         low, high = float(data.min()), float(data.max())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from zoo.geometry import Transform
 from zoo.io.atomic import atomic_path
@@ -18,8 +19,6 @@ WIDTH = 420  # pixels
 
 def write_thumbnail(registration: RegisteredPair, path: Path, width: int = WIDTH) -> None:
     """Write a JPEG with the overlay before the registration above the overlay after it."""
-    from PIL import Image
-
     pair = registration.pair
     planes = choose_planes(pair.fixed, width)
     fixed = image_slices(pair.fixed, planes, Transform.identity())

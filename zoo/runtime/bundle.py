@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,22 @@ from zoo.hub.bundles import config_keys
 from zoo.hub.setting_rules import for_monai
 from zoo.planning.plan import read_plan
 from zoo.planning.plan_checks import plan_settings
-from zoo.runtime.workflow_source import workflow_source
+from zoo.runtime.workflow_source import WorkflowSource, workflow_source
 
 if TYPE_CHECKING:
     from monai.bundle import ConfigWorkflow
 
 CHATTY_LOGGERS = ("ignite", "monai", "monai.bundle.workflows")
+
+
+@dataclass(frozen=True)
+class MergedSettings:
+    """The configs of a workflow and the values that replace those of the configs."""
+
+    source: WorkflowSource
+    configs: tuple[Path, ...]
+    values: Mapping[str, Any]
+    training: bool
 
 
 def run_bundle(
@@ -62,8 +73,20 @@ def open_bundle(
         settings: Settings from outside, which are validated.
         trust: Whether the workflow of a bundle that is more than data may run.
     """
-    from monai.bundle import ConfigWorkflow
+    merged = merge_settings(folder, overrides, configs, settings=settings, trust=trust)
+    with open_workflow(merged) as workflow:
+        yield workflow
 
+
+def merge_settings(
+    folder: Path,
+    overrides: Mapping[str, Any],
+    configs: Sequence[str | Path] = ("inference.json",),
+    *,
+    settings: Mapping[str, Any] | None = None,
+    trust: bool = False,
+) -> MergedSettings:
+    """Return the configs and the values with which `open_bundle` opens a bundle."""
     main, *others = configs
     training = str(main).startswith("train.")
     source = workflow_source(folder, trust=trust)
@@ -80,14 +103,22 @@ def open_bundle(
     values |= {**overrides, **own}
     if "bundle_root" in known and source.folder != folder:
         values["bundle_root"] = for_monai(str(source.folder))
-    configs_folder = source.folder / "configs"
+    files = tuple(source.folder / "configs" / name for name in names)
+    return MergedSettings(source, files, values, training)
+
+
+@contextmanager
+def open_workflow(merged: MergedSettings) -> Iterator[ConfigWorkflow]:
+    """Yield the initialised MONAI workflow of merged settings."""
+    from monai.bundle import ConfigWorkflow
+
     with quiet(), user_errors():
         workflow = ConfigWorkflow(
-            config_file=[str(configs_folder / name) for name in names],
-            meta_file=str(configs_folder / "metadata.json"),
+            config_file=[str(path) for path in merged.configs],
+            meta_file=str(merged.source.folder / "configs" / "metadata.json"),
             logging_file=False,
-            workflow_type="train" if training else "infer",
-            **values,
+            workflow_type="train" if merged.training else "infer",
+            **merged.values,
         )
         workflow.initialize()
         yield workflow

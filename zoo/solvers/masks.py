@@ -1,7 +1,6 @@
 """Continuation of an image outside a mask, so that nothing outside influences a registration."""
 
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from zoo.errors import UserError
@@ -14,6 +13,8 @@ def fill_outside_mask(image: Tensor, mask: Tensor) -> Tensor:
 
     An image without voxels outside its mask is returned as it is.
     """
+    from scipy.ndimage import distance_transform_edt
+
     inside = mask > 0.5
     if inside.all():
         return image

@@ -12,7 +12,7 @@ _USE = """\
 ## Use
 
 ```
-regzoo register fixed.nii.gz moving.nii.gz --out result --bundle FOLDER
+regzoo register fixed.nii.gz moving.nii.gz --out result --model FOLDER
 python -m monai.bundle run --config_file FOLDER/configs/inference.json --bundle_root FOLDER \\
     --fixed fixed.nii.gz --moving moving.nii.gz --output_dir result
 ```
@@ -50,7 +50,7 @@ def training_summary(folder: Path, trained: Mapping[str, Any]) -> str:
             for name in COMPARED
             if after.get(name) is not None
         ),
-        f"written to {folder}; use it with regzoo register --bundle {folder}",
+        f"written to {folder}; use it with --model {folder} of regzoo register, plan or run",
     ]
     return "\n".join(lines)
 

@@ -65,7 +65,7 @@ def test_from_dataset_to_fingerprint_to_plan_to_another_plan(data, tmp_path, cap
         (["{data}"], "add --out FILE"),
         (["{data}", "--diff"], "--diff compares two plans"),
         (["{data}", "{data}", "--explain"], "add --diff"),
-        (["{data}", "--explain", "--model", "none"], "not known"),
+        (["{data}", "--explain", "--model", "none"], "there is no model 'none'"),
         (["{data}", "--explain", "--set", "affin=none"], "did you mean affine"),
         (["{data}", "--explain", "--memory", "lots"], "--memory 8GB"),
         (["{data}/nothing", "--explain"], "there is no file"),

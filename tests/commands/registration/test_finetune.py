@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from support.train_cases import write_images
@@ -34,7 +35,7 @@ def test_a_model_learns_and_the_new_bundle_registers(study, tmp_path, capsys):
     assert cli.run([*words, "--steps", "3"]) == 0
     said = capsys.readouterr().out
     assert "dice_after" in said
-    assert f"regzoo register --bundle {out}" in said
+    assert f"--model {out} of regzoo register" in said
     assert steps(out) == [1, 2, 3]
 
     card = (out / "docs" / "README.md").read_text()
@@ -128,8 +129,21 @@ def test_mcbo_is_fitted_and_a_plan_names_the_preset(study, tmp_path, capsys):
     assert cli.run(["plan", str(study / "mcbo.json"), *named, "-o", plan]) == 0
     images = study / "data" / "imagesTr"
     pair = [str(images / f"Ph_000{k}_0000.nii.gz") for k in (2, 3)]
-    for name, by in (("a", ["--plan", plan]), ("b", ["--bundle", str(out)])):
+    own = ["--model", str(out), "--affine", "none"]
+    for name, by in (("a", ["--plan", plan]), ("b", ["--bundle", str(out)]), ("c", own)):
         words = ["register", *pair, "--out", str(tmp_path / name), *by, "--device", "cpu"]
         assert cli.run([*words, "--report=false"]) == 0
-    one, two = (json.loads((tmp_path / k / "result.json").read_text()) for k in "ab")
-    assert one["figures"] == two["figures"]
+    assert cli.run(["run", str(out / "plan.json"), "--out", str(tmp_path / "run")]) == 0
+    (run,) = [json.loads(f.read_text()) for f in (tmp_path / "run").glob("*/result.json")]
+    results = [json.loads((tmp_path / k / "result.json").read_text()) for k in "abc"]
+    assert all(r["figures"] == results[0]["figures"] for r in results)
+    preset = json.loads((out / "preset.json").read_text())
+    for result in (results[2], run):
+        assert result["settings"]["mode"] == preset["mode"]
+        assert result["settings"]["changes"] == preset["changes"]
+    similarity = [r["figures"]["similarity_after"] for r in (run, results[0])]
+    assert similarity[0] == similarity[1]
+    assert cli.run(["plan", str(study / "data"), "--model", "fitted", "-o", plan]) == 0
+    planned = json.loads(Path(plan).read_text())
+    assert planned.get("solver_settings", {}) == preset["changes"]
+    assert planned["mode"] == preset["mode"]

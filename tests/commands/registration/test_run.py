@@ -127,8 +127,8 @@ def test_what_changed_is_done_again_and_a_failing_pair_stops_nothing(study, tmp_
         changed = [name for name in NAMES if after.get(name) != before[name]]
         assert changed == [NAMES[1]]
         told = json.loads((tmp_path / "plan-val" / "summary.json").read_text())
-        assert [row["name"] for row in told["failed"]] == changed * code
-        assert (f"failed: {NAMES[1]}" in capsys.readouterr().out) == bool(code)
+        assert [row["name"] for row in told["errors"]] == changed * code
+        assert (f"error: {NAMES[1]}" in capsys.readouterr().out) == bool(code)
     assert "truncated or damaged" not in str(told)
     for name in ("transform.nii.gz", "warped.nii.gz"):
         again = (tmp_path / "plan-val" / NAMES[1] / name).read_bytes()

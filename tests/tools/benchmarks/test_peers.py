@@ -5,6 +5,8 @@ import pytest
 from benchmarks.harness.pairs import BenchPair, phantom_pairs, true_field
 from benchmarks.peers import measure
 
+from zoo.hub import bundle_names
+
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
@@ -17,6 +19,14 @@ def test_a_run_in_a_child_process_is_measured(pair):
     assert figures["epe_mm"] == pytest.approx(start, 1e-4)
     assert figures["seconds"] > 0
     assert figures["peak_mib"] >= figures["idle_mib"] > 50
+
+
+def test_the_default_registration_reports_its_verdict_and_model(pair):
+    run = measure("normal", pair, threads=1, timeout=300)
+    assert run["verdict"] in ("ok", "check", "failed")
+    assert run["model"] in bundle_names()
+    start = np.linalg.norm(true_field(pair), axis=-1).mean()
+    assert run["error"] < start
 
 
 def test_a_failure_is_recorded_with_its_reason(pair, tmp_path):

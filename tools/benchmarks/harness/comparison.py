@@ -12,20 +12,23 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness.methods import REFERENCE
+from benchmarks.harness.methods import ONE_CONTRAST_REFERENCE, REFERENCE
 from benchmarks.harness.runs import Run
 from benchmarks.harness.tables import heading, row
 
 Medians = dict[tuple[str, str], Run]
 """The median figures of each (pair, method)."""
 
-_PACKAGES = ("regzoo", "torch", "monai", "convexAdam", "antspyx", "itk-elastix", "SimpleITK")
+_PACKAGES = ("regzoo", "torch", "monai", "convexAdam", "antspyx", "itk-elastix", "picsl-greedy")
 _COLUMNS: dict[str, tuple[str, str]] = {
     "Dice": ("dice", ".4f"),
     "end-point error mm": ("epe_mm", ".3f"),
     "in the body mm": ("epe_body_mm", ".3f"),
     "folding %": ("folding_percent", ".4f"),
+    "in the body %": ("folding_body_percent", ".4f"),
     "SD log J": ("sd_log_jacobian", ".3f"),
+    "in the body": ("sd_log_jacobian_body", ".3f"),
+    "verdict": ("verdict", "s"),
     "s": ("seconds", ".1f"),
     "CPU s": ("cpu_seconds", ".1f"),
     "peak MiB": ("peak_mib", ".0f"),
@@ -36,13 +39,15 @@ _COLUMNS: dict[str, tuple[str, str]] = {
 
 
 def medians(runs: list[Run]) -> Medians:
-    """Return the medians over the repeats that succeeded."""
+    """Return the medians over the repeats that succeeded; texts are those of the first."""
     result: Medians = {}
     for key in dict.fromkeys((run["pair"], run["method"]) for run in runs):
         succeeded = [r for r in runs if (r["pair"], r["method"]) == key and "failed" not in r]
         if succeeded:
             names = [name for name, value in succeeded[0].items() if isinstance(value, float)]
+            texts = {n: v for n, v in succeeded[0].items() if n in ("modality", "model", "verdict")}
             result[key] = {n: float(np.median([run[n] for run in succeeded])) for n in names}
+            result[key] |= texts
             result[key]["repeats"] = len(succeeded)
     return result
 
@@ -66,54 +71,69 @@ def mean_ratios(figures: Medians, reference: str = REFERENCE) -> dict[str, Run]:
     return result
 
 
+def of_one_contrast(figures: Medians) -> Medians:
+    """Return the figures of the pairs whose two images have the same contrast."""
+    contrasts = {key: run["modality"].split("/") for key, run in figures.items()}
+    return {key: run for key, run in figures.items() if contrasts[key][0] == contrasts[key][1]}
+
+
+def comparisons(figures: Medians) -> list[tuple[str, dict[str, Run]]]:
+    """Return what each comparison shows, and the mean ratios of its methods."""
+    return [
+        (f"all pairs, relative to {REFERENCE}", mean_ratios(figures)),
+        (
+            f"pairs of one contrast, relative to {ONE_CONTRAST_REFERENCE}",
+            mean_ratios(of_one_contrast(figures), ONE_CONTRAST_REFERENCE),
+        ),
+    ]
+
+
 def markdown(runs: list[Run], threads: int) -> str:
-    """Return a page with date, machine, versions, command and two tables."""
+    """Return a page with date, machine, versions, command, all pairs and the mean ratios."""
     figures = medians(runs)
-    lines = [*_circumstances(threads), "", heading(["pair", "method"], list(_COLUMNS))]
+    lines = [*_circumstances(threads), "", heading(["pair", "contrasts", "method"], list(_COLUMNS))]
     for (pair, method), run in sorted(figures.items(), key=lambda item: item[0][0]):
-        lines.append(row([pair, method, *(_cell(run, *c) for c in _COLUMNS.values())]))
+        cells = [pair, run["modality"], method, *(_cell(run, *c) for c in _COLUMNS.values())]
+        lines.append(row(cells))
     failed = [run for run in runs if "failed" in run]
     lines += [f"\n{r['method']} failed on {r['pair']}: {r['failed']}" for r in failed]
-    lines += [
-        f"\nGeometric means of the ratios to {REFERENCE}. The error is the end-point error where "
-        "the truth is known, and 1 - Dice elsewhere.\n",
-        heading(["method"], ["pairs", "error", "worst pair", "seconds", "peak memory"]),
-    ]
-    for method, ratios in mean_ratios(figures).items():
-        cells = [f"{ratios[name]:.3f}" for name in ("error", "worst", "seconds", "peak_mib")]
-        lines.append(row([method, str(ratios["pairs"]), *cells]))
+    lines.append(
+        "\nThe tables below show geometric means of ratios over the pairs that both methods have "
+        "registered. The error is the end-point error over the grid where the truth is known, and "
+        "1 - Dice elsewhere."
+    )
+    for title, means in comparisons(figures):
+        lines += [
+            f"\n{title[0].upper()}{title[1:]}:\n",
+            heading(["method"], ["pairs", "error", "worst pair", "seconds", "peak memory"]),
+        ]
+        for method, ratios in means.items():
+            cells = [f"{ratios[name]:.3f}" for name in ("error", "worst", "seconds", "peak_mib")]
+            lines.append(row([method, str(ratios["pairs"]), *cells]))
     return "\n".join(lines) + "\n"
 
 
 def draw(runs: list[Run], path: Path) -> None:
-    """Save a bar chart of error and seconds per pair, relative to the reference method."""
+    """Save a picture of error against seconds: one point per method in each comparison."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figures = medians(runs)
-    pairs = [p for p in dict.fromkeys(p for p, _ in figures) if (p, REFERENCE) in figures]
-    methods = list(dict.fromkeys(method for _, method in figures))
-    if not pairs:
-        return
-    figure, axes = plt.subplots(2, 1, figsize=(2 + 2 * len(pairs), 7), sharex=True)
-    width = 0.8 / len(methods)
-    for axis, name in zip(axes, ("error", "seconds"), strict=True):
-        for k, method in enumerate(methods):
-            ratios = [
-                figures[p, method][name] / figures[p, REFERENCE][name]
-                if (p, method) in figures
-                else 0
-                for p in pairs
-            ]
-            places = np.arange(len(pairs)) + (k - (len(methods) - 1) / 2) * width
-            axis.bar(places, ratios, width, label=method)
-        axis.axhline(1, color="black", linewidth=0.8)
-        axis.set_ylabel(f"{name}, relative to {REFERENCE}")
-    axes[1].set_yscale("log")
-    axes[1].set_xticks(range(len(pairs)), pairs)
-    axes[0].legend(ncols=4, fontsize="small")
+    shown = comparisons(medians(runs))
+    figure, axes = plt.subplots(1, len(shown), figsize=(7 * len(shown), 5))
+    for axis, (title, means) in zip(axes, shown, strict=True):
+        for method, ratios in means.items():
+            axis.plot(ratios["seconds"], ratios["error"], "o", label=method)
+            axis.annotate(
+                f" {method} ({ratios['pairs']})", (ratios["seconds"], ratios["error"]), fontsize=8
+            )
+        axis.set_xscale("log")
+        axis.margins(x=0.2)
+        axis.set_title(f"{title[0].upper()}{title[1:]} (number of pairs)", fontsize=10)
+        axis.set_xlabel("seconds, geometric mean of the ratios")
+        axis.set_ylabel("error, geometric mean of the ratios")
+        axis.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -17,22 +17,24 @@ from benchmarks.harness.peer_methods import (
     ants_registration,
     convexadam,
     elastix,
+    greedy,
     simple_itk_affine,
 )
-from benchmarks.harness.zoo_methods import affine, mcbo, model, shared_start
+from benchmarks.harness.zoo_methods import Judged, affine, mcbo, model, register, shared_start
 
 
 @dataclass(frozen=True)
 class Method:
     """A function that registers a pair, and the modules to import before it is timed."""
 
-    run: Callable[[BenchPair], np.ndarray]
+    run: Callable[[BenchPair], np.ndarray | Judged]
     modules: tuple[str, ...] = ()
 
 
 _NETWORKS = ("unigradicon", "multigradicon", "unireg")
 
 METHODS: dict[str, Method] = {
+    "normal": Method(register, ("zoo.api",)),
     **{name: Method(partial(model, name=name, refine=0), ("zoo.api",)) for name in _NETWORKS},
     **{
         f"{name}-refined": Method(partial(model, name=name, refine=50), ("zoo.api",))
@@ -49,6 +51,7 @@ METHODS: dict[str, Method] = {
     "mcbo-paper": Method(partial(mcbo, mode="paper")),
     "mcbo-convexadam": Method(partial(mcbo, mode="convexadam")),
     "convexAdam": Method(convexadam, ("convexAdam.convex_adam_MIND",)),
+    "greedy": Method(greedy, ("picsl_greedy",)),
     "SyN": Method(partial(ants_registration, kind="SyN"), ("ants",)),
     "SyN-our-affine": Method(
         partial(ants_registration, kind="SyNOnly", affine="affine"), ("ants",)
@@ -59,5 +62,17 @@ METHODS: dict[str, Method] = {
     "elastix-affine": Method(partial(elastix, stages=("rigid", "affine")), ("itk",)),
     "simpleitk-affine": Method(simple_itk_affine, ("SimpleITK",)),
 }
-DEFAULT = ("mcbo-affine", "mcbo", "mcbo-paper", "mcbo-convexadam", "convexAdam", "SyN", "elastix")
+DEFAULT = (
+    "normal",
+    "mcbo",
+    "multigradicon",
+    "multigradicon-refined",
+    "convexAdam",
+    "greedy",
+    "SyN",
+    "elastix",
+)
 REFERENCE = "convexAdam"
+"""The method that all pairs are compared with."""
+ONE_CONTRAST_REFERENCE = "greedy"
+"""The method that the pairs of one contrast are compared with as well."""

@@ -30,6 +30,11 @@ class BenchPair:
     anatomy: str = "brain"
     pairing: Literal["inter", "intra"] = "intra"
 
+    @property
+    def one_contrast(self) -> bool:
+        """Whether both images have the same contrast."""
+        return self.modality[0] == self.modality[1]
+
 
 _PATHS = ("fixed", "moving", "fixed_labels", "moving_labels", "truth")
 
@@ -74,12 +79,36 @@ _FILES = {
 }
 
 
+_HEAD_AND_NECK = "hn_openkbp_val"
+_HEAD_AND_NECK_PAIRS = 4
+
+
 def data_pairs(folder: Path) -> list[BenchPair]:
     """Return the pairs of a data folder whose two images exist."""
     pairs = [
         BenchPair(name, **_FACTS[name], **_paths(folder, files)) for name, files in _FILES.items()
     ]
+    pairs += _head_and_neck_pairs(folder / _HEAD_AND_NECK)
     return [pair for pair in pairs if pair.fixed.is_file() and pair.moving.is_file()]
+
+
+def _head_and_neck_pairs(folder: Path) -> list[BenchPair]:
+    """Return the first patients, in order, as pairs: the first two, the next two, and so on."""
+    patients = [path.name.removesuffix("_ct.nii.gz") for path in folder.glob("*_ct.nii.gz")]
+    patients = sorted(patients)[: 2 * _HEAD_AND_NECK_PAIRS]
+    return [
+        BenchPair(
+            f"hn_{fixed.removeprefix('pt_')}_{moving.removeprefix('pt_')}",
+            folder / f"{fixed}_ct.nii.gz",
+            folder / f"{moving}_ct.nii.gz",
+            folder / f"{fixed}_oars.nii.gz",
+            folder / f"{moving}_oars.nii.gz",
+            modality=("ct", "ct"),
+            anatomy="head-neck",
+            pairing="inter",
+        )
+        for fixed, moving in zip(patients[::2], patients[1::2], strict=False)
+    ]
 
 
 def _paths(folder: Path, files: Mapping[str, str]) -> dict[str, Any]:

@@ -73,6 +73,29 @@ def elastix(pair: BenchPair, stages: tuple[str, ...]) -> np.ndarray:
     return lps.transpose(2, 1, 0, 3) * np.array([-1, -1, 1], dtype=np.float32)
 
 
+def greedy(pair: BenchPair) -> np.ndarray:
+    """Run picsl-greedy: its affine alignment from the centres of the images, then its deformation.
+
+    The metric is the local correlation of its quick start. For two contrasts it is normalised
+    mutual information, as its documentation advises ("registering T1-MRI to T2-MRI"): the local
+    correlation is signed, so that inverted contrasts do not match.
+    """
+    from picsl_greedy import Greedy3D
+
+    metric = "NCC 2x2x2" if pair.one_contrast else "NMI"
+    images = f"-i {pair.fixed} {pair.moving} -m {metric}"
+    common = f"-threads {torch.get_num_threads()} -V 0"
+    run = Greedy3D().execute
+    with tempfile.TemporaryDirectory() as folder:
+        matrix, warp_file, composed = (
+            f"{folder}/{name}" for name in ("affine.mat", "warp.nii.gz", "composed.nii.gz")
+        )
+        run(f"-a -dof 12 -ia-image-centers -n 100x50x10 {images} -o {matrix} -seed 1 {common}")
+        run(f"-it {matrix} -n 100x60x30 {images} -o {warp_file} -wp 0 {common}")
+        run(f"-rf {pair.fixed} -r {warp_file} {matrix} -rc {composed} -wp 0 {common}")
+        return dense_field(read_transform(composed), read_volume(pair.fixed))
+
+
 def simple_itk_affine(pair: BenchPair) -> np.ndarray:
     """Run SimpleITK: moments, then an affine map by Mattes mutual information on three levels."""
     import SimpleITK as sitk

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +25,16 @@ from zoo.registration.working_pair import Image
 from zoo.solvers.affine import align_affine
 from zoo.solvers.mcbo import MCBO
 from zoo.solvers.settings import Mode
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A displacement [X, Y, Z, 3] in RAS+ mm, the verdict on it and the model that found it."""
+
+    field: np.ndarray
+    verdict: str
+    model: str
+
 
 Kind = Literal["auto", "com", "rigid", "affine", "none"]
 """Kinds of initial affine alignment."""
@@ -46,23 +57,27 @@ def mcbo(
 
 def model(
     pair: BenchPair, name: str, weights: str | None = "compact", **settings: object
-) -> np.ndarray:
+) -> Judged:
     """Run `zoo.register` with one model, and with an initial affine alignment if grids differ."""
-    settings = {"affine": "none" if same_grid(pair) else "affine", **settings}
+    return register(
+        pair,
+        model=name,
+        weights=weights,
+        modality=pair.modality,
+        anatomy=pair.anatomy,
+        pairing=pair.pairing,
+        settings={"affine": "none" if same_grid(pair) else "affine", **settings},
+    )
+
+
+def register(pair: BenchPair, **options: Any) -> Judged:
+    """Run `zoo.register`; without options this is what `regzoo register` does by default."""
     with tempfile.TemporaryDirectory() as folder:
         registration = zoo.register(
-            pair.fixed,
-            pair.moving,
-            out=folder,
-            model=name,
-            weights=weights,
-            modality=pair.modality,
-            anatomy=pair.anatomy,
-            pairing=pair.pairing,
-            threads=torch.get_num_threads(),
-            settings=settings,
+            pair.fixed, pair.moving, out=folder, threads=torch.get_num_threads(), **options
         )
-        return dense_field(registration.transform, read_volume(pair.fixed))
+        field = dense_field(registration.transform, read_volume(pair.fixed))
+        return Judged(field, registration.quality, registration.result["model"])
 
 
 def affine(pair: BenchPair, kind: Kind) -> np.ndarray:

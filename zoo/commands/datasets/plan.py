@@ -33,6 +33,7 @@ def plan(
         regzoo plan plan.json --explain
         regzoo plan plan.json --set affine=rigid --name stiff -o stiff.json
         regzoo plan --diff plan.json stiff.json
+        regzoo plan data -o plan.json --model my_model
 
     Args:
         source: The folder of a dataset or its dataset.json, a fingerprint, or a plan to explain,
@@ -42,7 +43,8 @@ def plan(
         anatomy: What the images show, such as brain, lung or abdomen.
         modality: The modality of a slot, such as --modality.0 ct: ct, cbct, mr, us or pet.
         pairing: The pairing: intra (one patient) or inter (two patients).
-        model: The model to use instead of the one that the presets recommend.
+        model: The model to use instead of the one that the presets recommend, or one of your own
+            by its name or its folder.
         memory: The most memory that a run may take, such as 8GB.
         set: A setting of the bundle as KEY=VALUE; may be given several times.
         name: The name of a plan with settings from --set.

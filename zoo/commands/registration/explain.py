@@ -9,6 +9,7 @@ def explain(
     *,
     out: str,
     condition: list[str] | None = None,
+    model: str = "unireg",
     weights: str | None = None,
     device: str | None = None,
     threads: int | None = None,
@@ -29,6 +30,7 @@ def explain(
         moving: The moving image, which is deformed.
         out: The folder for the results, which is created if it does not exist.
         condition: A condition as TYPE:REGION, such as inter:abdomen; give two or more.
+        model: unireg, or a fine-tuned UniReg of your own by its name or its folder.
         weights: The weights: official, compact, or the path of a .safetensors file. The default is
             the best weights on this computer.
         device: The device: cpu, cuda, cuda:1 or mps. The default is a GPU if there is one.
@@ -43,6 +45,7 @@ def explain(
         moving,
         condition or [],
         out=out,
+        model=model,
         weights=weights,
         device=device,
         threads=threads,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo.commands._shared import QUALITY_FAILED, verdict_lines
+from zoo.commands._shared import QUALITY_FAILED, uncollected_imports, verdict_lines
 from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.signatures import command_taking
 
@@ -28,9 +28,10 @@ def register(options: RegistrationOptions) -> int:
     """
     import sys
 
-    from zoo.pipelines.plan import describe_choice
-    from zoo.pipelines.register import register_files
-    from zoo.runtime.wall_time import seconds_since_start
+    with uncollected_imports():
+        from zoo.pipelines.plan import describe_choice
+        from zoo.pipelines.register import register_files
+        from zoo.runtime.wall_time import seconds_since_start
 
     registered = register_files(
         options,

@@ -13,6 +13,7 @@ def run(
     workers: int = 1,
     threads: int | None = None,
     device: str | None = None,
+    model: str | None = None,
     strict: bool = False,
 ) -> int:
     """Register every pair of a dataset according to its plan.
@@ -20,13 +21,15 @@ def run(
     Each pair gets a folder with the files that `regzoo register` writes; summary.json, summary.csv
     and report.html describe the whole run. Run the same command again to resume a run that was
     stopped or killed: finished pairs are kept, and pairs whose files or settings have changed are
-    registered again. A pair that fails does not stop the run; the exit code is then 1. The quality
-    of every registration is ok, check or failed; the reasons are printed at the end. Under torchrun
-    each process registers a part of the pairs.
+    registered again. A pair that cannot be registered does not stop the run; it is listed as an
+    error, and the exit code is then 1. The quality of every registration is ok, check or failed;
+    the reasons are printed at the end, and so is whether the weights are those of the plan. Under
+    torchrun each process registers a part of the pairs.
 
     Examples:
         regzoo run plan.json --out runs/mcbo
         regzoo run plan.json --split test --workers 4
+        regzoo run plan.json --model my_model
         torchrun --nproc-per-node 8 -m zoo run plan.json --out runs/mcbo
 
     Args:
@@ -36,6 +39,8 @@ def run(
         workers: The number of worker processes on this computer.
         threads: The number of CPU threads of each process. The default is an equal share.
         device: The device: cpu, cuda, cuda:1 or mps. The default is all GPUs in turn, if any.
+        model: A model of your own, by its name or its folder, whose settings and weights replace
+            those of the plan. The default is the plan's model.
         strict: Exit with code 3 if the quality of any registration is failed.
     """
     import sys
@@ -54,6 +59,7 @@ def run(
         workers=workers,
         threads=threads,
         device=device,
+        model=model,
         report=report,
     )
     if result.summary is not None:
@@ -72,5 +78,4 @@ def run(
         return 128 + result.stop_signal
     if not result.complete:
         return 1
-    failed = result.summary is not None and result.summary["quality"]["failed"] > 0
-    return QUALITY_FAILED if strict and failed else 0
+    return QUALITY_FAILED if strict and result.quality_failed else 0

@@ -11,7 +11,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
 from zoo.geometry.grid import Grid
@@ -157,6 +156,7 @@ def _points_to_spread(body: Body, samples: int) -> int:
 
 def optimise(objective: AffineObjective, start: Tensor) -> Tensor:
     """Return the parameters (mm) that minimise the cost from `start`, by L-BFGS."""
+    from scipy.optimize import minimize
 
     def cost(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         with torch.enable_grad():

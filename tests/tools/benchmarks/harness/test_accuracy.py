@@ -7,6 +7,7 @@ from benchmarks.harness.accuracy import accuracy, mean_dice
 from benchmarks.harness.pairs import phantom_pairs, true_field
 
 from zoo.io.volume import read_volume
+from zoo.measures.body import find_body
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,11 @@ def test_folding_voxels_are_counted(pair):
     grid = read_volume(pair.fixed).grid
     field = np.zeros((*grid.shape, 3), np.float32)
     field[14:] = [-3 * grid.spacing[0], 0, 0]
-    share = accuracy(pair, field)["folding_percent"]
-    assert share == pytest.approx(100 * 2 / 28)
+    figures = accuracy(pair, field)
+    assert figures["folding_percent"] == pytest.approx(100 * 2 / 28)
+    body = find_body(read_volume(pair.fixed).data.float(), grid, 0, "fixed").mask > 0
+    share = 100 * float(body[13:15].sum() / body.sum())
+    assert figures["folding_body_percent"] == pytest.approx(share, rel=1e-5)
 
 
 def test_dice_ignores_labels_that_are_small_or_missing_in_one_image():

@@ -33,6 +33,18 @@ def test_only_pairs_with_both_images_are_returned(tmp_path):
     assert pair.pairing == "inter"
 
 
+def test_the_first_patients_of_head_and_neck_are_paired_in_order(tmp_path):
+    folder = tmp_path / "hn_openkbp_val"
+    folder.mkdir()
+    for number in (203, 201, 202, 206, 204, 207, 208, 209, 210, 211):
+        for kind in ("ct", "oars"):
+            (folder / f"pt_{number}_{kind}.nii.gz").touch()
+    pairs = data_pairs(tmp_path)
+    assert [p.name for p in pairs] == ["hn_201_202", "hn_203_204", "hn_206_207", "hn_208_209"]
+    assert pairs[1].moving_labels == folder / "pt_204_oars.nii.gz"
+    assert all(pair.one_contrast for pair in pairs)
+
+
 def test_a_pair_survives_its_document(tmp_path):
     pair = BenchPair("a", tmp_path / "f.nii", tmp_path / "m.nii", truth=tmp_path / "t.npy")
     assert pair_from_document(pair_document(pair)) == pair

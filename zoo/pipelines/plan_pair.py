@@ -1,0 +1,155 @@
+"""The plan of one pair: newly made from its images, or read from a file and checked for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from zoo.datasets.pairs import PairFiles
+from zoo.errors import UserError
+from zoo.hub.catalogue import find_model
+from zoo.hub.own_models import OwnModel
+from zoo.hub.weights import (
+    find_weights,
+    models_here,
+    models_to_choose,
+    models_without_weights,
+    variants_here,
+)
+from zoo.io.volume import Volume, read_volume
+from zoo.pipelines.options import RegistrationOptions
+from zoo.planning.evidence import UserOptions
+from zoo.planning.fingerprint import pair_fingerprint
+from zoo.planning.memory import parse_memory
+from zoo.planning.plan import Plan, for_a_pair, make_plan, read_plan
+from zoo.planning.rules import check_options
+from zoo.planning.weights import (
+    for_one_contrast,
+    for_own_model,
+    record_weights,
+    refuse_unsuitable_weights,
+    two_contrasts_of_pair,
+    with_own_model,
+    with_weights,
+)
+
+
+def plan_pair(
+    options: RegistrationOptions,
+    files: PairFiles,
+    settings: Mapping[str, Any],
+    own: OwnModel | None = None,
+    read: Callable[[Path], Volume] = read_volume,
+) -> Plan | None:
+    """Return the plan of a pair, newly made or read from a file; None with the option `bundle`.
+
+    `own` is the model of one's own that the option `model` names. `read` reads the images.
+    """
+    facts = {
+        "--anatomy": options.anatomy,
+        "--modality": options.modality,
+        "--pairing": options.pairing,
+        "--memory": options.memory,
+    }
+    if options.bundle is not None:
+        _refuse(
+            facts | {"--model": options.model != "auto", "--plan": options.plan},
+            "--bundle runs with its own settings and makes no plan, so it cannot be combined with "
+            "{}; change its settings with --set",
+        )
+        return None
+    if options.plan is not None:
+        _refuse(
+            facts | {"--model": options.model != "auto"},
+            "--plan has already decided what {} would; leave that out, or make a new plan",
+        )
+        plan = for_a_pair(read_plan(options.plan))
+        _refuse_unsuitable(options, files, plan, read)
+        return plan
+    wishes = _user_options(options, files, settings, own)
+    check_options(wishes)
+    trained_models = set(wishes.available) - set(models_without_weights())
+    aligned = bool(trained_models) or options.model != "auto"
+    plan = make_plan(_fingerprint(files, read, aligned=aligned), wishes)
+    if own is not None:
+        plan = with_own_model(plan, own)
+    if options.weights is not None and find_model(plan["plan"]["model"]).learned:
+        plan = with_weights(plan, str(options.weights))
+    return record_weights(plan)
+
+
+def _fingerprint(
+    files: PairFiles, read: Callable[[Path], Volume], *, aligned: bool
+) -> dict[str, Any]:
+    """Return the fingerprint of a pair; without `aligned` its alignment is not measured."""
+    return pair_fingerprint(
+        files.fixed,
+        files.moving[0],
+        aligned=aligned,
+        read=read,
+        fixed_points=files.fixed_points,
+        moving_points=files.moving_points,
+        points_space=files.points_space,
+    )
+
+
+def _refuse_unsuitable(
+    options: RegistrationOptions,
+    files: PairFiles,
+    plan: Plan,
+    read: Callable[[Path], Volume],
+) -> None:
+    """Refuse weights for pairs of one contrast if this pair, or those planned for, are of two."""
+    model = plan["plan"]["model"]
+    wanted = plan.get("weights") if options.weights is None else str(options.weights)
+    if options.force or for_one_contrast(model, wanted) is None:
+        return
+    measured = two_contrasts_of_pair(_fingerprint(files, read, aligned=True), plan)
+    refuse_unsuitable_weights(plan["plan"], wanted, measured)
+
+
+def _refuse(flags: Mapping[str, Any], message: str) -> None:
+    """Raise `UserError` if any of `flags` was given; {} in `message` names them."""
+    given = [flag for flag, value in flags.items() if value]
+    if given:
+        raise UserError(message.format(" or ".join(given)))
+
+
+def _user_options(
+    options: RegistrationOptions,
+    files: PairFiles,
+    settings: Mapping[str, Any],
+    own: OwnModel | None,
+) -> UserOptions:
+    """Return what the user decided, and the models that can run on this computer."""
+    model = options.model if own is None else own.model
+    several_moving = len(files.moving) > 1
+    without_weights = models_without_weights(several_moving=several_moving)
+    widths, available, variants = models_here(), models_to_choose(), variants_here()
+    if several_moving or model in without_weights:
+        widths, available = dict.fromkeys(without_weights, 0), without_weights
+    wishes = UserOptions(
+        anatomy=options.anatomy,
+        modality=options.modality_by_slot(),
+        pairing=options.pairing,
+        model=None if model == "auto" else model,
+        memory_mib=parse_memory(options.memory) if options.memory else None,
+        accept_guess=options.accept_guess,
+        settings=settings,
+        available=available,
+        widths=widths,
+        variants=variants,
+        force=options.force,
+    )
+    if own is not None:
+        wishes = for_own_model(wishes, own)
+    if options.weights and model not in ("auto", *without_weights):
+        weights = find_weights(model, str(options.weights))
+        wishes = replace(
+            wishes,
+            widths={**wishes.widths, model: weights.width or 0},
+            variants={**wishes.variants, model: weights.variant},
+        )
+    return wishes
