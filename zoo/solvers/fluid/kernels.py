@@ -2,29 +2,26 @@
 
 Volumes are contiguous float32 arrays, displacements [3, X, Y, Z] in voxels with component k along
 array axis k. Every kernel writes rows `start` to `stop` of its results and reads what it needs
-around them, so that rows can be split over threads without changing a bit of the result. The
-kernels release the interpreter's lock. `steps.TorchSteps` computes the same with torch, which
-passes over the volumes once for each product, filter and sampling.
+around them, so that rows can be split over threads without changing a bit of the result.
+`steps.TorchSteps` computes the same with torch, which passes over the volumes once for each
+product, filter and sampling.
 """
 
 from __future__ import annotations
 
-import numba
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
-
-_compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"})
+from zoo.solvers.fluid.filters import Array, compiled, filter_first, filter_plane
 
 
-@_compiled
+@compiled
 def warp_rows(
     image: Array, mask: Array, field: Array, warped: Array, valid: Array, start: int, stop: int
 ) -> None:
     """Sample `image` and `mask` [X, Y, Z] linearly at i + field(i) into `warped` and `valid`.
 
-    The border is repeated, and `valid` is zero where the point is outside the grid.
+    The border is repeated. `valid` is one where all neighbours of the point are inside the mask and
+    the point is inside the grid, otherwise zero.
     """
     nx, ny, nz = image.shape
     for i in range(start, stop):
@@ -48,18 +45,17 @@ def warp_rows(
                     q * (r * image[a1, b, c] + w * image[a1, b, c1])
                     + v * (r * image[a1, b1, c] + w * image[a1, b1, c1])
                 )
-                valid[i, j, k] = 0
-                if inside:
-                    valid[i, j, k] = p * (
-                        q * (r * mask[a, b, c] + w * mask[a, b, c1])
-                        + v * (r * mask[a, b1, c] + w * mask[a, b1, c1])
-                    ) + u * (
-                        q * (r * mask[a1, b, c] + w * mask[a1, b, c1])
-                        + v * (r * mask[a1, b1, c] + w * mask[a1, b1, c1])
-                    )
+                share = p * (
+                    q * (r * mask[a, b, c] + w * mask[a, b, c1])
+                    + v * (r * mask[a, b1, c] + w * mask[a, b1, c1])
+                ) + u * (
+                    q * (r * mask[a1, b, c] + w * mask[a1, b, c1])
+                    + v * (r * mask[a1, b1, c] + w * mask[a1, b1, c1])
+                )
+                valid[i, j, k] = 1 if inside and share >= np.float32(0.999) else 0
 
 
-@_compiled
+@compiled
 def compose_rows(outer: Array, inner: Array, out: Array, start: int, stop: int) -> None:
     """Write outer(i + inner(i)) + inner(i) for two displacements; the border is repeated."""
     nx, ny, nz = outer.shape[1:]
@@ -89,7 +85,7 @@ def compose_rows(outer: Array, inner: Array, out: Array, start: int, stop: int) 
                     )
 
 
-@_compiled
+@compiled
 def sums_in_planes(
     fixed: Array,
     fixed_mask: Array,
@@ -126,10 +122,10 @@ def sums_in_planes(
                         product[j, k] = v * w * w
                     else:
                         product[j, k] = v * f * w
-            _filter_plane(product, window, spare, sums[m, i])
+            filter_plane(product, window, spare, sums[m, i])
 
 
-@_compiled
+@compiled
 def coefficients(
     sums: Array,
     window: Array,
@@ -153,7 +149,7 @@ def coefficients(
     spare = np.empty((ny, nz), np.float32)
     for i in range(start, stop):
         for m in range(6):
-            _filter_first(sums[m], window, i, plane[m])
+            filter_first(sums[m], window, i, plane[m])
         for j in range(ny):
             for k in range(nz):
                 n = plane[0, j, k]
@@ -176,11 +172,11 @@ def coefficients(
                 total += cov * inverse
                 count += 1
         for m in range(3):
-            _filter_plane(result[m], window, spare, out[m, i])
+            filter_plane(result[m], window, spare, out[m, i])
     return total, count
 
 
-@_compiled
+@compiled
 def force_rows(
     fixed: Array,
     fixed_mask: Array,
@@ -206,7 +202,7 @@ def force_rows(
     spare = np.empty((ny, nz), np.float32)
     for i in range(start, stop):
         for m in range(3):
-            _filter_first(filtered[m], window, i, plane[m])
+            filter_first(filtered[m], window, i, plane[m])
         i0, i1 = max(i - 1, 0), min(i + 1, nx - 1)
         for j in range(ny):
             j0, j1 = max(j - 1, 0), min(j + 1, ny - 1)
@@ -223,83 +219,21 @@ def force_rows(
                 force[2, j, k] = slope * z
                 force[3, j, k] = v * plane[0, j, k] * (x * x + y * y + z * z)
         for m in range(4):
-            _filter_plane(force[m], taps, spare, out[m, i])
+            filter_plane(force[m], taps, spare, out[m, i])
 
 
-@_compiled
-def smooth_first(volumes: Array, taps: Array, out: Array, start: int, stop: int) -> None:
-    """Filter [C, X, Y, Z] along the first axis of the volumes."""
-    for i in range(start, stop):
-        for m in range(volumes.shape[0]):
-            _filter_first(volumes[m], taps, i, out[m, i])
-
-
-@_compiled
-def smooth_planes(volumes: Array, taps: Array, out: Array, start: int, stop: int) -> None:
-    """Filter [C, X, Y, Z] along the other two axes."""
-    spare = np.empty(volumes.shape[2:], np.float32)
-    for i in range(start, stop):
-        for m in range(volumes.shape[0]):
-            _filter_plane(volumes[m, i], taps, spare, out[m, i])
-
-
-@_compiled
-def divide_rows(force: Array, floor: float, longest: float, start: int, stop: int) -> None:
+@compiled
+def divide_rows(
+    force: Array, floor: float, gain: float, longest: float, start: int, stop: int
+) -> None:
     """Turn force and curvature [4, X, Y, Z] into steps in place, all shorter than `longest`."""
     ny, nz = force.shape[2:]
     for i in range(start, stop):
         for j in range(ny):
             for k in range(nz):
-                h = force[3, i, j, k] + floor
+                h = (force[3, i, j, k] + floor) / gain
                 x, y, z = force[0, i, j, k] / h, force[1, i, j, k] / h, force[2, i, j, k] / h
                 f = np.float32(1) / (np.float32(1) + np.sqrt(x * x + y * y + z * z) / longest)
                 force[0, i, j, k] = x * f
                 force[1, i, j, k] = y * f
                 force[2, i, j, k] = z * f
-
-
-@_compiled
-def _filter_plane(plane: Array, taps: Array, spare: Array, out: Array) -> None:
-    """Filter a plane [Y, Z] with symmetric taps along both axes; beyond the ends it is zero."""
-    ny, nz = plane.shape
-    reach = len(taps) // 2
-    for j in range(ny):
-        for k in range(nz):
-            spare[j, k] = taps[reach] * plane[j, k]
-        for t in range(1, reach + 1):
-            tap = taps[reach + t]
-            for k in range(nz - t):
-                spare[j, k] += tap * plane[j, k + t]
-            for k in range(t, nz):
-                spare[j, k] += tap * plane[j, k - t]
-    for j in range(ny):
-        for k in range(nz):
-            out[j, k] = taps[reach] * spare[j, k]
-        for t in range(1, reach + 1):
-            tap = taps[reach + t]
-            if j + t < ny:
-                for k in range(nz):
-                    out[j, k] += tap * spare[j + t, k]
-            if j - t >= 0:
-                for k in range(nz):
-                    out[j, k] += tap * spare[j - t, k]
-
-
-@_compiled
-def _filter_first(volume: Array, taps: Array, i: int, out: Array) -> None:
-    """Filter row `i` of a volume along the first axis into the plane `out`; zero beyond."""
-    nx, ny, nz = volume.shape
-    reach = len(taps) // 2
-    for j in range(ny):
-        for k in range(nz):
-            out[j, k] = taps[reach] * volume[i, j, k]
-    for t in range(1, reach + 1):
-        tap = taps[reach + t]
-        if i + t < nx:
-            for j in range(ny):
-                for k in range(nz):
-                    out[j, k] += tap * volume[i + t, j, k]
-        if i - t >= 0:
-            for j in range(ny):
-                for k in range(nz):
-                    out[j, k] += tap * volume[i - t, j, k]

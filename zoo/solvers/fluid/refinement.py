@@ -74,7 +74,8 @@ def refine_by_composition(
     they are.
     """
     full = fixed.shape[2:]
-    images = LevelImages(moving, fixed, _mask(moving_mask, fixed), _mask(fixed_mask, fixed))
+    masks = _eroded(_mask(moving_mask, fixed)), _mask(fixed_mask, fixed)
+    images = LevelImages(moving, fixed, *masks)
     field = displacement.float()
     agreement, correlation = 0.0, (0.0, 0.0)
     for n, (stride, iterations) in enumerate(zip(STRIDES, ITERATIONS, strict=True)):
@@ -135,7 +136,12 @@ def _refine(
 
 
 def _mask(mask: Tensor | None, like: Tensor) -> Tensor:
-    return torch.ones_like(like) if mask is None else mask.to(like)
+    return torch.ones_like(like) if mask is None else (mask > 0.5).to(like)
+
+
+def _eroded(mask: Tensor) -> Tensor:
+    """Return a mask without its outermost voxels, whose image gradient the outside would change."""
+    return -F.max_pool3d(-mask, 3, stride=1, padding=1)
 
 
 def _at_stride(images: LevelImages, stride: int) -> LevelImages:
@@ -152,5 +158,5 @@ def _at_stride(images: LevelImages, stride: int) -> LevelImages:
         taps = gaussian_taps(0.5 * stride, 2 * int(1.5 * stride) + 1)
         return resized(separable_filter(volume, [taps] * 3, edge="replicate"))
 
-    masks = ((resized(m) > 0.99).float() for m in (images.moving_mask, images.fixed_mask))
+    masks = ((resized(m) > 0.999).float() for m in (images.moving_mask, images.fixed_mask))
     return LevelImages(smoothed(images.moving), smoothed(images.fixed), *masks)

@@ -27,12 +27,16 @@ LEAST_VARIANCE = 1e-5
 FLOOR = 0.02
 """What is added to the curvature, as a share of its mean: steps fade far from all structure."""
 
+GAIN = 2.0
+"""Multiple of force / curvature that is taken. The curvature is the sum of those along the three
+axes, so that a step along one axis would be a third of a Gauss-Newton step on average."""
+
 _ROW_BLOCKS = 4  # per thread, so that threads which finish early take more
 
 
 @dataclass(frozen=True)
 class LevelImages:
-    """Images and masks [1, 1, X, Y, Z] float32 of one level; images in [0, 1], masks 0 to 1."""
+    """Images and masks [1, 1, X, Y, Z] float32 of one level; images in [0, 1], masks 0 or 1."""
 
     moving: Tensor
     fixed: Tensor
@@ -79,8 +83,8 @@ class TorchSteps:
         fixed = self.images.fixed
         index = self.identity + field
         warped = sample(self.images.moving, index)
-        valid = sample(self.images.moving_mask, index) * inside(index, fixed.shape[2:])
-        weight = self.images.fixed_mask * valid
+        valid = sample(self.images.moving_mask, index) >= 0.999
+        weight = self.images.fixed_mask * (valid & inside(index, fixed.shape[2:]))
         window = [box_taps(2 * RADIUS + 1)] * 3
         products = [torch.ones_like(fixed), fixed, warped, fixed**2, warped**2, fixed * warped]
         sums = separable_filter(torch.cat(products, 1) * weight, window)
@@ -101,7 +105,7 @@ class TorchSteps:
         if self.floor is None:
             positive = force[:, 3:][force[:, 3:] > 0]
             self.floor = FLOOR * positive.mean() if len(positive) else force.new_ones(())
-        step = force[:, :3] / (force[:, 3:] + self.floor)
+        step = GAIN * force[:, :3] / (force[:, 3:] + self.floor)
         return step / (1 + step.norm(dim=1, keepdim=True) / longest), correlation
 
     def compose(self, outer: Tensor, inner: Tensor) -> Tensor:
@@ -117,9 +121,10 @@ class CompiledSteps:
     """The steps in compiled loops, whose rows are shared by the threads of torch."""
 
     def __init__(self, images: LevelImages) -> None:
-        from zoo.solvers.fluid import kernels  # numba is imported where it is needed
+        from zoo.solvers.fluid import filters, kernels  # numba is imported where it is needed
 
         self.kernels: Any = kernels
+        self.filters: Any = filters
         self.moving, self.fixed, self.moving_mask, self.fixed_mask = (
             np.ascontiguousarray(volume[0, 0].numpy(), dtype=np.float32)
             for volume in (images.moving, images.fixed, images.moving_mask, images.fixed_mask)
@@ -146,12 +151,12 @@ class CompiledSteps:
         found = self._rows(k.coefficients, self.first, self.window, *least, self.second[:3])
         force = self.first[:4]
         self._rows(k.force_rows, *images, self.second[:3], self.window, taps, force)
-        self._rows(k.smooth_first, force, taps, self.second)
+        self._rows(self.filters.smooth_first, force, taps, self.second)
         if self.floor is None:
             positive = self.second[3][self.second[3] > 0]
             mean = positive.mean(dtype=np.float64) if len(positive) else 1 / FLOOR
             self.floor = np.float32(FLOOR * mean)
-        self._rows(k.divide_rows, self.second, self.floor, np.float32(longest))
+        self._rows(k.divide_rows, self.second, self.floor, np.float32(GAIN), np.float32(longest))
         total, count = (sum(part[n] for part in found) for n in (0, 1))
         return torch.from_numpy(self.second[:3])[None], total / max(count, 1)
 
@@ -167,8 +172,8 @@ class CompiledSteps:
             return field
         taps = _gaussian(sigma).numpy().astype(np.float32)
         planes, out = self.first[:3], torch.empty_like(field)
-        self._rows(self.kernels.smooth_planes, field[0].numpy(), taps, planes)
-        self._rows(self.kernels.smooth_first, planes, taps, out[0].numpy())
+        self._rows(self.filters.smooth_planes, field[0].numpy(), taps, planes)
+        self._rows(self.filters.smooth_first, planes, taps, out[0].numpy())
         return out
 
     def _rows(self, kernel: Callable[..., Any], *arguments: Any) -> list[Any]:

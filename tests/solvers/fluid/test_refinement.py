@@ -1,0 +1,89 @@
+"""The fluid refinement: known deformations, regions without data, images of two contrasts."""
+
+import pytest
+import torch
+
+from zoo.geometry import Grid, Transform
+from zoo.geometry.jacobian import jacobian_determinant
+from zoo.geometry.sampling import identity_index, sample
+from zoo.losses.filters import gaussian_taps, separable_filter
+from zoo.solvers.fluid import refine_by_composition
+from zoo.solvers.fluid.refinement import LEAST_AGREEMENT, smoothness_for
+
+SHAPE = (44, 52, 40)
+INNER = (..., slice(8, -8), slice(8, -8), slice(8, -8))
+
+
+def smooth_noise(*shape, sigma, seed):
+    noise = torch.randn(1, *shape, generator=torch.Generator().manual_seed(seed))
+    return separable_filter(noise, [gaussian_taps(sigma)] * 3, edge="replicate")
+
+
+def deformed_pair():
+    """Return moving and fixed image, and the displacement that warps moving onto fixed."""
+    texture = smooth_noise(1, *SHAPE, sigma=1.5, seed=1)
+    moving = (texture - texture.min()) / (texture.max() - texture.min())
+    truth = smooth_noise(3, *SHAPE, sigma=7.0, seed=2)
+    truth *= 1.0 / truth.norm(dim=1).mean()
+    return moving, sample(moving, identity_index(SHAPE) + truth), truth
+
+
+def error(displacement, truth):
+    return float((displacement - truth)[INNER].norm(dim=1).mean())
+
+
+def determinants(displacement):
+    grid = Grid(SHAPE, torch.eye(4, dtype=torch.float64))
+    return jacobian_determinant(Transform(torch.eye(4), displacement[0], grid))
+
+
+def test_a_known_deformation_is_found_to_a_tenth_of_a_voxel():
+    moving, fixed, truth = deformed_pair()
+    start = 0.5 * truth
+    found = refine_by_composition(start, moving, fixed)
+    assert found.refined
+    assert found.correlation[1] > found.correlation[0]
+    assert error(start, truth) > 0.2
+    assert error(found.displacement, truth) < 0.08
+    assert determinants(found.displacement).min() > 0
+
+
+def test_a_perfect_start_stays():
+    moving, fixed, truth = deformed_pair()
+    found = refine_by_composition(truth, moving, fixed)
+    assert error(found.displacement, truth) < 0.05
+
+
+@pytest.mark.parametrize("contrast", [lambda x: 1 - x, lambda x: 0.5 + 0.5 * torch.sin(25 * x)])
+def test_images_of_two_contrasts_are_left_as_they_are(contrast):
+    moving, fixed, truth = deformed_pair()
+    found = refine_by_composition(truth, moving, contrast(fixed))
+    assert not found.refined
+    assert found.agreement < LEAST_AGREEMENT
+    assert found.displacement is truth
+
+
+def test_a_mask_of_ones_changes_no_bit():
+    moving, fixed, truth = deformed_pair()
+    plain = refine_by_composition(0.5 * truth, moving, fixed)
+    ones = torch.ones_like(moving)
+    masked = refine_by_composition(0.5 * truth, moving, fixed, moving_mask=ones, fixed_mask=ones)
+    assert torch.equal(plain.displacement, masked.displacement)
+
+
+def test_a_region_without_data_pulls_nothing():
+    """A part of the moving image that was cut off does not change what is found far from it."""
+    moving, fixed, truth = deformed_pair()
+    mask = torch.ones_like(moving)
+    mask[:, :, :14] = 0
+    cut = torch.where(mask > 0, moving, 0.0)
+    found = refine_by_composition(0.5 * truth, cut, fixed, moving_mask=mask)
+    kept = (..., slice(24, -8), slice(8, -8), slice(8, -8))
+    assert float((found.displacement - truth)[kept].norm(dim=1).mean()) < 0.1
+    assert determinants(found.displacement).min() > 0
+
+
+def test_well_matched_images_are_refined_more_smoothly():
+    for stride in (2, 1):
+        assert smoothness_for(0.99, stride).step == pytest.approx(3.0)
+        assert smoothness_for(0.80, stride).step < 1.6
