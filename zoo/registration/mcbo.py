@@ -56,13 +56,13 @@ class MCBOInferer(PairInferer):
         solver.progress = lambda done, text: progress(share * done, text)
         displacement = solver(work.image, masks=work.masks)
         notes: dict[str, Any] = {"search_limit_mm": search_limit(solver, min(work.grid.spacing))}
+        if solver.mode == "accurate":
+            displacement, changed = unfold(displacement)
+            notes["unfolded_percent"] = 100 * changed
         if refines:
             displacement, notes["fluid"] = _refined(
                 displacement, work, lambda done, text: progress(share + (1 - share) * done, text)
             )
-        if solver.mode == "accurate":
-            displacement, changed = unfold(displacement)
-            notes["unfolded_percent"] = 100 * changed
         return Prediction(work.transform(displacement), notes=notes)
 
     def _refines(self, solver: MCBO, work: WorkingPair) -> bool:
@@ -110,10 +110,12 @@ def _refined(
     found = refine_by_composition(
         displacement, moving, fixed, moving_mask=masks[0], fixed_mask=masks[1], progress=progress
     )
-    notes: dict[str, Any] = {"refined": found.refined, "agreement": found.agreement}
-    if found.correlation is not None:
-        notes["correlation"] = list(found.correlation)
-    return found.displacement, notes
+    notes: dict[str, Any] = {"refined": found.refined, "agreement": found.agreement._asdict()}
+    if found.correlation is None:
+        return displacement, notes
+    unfolded, changed = unfold(found.displacement)
+    notes |= {"correlation": list(found.correlation), "unfolded_percent": 100 * changed}
+    return unfolded, notes
 
 
 def mcbo_frame(mode: Mode, spacing: float | None = None) -> Frame:

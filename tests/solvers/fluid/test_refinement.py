@@ -8,7 +8,8 @@ from zoo.geometry.jacobian import jacobian_determinant
 from zoo.geometry.sampling import identity_index, sample
 from zoo.losses.filters import gaussian_taps, separable_filter
 from zoo.solvers.fluid import refine_by_composition
-from zoo.solvers.fluid.refinement import LEAST_AGREEMENT, smoothness_for
+from zoo.solvers.fluid.contrast import LEAST_LOWEST, LEAST_MEAN
+from zoo.solvers.fluid.refinement import smoothness_for
 
 SHAPE = (44, 52, 40)
 INNER = (..., slice(8, -8), slice(8, -8), slice(8, -8))
@@ -59,8 +60,17 @@ def test_images_of_two_contrasts_are_left_as_they_are(contrast):
     moving, fixed, truth = deformed_pair()
     found = refine_by_composition(truth, moving, contrast(fixed))
     assert not found.refined
-    assert found.agreement < LEAST_AGREEMENT
+    assert found.agreement.mean < LEAST_MEAN
     assert found.displacement is truth
+
+
+def test_images_that_agree_except_for_one_tissue_are_left_as_they_are():
+    """As T1 and FLAIR: most edges agree, those of the tissue with opposed contrast do not."""
+    moving, fixed, truth = deformed_pair()
+    found = refine_by_composition(truth, moving, torch.where(fixed > 0.65, 1.3 - fixed, fixed))
+    assert not found.refined
+    assert found.agreement.mean > LEAST_MEAN
+    assert found.agreement.lowest < LEAST_LOWEST
 
 
 def test_a_mask_of_ones_changes_no_bit():

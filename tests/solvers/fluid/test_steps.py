@@ -125,9 +125,9 @@ def test_a_step_points_along_the_axis_of_a_shift(kind, axis):
     images = LevelImages(fixed.roll(1, axis + 2), fixed, ones, ones)
     step = kind(images).update(torch.zeros(1, 3, *SHAPE), 3.0, 10.0)[0]
     mean = step[..., 7:-7, 7:-7, 7:-7].mean((0, 2, 3, 4))
-    assert 0.4 < mean[axis] < 1
+    assert 0.6 < mean[axis] < 1.4
     others = [k for k in range(3) if k != axis]
-    assert mean[others].abs().max() < 0.15
+    assert mean[others].abs().max() < 0.4 * mean[axis]
 
 
 @pytest.mark.parametrize("kind", [CompiledSteps, TorchSteps])

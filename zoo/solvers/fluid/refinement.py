@@ -20,12 +20,11 @@ from torch import Tensor
 
 from zoo.geometry.displacement_maps import resize_displacement
 from zoo.losses.filters import gaussian_taps, separable_filter
+from zoo.solvers.fluid.contrast import Agreement, measure_agreement
 from zoo.solvers.fluid.steps import LevelImages, Steps, steps_for
 
-LEAST_AGREEMENT = 0.5
-"""Mean local correlation below which two images are not of one contrast and are not refined."""
 STRIDES = (2, 1)
-ITERATIONS = (20, 15)
+ITERATIONS = (12, 10)
 LONGEST_STEP = 0.5
 """Length in voxels that a step approaches but does not reach."""
 
@@ -37,13 +36,13 @@ _FEWEST_VOXELS = 16  # along the shortest axis of a level
 class FluidRefinement:
     """The refined displacement [1, 3, X, Y, Z] in voxels, and what the stage measured.
 
-    `agreement` is the mean local correlation at half resolution before the refinement, and
-    `refined` whether it was high enough. `correlation` is the mean local correlation at full
+    `agreement` is that of the images at half resolution before the refinement, and `refined`
+    whether they are of one contrast. `correlation` is the mean local correlation at full
     resolution before the first and before the last step, None without a refinement.
     """
 
     displacement: Tensor
-    agreement: float
+    agreement: Agreement
     refined: bool
     correlation: tuple[float, float] | None = None
 
@@ -70,22 +69,21 @@ def refine_by_composition(
 
     `moving` and `fixed` are [1, 1, X, Y, Z] on the same grid, scaled to [0, 1]. The masks, of the
     same shape, are 1 where a voxel counts and 0 where there are no data; points outside the moving
-    grid never count. Images that agree too little, because they are of two contrasts, are left as
-    they are.
+    grid never count. Images of two contrasts are left as they are.
     """
     full = fixed.shape[2:]
     masks = _eroded(_mask(moving_mask, fixed)), _mask(fixed_mask, fixed)
     images = LevelImages(moving, fixed, *masks)
     field = displacement.float()
-    agreement, correlation = 0.0, (0.0, 0.0)
+    agreement, correlation = Agreement(0.0, 0.0), (0.0, 0.0)
     for n, (stride, iterations) in enumerate(zip(STRIDES, ITERATIONS, strict=True)):
         level = _at_stride(images, stride)
         shape = level.fixed.shape[2:]
         steps = steps_for(level)
         start = resize_displacement(field, shape).contiguous()
         if n == 0:
-            agreement = steps.update(start, 1.0, LONGEST_STEP)[1]
-            if agreement < LEAST_AGREEMENT:
+            agreement = measure_agreement(level, start)
+            if not agreement.one_contrast:
                 return FluidRefinement(displacement, agreement, refined=False)
 
         def report(done: float, n: int = n) -> None:
@@ -93,20 +91,20 @@ def refine_by_composition(
                 share = (0.15 * done, 0.15 + 0.85 * done)[n]
                 progress(share, "fluid refinement")
 
-        smoothness = smoothness_for(agreement, stride)
+        smoothness = smoothness_for(agreement.mean, stride)
         correction, correlation = _refine(steps, start, iterations, smoothness, report)
         field = resize_displacement(steps.compose(start, correction), full)
     return FluidRefinement(field, agreement, refined=True, correlation=correlation)
 
 
-def smoothness_for(agreement: float, stride: int) -> Smoothness:
-    """Return how smooth steps and correction are, by the agreement at half resolution.
+def smoothness_for(correlation: float, stride: int) -> Smoothness:
+    """Return how smooth steps and correction are, by the mean correlation at half resolution.
 
     Images of two persons still differ after the search, and their anatomy differs at fine scales.
     Where images agree almost perfectly, as those of one person do, what is left is a smooth
     misalignment and noise.
     """
-    well_matched = min(1.0, max(0.0, (agreement - 0.88) / 0.07))
+    well_matched = min(1.0, max(0.0, (correlation - 0.88) / 0.07))
     finest = 1.5 if stride > 1 else 1.3
     least = 0.4 if stride > 1 else 0.0
     return Smoothness(

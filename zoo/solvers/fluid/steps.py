@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -27,11 +27,32 @@ LEAST_VARIANCE = 1e-5
 FLOOR = 0.02
 """What is added to the curvature, as a share of its mean: steps fade far from all structure."""
 
-GAIN = 2.0
-"""Multiple of force / curvature that is taken. The curvature is the sum of those along the three
-axes, so that a step along one axis would be a third of a Gauss-Newton step on average."""
+GAIN = 3.0
+"""The curvature is the sum of those along the three axes, three times that along one of them."""
 
 _ROW_BLOCKS = 4  # per thread, so that threads which finish early take more
+
+
+class Windows(NamedTuple):
+    """The window around every voxel of two images, each [1, 1, X, Y, Z].
+
+    They are the number of voxels inside both masks, the means and variances of the fixed and of the
+    warped image, their covariance, and whether the window counts.
+    """
+
+    voxels: Tensor
+    mean_f: Tensor
+    mean_w: Tensor
+    var_f: Tensor
+    var_w: Tensor
+    covariance: Tensor
+    counts: Tensor
+
+    @property
+    def inverse(self) -> Tensor:
+        """One over the root of the product of the variances; zero where a window does not count."""
+        product = (self.var_f * self.var_w).clamp_min(LEAST_VARIANCE**2)
+        return torch.where(self.counts, product.rsqrt(), 0)
 
 
 @dataclass(frozen=True)
@@ -78,26 +99,22 @@ class TorchSteps:
         self.identity = identity_index(images.fixed.shape[2:], device=images.fixed.device)
         self.floor: Tensor | None = None
 
+    def warped(self, field: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the warped moving image and the weights of its voxels."""
+        index = self.identity + field
+        valid = sample(self.images.moving_mask, index) >= 0.999
+        valid &= inside(index, self.images.fixed.shape[2:])
+        return sample(self.images.moving, index), self.images.fixed_mask * valid
+
     def update(self, field: Tensor, sigma: float, longest: float) -> tuple[Tensor, float]:
         """Return the Gauss-Newton step of `field`, and the mean local correlation before it."""
-        fixed = self.images.fixed
-        index = self.identity + field
-        warped = sample(self.images.moving, index)
-        valid = sample(self.images.moving_mask, index) >= 0.999
-        weight = self.images.fixed_mask * (valid & inside(index, fixed.shape[2:]))
-        window = [box_taps(2 * RADIUS + 1)] * 3
-        products = [torch.ones_like(fixed), fixed, warped, fixed**2, warped**2, fixed * warped]
-        sums = separable_filter(torch.cat(products, 1) * weight, window)
-        count = sums[:, :1]
-        mean_f, mean_w, square_f, square_w, product = (sums[:, 1:] / count.clamp_min(1)).split(1, 1)
-        var_f, var_w = square_f - mean_f**2, square_w - mean_w**2
-        counts = (count >= LEAST_COUNT) & (var_f >= LEAST_VARIANCE) & (var_w >= LEAST_VARIANCE)
-        covariance = product - mean_f * mean_w
-        inverse = torch.where(counts, (var_f * var_w).clamp_min(LEAST_VARIANCE**2).rsqrt(), 0)
-        a = inverse / count.clamp_min(1)
-        ab = a * covariance / var_w.clamp_min(LEAST_VARIANCE)
-        correlation = float((covariance * inverse).sum() / counts.sum().clamp_min(1))
-        filtered = separable_filter(torch.cat([a, ab, a * mean_f - ab * mean_w], 1), window)
+        warped, weight = self.warped(field)
+        fixed, window = self.images.fixed, [box_taps(2 * RADIUS + 1)] * 3
+        w = windows(fixed, warped, weight)
+        correlation = float((w.covariance * w.inverse).sum() / w.counts.sum().clamp_min(1))
+        a = w.inverse / w.voxels.clamp_min(1)
+        ab = a * w.covariance / w.var_w.clamp_min(LEAST_VARIANCE)
+        filtered = separable_filter(torch.cat([a, ab, a * w.mean_f - ab * w.mean_w], 1), window)
         slope = weight * (filtered[:, :1] * fixed - filtered[:, 2:] - filtered[:, 1:2] * warped)
         gradient = torch.cat([_difference(warped, axis) for axis in (2, 3, 4)], 1)
         curvature = weight * filtered[:, :1] * gradient.square().sum(1, keepdim=True)
@@ -115,6 +132,17 @@ class TorchSteps:
     def smooth(self, field: Tensor, sigma: float) -> Tensor:
         """Return `field`, smoothed by a Gaussian of `sigma` voxels; beyond the border it is 0."""
         return separable_filter(field, [_gaussian(sigma)] * 3) if sigma else field
+
+
+def windows(fixed: Tensor, warped: Tensor, weight: Tensor) -> Windows:
+    """Return the windows of two images, of which every voxel counts with its `weight`."""
+    products = [torch.ones_like(fixed), fixed, warped, fixed**2, warped**2, fixed * warped]
+    sums = separable_filter(torch.cat(products, 1) * weight, [box_taps(2 * RADIUS + 1)] * 3)
+    count = sums[:, :1]
+    mean_f, mean_w, square_f, square_w, product = (sums[:, 1:] / count.clamp_min(1)).split(1, 1)
+    var_f, var_w = square_f - mean_f**2, square_w - mean_w**2
+    counts = (count >= LEAST_COUNT) & (var_f >= LEAST_VARIANCE) & (var_w >= LEAST_VARIANCE)
+    return Windows(count, mean_f, mean_w, var_f, var_w, product - mean_f * mean_w, counts)
 
 
 class CompiledSteps:
