@@ -5,7 +5,14 @@ from scipy.ndimage import correlate1d
 
 from zoo.errors import UserError
 from zoo.geometry.grid import Grid
-from zoo.measures.body import find_body, otsu_threshold, pool, smooth, spacing_for_voxels
+from zoo.measures.body import (
+    find_body,
+    find_cut_data,
+    otsu_threshold,
+    pool,
+    smooth,
+    spacing_for_voxels,
+)
 from zoo.synthesis.phantom import placed_grid
 
 
@@ -125,3 +132,12 @@ def test_a_whole_body_is_not_cut_by_the_zeros_around_it():
     stripped = torch.where(inside, image, 0.0)
     assert not find_body(stripped, grid, 2, "fixed", data=inside).is_cut()
     assert not find_body(image, grid, 2, "fixed").is_cut()
+
+
+def test_only_padding_that_cuts_off_a_body_is_no_data():
+    image, grid, data = cut_ball(-50.0)
+    assert torch.equal(find_cut_data(image, grid, "fixed"), data)
+    whole, grid, _ = cut_ball(0.0, at=64)
+    stripped = torch.where(ball(grid, CENTRE, 18) > 0, whole, 0.0)
+    assert find_cut_data(stripped, grid, "fixed") is None
+    assert find_cut_data(whole, grid, "fixed") is None

@@ -148,7 +148,7 @@ def measure(name: str, case: Case) -> Run:
     """Return the figures of a pair for each kind of alignment, and the CPU time."""
     run: Run = {"pair": name}
     fixed, moving = _shared_centroids(case, ORGANS if name.startswith("ct") else None)
-    run["best_mm"] = _distance(_least_squares_affine(fixed, moving), fixed, moving)
+    run["best_mm"] = _distance(_least_squares_rigid(fixed, moving), fixed, moving)
     for kind in KINDS:
         start = time.process_time()
         found = align_affine(case.images[0], case.grids[0], case.images[1], case.grids[1], kind)  # type: ignore[arg-type]
@@ -174,7 +174,7 @@ def _shared_centroids(case: Case, labels: tuple[int, ...] | None) -> tuple[Tenso
     return fixed, moving
 
 
-def _least_squares_affine(fixed: Tensor, moving: Tensor) -> Tensor:
+def _least_squares_rigid(fixed: Tensor, moving: Tensor) -> Tensor:
     """Return the rigid map (4x4) of points (n, 3) with the smallest squared distances."""
     centres = fixed.mean(0), moving.mean(0)
     u, _, v = torch.linalg.svd((fixed - centres[0]).T @ (moving - centres[1]))

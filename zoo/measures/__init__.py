@@ -1,6 +1,6 @@
 """Measurements on images and label maps that several packages share."""
 
-from zoo.measures.body import Body, find_body, pool, smooth, spacing_for_voxels
+from zoo.measures.body import Body, find_body, find_cut_data, pool, smooth, spacing_for_voxels
 from zoo.measures.mutual_information import normalised_mutual_information
 from zoo.measures.overlap import dice, dice_per_label, shared_labels
 from zoo.measures.padding import find_data
@@ -11,6 +11,7 @@ __all__ = [
     "dice",
     "dice_per_label",
     "find_body",
+    "find_cut_data",
     "find_data",
     "normalised_mutual_information",
     "pool",

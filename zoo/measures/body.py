@@ -14,10 +14,14 @@ from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.geometry.grid import Grid
+from zoo.measures.padding import find_data
 from zoo.measures.robust import robust_values
 
 CUT = 0.3
 """Part of the largest section of a body from which a section at the end of the data is a cut."""
+
+CUT_VOXELS = 500_000
+"""Voxels of the field of view at which cuts are looked for; in larger ones, surfaces are planes."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,18 @@ def find_body(
     image = rescale_by_percentiles(image, name)
     mask = _differs_from_border(image)
     return Body(image, mask, grid, _centre(mask, grid))
+
+
+def find_cut_data(image: Tensor, grid: Grid, name: str) -> Tensor | None:
+    """Return where `image` [X, Y, Z] has data if padding cuts off its body, else None.
+
+    Padding whose edge is that of the anatomy, as around a brain without its skull, is background.
+    """
+    data = find_data(image)
+    if data is None:
+        return None
+    body = find_body(image, grid, spacing_for_voxels(grid, CUT_VOXELS), name, data=data)
+    return data if body.is_cut(at_border=False) else None
 
 
 def _body_in_region(image: Tensor, region: Tensor, grid: Grid, spacing: float, name: str) -> Body:

@@ -16,11 +16,8 @@ from zoo.geometry import Grid, Transform
 from zoo.geometry.sampling import affine_index, sample
 from zoo.geometry.transform import slabs
 from zoo.io.volume import Volume
-from zoo.measures import find_body, find_data, spacing_for_voxels
+from zoo.measures import find_cut_data
 from zoo.solvers.masks import fill_outside_mask
-
-BODY_VOXELS = 500_000
-"""The number of voxels at which it is decided whether padding cuts off a body."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +101,8 @@ def _without_padding(
 ) -> tuple[Volume, Volume | None]:
     """Return an image, filled or not, and its mask without the padding that cuts off its body."""
     image = volume.data.float()
-    data = find_data(image)
+    data = find_cut_data(image, volume.grid, name)
     if data is None:
-        return volume, mask
-    spacing = spacing_for_voxels(volume.grid, BODY_VOXELS)
-    body = find_body(image, volume.grid, spacing, name, data=data)
-    if not body.is_cut(at_border=False):
         return volume, mask
     if fill:
         volume = replace(volume, data=fill_outside_mask(image, data.float()))

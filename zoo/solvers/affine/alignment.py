@@ -79,8 +79,8 @@ def align_affine(
             f"initial affine alignment {kind!r} is unknown; choose one of {', '.join(allowed)}"
         )
     with _one_thread():
-        scan = Scan(fixed, fixed_grid, _excluding(fixed_mask)).without_padding()
-        other = Scan(moving, moving_grid, _excluding(moving_mask)).without_padding()
+        scan = Scan(fixed, fixed_grid, _excluding(fixed_mask)).without_padding("fixed")
+        other = Scan(moving, moving_grid, _excluding(moving_mask)).without_padding("moving")
         result = search(scan, other, kind)
         if kind not in ("com", "none"):
             largest = "affine" if kind == "auto" else kind
@@ -95,8 +95,9 @@ def measure_given_affine(
 ) -> AffineAlignment:
     """Return a map from elsewhere (`matrix`, 4x4, RAS+ mm) with its similarity and overlap."""
     with _one_thread():
-        scans = (Scan(fixed, fixed_grid), Scan(moving, moving_grid))
-        finest = build_levels(*(scan.without_padding() for scan in scans))[-1]
+        scan = Scan(fixed, fixed_grid).without_padding("fixed")
+        other = Scan(moving, moving_grid).without_padding("moving")
+        finest = build_levels(scan, other)[-1]
         identity = torch.eye(4, dtype=torch.float64)
         return select_alignment(finest, {"none": identity, "given": matrix}, "given")
 

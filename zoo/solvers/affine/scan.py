@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from zoo.geometry.grid import Grid
-from zoo.measures.body import Body, find_body
-from zoo.measures.padding import box_of, find_data
+from zoo.measures.body import Body, find_body, find_cut_data
+from zoo.measures.padding import box_of
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,12 @@ class Scan:
     mask: Tensor | None = None
     data: Tensor | None = None
 
-    def without_padding(self) -> Scan:
-        """Return the scan with its padding found, cropped to the box in which the image counts."""
-        data = find_data(self.image)
+    def without_padding(self, name: str) -> Scan:
+        """Return the scan without padding that cuts off its body.
+
+        It is cropped to the box in which the image counts. `name` is "fixed" or "moving".
+        """
+        data = find_cut_data(self.image, self.grid, name)
         counts = data
         if self.mask is not None:
             counts = self.mask > 0 if data is None else data & (self.mask > 0)
