@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from compact.anatomy import People
 from compact.recipes import Recipe, Stage
 from compact.seeds import independent_generator
 from compact.training import Training
@@ -25,8 +26,8 @@ class UniRegTraining(Training):
 
     network: UniReg
 
-    def __init__(self, recipe: Recipe, device: str = "cpu") -> None:
-        super().__init__(recipe, device)
+    def __init__(self, recipe: Recipe, device: str = "cpu", people: People | None = None) -> None:
+        super().__init__(recipe, device, people)
         self.network = UniReg().to(device)
 
     def losses(self, stage: Stage) -> dict[str, Tensor]:
@@ -43,11 +44,10 @@ class UniRegTraining(Training):
         """Return all weights of the network."""
         return list(self.network.parameters())
 
-    def predict(self, pair: SyntheticPair, stage: Stage) -> Tensor:
+    def predict(self, pair: SyntheticPair, stage: Stage, moving_contrast: int = 0) -> Tensor:
         """Return the displacement [1, 3, X, Y, Z] in voxels under the conditions of the task."""
-        return self._objective(stage).displacement(
-            pair.moving[None], pair.fixed[None], _task(pair.region)
-        )
+        moving, fixed = pair.moving[None, moving_contrast, None], pair.fixed[None, :1]
+        return self._objective(stage).displacement(moving, fixed, _task(pair.region))
 
     def draw(self, seed: int, stage: Stage) -> SyntheticPair:
         """Return the pair with this seed; the tasks take turns, and a batch is of one task."""
