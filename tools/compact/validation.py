@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from compact.seeds import FIRST_VALIDATION_SEED
 from compact.training import Training
@@ -29,14 +30,19 @@ def validate(training: Training) -> dict[str, float]:
         pair = training.draw(FIRST_VALIDATION_SEED + k, stage)
         displacement = training.predict(pair, stage)
         body = pair.fixed_labels > 0
-        after += float((displacement[0] - pair.truth).norm(dim=0)[body].mean())
+        after += _mean_length(displacement[0] - pair.truth, body)
         if across:
             other = training.predict(pair, stage, 1)
-            after_across += float((other[0] - pair.truth).norm(dim=0)[body].mean())
-        before += float(pair.truth.norm(dim=0)[body].mean())
+            after_across += _mean_length(other[0] - pair.truth, body)
+        before += _mean_length(pair.truth, body)
         index = identity_index(displacement.shape[2:], device=displacement.device)
         warped = sample(pair.moving[None, :1], index + displacement)
         dissimilarity += float(LNCC(2)(warped, pair.fixed[None, :1])) / VALIDATION_PAIRS
         folding += folded_share(displacement) / VALIDATION_PAIRS
     figures = {"error": after / before, "similarity": dissimilarity, "folding": folding}
     return {**figures, "error_across": after_across / before} if across else figures
+
+
+def _mean_length(field: Tensor, body: Tensor) -> float:
+    """Return the mean length of a field [3, X, Y, Z] in the body; 0 if the grid misses the body."""
+    return float(field.norm(dim=0)[body].sum() / body.sum().clamp_min(1))
