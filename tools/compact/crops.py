@@ -9,11 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.networks.recolour import recoloured
+from zoo.networks.recolour import mapped, recolouring_curve
 from zoo.synthesis.subjects import SyntheticPair
 
 KEPT_SUBJECTS = 64
 """This many recent subjects are cropped again: drawing a subject takes as long as a step."""
+MOST_RECOLOURED = 50
+"""Voxels along the first axis from which every second voxel decides how an image is recoloured."""
 MIN_BODY_SHARE = 0.2
 """Crops with less body than this share of their voxels are not used."""
 HALF_RESOLUTION_SHARE = 0.5
@@ -70,7 +72,7 @@ def draw_crops(
             continue
         fixed, moving = pair.fixed[first], pair.moving[second]
         if recolour:
-            moving = recoloured(moving[None, None], fixed[None, None])[0, 0]
+            moving = in_contrast_of(moving, fixed)
         truth_box = (slice(None), *box)
         crop = fixed[box][None], moving[box][None], pair.truth[truth_box]
         fixed, moving, truth = (F.avg_pool3d(values, ratio) for values in crop)
@@ -78,6 +80,14 @@ def draw_crops(
         crops.append((turned.of(fixed), turned.of(moving), turned.of_displacement(truth / ratio)))
     fixed, moving, truth = (torch.stack(parts) for parts in zip(*crops, strict=True))
     return Crops(fixed, moving, truth)
+
+
+def in_contrast_of(moving: Tensor, fixed: Tensor) -> Tensor:
+    """Return `moving` [X, Y, Z] in the contrast of `fixed`, both in [0, 1]."""
+    step = 1 if len(moving) < MOST_RECOLOURED else 2
+    every = (slice(None, None, step),) * 3
+    curve = recolouring_curve(moving[every].cpu(), fixed[every].cpu())
+    return mapped(moving, curve.to(moving))
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,12 @@ from zoo.synthesis.subjects import SyntheticPair
 from zoo.training.objectives import GradICONObjective
 
 WIDTH = 8
+FIRST_UNET = "netPhi.netPhi.net.netPhi.net.net."
+"""Prefix of the names of the first U-Net in the state dict of the network."""
 CALIBRATION_STEPS = 12
 """Batches from which the statistics of the batch norm are taken."""
+CROPS_PER_SUBJECT = 16
+"""Crops of a large batch for each new subject; a step draws at least one."""
 OVERLAP_WEIGHT = 1.0
 """Weight of the overlap of two persons, relative to the error of known displacements."""
 MIN_CLEAN_SHARE = 0.2
@@ -105,9 +109,18 @@ class GradICONTraining(Training):
                 self._crop_losses(stage)
         self.network.eval()
 
+    def state(self) -> dict[str, Any]:
+        """Return everything that is needed to resume, without U-Nets that are not yet trained."""
+        state = super().state()
+        if not self._is_one_trained():
+            return state
+        first = {f"{FIRST_UNET}{n}" for n in unets_of(self.network)[0].state_dict()}
+        return {**state, "network": {n: v for n, v in state["network"].items() if n in first}}
+
     def load(self, state: dict[str, Any]) -> None:
         """Resume from a state, and draw the recent subjects again."""
-        super().load(state)
+        network = {**self.network.state_dict(), **state["network"]}
+        super().load({**state, "network": network})
         stage = self.recipe.stages[min(self.stage, len(self.recipe.stages) - 1)]
         if stage.parts == 1:
             numbers = range(max(self.drawn - KEPT_SUBJECTS, 0), self.drawn)
@@ -116,7 +129,7 @@ class GradICONTraining(Training):
 
     def start_from(self, network: dict[str, Tensor]) -> None:
         """Begin with another network; a stage that trains one U-Net needs only the first."""
-        super().start_from(network)
+        super().start_from({**self.network.state_dict(), **network})
         if self.recipe.stages[0].parts == 1:
             for unet in unets_of(self.network)[1:]:
                 nn.init.zeros_(unet.lastConv.weight)
@@ -128,7 +141,7 @@ class GradICONTraining(Training):
         """
         network = deepcopy(self.network)
         network.load_state_dict(self.averaged(self.network.state_dict()))
-        if not unets_of(network)[1].lastConv.weight.any():
+        if self._is_one_trained():
             self._copy_first_unet(network)
         return network.state_dict()
 
@@ -136,6 +149,10 @@ class GradICONTraining(Training):
         """Return the width, the grid that the weights are made for, and whether they recolour."""
         facts = {"width": str(WIDTH), "size": str(list(self.recipe.size))}
         return {**facts, "recolour": "true"} if self.recipe.recolour else facts
+
+    def _is_one_trained(self) -> bool:
+        """Return whether the first U-Net is trained alone so far."""
+        return not unets_of(self.network)[1].lastConv.weight.any()
 
     def _images(self, pair: SyntheticPair) -> dict[str, Tensor]:
         """Return the images [X, Y, Z] of the network and, if they differ, those of the loss."""
@@ -157,7 +174,8 @@ class GradICONTraining(Training):
 
     def _crop_losses(self, stage: Stage) -> dict[str, Tensor]:
         """Return the terms of the loss of the next crops; every third step makes two passes."""
-        for _ in range(KEPT_SUBJECTS - len(self.subjects) + 1):
+        new = max(1, stage.batch // CROPS_PER_SUBJECT)
+        for _ in range(KEPT_SUBJECTS - len(self.subjects) + new):
             seed = training_seed(self.recipe, self.drawn)
             self.subjects.append(self._subject(seed, stage))
             self.drawn += 1

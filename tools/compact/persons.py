@@ -9,11 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from compact.crops import Orientation, index_below, uniform
+from compact.crops import Orientation, in_contrast_of, index_below, uniform
 from compact.matching import matched
 from zoo.geometry.sampling import identity_index, sample
 from zoo.losses import consistency_points, field_map, gradicon, soft_dice
-from zoo.networks.recolour import recoloured
 from zoo.networks.unet import UNet
 from zoo.synthesis.rendered_pairs import PersonPair
 
@@ -66,14 +65,14 @@ def draw_person_crops(
         labels = _shared_labels(pair, box, LEAST_VOXELS * ratio**3, generator)
         if not labels:
             continue
-        one, two = pair.fixed[first][None, None], pair.moving[second][None, None]
-        inputs = [one, recoloured(two, one) if recolour else two]
-        inputs += [two, recoloured(one, two) if recolour else one]
+        one, two = pair.fixed[first], pair.moving[second]
+        inputs = [one, in_contrast_of(two, one) if recolour else two]
+        inputs += [two, in_contrast_of(one, two) if recolour else one]
         channels = torch.tensor([*labels, *[-1] * (MOST_LABELS - len(labels))], device=one.device)
         channels = channels.view(-1, 1, 1, 1)
         masks = [(own[box] == channels).float() for own in (pair.fixed_labels, pair.moving_labels)]
         turned = Orientation.draw(generator)
-        volumes = [*(image[0, 0][box][None] for image in inputs), *masks]
+        volumes = [*(image[box][None] for image in inputs), *masks]
         crops.append(
             (
                 *(turned.of(F.avg_pool3d(volume, ratio)) for volume in volumes),

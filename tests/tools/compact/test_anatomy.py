@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -19,6 +20,8 @@ from compact.subjects import Subject, draw_subject
 from zoo.errors import UserError
 from zoo.networks.unet import UNet
 from zoo.synthesis.rendered_pairs import PersonPair
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +176,7 @@ def test_a_resumed_training_on_anatomy_equals_an_uninterrupted_one(tmp_path, pac
 def test_the_command_goes_on_from_published_weights_and_names_the_data(
     tmp_path, packed, tiny, monkeypatch, capsys
 ):
-    weights = "bundles/multigradicon/models/model_compact.safetensors"
+    weights = str(ROOT / "bundles/multigradicon/models/model_compact.safetensors")
     monkeypatch.setitem(RECIPES, "tiny", tiny)
     words = ["train", "tiny", "--out", str(tmp_path), "--start", weights, "--minutes", "0"]
     monkeypatch.setattr(sys, "argv", words)
