@@ -17,10 +17,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
-from compact.anatomy import read_people
+from compact.anatomy import People, read_people
 from compact.checkpoints import read_network
 from compact.recipes import RECIPES, Recipe
 from compact.start import new_training
@@ -30,6 +31,7 @@ from torch import Tensor, nn
 
 from zoo.networks import GradICON, UniReg
 from zoo.solvers.mcbo import MCBO
+from zoo.synthesis.rendered_pairs import draw_deformed_person, draw_two_persons
 
 ROOT = Path(__file__).resolve().parent.parent
 STORE = ROOT / ".gpu"
@@ -40,6 +42,12 @@ RESERVE_S = 25.0
 REPEATS = 3
 PROBE_STEPS, PROBE_FROM = 12, 4
 """Steps from whose duration, the first few left out, the length of the training is chosen."""
+
+CROP, RENDERED = (96, 96, 96), 8
+"""Voxels of the pairs whose rendering is timed, and how many of them."""
+
+Row = dict[str, object]
+"""Figures by name."""
 
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "unigradicon, official size": lambda: GradICON(width=16),
@@ -82,12 +90,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"torch {torch.__version__}, {device_name(args.device)}", flush=True)
     run_tests(args.out / "tests.txt", TEST_SHARE * total)
     sizes = [int(size) for size in args.sizes.split(",")]
-    time_models(args.device, sizes, args.out / "timings.json", TIMING_SHARE * total)
+    people = read_people(args.anatomy, args.device)
+    rows = rendering_rates(people, args.device)
+    rows += time_models(args.device, sizes, TIMING_SHARE * total)
+    document = {"device": device_name(args.device), "rows": rows}
+    (args.out / "timings.json").write_text(json.dumps(document, indent=1))
     recipe = RECIPES[args.recipe]
     stages = tuple(replace(stage, batch=args.batch) for stage in recipe.stages)
-    training = new_training(
-        replace(recipe, stages=stages), args.device, read_people(args.anatomy, args.device)
-    )
+    training = new_training(replace(recipe, stages=stages), args.device, people)
     train_until(training, args.out, clock)
     print(f"done, {clock.left():.0f} s before the limit", flush=True)
 
@@ -118,23 +128,51 @@ def run_tests(report: Path, seconds: float) -> None:
     print(report.read_text()[-400:], flush=True)
 
 
-def time_models(device: str, sizes: Sequence[int], report: Path, seconds: float) -> None:
-    """Write the time and the peak memory of one prediction of each model at each size."""
+def rendering_rates(people: People, device: str) -> list[Row]:
+    """Return how many pairs of 96^3 crops of each kind are rendered per second, in two contrasts.
+
+    A pair has one moving and one fixed image in each contrast.
+    """
+    kinds: dict[str, Callable[[int], object]] = {}
+    for name, persons in (("heads", people.heads), ("CT", people.cts)):
+        if len(persons) > 1:
+            one, two = persons[:2]
+            kinds[f"{name}, one person"] = partial(
+                draw_deformed_person, person=one, shape=CROP, contrasts=2
+            )
+            kinds[f"{name}, two persons"] = partial(
+                draw_two_persons, fixed=one, moving=two, shape=CROP, contrasts=2
+            )
+    rows: list[Row] = []
+    for name, draw in kinds.items():
+        draw(0)
+        synchronise(device)
+        start = time.monotonic()
+        for seed in range(RENDERED):
+            draw(seed)
+        synchronise(device)
+        rows.append({"rendering": name, "pairs_per_s": RENDERED / (time.monotonic() - start)})
+        print(rows[-1], flush=True)
+    return rows
+
+
+def time_models(device: str, sizes: Sequence[int], seconds: float) -> list[Row]:
+    """Return the time and the peak memory of one prediction of each model at each size."""
     clock = Clock(time.monotonic() + seconds)
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     for size in sizes:
         for name, make in MODELS.items():
-            row: dict[str, object] = {"model": name, "size": size}
+            row: Row = {"model": name, "size": size}
             if clock.left() < 0:
                 row["skipped"] = "the time for this part was up"
             else:
                 row |= measure(make, size, device)
             rows.append(row)
             print(row, flush=True)
-            report.write_text(json.dumps({"device": device_name(device), "rows": rows}, indent=1))
+    return rows
 
 
-def measure(make: Callable[[], nn.Module], size: int, device: str) -> dict[str, object]:
+def measure(make: Callable[[], nn.Module], size: int, device: str) -> Row:
     """Return the shortest and the mean seconds of a prediction, and the peak memory in MiB."""
     try:
         network = make().to(device).eval()
@@ -147,7 +185,7 @@ def measure(make: Callable[[], nn.Module], size: int, device: str) -> dict[str, 
             seconds = [timed(network, image, device) for _ in range(REPEATS)]
     except torch.OutOfMemoryError:
         return {"failed": "out of memory"}
-    row: dict[str, object] = {"best_s": min(seconds), "mean_s": sum(seconds) / len(seconds)}
+    row: Row = {"best_s": min(seconds), "mean_s": sum(seconds) / len(seconds)}
     if device.startswith("cuda"):
         row["peak_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
         del network, image

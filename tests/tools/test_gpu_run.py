@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from zoo.networks import GradICON
 from zoo.solvers.mcbo import MCBO
+from zoo.synthesis.anatomies import Anatomy
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -82,10 +83,23 @@ def test_the_recipe_is_shortened_to_the_steps_that_fit():
     assert all(stage.steps == 1 for stage in gpu_run.shortened(recipe, 1).stages)
 
 
-def test_models_are_skipped_once_the_time_is_up(tmp_path, tiny):
-    gpu_run.time_models("cpu", [66], tmp_path / "timings.json", -1.0)
-    rows = json.loads((tmp_path / "timings.json").read_text())["rows"]
+def test_models_are_skipped_once_the_time_is_up(tiny):
+    rows = gpu_run.time_models("cpu", [66], -1.0)
     assert all("time for this part" in row["skipped"] for row in rows)
+
+
+def test_the_rate_of_rendering_counts_pairs_of_each_kind(monkeypatch):
+    monkeypatch.setattr(gpu_run, "CROP", (16, 16, 16))
+    labels = torch.randint(0, 5, (12, 12, 12)).byte()
+    head = Anatomy(labels, torch.full((3,), 4.0, dtype=torch.float64))
+    ct = replace(head, ct=200 * labels.short() - 300)
+    rows = gpu_run.rendering_rates(People([head, head], [ct, ct]), "cpu")
+    names = {row["rendering"] for row in rows}
+    assert names == {
+        f"{kind}, {n}" for kind in ("heads", "CT") for n in ("one person", "two persons")
+    }
+    assert all(row["pairs_per_s"] > 0 for row in rows)
+    assert gpu_run.rendering_rates(People([], [ct]), "cpu") == []
 
 
 def test_the_tests_for_cuda_are_found_and_run(tmp_path, monkeypatch, capsys):

@@ -124,9 +124,10 @@ def _ct(path: Path) -> dict[str, NDArray[np.generic]]:
 
 
 def _read(path: Path) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Return the voxels of a file with the axes in RAS order, and their spacing in mm."""
     import nibabel  # only packing needs it
 
-    image = nibabel.load(path)
+    image = nibabel.as_closest_canonical(nibabel.load(path))
     spacing = np.array(image.header.get_zooms()[:3], dtype=np.float64)  # type: ignore[attr-defined]
     return np.asarray(image.dataobj).astype(np.int32), spacing  # type: ignore[attr-defined]
 

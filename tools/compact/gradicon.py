@@ -36,7 +36,7 @@ FIRST_UNET = "netPhi.netPhi.net.netPhi.net.net."
 CALIBRATION_STEPS = 12
 """Batches from which the statistics of the batch norm are taken."""
 CROPS_PER_SUBJECT = 16
-"""Crops of a large batch for each new subject; a step draws at least one."""
+"""Crops for each new subject."""
 OVERLAP_WEIGHT = 1.0
 """Weight of the overlap of two persons, relative to the error of known displacements."""
 MIN_CLEAN_SHARE = 0.2
@@ -174,7 +174,8 @@ class GradICONTraining(Training):
 
     def _crop_losses(self, stage: Stage) -> dict[str, Tensor]:
         """Return the terms of the loss of the next crops; every third step makes two passes."""
-        new = max(1, stage.batch // CROPS_PER_SUBJECT)
+        first, last = (n * stage.batch // CROPS_PER_SUBJECT for n in (self.step, self.step + 1))
+        new = last - first
         for _ in range(KEPT_SUBJECTS - len(self.subjects) + new):
             seed = training_seed(self.recipe, self.drawn)
             self.subjects.append(self._subject(seed, stage))

@@ -38,6 +38,8 @@ class Stage:
 class Mixture:
     """Shares of the training subjects that are rendered from real anatomy; the rest are shapes.
 
+    For UniReg they are the shares of the brains that are heads, and of the heads that are CT.
+
     heads, ct: persons whose image is deformed, so that the displacement is known.
     two_heads, two_cts: pairs of two persons, of whom only the labels are known.
     """
@@ -110,10 +112,15 @@ def _together(steps: int) -> tuple[Stage, ...]:
     return (Stage(steps, (64, 64, 64), 1e-4, 3e-3, parts=2, sigma=2),)
 
 
-def _mixed(steps: int, last: int, batch: int = 8) -> tuple[Stage, ...]:
-    """Return the stages that go on from published weights: at half the rate, and at a tenth."""
-    first = Stage(steps, (32, 32, 32), 1.5e-4, 5e-3, 1, batch, relative=True, layered_share=0.4)
-    return (first, replace(first, steps=last, rate=3e-5, matrix_rate=1e-3))
+def _mixed(steps: int, last: int) -> tuple[Stage, ...]:
+    """Return the stages that go on from published weights: at a fifth of the full rate, then less.
+
+    At half of the full rate, real pairs of one contrast became worse within 400 steps.
+    """
+    first = Stage(
+        steps, (32, 32, 32), 6e-5, 2e-3, parts=1, batch=8, relative=True, layered_share=0.4
+    )
+    return (first, replace(first, steps=last, rate=1e-5, matrix_rate=3e-4))
 
 
 _GRID = (128, 128, 128)
@@ -145,12 +152,18 @@ def _unireg(tasks: tuple[str, ...], steps: tuple[int, ...]) -> tuple[Stage, ...]
     )
 
 
+def _unireg_on(coarse: int, whole: int) -> tuple[Stage, ...]:
+    """Return the stages that go on from published weights, at the rates of the last two rounds."""
+    first = Stage(coarse, _BODY, 1e-4, 7e-4, parts=3, batch=2, layered_share=0.5, tasks=_REGIONS)
+    return (first, replace(first, steps=whole, rate=3e-5, matrix_rate=3e-4, parts=4))
+
+
 def _ablation(tasks: tuple[str, ...], steps: int) -> tuple[Stage, ...]:
     """Return one short stage on a small lattice, to compare training on one task and on two."""
     return (Stage(steps, _SMALL, 3e-4, 2e-3, parts=3, batch=2, tasks=tasks),)
 
 
-_ANATOMY = Mixture(heads=0.35, ct=0.2, two_heads=0.2, two_cts=0.1)
+_ANATOMY = Mixture(heads=0.3, ct=0.2, two_heads=0.17, two_cts=0.08)
 
 
 def _multigradicon(seed: int, mixture: Mixture, stages: tuple[Stage, ...]) -> Recipe:
@@ -161,7 +174,7 @@ def _multigradicon(seed: int, mixture: Mixture, stages: tuple[Stage, ...]) -> Re
         _GRID,
         stages,
         contrasts=3,
-        same_contrast_share=0.5,
+        same_contrast_share=0.55,
         recolour=True,
         continues="multigradicon",
         mixture=mixture,
@@ -202,19 +215,27 @@ RECIPES: dict[str, Recipe] = {
         "unigradicon",
         11,
         _GRID,
-        _mixed(3000, 1000),
+        _mixed(1500, 500),
         contrasts=2,
         same_contrast_share=1.0,
         continues="unigradicon",
         mixture=_ANATOMY,
     ),
-    "multigradicon-anatomy": _multigradicon(12, _ANATOMY, _mixed(3000, 1000)),
+    "multigradicon-anatomy": _multigradicon(12, _ANATOMY, _mixed(1500, 500)),
     "multigradicon-shapes": _multigradicon(12, SHAPES, _mixed(800, 200)),
-    "multigradicon-heads": _multigradicon(12, Mixture(heads=0.6), _mixed(800, 200)),
-    "multigradicon-ct": _multigradicon(12, Mixture(heads=0.4, ct=0.25), _mixed(800, 200)),
+    "multigradicon-heads": _multigradicon(12, Mixture(heads=0.5), _mixed(800, 200)),
+    "multigradicon-ct": _multigradicon(12, Mixture(heads=0.35, ct=0.25), _mixed(800, 200)),
     "multigradicon-dice": _multigradicon(12, _ANATOMY, _mixed(800, 200)),
     "unireg": Recipe(
         "unireg", 3, _BODY, _unireg(_REGIONS, (300, 2500, 300, 2000, 200, 4000, 500, 2500, 400))
+    ),
+    "unireg-anatomy": Recipe(
+        "unireg",
+        13,
+        _BODY,
+        _unireg_on(1500, 300),
+        continues="unireg",
+        mixture=Mixture(heads=0.7, ct=0.7),
     ),
     "unireg-two": Recipe("unireg", 3, _SMALL, _ablation(("abdomen", "brain"), 3000)),
     "unireg-abdomen": Recipe("unireg", 3, _SMALL, _ablation(("abdomen",), 3000)),

@@ -10,7 +10,7 @@ from zoo.losses.filters import gaussian_taps, separable_filter
 from zoo.synthesis.appearance import scan
 from zoo.synthesis.random_numbers import Random
 
-BLUR_SHARE, THICK_SHARE, LESION_SHARE, MISSING_SHARE = 0.5, 0.3, 0.2, 0.2
+BLUR_SHARE, THICK_SHARE, LESION_SHARE, MISSING_SHARE = 0.4, 0.2, 0.1, 0.1
 """Shares of the images that are blurred, have thick slices, a lesion, or miss a part."""
 
 

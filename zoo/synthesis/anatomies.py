@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,12 @@ class Anatomy:
     def body(self) -> Tensor:
         """Return which voxels are in the body: [X, Y, Z], bool."""
         return self.labels > 0 if self.ct is None else self.ct > -500
+
+    def permuted(self, axes: Sequence[int]) -> Anatomy:
+        """Return the person with axis k of the arrays from axis `axes[k]`."""
+        order = list(axes)
+        ct = None if self.ct is None else self.ct.permute(order).contiguous()
+        return Anatomy(self.labels.permute(order).contiguous(), self.spacing[order], ct)
 
 
 def box_mm(mask: Tensor, spacing: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from zoo.geometry.sampling import sample_nearest
 from zoo.synthesis.acquisition import acquired, with_lesion
 from zoo.synthesis.anatomies import Anatomy, aligning_affine, box_mm, centroids
 from zoo.synthesis.ct import ct_contrasts, draw_curves
-from zoo.synthesis.displacement import PAIRINGS, draw_displacement
+from zoo.synthesis.displacement import PAIRINGS, Pairing, draw_displacement
 from zoo.synthesis.label_maps import draw_values, label_contrasts, without_skull
 from zoo.synthesis.random_numbers import Random
 from zoo.synthesis.subjects import SyntheticPair
@@ -47,19 +47,28 @@ class PersonPair:
 
 
 def draw_deformed_person(
-    seed: int, person: Anatomy, shape: Sequence[int], *, contrasts: int = 1
+    seed: int,
+    person: Anatomy,
+    shape: Sequence[int],
+    *,
+    contrasts: int = 1,
+    voxels: tuple[float, float] | None = None,
+    pairing: Pairing | None = None,
 ) -> SyntheticPair:
-    """Draw two images of a person with a known displacement, which may be as large as between two.
+    """Draw two images of a person with a known displacement.
 
-    The grids of both images view the anatomy at an angle, so that both are interpolated. The
-    labels are 1 in the body and 0 outside.
+    The grids of both images view the anatomy at an angle, so that both are interpolated. `voxels`
+    is the range of their voxel size in mm, by default that of the kind of anatomy. The labels are 1
+    in the body and 0 outside.
     """
     random = Random(seed, person.labels.device)
-    pairing = PAIRINGS[int(random.uniform(0, 1) < 0.5)]
+    drawn = PAIRINGS[int(random.uniform(0, 1) < 0.5)]
+    pairing = drawn if pairing is None else pairing
     appearance = _Appearance.draw(random, [person], contrasts)
     (labels,) = appearance.labels
     body = labels > 0 if person.ct is None else person.body()
-    view = draw_view(random, box_mm(body, person.spacing), shape, appearance.voxels)
+    voxels = appearance.voxels if voxels is None else voxels
+    view = draw_view(random, box_mm(body, person.spacing), shape, voxels)
     truth = draw_displacement(random, pairing, shape)
     index = seen_index(view, person.spacing, shape, random.device)
     linear = (view[:3, :3] / person.spacing[:, None]).float().to(random.device)

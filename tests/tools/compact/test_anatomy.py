@@ -195,3 +195,20 @@ def test_the_command_goes_on_from_published_weights_and_names_the_data(
     with safe_open(weights, "pt") as file:
         start = file.get_tensor(name).float()
     assert 0 < float((trained - start).norm()) < 0.1 * float(start.norm())
+
+
+def test_unireg_renders_brains_and_heads_with_their_axes_from_foot_to_head(packed):
+    people = read_people(packed)
+    recipe = replace(RECIPES["unireg-anatomy"], mixture=Mixture(heads=1.0, ct=1.0))
+    training = new_training(recipe, "cpu", people)
+    first = people.heads[0]
+    assert torch.equal(training.people.heads[0].labels, first.labels.permute(2, 1, 0))
+    assert training.people.cts[0].spacing.tolist() == [2.5, 4.0, 4.0]
+    stage = replace(recipe.stages[0], size=(16, 16, 16))
+    plain = new_training(RECIPES["unireg"])
+    for seed in range(14):
+        drawn, shapes = (one.draw(seed, stage) for one in (training, plain))
+        assert drawn.fixed.shape == shapes.fixed.shape
+        assert (drawn.region, drawn.pairing) == (shapes.region, shapes.pairing)
+        rendered = drawn.region in ("brain", "head")
+        assert torch.equal(drawn.truth, shapes.truth) != rendered
