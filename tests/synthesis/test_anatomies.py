@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import center_of_mass
 
-from zoo.synthesis.anatomies import Anatomy, aligning_affine, box_mm, centroids
+from zoo.synthesis.anatomies import Anatomy, aligning_affine, box_mm
 
 
 def anatomy(seed, spacing=(1.5, 2.0, 4.0)):
@@ -15,12 +15,19 @@ def anatomy(seed, spacing=(1.5, 2.0, 4.0)):
 
 def test_centroids_are_those_of_scipy_in_mm():
     person = anatomy(0)
-    centres = centroids(person)
+    centres = person.centres
     labels = person.labels.numpy()
     expected = np.array(center_of_mass(labels > 0, labels, range(1, 6))) * person.spacing.numpy()
     np.testing.assert_allclose(centres[1:6], expected)
     assert centres[0].isnan().all()
     assert centres[6:].isnan().all()
+
+
+def test_a_permuted_person_has_permuted_centres():
+    person = anatomy(0)
+    turned = person.permuted((2, 0, 1))
+    assert turned.labels.shape == (7, 9, 12)
+    torch.testing.assert_close(turned.centres, person.centres[:, [2, 0, 1]], equal_nan=True)
 
 
 def test_an_affine_between_many_centres_is_found_and_few_give_a_shift():

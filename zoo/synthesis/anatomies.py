@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -28,6 +29,22 @@ class Anatomy:
         """Return which voxels are in the body: [X, Y, Z], bool."""
         return self.labels > 0 if self.ct is None else self.ct > -500
 
+    @cached_property
+    def centres(self) -> Tensor:
+        """The centre [256, 3] in mm of each label, on the CPU; NaN for label 0 and absent ones."""
+        flat = self.labels.flatten().long()
+        count = torch.bincount(flat, minlength=LABELS).double()
+        centres = []
+        for axis, n in enumerate(self.labels.shape):
+            view = [1, 1, 1]
+            view[axis] = n
+            steps = torch.arange(n, dtype=torch.float64, device=flat.device).view(view)
+            along = steps.expand(self.labels.shape).flatten()
+            centres.append(torch.bincount(flat, along, minlength=LABELS) / count)
+        out = torch.stack(centres, dim=1).cpu() * self.spacing
+        out[0] = torch.nan
+        return out
+
     def permuted(self, axes: Sequence[int]) -> Anatomy:
         """Return the person with axis k of the arrays from axis `axes[k]`."""
         order = list(axes)
@@ -46,27 +63,8 @@ def box_mm(mask: Tensor, spacing: Tensor) -> tuple[Tensor, Tensor]:
     return low * spacing, high * spacing
 
 
-def centroids(anatomy: Anatomy) -> Tensor:
-    """Return the centre [256, 3] in mm of each label, NaN where the anatomy lacks it, on the CPU.
-
-    Label 0 has no centre.
-    """
-    flat = anatomy.labels.flatten().long()
-    count = torch.bincount(flat, minlength=LABELS).double()
-    centres = []
-    for axis, n in enumerate(anatomy.labels.shape):
-        view = [1, 1, 1]
-        view[axis] = n
-        steps = torch.arange(n, dtype=torch.float64, device=flat.device).view(view)
-        along = steps.expand(anatomy.labels.shape).flatten()
-        centres.append(torch.bincount(flat, along, minlength=LABELS) / count)
-    out = torch.stack(centres, dim=1).cpu() * anatomy.spacing
-    out[0] = torch.nan
-    return out
-
-
 def aligning_affine(fixed: Tensor, moving: Tensor, stiffness: float = 100.0) -> Tensor:
-    """Return the affine [4, 4] that maps the fixed centroids [256, 3] to the moving ones.
+    """Return the affine [4, 4] that maps the centres [256, 3] of fixed labels to the moving ones.
 
     It is the least-squares fit over the shared labels. `stiffness`, in mm^2 per label, holds its
     linear part at the identity, so that few or coplanar labels give little more than a shift.

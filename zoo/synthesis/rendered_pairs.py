@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zoo.geometry.sampling import sample_nearest
 from zoo.synthesis.acquisition import acquired, with_lesion
-from zoo.synthesis.anatomies import Anatomy, aligning_affine, box_mm, centroids
+from zoo.synthesis.anatomies import Anatomy, aligning_affine, box_mm
 from zoo.synthesis.ct import ct_contrasts, draw_curves
 from zoo.synthesis.displacement import PAIRINGS, Pairing, draw_displacement
 from zoo.synthesis.label_maps import draw_values, label_contrasts, without_skull
@@ -112,7 +112,7 @@ def draw_two_persons(
     last = torch.tensor(list(shape), dtype=torch.float64) - 1
     shift = MISALIGNED * last * random.randn(3).cpu().double()
     error[:3, 3] = shift + last / 2 - error[:3, :3] @ (last / 2)
-    between = aligning_affine(centroids(fixed), centroids(moving))
+    between = aligning_affine(fixed.centres, moving.centres)
     views = [view, between @ view @ error]
     sampled, labels = [], []
     for person, own, image, at in zip(
