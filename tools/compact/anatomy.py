@@ -128,8 +128,8 @@ def _read(path: Path) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     import nibabel  # only packing needs it
 
     image = nibabel.as_closest_canonical(nibabel.load(path))
-    spacing = np.array(image.header.get_zooms()[:3], dtype=np.float64)  # type: ignore[attr-defined]
-    return np.asarray(image.dataobj).astype(np.int32), spacing  # type: ignore[attr-defined]
+    spacing = np.array(image.header.get_zooms()[:3], dtype=np.float64)
+    return np.asarray(image.dataobj).astype(np.int32), spacing
 
 
 def _packed_size(parts: dict[str, NDArray[np.generic]]) -> int:

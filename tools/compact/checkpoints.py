@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from compact.recipes import SHAPES
 from compact.training import Training
 from zoo.io.atomic import atomic_path
 
@@ -58,6 +59,8 @@ def export(training: Training, path: Path) -> None:
 def _data(training: Training) -> str:
     """Return what the subjects were made from, with the sources that its licences ask to name."""
     mixture = training.recipe.mixture
+    if mixture == SHAPES:
+        return "synthetic subjects only (zoo.synthesis.subjects)"
     sources = ["random shapes (zoo.synthesis.subjects)"]
     if mixture.heads or mixture.two_heads:
         sources.append("label maps of heads from SynthSeg (BBillot/SynthSeg, Apache-2.0)")
