@@ -215,7 +215,7 @@ RECIPES: dict[str, Recipe] = {
         "unigradicon",
         11,
         _GRID,
-        _mixed(1500, 500),
+        _mixed(900, 300),
         contrasts=2,
         same_contrast_share=1.0,
         continues="unigradicon",
