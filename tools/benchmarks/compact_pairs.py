@@ -3,16 +3,14 @@
     PYTHONPATH=tools python -m benchmarks.compact_pairs --data FOLDER MODEL=WEIGHTS [...]
 
 WEIGHTS is a weights file, "compact" for those of the package, or "start" for the shared initial
-alignment. The pairs are those of the data folder and, with --head-and-neck, pairs of two patients
-of FOLDER/hn_openkbp_val. None of them is trained on. One line per pair is printed: Dice or the
-end-point error in mm (in the body), and folding.
+alignment. The pairs are those of the data folder; none of them is trained on. One line per pair is
+printed: Dice or the end-point error in mm (in the body), and folding.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +31,9 @@ def main() -> None:
     parser.add_argument("weights", nargs="+", metavar="MODEL=WEIGHTS")
     parser.add_argument("--data", type=Path, required=True, help="folder with the image pairs")
     parser.add_argument("--pairs", default="", help="names of pairs, comma-separated; default: all")
-    parser.add_argument("--head-and-neck", type=int, default=0, metavar="N", help="this many pairs")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
-    pairs = data_pairs(args.data) + head_and_neck_pairs(args.data, args.head_and_neck)
+    pairs = data_pairs(args.data)
     names = [name for name in args.pairs.split(",") if name]
     for pair in pairs:
         if names and pair.name not in names:
@@ -50,28 +47,6 @@ def main() -> None:
                 continue
             shown = {key: round(figures[key], 4) for key in SHOWN if key in figures}
             print(pair.name, choice, shown, flush=True)
-
-
-def head_and_neck_pairs(data: Path, count: int) -> list[BenchPair]:
-    """Return pairs of neighbours in the list of patients of hn_openkbp_val."""
-    files = sorted((data / "hn_openkbp_val").glob("*_ct.nii.gz"))
-    return [
-        BenchPair(
-            f"hn_{fixed.name.split('_')[1]}_{moving.name.split('_')[1]}",
-            fixed,
-            moving,
-            _organs(fixed),
-            _organs(moving),
-            modality=("ct", "ct"),
-            anatomy="head",
-            pairing="inter",
-        )
-        for fixed, moving in list(pairwise(files))[:count]
-    ]
-
-
-def _organs(ct: Path) -> Path:
-    return ct.with_name(ct.name.replace("_ct.", "_oars."))
 
 
 def _field(pair: BenchPair, name: str, weights: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Figures of weights on real pairs: the pairs of patients, and what is printed."""
+"""Figures of weights on real pairs: what is printed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,6 @@ from benchmarks import compact_pairs
 from benchmarks.harness.pairs import phantom_pairs
 
 from zoo.errors import UserError
-
-
-def test_neighbouring_patients_are_pairs_with_their_organs(tmp_path):
-    folder = tmp_path / "hn_openkbp_val"
-    folder.mkdir()
-    for number in (201, 202, 204):
-        (folder / f"pt_{number}_ct.nii.gz").touch()
-    pairs = compact_pairs.head_and_neck_pairs(tmp_path, 5)
-    assert [pair.name for pair in pairs] == ["hn_201_202", "hn_202_204"]
-    assert pairs[1].moving_labels.name == "pt_204_oars.nii.gz"
-    assert len(compact_pairs.head_and_neck_pairs(tmp_path, 1)) == 1
 
 
 def test_each_pair_and_weights_file_has_a_line(tmp_path, monkeypatch, capsys):
