@@ -4,8 +4,9 @@
 
 FOLDER gets tests.txt, timings.json and, of the training, state.pt, log.csv, curve.png and
 model_compact.safetensors: six files of at most 16 MiB. Training starts from the weights in the
-package, or goes on from .gpu/state.pt if an earlier call left one; its learning rate falls within
-the time that is left. Every part stops when its time is up, and the call ends before the limit.
+package, or goes on from .gpu/state.pt or .gpu/model_compact.safetensors, copied there from an
+earlier call; its learning rate falls within the time that is left. Every part stops when its time
+is up, and the call ends before the limit. A state that is larger is removed at the end.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ TEST_SHARE, TIMING_SHARE = 0.2, 0.3
 """Largest shares of the time for the tests and for the timings."""
 RESERVE_S = 25.0
 """Seconds at the end for the last validation and the files."""
+MOST_BYTES = 16 * 2**20
+"""Largest file that is kept."""
 REPEATS = 3
 PROBE_STEPS, PROBE_FROM = 12, 4
 """Steps from whose duration, the first few left out, the length of the training is chosen."""
@@ -82,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--recipe", default="multigradicon-anatomy", choices=sorted(RECIPES))
     parser.add_argument("--anatomy", type=Path, default=STORE / "anatomy.npz")
     parser.add_argument("--sizes", default="128,175,256", help="voxels per axis, comma-separated")
-    parser.add_argument("--batch", type=int, default=48, help="crops per step of the training")
+    parser.add_argument("--batch", type=int, default=48, help="crops per step, if U-Nets see crops")
     args = parser.parse_args(arguments)
     args.out.mkdir(parents=True, exist_ok=True)
     clock = Clock(time.monotonic() + 60 * args.minutes)
@@ -96,9 +99,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     document = {"device": device_name(args.device), "rows": rows}
     (args.out / "timings.json").write_text(json.dumps(document, indent=1))
     recipe = RECIPES[args.recipe]
-    stages = tuple(replace(stage, batch=args.batch) for stage in recipe.stages)
+    stages = tuple(
+        replace(stage, batch=args.batch) if stage.parts == 1 else stage for stage in recipe.stages
+    )
     training = new_training(replace(recipe, stages=stages), args.device, people)
     train_until(training, args.out, clock)
+    if (args.out / "state.pt").stat().st_size > MOST_BYTES:
+        (args.out / "state.pt").unlink()
     print(f"done, {clock.left():.0f} s before the limit", flush=True)
 
 
@@ -218,9 +225,9 @@ def synchronise(device: str) -> None:
 
 def train_until(training: Training, out: Path, clock: Clock) -> None:
     """Train for the time that is left, less a reserve; the learning rate falls until then."""
-    earlier = STORE / "state.pt"
     packaged = ROOT / f"bundles/{training.recipe.model}/models/model_compact.safetensors"
-    start = earlier if earlier.exists() else packaged
+    earlier = [STORE / "state.pt", STORE / packaged.name]
+    start = next((path for path in earlier if path.exists()), packaged)
     training.start_from(read_network(start, training.device))
     print(f"training {training.recipe.model} from {start.name}", flush=True)
     started = time.monotonic()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from compact.anatomy import People
-from compact.crops import HALF_RESOLUTION_SHARE, KEPT_SUBJECTS, draw_crops, easy_share
+from compact.crops import HALF_RESOLUTION_SHARE, KEPT_SUBJECTS, draw_crops, easy_share, uniform
 from compact.matching import MAX_PASSES, matched, matching_losses, set_slope_filters
 from compact.persons import draw_person_crops, person_losses
 from compact.recipes import SHAPES, Recipe, Stage
@@ -31,6 +31,8 @@ from zoo.synthesis.subjects import SyntheticPair
 from zoo.training.objectives import GradICONObjective
 
 WIDTH = 8
+CROP_SIZE = 32
+"""Voxels of the crops on which a single U-Net is trained."""
 FIRST_UNET = "netPhi.netPhi.net.netPhi.net.net."
 """Prefix of the names of the first U-Net in the state dict of the network."""
 CALIBRATION_STEPS = 12
@@ -63,6 +65,8 @@ class GradICONTraining(Training):
         """Return the terms of the loss of the next subjects; each image has a random contrast."""
         if stage.parts == 1:
             return self._crop_losses(stage)
+        if self.recipe.mixture != SHAPES:
+            return self._whole_losses(stage)
         pairs = [self.next_pair(stage) for _ in range(stage.batch)]
         subjects = [self._images(pair) for pair in pairs]
         batch = {name: torch.stack([s[name] for s in subjects])[:, None] for name in subjects[0]}
@@ -162,6 +166,45 @@ class GradICONTraining(Training):
             images |= {"fixed_loss": pair.fixed[roles[2]], "moving_loss": pair.moving[roles[3]]}
         return images
 
+    def _whole_losses(self, stage: Stage) -> dict[str, Tensor]:
+        """Return the terms of the loss of the next pair, compared in a contrast that both have.
+
+        The network sees random contrasts. One person has a known displacement, and two persons have
+        the overlap of the labels that both show.
+        """
+        pair = self._subject(training_seed(self.recipe, self.drawn), stage)
+        self.drawn += 1
+        first, second, common = torch.randint(
+            self.recipe.contrasts, (3,), generator=self.generator
+        ).tolist()
+        if uniform(self.generator) < self.recipe.same_contrast_share:
+            second = first
+        batch = {
+            "fixed": pair.fixed[first],
+            "moving": pair.moving[second],
+            "fixed_loss": pair.fixed[common],
+            "moving_loss": pair.moving[common],
+        }
+        objective = self._objective(stage)
+        if isinstance(pair, SyntheticPair):
+            batch["truth"] = pair.truth
+        elif (
+            len(
+                set(pair.fixed_labels.unique().tolist()) & set(pair.moving_labels.unique().tolist())
+            )
+            > 1
+        ):
+            batch |= {"fixed_labels": pair.fixed_labels, "moving_labels": pair.moving_labels}
+            objective.dice_weight = OVERLAP_WEIGHT
+        losses: dict[str, Tensor] = objective(
+            **{
+                name: value[None] if name == "truth" else value[None, None]
+                for name, value in batch.items()
+            },
+            generator=self.generator,
+        )
+        return losses
+
     def _objective(self, stage: Stage) -> GradICONObjective:
         correlation = SquaredLNCC if self.recipe.squared_correlation else LNCC
         return GradICONObjective(
@@ -220,17 +263,21 @@ class GradICONTraining(Training):
             size = size if number % 2 else (2 * size[0], 2 * size[1], 2 * size[2])
         if self.recipe.mixture != SHAPES:
             kind = draw_subject(self.recipe.mixture, generator)
-        if kind.source != "shapes" and seed < FIRST_VALIDATION_SEED:
+        if kind.source != "shapes" and stage.parts == 1 and seed < FIRST_VALIDATION_SEED:
             size = (2 * stage.size[0], 2 * stage.size[1], 2 * stage.size[2])
         contrasts = self.recipe.contrasts
+        whole = stage.parts > 1
         if kind.two and not known:
-            return draw_persons(seed, kind.source, size, self.people, contrasts=contrasts)
+            return draw_persons(
+                seed, kind.source, size, self.people, contrasts=contrasts, whole=whole
+            )
         return draw_known(
             seed,
             kind.source,
             size,
             self.people,
             contrasts=contrasts,
+            whole=whole,
             clean=clean,
             layered=layered,
             device=self.device,
@@ -244,7 +291,7 @@ class GradICONTraining(Training):
         """Copy the first U-Net to the others, scaled to the unit cube of the lattice of each."""
         first, *_ = unets = unets_of(network)
         trained = {name: value.clone() for name, value in first.state_dict().items()}
-        whole, crop = self.recipe.size[0], self.recipe.stages[0].size[0]
+        whole, crop = self.recipe.size[0], CROP_SIZE
         for unet, factor in zip(unets, (4, 2, 1, 1), strict=True):
             scale = (crop - 1) / (math.ceil(whole / factor) - 1)
             last = {name: scale * trained[name] for name in trained if name.startswith("lastConv")}

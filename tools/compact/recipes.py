@@ -163,6 +163,11 @@ def _ablation(tasks: tuple[str, ...], steps: int) -> tuple[Stage, ...]:
     return (Stage(steps, _SMALL, 3e-4, 2e-3, parts=3, batch=2, tasks=tasks),)
 
 
+def _whole(steps: int) -> tuple[Stage, ...]:
+    """Return the stage that trains all four U-Nets together on whole persons; it needs a GPU."""
+    return (Stage(steps, _GRID, 2e-5, 5e-4, parts=4, sigma=4),)
+
+
 _ANATOMY = Mixture(heads=0.3, ct=0.2, two_heads=0.17, two_cts=0.08)
 
 
@@ -222,6 +227,7 @@ RECIPES: dict[str, Recipe] = {
         mixture=_ANATOMY,
     ),
     "multigradicon-anatomy": _multigradicon(12, _ANATOMY, _mixed(1500, 500)),
+    "multigradicon-whole": _multigradicon(14, _ANATOMY, _whole(1000)),
     "multigradicon-shapes": _multigradicon(12, SHAPES, _mixed(800, 200)),
     "multigradicon-heads": _multigradicon(12, Mixture(heads=0.5), _mixed(800, 200)),
     "multigradicon-ct": _multigradicon(12, Mixture(heads=0.35, ct=0.25), _mixed(800, 200)),

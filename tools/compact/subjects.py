@@ -13,6 +13,9 @@ from zoo.synthesis.anatomies import Anatomy
 from zoo.synthesis.rendered_pairs import PersonPair, draw_deformed_person, draw_two_persons
 from zoo.synthesis.subjects import SyntheticPair, draw_pair
 
+WHOLE_MM = {"heads": (150.0, 250.0), "ct": (200.0, 550.0)}
+"""Range of the field of view that shows a person from head to neck, in mm."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -42,9 +45,13 @@ def draw_known(
     contrasts: int,
     clean: bool = False,
     layered: bool = False,
+    whole: bool = False,
     device: str = "cpu",
 ) -> SyntheticPair:
-    """Draw a pair with a known displacement; `clean` and `layered` concern shapes alone."""
+    """Draw a pair with a known displacement; `clean` and `layered` concern shapes alone.
+
+    If `whole`, a person is shown from head to neck.
+    """
     if source == "shapes":
         region = "brain" if layered else None
         return draw_pair(
@@ -57,15 +64,29 @@ def draw_known(
             device=device,
         )
     person, _ = _two(seed, people.heads if source == "heads" else people.cts)
-    return draw_deformed_person(seed, person, size, contrasts=contrasts)
+    voxels = whole_voxels(source, size) if whole else None
+    return draw_deformed_person(seed, person, size, contrasts=contrasts, voxels=voxels)
 
 
 def draw_persons(
-    seed: int, source: str, size: Sequence[int], people: People, *, contrasts: int
+    seed: int,
+    source: str,
+    size: Sequence[int],
+    people: People,
+    *,
+    contrasts: int,
+    whole: bool = False,
 ) -> PersonPair:
-    """Draw images of two different persons."""
+    """Draw images of two different persons; if `whole`, from head to neck."""
     first, second = _two(seed, people.heads if source == "heads" else people.cts)
-    return draw_two_persons(seed, first, second, size, contrasts=contrasts)
+    voxels = whole_voxels(source, size) if whole else None
+    return draw_two_persons(seed, first, second, size, contrasts=contrasts, voxels=voxels)
+
+
+def whole_voxels(source: str, size: Sequence[int]) -> tuple[float, float]:
+    """Return the range of the voxel size in mm with which a grid shows most or all of a person."""
+    smallest, largest = WHOLE_MM[source]
+    return smallest / size[0], largest / size[0]
 
 
 def _two(seed: int, persons: Sequence[Anatomy]) -> tuple[Anatomy, Anatomy]:

@@ -96,17 +96,25 @@ def draw_deformed_person(
 
 
 def draw_two_persons(
-    seed: int, fixed: Anatomy, moving: Anatomy, shape: Sequence[int], *, contrasts: int = 1
+    seed: int,
+    fixed: Anatomy,
+    moving: Anatomy,
+    shape: Sequence[int],
+    *,
+    contrasts: int = 1,
+    voxels: tuple[float, float] | None = None,
 ) -> PersonPair:
     """Draw images of two persons on one grid, aligned by the centres of their labels with an error.
 
-    Both persons are of the same kind: label maps of heads, or CT.
+    Both persons are of the same kind: label maps of heads, or CT. `voxels` is the range of the
+    voxel size in mm, by default that of the kind.
     """
     random = Random(seed, fixed.labels.device)
     persons = [fixed, moving]
     appearance = _Appearance.draw(random, persons, contrasts)
     body = appearance.labels[0] > 0 if fixed.ct is None else fixed.body()
-    view = draw_view(random, box_mm(body, fixed.spacing), shape, appearance.voxels)
+    voxels = appearance.voxels if voxels is None else voxels
+    view = draw_view(random, box_mm(body, fixed.spacing), shape, voxels)
     error = torch.eye(4, dtype=torch.float64)
     error[:3, :3] += MISALIGNED * random.randn(3, 3).cpu().double()
     last = torch.tensor(list(shape), dtype=torch.float64) - 1

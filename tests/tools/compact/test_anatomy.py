@@ -12,10 +12,13 @@ import pytest
 import torch
 from compact import train
 from compact.anatomy import TRAINING_HEADS, main, pack, read_people
+from compact.checkpoints import read_network
+from compact.gradicon import unets_of
 from compact.persons import draw_person_crops, person_losses
 from compact.recipes import RECIPES, SHAPES, Mixture, Stage
 from compact.start import new_training
-from compact.subjects import Subject, draw_subject
+from compact.subjects import Subject, draw_subject, whole_voxels
+from compact.validation import validate
 
 from zoo.errors import UserError
 from zoo.networks.unet import UNet
@@ -212,3 +215,33 @@ def test_unireg_renders_brains_and_heads_with_their_axes_from_foot_to_head(packe
         assert (drawn.region, drawn.pairing) == (shapes.region, shapes.pairing)
         rendered = drawn.region in ("brain", "head")
         assert torch.equal(drawn.truth, shapes.truth) != rendered
+
+
+def test_all_u_nets_train_together_on_whole_persons_of_both_kinds(packed, monkeypatch):
+    monkeypatch.setattr("compact.validation.VALIDATION_PAIRS", 1)
+    people = read_people(packed)
+    stage = Stage(4, (65, 65, 65), 1e-4, 1e-3, parts=4, sigma=2)
+    mixture = Mixture(heads=0.5, two_heads=0.5)
+    recipe = replace(RECIPES["multigradicon-whole"], stages=(stage,), mixture=mixture)
+    training = new_training(recipe, "cpu", people)
+    training.start_from(
+        read_network(ROOT / "bundles/multigradicon/models/model_compact.safetensors", "cpu")
+    )
+    before = [unet.lastConv.weight.clone() for unet in unets_of(training.network)]
+    losses = list(training.run())
+    assert (
+        {"dice" in terms for terms in losses}
+        == {"error" in terms for terms in losses}
+        == {True, False}
+    )
+    assert all(("dice" in terms) != ("error" in terms) for terms in losses)
+    for unet, start in zip(unets_of(training.network), before, strict=True):
+        assert not torch.equal(unet.lastConv.weight, start)
+    assert validate(training)["error_across"] > 0
+    assert len(training.state()["network"]) == 188
+
+
+def test_a_whole_person_fills_the_grid():
+    for size in (64, 128):
+        low, high = whole_voxels("heads", (size,) * 3)
+        assert (low * size, high * size) == pytest.approx((150, 250))
