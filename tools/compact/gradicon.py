@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from compact.anatomy import People
-from compact.crops import HALF_RESOLUTION_SHARE, KEPT_SUBJECTS, draw_crops, easy_share, uniform
+from compact.crops import HALF_RESOLUTION_SHARE, KEPT_SUBJECTS, draw_crops, easy_share
 from compact.matching import MAX_PASSES, matched, matching_losses, set_slope_filters
 from compact.persons import draw_person_crops, person_losses
 from compact.recipes import SHAPES, Recipe, Stage
@@ -20,7 +20,7 @@ from compact.seeds import (
     independent_generator,
     training_seed,
 )
-from compact.subjects import Subject, draw_known, draw_persons, draw_subject
+from compact.subjects import Subject, draw_known, draw_persons, draw_subject, whole_batch
 from compact.training import Training
 from zoo.losses import LNCC, SquaredLNCC
 from zoo.networks import GradICON
@@ -174,35 +174,11 @@ class GradICONTraining(Training):
         """
         pair = self._subject(training_seed(self.recipe, self.drawn), stage)
         self.drawn += 1
-        first, second, common = torch.randint(
-            self.recipe.contrasts, (3,), generator=self.generator
-        ).tolist()
-        if uniform(self.generator) < self.recipe.same_contrast_share:
-            second = first
-        batch = {
-            "fixed": pair.fixed[first],
-            "moving": pair.moving[second],
-            "fixed_loss": pair.fixed[common],
-            "moving_loss": pair.moving[common],
-        }
         objective = self._objective(stage)
-        if isinstance(pair, SyntheticPair):
-            batch["truth"] = pair.truth
-        elif (
-            len(
-                set(pair.fixed_labels.unique().tolist()) & set(pair.moving_labels.unique().tolist())
-            )
-            > 1
-        ):
-            batch |= {"fixed_labels": pair.fixed_labels, "moving_labels": pair.moving_labels}
+        batch = whole_batch(pair, self.recipe.same_contrast_share, self.generator)
+        if "fixed_labels" in batch:
             objective.dice_weight = OVERLAP_WEIGHT
-        losses: dict[str, Tensor] = objective(
-            **{
-                name: value[None] if name == "truth" else value[None, None]
-                for name, value in batch.items()
-            },
-            generator=self.generator,
-        )
+        losses: dict[str, Tensor] = objective(**batch, generator=self.generator)
         return losses
 
     def _objective(self, stage: Stage) -> GradICONObjective:

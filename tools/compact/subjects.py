@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 import torch
+from torch import Tensor
 
 from compact.anatomy import People
+from compact.crops import uniform
 from compact.recipes import Mixture
 from zoo.synthesis.anatomies import Anatomy
 from zoo.synthesis.rendered_pairs import PersonPair, draw_deformed_person, draw_two_persons
@@ -87,6 +89,31 @@ def whole_voxels(source: str, size: Sequence[int]) -> tuple[float, float]:
     """Return the range of the voxel size in mm with which a grid shows most or all of a person."""
     smallest, largest = WHOLE_MM[source]
     return smallest / size[0], largest / size[0]
+
+
+def whole_batch(
+    pair: SyntheticPair | PersonPair, same_contrast_share: float, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Return the images of a pair for an objective: random contrasts, and a common one to compare.
+
+    They are [1, 1, X, Y, Z]. One person adds the "truth"; two add their labels if they share any.
+    """
+    first, second, common = torch.randint(len(pair.fixed), (3,), generator=generator).tolist()
+    if uniform(generator) < same_contrast_share:
+        second = first
+    batch = {
+        "fixed": pair.fixed[first],
+        "moving": pair.moving[second],
+        "fixed_loss": pair.fixed[common],
+        "moving_loss": pair.moving[common],
+    }
+    if isinstance(pair, SyntheticPair):
+        batch = {name: image[None, None] for name, image in batch.items()}
+        return {**batch, "truth": pair.truth[None]}
+    labels = [set(one.unique().tolist()) - {0} for one in (pair.fixed_labels, pair.moving_labels)]
+    if labels[0] & labels[1]:
+        batch |= {"fixed_labels": pair.fixed_labels, "moving_labels": pair.moving_labels}
+    return {name: image[None, None] for name, image in batch.items()}
 
 
 def _two(seed: int, persons: Sequence[Anatomy]) -> tuple[Anatomy, Anatomy]:
