@@ -226,7 +226,7 @@ RECIPES: dict[str, Recipe] = {
         continues="unigradicon",
         mixture=_ANATOMY,
     ),
-    "multigradicon-anatomy": _multigradicon(12, _ANATOMY, _mixed(1500, 500)),
+    "multigradicon-anatomy": _multigradicon(12, _ANATOMY, _mixed(900, 300)),
     "multigradicon-whole": _multigradicon(14, _ANATOMY, _whole(1000)),
     "multigradicon-shapes": _multigradicon(12, SHAPES, _mixed(800, 200)),
     "multigradicon-heads": _multigradicon(12, Mixture(heads=0.5), _mixed(800, 200)),
