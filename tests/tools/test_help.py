@@ -8,7 +8,7 @@ import pytest
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 MODULES = [f"benchmarks.{p.stem}" for p in sorted((TOOLS / "benchmarks").glob("[!_]*.py"))]
-MODULES.append("compact.train")
+MODULES += ["compact.train", "compact.anatomy"]
 SCRIPTS = ["convert", "demo", "installation_checks", "setup_env"]
 
 
@@ -34,5 +34,5 @@ def test_a_script_shows_how_it_is_run(script, monkeypatch, capsys):
 
 def test_the_page_of_the_benchmarks_lists_each_of_them():
     page = importlib.import_module("benchmarks").__doc__
-    for module in MODULES[:-1]:
+    for module in MODULES[:-2]:
         assert f"| {module.removeprefix('benchmarks.')} |" in page

@@ -13,6 +13,7 @@
 | cohorts | throughput and memory of `regzoo run`, and recovery from killed processes |
 | fine_tuning | gain of fine-tuning the compact UniReg on little data |
 | compact_weights | error that trainings of compact weights leave on unseen pairs |
+| compact_pairs | accuracy of compact weights on real pairs, without refinement |
 | convexadam_parity | difference between MCBO's preset `convexadam` and convexAdam |
 | gradicon | time and memory of the GradICON network beside upstream |
 | unireg | time and memory of the UniReg network |

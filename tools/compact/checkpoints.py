@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from compact.recipes import SHAPES
 from compact.training import Training
 from zoo.io.atomic import atomic_path
 
@@ -26,6 +28,14 @@ def read_state(path: Path, device: str) -> dict[str, Any]:
     return state
 
 
+def read_network(path: Path, device: str) -> dict[str, Tensor]:
+    """Return the network in the state of a training, or in a published weights file."""
+    if path.suffix == ".safetensors":
+        return load_file(path, device)
+    network: dict[str, Tensor] = read_state(path, device)["network"]
+    return network
+
+
 def export(training: Training, path: Path) -> None:
     """Write the weights so far in half precision, with the recipe in the metadata."""
     half = {
@@ -36,7 +46,7 @@ def export(training: Training, path: Path) -> None:
         "model": training.recipe.model,
         "variant": "compact",
         "licence": "Apache-2.0",
-        "data": "synthetic subjects only (zoo.synthesis.subjects)",
+        "data": _data(training),
         "recipe": json.dumps(asdict(training.recipe)),
         "subjects": str(training.drawn),
         "stage": _position(training),
@@ -44,6 +54,19 @@ def export(training: Training, path: Path) -> None:
     }
     with atomic_path(path) as temporary:
         save_file(half, temporary, metadata)
+
+
+def _data(training: Training) -> str:
+    """Return what the subjects were made from, with the sources that its licences ask to name."""
+    mixture = training.recipe.mixture
+    if mixture == SHAPES:
+        return "synthetic subjects only (zoo.synthesis.subjects)"
+    sources = ["random shapes (zoo.synthesis.subjects)"]
+    if mixture.heads or mixture.two_heads:
+        sources.append("label maps of heads from SynthSeg (BBillot/SynthSeg, Apache-2.0)")
+    if mixture.ct or mixture.two_cts:
+        sources.append("head-and-neck CT from OpenKBP (ababier/open-kbp, MIT)")
+    return "synthetic subjects from " + ", ".join(sources)
 
 
 def _position(training: Training) -> str:

@@ -35,6 +35,25 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Mixture:
+    """Shares of the training subjects that are rendered from real anatomy; the rest are shapes.
+
+    For UniReg they are the shares of the brains that are heads, and of the heads that are CT.
+
+    heads, ct: persons whose image is deformed, so that the displacement is known.
+    two_heads, two_cts: pairs of two persons, of whom only the labels are known.
+    """
+
+    heads: float = 0.0
+    ct: float = 0.0
+    two_heads: float = 0.0
+    two_cts: float = 0.0
+
+
+SHAPES = Mixture()
+
+
+@dataclass(frozen=True)
 class Recipe:
     """The training of one model.
 
@@ -46,8 +65,9 @@ class Recipe:
     squared_correlation: whether the loss ignores the sign of the local correlation.
     randomised_loss: whether the images in the loss draw contrasts of their own.
     recolour: whether the network sees the moving image in the contrast of the fixed image.
-    continues: the recipe whose network this training starts from; the published weights are the
-        mean of the weights before and after.
+    continues: the recipe whose network this training starts from.
+    kept_share: share of the network that this training starts from in the published weights.
+    mixture: what the subjects are rendered from.
     regularity_weight: weight of the regularity in the loss, relative to the correlation.
     truth_weight: weight of the mean error of the displacement, whose truth is known.
     """
@@ -62,6 +82,8 @@ class Recipe:
     randomised_loss: bool = False
     recolour: bool = False
     continues: str = ""
+    kept_share: float = 0.0
+    mixture: Mixture = SHAPES
     regularity_weight: float = 1.5
     truth_weight: float = 0.3
 
@@ -88,6 +110,17 @@ def _matching(
 def _together(steps: int) -> tuple[Stage, ...]:
     """Return a stage that trains the two coarse U-Nets together, as published."""
     return (Stage(steps, (64, 64, 64), 1e-4, 3e-3, parts=2, sigma=2),)
+
+
+def _mixed(steps: int, last: int) -> tuple[Stage, ...]:
+    """Return the stages that go on from published weights: at a fifth of the full rate, then less.
+
+    At half of the full rate, real pairs of one contrast became worse within 400 steps.
+    """
+    first = Stage(
+        steps, (32, 32, 32), 6e-5, 2e-3, parts=1, batch=8, relative=True, layered_share=0.4
+    )
+    return (first, replace(first, steps=last, rate=1e-5, matrix_rate=3e-4))
 
 
 _GRID = (128, 128, 128)
@@ -119,9 +152,38 @@ def _unireg(tasks: tuple[str, ...], steps: tuple[int, ...]) -> tuple[Stage, ...]
     )
 
 
+def _unireg_on(coarse: int, whole: int) -> tuple[Stage, ...]:
+    """Return the stages that go on from published weights, at the rates of the last two rounds."""
+    first = Stage(coarse, _BODY, 1e-4, 7e-4, parts=3, batch=2, layered_share=0.5, tasks=_REGIONS)
+    return (first, replace(first, steps=whole, rate=3e-5, matrix_rate=3e-4, parts=4))
+
+
 def _ablation(tasks: tuple[str, ...], steps: int) -> tuple[Stage, ...]:
     """Return one short stage on a small lattice, to compare training on one task and on two."""
     return (Stage(steps, _SMALL, 3e-4, 2e-3, parts=3, batch=2, tasks=tasks),)
+
+
+def _whole(steps: int) -> tuple[Stage, ...]:
+    """Return the stage that trains all four U-Nets together on whole persons; it needs a GPU."""
+    return (Stage(steps, _GRID, 2e-5, 5e-4, parts=4, sigma=4),)
+
+
+_ANATOMY = Mixture(heads=0.3, ct=0.2, two_heads=0.17, two_cts=0.08)
+
+
+def _multigradicon(seed: int, mixture: Mixture, stages: tuple[Stage, ...]) -> Recipe:
+    """Return a recipe of multiGradICON that goes on from its published weights."""
+    return Recipe(
+        "multigradicon",
+        seed,
+        _GRID,
+        stages,
+        contrasts=3,
+        same_contrast_share=0.55,
+        recolour=True,
+        continues="multigradicon",
+        mixture=mixture,
+    )
 
 
 RECIPES: dict[str, Recipe] = {
@@ -140,6 +202,7 @@ RECIPES: dict[str, Recipe] = {
         same_contrast_share=0.7,
         recolour=True,
         continues="unigradicon",
+        kept_share=0.5,
     ),
     "multigradicon-plain": Recipe(
         "multigradicon", 2, _GRID, (*_matching(3500), *_together(300)), 3, squared_correlation=True
@@ -153,8 +216,32 @@ RECIPES: dict[str, Recipe] = {
         squared_correlation=True,
         randomised_loss=True,
     ),
+    "unigradicon-anatomy": Recipe(
+        "unigradicon",
+        11,
+        _GRID,
+        _mixed(900, 300),
+        contrasts=2,
+        same_contrast_share=1.0,
+        continues="unigradicon",
+        mixture=_ANATOMY,
+    ),
+    "multigradicon-anatomy": _multigradicon(12, _ANATOMY, _mixed(900, 300)),
+    "multigradicon-whole": _multigradicon(14, _ANATOMY, _whole(1000)),
+    "multigradicon-shapes": _multigradicon(12, SHAPES, _mixed(800, 200)),
+    "multigradicon-heads": _multigradicon(12, Mixture(heads=0.5), _mixed(800, 200)),
+    "multigradicon-ct": _multigradicon(12, Mixture(heads=0.35, ct=0.25), _mixed(800, 200)),
+    "multigradicon-dice": _multigradicon(12, _ANATOMY, _mixed(800, 200)),
     "unireg": Recipe(
         "unireg", 3, _BODY, _unireg(_REGIONS, (300, 2500, 300, 2000, 200, 4000, 500, 2500, 400))
+    ),
+    "unireg-anatomy": Recipe(
+        "unireg",
+        13,
+        _BODY,
+        _unireg_on(1500, 300),
+        continues="unireg",
+        mixture=Mixture(heads=0.7, ct=0.7),
     ),
     "unireg-two": Recipe("unireg", 3, _SMALL, _ablation(("abdomen", "brain"), 3000)),
     "unireg-abdomen": Recipe("unireg", 3, _SMALL, _ablation(("abdomen",), 3000)),
@@ -162,4 +249,5 @@ RECIPES: dict[str, Recipe] = {
     "unireg-abdomen-half": Recipe("unireg", 3, _SMALL, _ablation(("abdomen",), 1500)),
     "unireg-brain-half": Recipe("unireg", 3, _SMALL, _ablation(("brain",), 1500)),
 }
-"""Recipes by name. Those with a suffix are ablations: of the randomised loss, and of the tasks."""
+"""Recipes by name. Those with a suffix go on with real anatomy, or are ablations: of the randomised
+loss, of the tasks, and of the parts of the mixture."""

@@ -1,6 +1,9 @@
-"""Train compact weights from synthetic subjects alone.
+"""Train compact weights from synthetic subjects.
 
     PYTHONPATH=tools python -m compact.train unigradicon --out runs/unigradicon --minutes 60
+
+A recipe whose subjects are rendered from real anatomy needs --anatomy, the file that
+compact.anatomy packs.
 
 Training stops when the time is up, at SIGINT or SIGTERM, or when the recipe is complete. Run the
 same command again to resume; the result is the same as without the stop. OUT holds state.pt (to
@@ -16,9 +19,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from compact.checkpoints import export, read_state, save_state
+from compact.anatomy import read_people
+from compact.checkpoints import export, read_network, read_state, save_state
 from compact.log import append_row, draw_curve
-from compact.recipes import RECIPES
+from compact.recipes import RECIPES, SHAPES
 from compact.start import new_training
 from compact.training import Training
 
@@ -35,8 +39,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0, help="time limit of this run")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
-        "--start", type=Path, help="state.pt of the training that the recipe continues"
+        "--start",
+        type=Path,
+        help="state.pt of the training that the recipe continues, or its weights (safetensors)",
     )
+    parser.add_argument("--anatomy", type=Path, help="packed anatomy (npz)")
     args = parser.parse_args()
     out: Path = args.out
     out.mkdir(parents=True, exist_ok=True)
@@ -44,13 +51,16 @@ def main() -> None:
     if recipe.continues and not args.start:
         parser.error(
             f"{args.recipe} continues the training of {recipe.continues}: add --start with the"
-            " state.pt of that training"
+            " state.pt of that training or its weights"
         )
-    training = new_training(recipe, args.device)
+    if recipe.mixture != SHAPES and not args.anatomy:
+        parser.error(f"{args.recipe} renders real anatomy: add --anatomy with the packed file")
+    people = read_people(args.anatomy, args.device) if args.anatomy else None
+    training = new_training(recipe, args.device, people)
     if (out / "state.pt").exists():
         training.load(read_state(out / "state.pt", args.device))
     elif args.start:
-        training.start_from(read_state(args.start, args.device)["network"])
+        training.start_from(read_network(args.start, args.device))
     end = time.monotonic() + 60 * args.minutes
     train(training, out, until=lambda: time.monotonic() > end)
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from compact.anatomy import People
 from compact.muon import Muon
 from compact.recipes import Recipe, Stage
 from compact.seeds import training_seed
@@ -23,16 +24,18 @@ FINAL_RATE = 0.1
 class Training(ABC):
     """Base class of the trainings of GradICON and UniReg networks.
 
-    `stage` and `step` are the position in the recipe, `drawn` is the number of subjects drawn for
-    training, and `origin` the network of an earlier training, if this one continues it.
+    `people` are the persons that the recipe renders, on the device. `stage` and `step` are the
+    position in the recipe, `drawn` is the number of subjects drawn for training, and `origin` the
+    network of an earlier training, if a share of it is kept.
     """
 
     network: nn.Module
 
-    def __init__(self, recipe: Recipe, device: str = "cpu") -> None:
+    def __init__(self, recipe: Recipe, device: str = "cpu", people: People | None = None) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.device = device
+        self.people = people or People([], [])
         self.stage = 0
         self.step = 0
         self.drawn = 0
@@ -50,8 +53,8 @@ class Training(ABC):
         """Return the weights that a stage trains."""
 
     @abstractmethod
-    def predict(self, pair: SyntheticPair, stage: Stage) -> Tensor:
-        """Return the displacement [1, 3, X, Y, Z] in voxels for a pair in its first contrast."""
+    def predict(self, pair: SyntheticPair, stage: Stage, moving_contrast: int = 0) -> Tensor:
+        """Return the displacement [1, 3, X, Y, Z] in voxels; the fixed image has contrast 0."""
 
     @abstractmethod
     def draw(self, seed: int, stage: Stage) -> SyntheticPair:
@@ -71,21 +74,24 @@ class Training(ABC):
     def averaged(self, trained: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the mean of `trained` and of the weights that the recipe continues from.
 
-        The mean keeps what was learnt from the first task and most of what was learnt from the
-        second. Weights of a recipe that continues no other are returned unchanged.
+        The share of each is that of the recipe. The mean keeps what was learnt from the first task
+        and most of what was learnt from the second.
         """
-        if self.origin is None or not self.recipe.continues:
+        kept = self.recipe.kept_share
+        if self.origin is None or not kept:
             return trained
         first = self.origin
         return {
-            name: (value + first[name].to(value)) / 2 if value.is_floating_point() else value
+            name: torch.lerp(value, first[name].to(value), kept)
+            if value.is_floating_point()
+            else value
             for name, value in trained.items()
         }
 
     def start_from(self, network: dict[str, Tensor]) -> None:
-        """Begin with the network of another training, which is kept for the average."""
+        """Begin with the network of another training, which is kept for the mean, if any."""
         self.network.load_state_dict(network)
-        self.origin = network
+        self.origin = network if self.recipe.kept_share else None
 
     def run(self) -> Iterator[dict[str, float]]:
         """Take the remaining steps of the recipe and yield the terms of the loss of each."""

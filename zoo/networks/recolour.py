@@ -29,7 +29,7 @@ def recoloured(moving: Tensor, fixed: Tensor) -> Tensor:
     """
     pairs = zip(moving, fixed, strict=True)
     return torch.stack(
-        [_mapped(a, recolouring_curve(a.cpu().float(), b.cpu().float()).to(a)) for a, b in pairs]
+        [mapped(a, recolouring_curve(a.cpu().float(), b.cpu().float()).to(a)) for a, b in pairs]
     )
 
 
@@ -65,7 +65,7 @@ def _correlation(one: Tensor, two: Tensor, weight: Tensor) -> float:
     return float((weight * a * b).sum()) / spread if spread > 1e-12 else 1.0
 
 
-def _mapped(image: Tensor, new: Tensor) -> Tensor:
+def mapped(image: Tensor, new: Tensor) -> Tensor:
     """Apply a curve of `BINS` new values to an image in [0, 1], linearly between the bins."""
     low, share = _bins(image)
     return torch.lerp(new[low], new[low + 1], share)

@@ -7,10 +7,11 @@ from collections import deque
 import pytest
 import torch
 import torch.nn.functional as F
-from compact.crops import draw_crops, easy_share
+from compact.crops import draw_crops, easy_share, in_contrast_of
 from compact.matching import matched, matching_losses, set_slope_filters
 
 from zoo.geometry.sampling import identity_index, sample
+from zoo.networks.recolour import recoloured
 from zoo.networks.unet import UNet
 from zoo.synthesis.subjects import draw_pair
 
@@ -61,6 +62,19 @@ def test_recoloured_crops_of_two_contrasts_are_similar_under_the_truth(subjects)
     original, recoloured = correlations(False), correlations(True)
     assert min(recoloured) > max(0.5, min(original) + 0.1)
     assert sum(recoloured) > sum(original)
+
+
+def test_every_second_voxel_decides_how_a_large_image_is_recoloured():
+    pair = draw_pair(5, (64,) * 3, contrasts=2, region="brain", layered=True, clean=True)
+    moving, fixed = pair.moving[1], pair.fixed[0]
+    whole = recoloured(moving[None, None], fixed[None, None])[0, 0]
+    quick = in_contrast_of(moving, fixed)
+    assert float((whole - moving).abs().mean()) > 0.05
+    assert float((quick - whole).abs().mean()) < 0.02
+    small = in_contrast_of(moving[:32], fixed[:32])
+    torch.testing.assert_close(
+        small, recoloured(moving[None, None, :32], fixed[None, None, :32])[0, 0]
+    )
 
 
 @pytest.mark.parametrize(
