@@ -53,7 +53,7 @@ def _field(pair: BenchPair, name: str, weights: str) -> np.ndarray:
     """Return the displacement [X, Y, Z, 3] in RAS+ mm on the fixed grid."""
     if weights == "start":
         return affine(pair, shared_start(pair))
-    return model(pair, name, weights, refine=0)
+    return model(pair, name, weights, refine=0).field
 
 
 if __name__ == "__main__":
