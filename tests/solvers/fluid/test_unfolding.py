@@ -54,3 +54,18 @@ def test_the_input_is_not_changed():
     copy = field.clone()
     unfold(field)
     assert torch.equal(field, copy)
+
+
+def test_many_scattered_folds_are_removed_and_stay_local():
+    """A rough field as a search leaves it: folds all over the grid, close to one another."""
+    generator = torch.Generator().manual_seed(0)
+    field = bump((20, 18, 22), 3.0, 6.0)
+    for _ in range(60):
+        centre = [int(torch.randint(2, n - 2, (1,), generator=generator)) for n in SHAPE]
+        field += bump(centre, 3.0, 1.5)
+    before = determinants(field)
+    assert (before <= 0).sum() > 40
+    result, share = unfold(field)
+    assert determinants(result).min() > 0
+    assert share < 0.8
+    assert (result - field).norm(dim=1).mean() < 0.2

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import product
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,10 +16,10 @@ from zoo.losses.filters import gaussian_taps, separable_filter
 LEAST_DETERMINANT = 0.01
 """Local volume change below which a voxel is treated as folded."""
 
-_ROUNDS = 60
-_MARGIN = 4  # voxels around a fold in which the smoothing fades out
-_WIDENING = 1.08  # of the Gaussian, per round
-_LARGEST_SIGMA = 8.0
+_ROUNDS = 100
+_WIDENING = 1.03  # of the Gaussian, per round
+_LARGEST_SIGMA = 3.0  # a wider one would fold the map beside the part that it smooths
+_TILE = 32  # voxels per side of the parts that are treated one after another
 
 
 @torch.no_grad()
@@ -25,26 +28,50 @@ def unfold(displacement: Tensor) -> tuple[Tensor, float]:
 
     A voxel is folded where the determinant of the map by central differences, as it is reported,
     is below `LEAST_DETERMINANT`. Around folds the displacement is blended with a smoothed one until
-    none is left; the smoothing is widened while folds stay.
+    none is left.
     """
     folded = _folded(displacement)
-    box = _surroundings(folded)
-    if box is None:
+    if not folded.any():
         return displacement, 0.0
     field = displacement.float().clone()
     changed = torch.zeros_like(folded)
     for round_ in range(_ROUNDS):
         sigma = min(_LARGEST_SIGMA, _WIDENING**round_)
-        near = _grown(folded[box], _MARGIN)
-        weight = torch.maximum(_smoothed(near.float(), 2.0) * near, _grown(folded[box], 1).float())
-        part = field[box]
-        part += weight * (_smoothed(part, sigma) - part)
-        changed[box] |= near
-        folded[box] = _folded(part)
+        for box in _tiles_with(folded, _margin(sigma) + int(3 * sigma)):
+            part = field[box]
+            near = _grown(folded[box], _margin(sigma))
+            weight = _smoothed(near.float(), 1 + sigma / 2) * near
+            weight = torch.maximum(weight, _grown(folded[box], 1).float())
+            part += weight * (_smoothed(part, sigma) - part)
+            changed[box] |= near
+            inner = _inner(box, folded.shape[2:])
+            folded[box][inner] = _folded(part)[inner]
         if not folded.any():
             break
-        box = _surroundings(folded) or box
     return field, float(changed.float().mean())
+
+
+def _margin(sigma: float) -> int:
+    """Return the distance from a fold, in voxels, in which its smoothing fades out."""
+    return 2 + round(2 * sigma)
+
+
+def _tiles_with(folded: Tensor, margin: int) -> Iterator[tuple[slice, ...]]:
+    """Yield the tiles with folded voxels, and `margin` more voxels around them, as slices."""
+    shape = folded.shape[2:]
+    for corner in product(*(range(0, n, _TILE) for n in shape)):
+        x, y, z = (slice(c, c + _TILE) for c in corner)
+        if folded[:, :, x, y, z].any():
+            around = (slice(max(0, c - margin), c + _TILE + margin) for c in corner)
+            yield (slice(None), slice(None), *around)
+
+
+def _inner(box: tuple[slice, ...], shape: Sequence[int]) -> tuple[slice, ...]:
+    """Return the part of a box whose neighbours it contains: all but its cut faces, as slices."""
+    inner = [slice(None), slice(None)]
+    for side, n in zip(box[2:], shape, strict=True):
+        inner.append(slice(0 if side.start == 0 else 1, None if side.stop >= n else -1))
+    return tuple(inner)
 
 
 def _folded(displacement: Tensor) -> Tensor:
@@ -53,18 +80,6 @@ def _folded(displacement: Tensor) -> Tensor:
     grid = Grid((x, y, z), torch.eye(4, dtype=torch.float64))
     determinant = jacobian_determinant(Transform(torch.eye(4), displacement[0], grid))
     return (determinant < LEAST_DETERMINANT)[None, None]
-
-
-def _surroundings(folded: Tensor) -> tuple[slice, ...] | None:
-    """Return the box around the folded voxels that the filters reach; None without any."""
-    margin = _MARGIN + int(3 * _LARGEST_SIGMA)
-    box = [slice(None), slice(None)]  # a view of every component
-    for axis in (2, 3, 4):
-        where = folded.movedim(axis, 0).flatten(1).any(1).nonzero()
-        if not len(where):
-            return None
-        box.append(slice(max(0, int(where.min()) - margin), int(where.max()) + margin + 1))
-    return tuple(box)
 
 
 def _grown(mask: Tensor, voxels: int) -> Tensor:
