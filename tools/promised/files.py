@@ -1,0 +1,135 @@
+"""Applying a transform to images, labels and points, in regzoo and in SimpleITK."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from promised.promise import Broken, Place, Promise, ensure, phantom
+
+SIMPLEITK = """
+import sys
+import SimpleITK as sitk
+fixed, moving = (sitk.ReadImage(path, sitk.sitkFloat32) for path in sys.argv[1:])
+transform = sitk.ReadTransform("result/transform.h5")
+sitk.WriteImage(sitk.Resample(moving, fixed, transform, sitk.sitkLinear), "by_simpleitk.nii.gz")
+"""
+
+
+def _registered(place: Place) -> dict[str, Path]:
+    """Register the pair into `result` with both formats; return its files."""
+    files = place.images()
+    words = ["--format", "both", "--inverse", "--report=false"]
+    place.register(files, "result", *words)
+    return files
+
+
+def _voxels(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise Broken(f"{path.name} was not written")
+    return np.asarray(nib.load(path).dataobj).astype(float)
+
+
+def warp_repeats_the_result(place: Place) -> str:
+    """`regzoo warp` with the transform gives warped.nii.gz and the labels of the registration."""
+    files = _registered(place)
+    transform = "result/transform.nii.gz"
+    place.regzoo("warp", files["moving"], transform, "again.nii.gz")
+    one, two = (_voxels(place.folder / n) for n in ("again.nii.gz", "result/warped.nii.gz"))
+    ensure(one.shape == two.shape, f"shapes {one.shape} and {two.shape}")
+    worst = np.abs(one - two).max() / np.ptp(two)
+    ensure(worst < 0.01, f"warped images differ by {100 * worst:.2f} % of the range")
+    seen = f"images differ by {100 * worst:.3f} % of the range at most"
+    if "moving_labels" not in files:
+        return seen
+    place.regzoo("warp", files["moving_labels"], transform, "labels.nii.gz", "--labels")
+    labels = [_voxels(place.folder / n) for n in ("labels.nii.gz", "result/warped_labels.nii.gz")]
+    share = float((labels[0] == labels[1]).mean())
+    ensure(share > 0.9999, f"only {100 * share:.3f} % of the labels agree")
+    return f"{seen}, {100 * share:.3f} % of the labels agree"
+
+
+def converted_transform_is_the_same(place: Place) -> str:
+    """`regzoo convert` writes the transform in another format that maps points identically, and
+    `--back` maps them back.
+    """
+    files = _registered(place)
+    place.regzoo("convert", "result/transform.nii.gz", "converted.h5")
+    points = files.get("fixed_points") or _centre(place, files["fixed"])
+    mapped = []
+    for k, transform in enumerate(("result/transform.nii.gz", "converted.h5")):
+        place.regzoo("points", points, transform, f"{k}.csv", "--space", "ras")
+        mapped.append(np.loadtxt(place.folder / f"{k}.csv", delimiter=",", skiprows=1, ndmin=2))
+    apart = np.abs(mapped[0] - mapped[1]).max()
+    ensure(apart < 1e-3, f"the formats differ by {apart:.4f} mm")
+    place.regzoo("points", "0.csv", "converted.h5", "back.csv", "--space", "ras", "--back")
+    start, back = (
+        np.loadtxt(place.folder / p, delimiter=",", skiprows=1, ndmin=2)
+        for p in (points, "back.csv")
+    )
+    loop = np.abs(start - back).max()
+    ensure(loop < 0.01, f"there and back again is {loop:.3f} mm off")
+    return f"formats differ by {apart:.1e} mm, there and back by {loop:.1e} mm"
+
+
+def _centre(place: Place, image: Path) -> Path:
+    """Write the centre of an image and two points near it as a list of points, RAS+ mm."""
+    loaded = nib.load(image)
+    index = (np.array(loaded.shape[:3]) - 1) / 2 * np.array([[0.9], [1], [1.1]])
+    points = nib.affines.apply_affine(loaded.affine, index)
+    path = place.folder / "points.csv"
+    np.savetxt(path, points, delimiter=",", header="x,y,z", comments="")
+    return path
+
+
+def landmarks_come_closer(place: Place) -> str:
+    """`regzoo points` carries landmarks of the fixed image near to those of the moving image."""
+    files = phantom(place.shared / "phantom-t1")
+    place.register(files, "result", "--report=false")
+    place.regzoo(
+        "points", files["fixed_points"], "result/transform.nii.gz", "out.csv", "--space", "ras"
+    )
+    fixed, moving, mapped = (
+        np.loadtxt(place.folder / p, delimiter=",", skiprows=1)
+        for p in (files["fixed_points"], files["moving_points"], "out.csv")
+    )
+    before = np.linalg.norm(fixed - moving, axis=1).mean()
+    after = np.linalg.norm(mapped - moving, axis=1).mean()
+    seen = f"landmark error {before:.2f} -> {after:.2f} mm"
+    ensure(after < before / 2, seen)
+    return seen
+
+
+def simpleitk_reads_the_transform(place: Place) -> str:
+    """SimpleITK reads transform.h5 and resamples the moving image as regzoo does."""
+    files = _registered(place)
+    place.python("-c", SIMPLEITK, files["fixed"], files["moving"])
+    one, two = (_voxels(place.folder / n) for n in ("by_simpleitk.nii.gz", "result/warped.nii.gz"))
+    inside = one != 0  # SimpleITK fills what lies outside the moving image with 0
+    worst = float(np.quantile(np.abs(one - two)[inside], 0.999) / np.ptp(two))
+    ensure(worst < 0.01, f"the images differ by {100 * worst:.2f} % of the range")
+    return f"99.9 % of the voxels differ by less than {100 * worst:.3f} % of the range"
+
+
+def jacobian_agrees_with_the_figures(place: Place) -> str:
+    """`regzoo jacobian` writes a map whose folding is that of the registration's figures."""
+    _registered(place)
+    place.regzoo("jacobian", "result/transform.nii.gz", "jacobian.nii.gz")
+    determinant = _voxels(place.folder / "jacobian.nii.gz")
+    folding = 100 * float((determinant <= 0).mean())
+    told = place.json("result/result.json")["figures"]["folding_percent"]
+    ensure(abs(folding - told) < 0.01, f"folding {folding} % in the map, {told} % in the figures")
+    ensure(0.3 < float(np.median(determinant)) < 3, f"median {np.median(determinant)}")
+    return f"folding {folding:.3f} %, median determinant {np.median(determinant):.3f}"
+
+
+FILES: tuple[Promise, ...] = (
+    warp_repeats_the_result,
+    converted_transform_is_the_same,
+    simpleitk_reads_the_transform,
+    jacobian_agrees_with_the_figures,
+)
+
+WITH_LANDMARKS: tuple[Promise, ...] = (landmarks_come_closer,)
