@@ -13,13 +13,14 @@
 from promised.faults import FAULTS
 from promised.files import FILES, WITH_LANDMARKS
 from promised.hub import HUB
-from promised.pairs import PAIRS
+from promised.pairs import OF_A_STATED_REGION, PAIRS
 from promised.promise import Broken, Outcome, Place, Promise, keep
 from promised.studies import STUDIES
 from promised.training import TRAINING_PROMISES
 
 PROMISES: tuple[Promise, ...] = (
     *PAIRS,
+    *OF_A_STATED_REGION,
     *FILES,
     *WITH_LANDMARKS,
     *FAULTS,

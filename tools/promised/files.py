@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
+import torch
 
-from promised.promise import Broken, Place, Promise, ensure, phantom
+from promised.promise import Place, Promise, ensure, phantom, voxels
+from zoo.io.points import write_points
+from zoo.io.volume import read_volume
 
 SIMPLEITK = """
 import sys
@@ -19,17 +22,13 @@ sitk.WriteImage(sitk.Resample(moving, fixed, transform, sitk.sitkLinear), "by_si
 
 
 def _registered(place: Place) -> dict[str, Path]:
-    """Register the pair into `result` with both formats; return its files."""
+    """Put the registration of the pair, which is made once, into `result`; return its files."""
     files = place.images()
-    words = ["--format", "both", "--inverse", "--report=false"]
-    place.register(files, "result", *words)
+    made = place.shared / ("registered-real" if place.pair else "registered-phantom")
+    if not made.exists():
+        place.register(files, str(made), "--format", "both", "--report=false")
+    shutil.copytree(made, place.folder / "result")
     return files
-
-
-def _voxels(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise Broken(f"{path.name} was not written")
-    return np.asarray(nib.load(path).dataobj).astype(float)
 
 
 def warp_repeats_the_result(place: Place) -> str:
@@ -37,7 +36,7 @@ def warp_repeats_the_result(place: Place) -> str:
     files = _registered(place)
     transform = "result/transform.nii.gz"
     place.regzoo("warp", files["moving"], transform, "again.nii.gz")
-    one, two = (_voxels(place.folder / n) for n in ("again.nii.gz", "result/warped.nii.gz"))
+    one, two = (voxels(place.folder / n) for n in ("again.nii.gz", "result/warped.nii.gz"))
     ensure(one.shape == two.shape, f"shapes {one.shape} and {two.shape}")
     worst = np.abs(one - two).max() / np.ptp(two)
     ensure(worst < 0.01, f"warped images differ by {100 * worst:.2f} % of the range")
@@ -45,7 +44,7 @@ def warp_repeats_the_result(place: Place) -> str:
     if "moving_labels" not in files:
         return seen
     place.regzoo("warp", files["moving_labels"], transform, "labels.nii.gz", "--labels")
-    labels = [_voxels(place.folder / n) for n in ("labels.nii.gz", "result/warped_labels.nii.gz")]
+    labels = [voxels(place.folder / n) for n in ("labels.nii.gz", "result/warped_labels.nii.gz")]
     share = float((labels[0] == labels[1]).mean())
     ensure(share > 0.9999, f"only {100 * share:.3f} % of the labels agree")
     return f"{seen}, {100 * share:.3f} % of the labels agree"
@@ -76,11 +75,10 @@ def converted_transform_is_the_same(place: Place) -> str:
 
 def _centre(place: Place, image: Path) -> Path:
     """Write the centre of an image and two points near it as a list of points, RAS+ mm."""
-    loaded = nib.load(image)
-    index = (np.array(loaded.shape[:3]) - 1) / 2 * np.array([[0.9], [1], [1.1]])
-    points = nib.affines.apply_affine(loaded.affine, index)
+    grid = read_volume(image).grid
+    index = (torch.tensor(grid.shape) - 1) / 2 * torch.tensor([[0.9], [1], [1.1]])
     path = place.folder / "points.csv"
-    np.savetxt(path, points, delimiter=",", header="x,y,z", comments="")
+    write_points(path, grid.to_world(index.double()), "ras")
     return path
 
 
@@ -106,7 +104,7 @@ def simpleitk_reads_the_transform(place: Place) -> str:
     """SimpleITK reads transform.h5 and resamples the moving image as regzoo does."""
     files = _registered(place)
     place.python("-c", SIMPLEITK, files["fixed"], files["moving"])
-    one, two = (_voxels(place.folder / n) for n in ("by_simpleitk.nii.gz", "result/warped.nii.gz"))
+    one, two = (voxels(place.folder / n) for n in ("by_simpleitk.nii.gz", "result/warped.nii.gz"))
     inside = one != 0  # SimpleITK fills what lies outside the moving image with 0
     worst = float(np.quantile(np.abs(one - two)[inside], 0.999) / np.ptp(two))
     ensure(worst < 0.01, f"the images differ by {100 * worst:.2f} % of the range")
@@ -117,7 +115,7 @@ def jacobian_agrees_with_the_figures(place: Place) -> str:
     """`regzoo jacobian` writes a map whose folding is that of the registration's figures."""
     _registered(place)
     place.regzoo("jacobian", "result/transform.nii.gz", "jacobian.nii.gz")
-    determinant = _voxels(place.folder / "jacobian.nii.gz")
+    determinant = voxels(place.folder / "jacobian.nii.gz")
     folding = 100 * float((determinant <= 0).mean())
     told = place.json("result/result.json")["figures"]["folding_percent"]
     ensure(abs(folding - told) < 0.01, f"folding {folding} % in the map, {told} % in the figures")

@@ -49,16 +49,16 @@ def weights_are_pulled_once(place: Place) -> str:
     weights = bundle_folder("unigradicon") / "models" / "model_compact.safetensors"
     with _hub(place) as (hub, user):
         hub.add("regzoo/unigradicon", {"models/model.safetensors": weights.read_bytes()}, "0.1.0")
-        place.regzoo("pull", "unigradicon", "--source", "hub", **user)
+        place.regzoo("pull", "unigradicon", "--source", "hub", user=user)
         asked = len(hub.requests)
-        said = place.regzoo("pull", "unigradicon", "--source", "hub", **user)
+        said = place.regzoo("pull", "unigradicon", "--source", "hub", user=user)
         ensure(len(hub.requests) == asked, "the second pull asked the Hub")
     lock = place.json("home/regzoo/weights.lock.json")["installed"]["unigradicon:official"]
     ensure(lock["sha256"] == sha256_of(weights), "other weights were stored")
-    place.regzoo("verify", **user)
+    place.regzoo("verify", user=user)
     stored = Path(lock["path"]).resolve()
     stored.write_bytes(stored.read_bytes()[:-1] + b"x")
-    place.regzoo("verify", code=1, **user)
+    place.regzoo("verify", code=1, user=user)
     return said
 
 
@@ -69,10 +69,10 @@ def a_pushed_bundle_runs_with_monai(place: Place) -> str:
     (bundle / "models" / "model_compact.safetensors").rename(weights)
     files = phantom(place.shared / "phantom-t1")
     with _hub(place) as (_, user):
-        place.regzoo("push", bundle, "me/unireg", "--tag", "0.1.0", **user)
-        said = place.regzoo("check-bundle", "me/unireg", **user)
+        place.regzoo("push", bundle, "me/unireg", "--tag", "0.1.0", user=user)
+        said = place.regzoo("check-bundle", "me/unireg", user=user)
         ensure("model: unireg" in said, said)
-        place.python("-c", THEIRS, files["fixed"], files["moving"], **user)
+        place.python("-c", THEIRS, files["fixed"], files["moving"], user=user)
     got = place.folder / "got" / "unireg" / "models" / "model.safetensors"
     ensure(got.read_bytes() == weights.read_bytes(), "other weights were downloaded")
     used = place.json("out/result.json")["weights"]["sha256"]

@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import torch
 
 from zoo.hub.own_models import RECORD_VARIABLE
@@ -43,19 +45,20 @@ class Place:
         """Return the files of the real pair, or of a phantom whose moving contrast is `moving`."""
         return self.pair or phantom(self.shared / f"phantom-{moving}", moving)
 
-    def regzoo(self, *words: object, code: int = 0, **more: str) -> str:
+    def regzoo(self, *words: object, code: int = 0, user: Mapping[str, str] | None = None) -> str:
         """Run `regzoo WORDS` in the folder; return what it printed, errors last.
 
-        Another exit code than `code` breaks the promise, and so does a traceback.
+        Another exit code than `code` breaks the promise, and so does a traceback. `user` is added
+        to the environment.
         """
-        return self.python("-m", "zoo", *words, code=code, **more)
+        return self.python("-m", "zoo", *words, code=code, user=user)
 
-    def python(self, *words: object, code: int = 0, **more: str) -> str:
+    def python(self, *words: object, code: int = 0, user: Mapping[str, str] | None = None) -> str:
         """Run the interpreter in the folder, as `regzoo` does."""
         done = subprocess.run(
             [sys.executable, *map(str, words)],
             cwd=self.folder,
-            env=self._environment() | more,
+            env={**self._environment(), **(user or {})},
             capture_output=True,
             text=True,
         )
@@ -153,6 +156,14 @@ def improved(figures: dict[str, Any]) -> str:
 def same_bytes(one: Path, two: Path) -> None:
     """Ensure that two files are equal."""
     ensure(one.read_bytes() == two.read_bytes(), f"{one.name} differs from that of {two.parent}")
+
+
+def voxels(path: Path) -> np.ndarray:
+    """Return the voxels of a NIfTI file: images [X, Y, Z], fields [X, Y, Z, 3], float64."""
+    ensure(path.is_file(), f"{path.name} was not written")
+    image = nib.load(path)
+    assert isinstance(image, nib.Nifti1Image)
+    return image.get_fdata().squeeze()
 
 
 def phantom(folder: Path, moving: str = "t1") -> dict[str, Path]:
