@@ -43,7 +43,7 @@ def _landmarks(figures: dict[str, Any]) -> tuple[float, str]:
 
 def rotated_header_is_recovered(place: Place) -> str:
     """A header that is rotated by 90 degrees is recovered and reported."""
-    result = _reported(place, "header turned by 90 degrees", "is rotated by 90 degrees")
+    result = _reported(place, "header turned by 90 degrees", "90 degrees about the")
     left, seen = _landmarks(result["figures"])
     ensure(left < 0.1, f"reported, but not recovered: {seen}")
     return f"quality {result['quality']}, {seen}"
