@@ -132,7 +132,10 @@ def keep(promise: Promise, place: Place, name: str) -> Outcome:
         kept, seen = False, str(broken)
     except Exception as error:
         kept, seen = False, f"{type(error).__name__}: {error}"
-    return Outcome(name, statement, kept, time.monotonic() - started, " ".join(seen.split()))
+    seconds = time.monotonic() - started
+    for folder in (place.folder, place.shared):
+        seen = seen.replace(f"{folder}/", "")
+    return Outcome(name, statement, kept, seconds, " ".join(seen.split()))
 
 
 def ensure(condition: bool, seen: str) -> None:
