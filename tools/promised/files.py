@@ -13,6 +13,10 @@ from zoo.io.points import write_points
 from zoo.io.volume import read_volume
 
 TRANSFORM = "result/transform.nii.gz"
+ROUNDING = 0.001
+"""Share of an image's range by which voxels may differ, since a file holds rounded values."""
+BORDER = 1e-5
+"""Share of the voxels that may take the label of a neighbour, since a file holds rounded points."""
 SIMPLEITK = """
 import sys
 import SimpleITK as sitk
@@ -42,10 +46,10 @@ def warp_repeats_the_result(place: Place) -> str:
         place.regzoo("warp", files["moving"], TRANSFORM, "again.nii.gz", *words)
         again = voxels(place.folder / "again.nii.gz")
         ensure(again.shape == expected.shape, f"shapes {again.shape} and {expected.shape}")
-        differs[name] = 100 * float((again != expected).mean())
+        differs[name] = 100 * float((np.abs(again - expected) > ROUNDING * np.ptp(expected)).mean())
     seen = ", ".join(f"{name} {share:.2f} %" for name, share in differs.items())
     ensure(not any(differs.values()), f"voxels that differ from warped.nii.gz: {seen}")
-    return "the images are equal"
+    return "no voxel differs by more than 0.1 % of the range"
 
 
 def labels_are_carried(place: Place) -> str:
@@ -55,8 +59,11 @@ def labels_are_carried(place: Place) -> str:
         return "not tried: the pair has no labels"
     place.regzoo("warp", files["moving_labels"], TRANSFORM, "labels.nii.gz", "--labels")
     one, two = (voxels(place.folder / n) for n in ("labels.nii.gz", "result/warped_labels.nii.gz"))
-    ensure(np.array_equal(one, two), f"{100 * (one != two).mean():.3f} % of the voxels differ")
-    return f"equal to warped_labels.nii.gz, {len(np.unique(one)) - 1} labels"
+    ensure(one.shape == two.shape, f"shapes {one.shape} and {two.shape}")
+    other = int((one != two).sum())
+    seen = f"{len(np.unique(one)) - 1} labels, {other} of {one.size} voxels differ"
+    ensure(other <= BORDER * one.size, seen)
+    return seen
 
 
 def converted_transform_is_the_same(place: Place) -> str:
