@@ -78,7 +78,7 @@ def convert(
     _check_range(tensors, source)
     with atomic_path(target) as temporary:
         save_file(tensors, temporary, metadata)
-        _settle_header(temporary)
+        settle_header(temporary)
     return sha256_of(Path(target))
 
 
@@ -164,7 +164,7 @@ def _check_range(tensors: Mapping[str, Tensor], source: Path) -> None:
             )
 
 
-def _settle_header(path: Path) -> None:
+def settle_header(path: Path) -> None:
     """Sort the metadata in a safetensors header, which the library writes in random order."""
     with path.open("r+b") as file:
         length = int.from_bytes(file.read(8), "little")

@@ -17,6 +17,7 @@ from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
 from zoo.hub.bundles import bundle_folder
 from zoo.hub.catalogue import find_model
+from zoo.hub.convert import settle_header
 from zoo.hub.foreign_bundles import OWN_WEIGHTS
 from zoo.hub.setting_rules import inert
 from zoo.hub.weights import read_weights_header, sha256_of
@@ -186,6 +187,7 @@ def _write_model(best: Path, target: Path, model: str, start: Mapping[str, Any])
     }
     with atomic_path(target) as temporary:
         save_file(load_file(best), temporary, metadata)
+        settle_header(temporary)  # the same training gives the same sha256
 
 
 def _architecture(model: str) -> str:

@@ -7,7 +7,7 @@ from support.command_line import run
 
 from zoo.geometry import Transform
 from zoo.io.transforms import write_transform
-from zoo.io.volume import read_volume
+from zoo.io.volume import read_volume, write_volume
 
 
 def test_warp_writes_the_image_on_the_fixed_grid(files, tmp_path):
@@ -57,3 +57,21 @@ def test_an_affine_transform_asks_for_the_fixed_image(files, tmp_path, capsys):
         )
         == 0
     )
+
+
+def test_outside_the_image_a_ct_is_air_and_labels_are_background(files, tmp_path):
+    """As in warped.nii.gz of a registration. The shift moves the image out of its field of view."""
+    folder, pair = files
+    shift = torch.eye(4, dtype=torch.float64)
+    shift[0, 3] = 1e4
+    write_transform(tmp_path / "far.tfm", Transform(shift), None)
+    write_volume(tmp_path / "ct.nii.gz", pair.moving - 1024, pair.moving_grid)
+    air = float(pair.moving.min()) - 1024
+    for more, expected in (([], air), (["--fill", "7"], 7.0)):
+        out = tmp_path / "out.nii.gz"
+        inputs = (tmp_path / "ct.nii.gz", tmp_path / "far.tfm", out)
+        assert run("warp", *inputs, "--fixed", folder / "fixed.nii.gz", *more) == 0
+        assert read_volume(out).data.float().unique().tolist() == [expected]
+    inputs = (folder / "labels.nii.gz", tmp_path / "far.tfm", tmp_path / "labels.nii.gz")
+    assert run("warp", *inputs, "--labels", "--fixed", folder / "fixed.nii.gz") == 0
+    assert not read_volume(tmp_path / "labels.nii.gz").data.any()

@@ -13,7 +13,7 @@ def warp(
     fixed: str | None = None,
     interpolation: Literal["linear", "cubic", "nearest"] = "linear",
     labels: bool = False,
-    fill: float = 0.0,
+    fill: float | None = None,
 ) -> None:
     """Resample a moving image or label map on the fixed grid with a transform.
 
@@ -28,7 +28,8 @@ def warp(
         fixed: The fixed image, whose grid is used; by default the grid of the transform.
         interpolation: The interpolation: linear, cubic (B-spline) or nearest.
         labels: Treat the image as a label map: use nearest and keep the data type.
-        fill: The value outside the moving image, such as -1024 for CT.
+        fill: The value outside the moving image; by default 0, or the smallest value of the image
+            if that is negative (CT), as in warped.nii.gz.
     """
     from zoo.commands._shared import open_transform, output_grid
     from zoo.geometry import warp as warp_volume
@@ -39,6 +40,8 @@ def warp(
     inputs = {"the moving image": moving, "the transform": transform, "--fixed": fixed}
     refuse_overwriting(inputs, [out])
     volume = read_labels(moving) if labels else read_volume(moving)
+    if fill is None:
+        fill = 0.0 if labels else min(0.0, float(volume.data.min()))
     mapping = open_transform(transform, fixed, moving)
     grid = output_grid(mapping, transform, fixed)
     data = warp_volume(

@@ -1,0 +1,36 @@
+"""The promises of the README and the tutorials, each a function that keeps it or says what broke.
+
+| module | promises about |
+|---|---|
+| pairs | one registration, from the command, Python and MONAI |
+| files | applying the transform, in regzoo and in SimpleITK |
+| faults | spoiled images and wrong commands |
+| studies | a dataset: check, plan, run, resume, evaluate, compare |
+| training | fine-tuning, and the use of the new model |
+| hub | weights and bundles, against a Hub on this computer |
+"""
+
+from promised.faults import FAULTS
+from promised.files import FILES, WITH_LANDMARKS
+from promised.hub import HUB
+from promised.pairs import OF_A_STATED_REGION, PAIRS
+from promised.promise import Broken, Outcome, Place, Promise, keep
+from promised.studies import STUDIES
+from promised.training import TRAINING_PROMISES
+
+PROMISES: tuple[Promise, ...] = (
+    *PAIRS,
+    *OF_A_STATED_REGION,
+    *FILES,
+    *WITH_LANDMARKS,
+    *FAULTS,
+    *STUDIES,
+    *TRAINING_PROMISES,
+    *HUB,
+)
+"""All promises, in the order of the pages."""
+
+ON_A_REAL_PAIR: tuple[Promise, ...] = (*PAIRS, *FILES)
+"""The promises that hold for every pair of images of one contrast."""
+
+__all__ = ["ON_A_REAL_PAIR", "PROMISES", "Broken", "Outcome", "Place", "Promise", "keep"]
