@@ -28,6 +28,12 @@ ITERATIONS = (12, 10)
 LONGEST_STEP = 0.5
 """Length in voxels that a step approaches but does not reach."""
 
+FEWEST_VOXELS_TO_HALVE = 96
+"""Voxels along the shortest axis below which the agreement is measured at full resolution.
+
+At half the resolution of a small image, a window contains several tissues and the background.
+"""
+
 _CONVERGED = 5e-4  # gain of the mean correlation over three steps
 _FEWEST_VOXELS = 16  # along the shortest axis of a level
 
@@ -36,8 +42,8 @@ _FEWEST_VOXELS = 16  # along the shortest axis of a level
 class FluidRefinement:
     """The refined displacement [1, 3, X, Y, Z] in voxels, and what the stage measured.
 
-    `agreement` is that of the images at half resolution before the refinement, and `refined`
-    whether they are of one contrast. `correlation` is the mean local correlation at full
+    `agreement` is that of the images before the refinement, and `refined` whether they are of one
+    contrast. `correlation` is the mean local correlation at full
     resolution before the first and before the last step, None without a refinement.
     """
 
@@ -45,6 +51,12 @@ class FluidRefinement:
     agreement: Agreement
     refined: bool
     correlation: tuple[float, float] | None = None
+
+
+def _agreement(images: LevelImages, field: Tensor, whole: bool) -> Agreement:
+    """Return the agreement of images, at full resolution if `whole` is set, otherwise at half."""
+    level = _at_stride(images, 1 if whole else 2)
+    return measure_agreement(level, resize_displacement(field, level.fixed.shape[2:]))
 
 
 @dataclass(frozen=True)
@@ -75,23 +87,24 @@ def refine_by_composition(
     masks = _eroded(_mask(moving_mask, fixed)), _mask(fixed_mask, fixed)
     images = LevelImages(moving, fixed, *masks)
     field = displacement.float()
-    agreement, correlation = Agreement(0.0, 0.0), (0.0, 0.0)
+    agreement = _agreement(images, field, min(full) < FEWEST_VOXELS_TO_HALVE)
+    if not agreement.one_contrast:
+        return FluidRefinement(displacement, agreement, refined=False)
+    matched, correlation = 0.0, (0.0, 0.0)
     for n, (stride, iterations) in enumerate(zip(STRIDES, ITERATIONS, strict=True)):
         level = _at_stride(images, stride)
         shape = level.fixed.shape[2:]
         steps = steps_for(level)
         start = resize_displacement(field, shape).contiguous()
         if n == 0:
-            agreement = measure_agreement(level, start)
-            if not agreement.one_contrast:
-                return FluidRefinement(displacement, agreement, refined=False)
+            matched = measure_agreement(level, start).mean
 
         def report(done: float, n: int = n) -> None:
             if progress is not None:
                 share = (0.15 * done, 0.15 + 0.85 * done)[n]
                 progress(share, "fluid refinement")
 
-        smoothness = smoothness_for(agreement.mean, stride)
+        smoothness = smoothness_for(matched, stride)
         correction, correlation = _refine(steps, start, iterations, smoothness, report)
         field = resize_displacement(steps.compose(start, correction), full)
     return FluidRefinement(field, agreement, refined=True, correlation=correlation)
