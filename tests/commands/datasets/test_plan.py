@@ -82,13 +82,25 @@ def test_a_plan_is_not_planned_again(data, tmp_path, capsys):
     assert "is a plan already" in error
 
 
-def test_a_name_of_a_dataset_is_never_evaluated(tmp_path, capsys):
+def test_a_name_that_monai_would_evaluate_is_refused(tmp_path, capsys):
     for name in ("a", "b"):
         nifti(tmp_path / f"{name}.nii.gz")
     pair = {"fixed": "a.nii.gz", "moving": "b.nii.gz"}
     words = {"0": "$MR", "1": "@mr"}
     document = {"name": "%x::y", "modality": words, "registration_val": [pair]}
     write_document(tmp_path, document)
+    command = "plan", tmp_path, "--accept-guess", "-o", tmp_path / "plan.json"
+    assert "%x::y" in refusal(capsys, *command)
+    write_document(tmp_path, document | {"name": "harmless"})
+    assert "$MR" in refusal(capsys, *command)
+    assert not (tmp_path / "plan.json").exists()
+
+
+def test_a_plan_holds_only_two_references(tmp_path):
+    for name in ("a", "b"):
+        nifti(tmp_path / f"{name}.nii.gz")
+    pair = {"fixed": "a.nii.gz", "moving": "b.nii.gz"}
+    write_document(tmp_path, {"name": "x", "modality": {"0": "MR"}, "registration_val": [pair]})
     assert run("plan", tmp_path, "--accept-guess", "-o", tmp_path / "plan.json") == 0
     texts = json.loads((tmp_path / "plan.json").read_text())
     assert texts["pairs"].pop("folder") == "@dataset_dir"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from benchmarks import compact_pairs
 from benchmarks.harness.pairs import phantom_pairs
+from benchmarks.harness.zoo_methods import Judged
 
 from zoo.errors import UserError
 
@@ -21,7 +22,7 @@ def test_each_pair_and_weights_file_has_a_line(tmp_path, monkeypatch, capsys):
         asked.append((name, weights, refine))
         if name == "unireg":
             raise UserError("unsuitable")
-        return np.load(pair.truth)
+        return Judged(np.load(pair.truth), "ok", name)
 
     monkeypatch.setattr(compact_pairs, "model", model)
     words = ["--data", str(tmp_path), "x=start", "unigradicon=a.safetensors", "unireg=compact"]
