@@ -110,7 +110,8 @@ def _refined(
     found = refine_by_composition(
         displacement, moving, fixed, moving_mask=masks[0], fixed_mask=masks[1], progress=progress
     )
-    notes: dict[str, Any] = {"refined": found.refined, "agreement": found.agreement._asdict()}
+    agreement = None if found.agreement is None else found.agreement._asdict()
+    notes: dict[str, Any] = {"refined": found.refined, "agreement": agreement}
     if found.correlation is None:
         return displacement, notes
     unfolded, changed = unfold(found.displacement)

@@ -7,12 +7,17 @@ from zoo.geometry import Grid, Transform
 from zoo.geometry.jacobian import jacobian_determinant
 from zoo.geometry.sampling import identity_index, sample
 from zoo.losses.filters import gaussian_taps, separable_filter
-from zoo.solvers.fluid import refine_by_composition
+from zoo.solvers.fluid import refine_by_composition, refinement
 from zoo.solvers.fluid.contrast import LEAST_LOWEST, LEAST_MEAN
-from zoo.solvers.fluid.refinement import smoothness_for
+from zoo.solvers.fluid.refinement import smoothness_for, well_matched
 
 SHAPE = (44, 52, 40)
 INNER = (..., slice(8, -8), slice(8, -8), slice(8, -8))
+
+
+@pytest.fixture(autouse=True)
+def _small_images_are_refined(monkeypatch):
+    monkeypatch.setattr(refinement, "FEWEST_VOXELS", 32)
 
 
 def smooth_noise(*shape, sigma, seed):
@@ -94,6 +99,14 @@ def test_a_region_without_data_pulls_nothing():
 
 
 def test_well_matched_images_are_refined_more_smoothly():
-    for stride in (2, 1):
-        assert smoothness_for(0.99, stride).step == pytest.approx(3.0)
-        assert smoothness_for(0.80, stride).step < 1.6
+    for stride, high, low in ((2, 0.99, 0.80), (1, 0.9, 0.75)):
+        assert smoothness_for(well_matched(high, stride), stride).step == pytest.approx(3.0)
+        assert smoothness_for(well_matched(low, stride), stride).step < 1.6
+
+
+def test_small_images_are_left_as_they_are(monkeypatch):
+    monkeypatch.setattr(refinement, "FEWEST_VOXELS", 41)
+    moving, fixed, truth = deformed_pair()
+    found = refine_by_composition(truth, moving, fixed)
+    assert found.displacement is truth
+    assert found.agreement is None
