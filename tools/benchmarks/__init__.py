@@ -12,6 +12,7 @@
 | planning | reading of headers and volumes, robustness to random inputs, plans of datasets |
 | cohorts | throughput and memory of `regzoo run`, and recovery from killed processes |
 | fine_tuning | gain of fine-tuning the compact UniReg on little data |
+| fluid_refinement | what the refinement of MCBO's field and its settings change |
 | compact_weights | error that trainings of compact weights leave on unseen pairs |
 | compact_pairs | accuracy of compact weights on real pairs, without refinement |
 | convexadam_parity | difference between MCBO's preset `convexadam` and convexAdam |

@@ -60,7 +60,7 @@ class MCBOInferer(PairInferer):
             displacement, changed = unfold(displacement)
             notes["unfolded_percent"] = 100 * changed
         if refines:
-            displacement, notes["fluid"] = _refined(
+            displacement, notes["fluid"] = refined(
                 displacement, work, lambda done, text: progress(share + (1 - share) * done, text)
             )
         return Prediction(work.transform(displacement), notes=notes)
@@ -101,7 +101,7 @@ def unit_intensity(image: Tensor) -> Tensor:
     return to_unit(image, low, float(above.kthvalue(rank).values))
 
 
-def _refined(
+def refined(
     displacement: Tensor, work: WorkingPair, progress: ProgressCallback
 ) -> tuple[Tensor, dict[str, Any]]:
     """Return the refined displacement and what result.json reports about the refinement."""

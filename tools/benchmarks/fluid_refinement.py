@@ -1,0 +1,103 @@
+"""What do the refinement of MCBO's field and its settings change?
+
+    PYTHONPATH=tools python -m benchmarks.fluid_refinement --data FOLDER --pairs malf_1000_1001
+
+Each pair is aligned and searched once. From this one field every variant starts: the search alone,
+the refinement as it is shipped, and the refinement with one thing changed. The rows of a Markdown
+table are printed as they are measured; a row has the end-point error in mm where the truth is
+known, otherwise the mean Dice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+
+from benchmarks.harness.accuracy import accuracy
+from benchmarks.harness.pairs import BenchPair, data_pairs
+from benchmarks.harness.zoo_methods import dense_field
+from zoo.datasets.pairs import load_pair, pair_files
+from zoo.registration import MCBOInferer, mcbo_frame
+from zoo.registration.mcbo import refined
+from zoo.registration.working_pair import WorkingPair
+from zoo.solvers import MCBO
+from zoo.solvers.fluid import contrast, refinement, steps, unfold
+from zoo.solvers.fluid.refinement import Smoothness
+
+Changes = tuple[tuple[Any, str, Any], ...]
+"""Module, name and value of each constant that a variant replaces."""
+
+
+def _smoothed_by(sigma: float) -> Changes:
+    return ((refinement, "smoothness_for", lambda matched, stride: Smoothness(sigma, 0.4)),)
+
+
+VARIANTS: dict[str, Changes | None] = {
+    "search alone": None,
+    "as shipped": (),
+    "steps smoothed by 1.3 voxels": _smoothed_by(1.3),
+    "steps smoothed by 2 voxels": _smoothed_by(2.0),
+    "steps smoothed by 3 voxels": _smoothed_by(3.0),
+    "steps a third as long": ((steps, "GAIN", 1.0),),
+    "any contrast": ((contrast, "LEAST_MEAN", -1.0), (contrast, "LEAST_LOWEST", -1.0)),
+}
+
+
+def main() -> None:
+    """Measure every variant on every pair."""
+    args = _arguments()
+    torch.set_num_threads(args.threads)
+    names = [name for name in args.pairs.split(",") if name]
+    print("| pair | variant | mm or Dice | folded % | SD of log J | seconds |")
+    print("|---|---|---|---|---|---|")
+    for pair in data_pairs(args.data):
+        if not names or pair.name in names:
+            for row in measure(pair):
+                print(f"| {pair.name} | {' | '.join(row)} |", flush=True)
+
+
+def measure(pair: BenchPair) -> Iterator[list[str]]:
+    """Yield the cells of one row for each variant."""
+    loaded = load_pair(pair_files(str(pair.fixed), [str(pair.moving)]))
+    inferer = MCBOInferer(mcbo_frame("accurate"), bar=False)
+    work = inferer.prepare(loaded, inferer.initial_alignment(loaded))
+    searched = unfold(MCBO()(work.image, masks=work.masks))[0]
+    for name, changes in VARIANTS.items():
+        started = time.perf_counter()
+        found = searched if changes is None else variant(searched, work, changes)
+        seconds = time.perf_counter() - started
+        figures = accuracy(pair, dense_field(work.transform(found), loaded.fixed))
+        quality = figures["epe_mm"] if "epe_mm" in figures else figures["dice"]
+        spread = figures["sd_log_jacobian"]
+        folded = figures["folding_percent"]
+        yield [name, f"{quality:.3f}", f"{folded:.4f}", f"{spread:.2f}", f"{seconds:.0f}"]
+
+
+def variant(searched: Tensor, work: WorkingPair, changes: Changes) -> Tensor:
+    """Return the refined displacement [1, 3, X, Y, Z] with some constants changed."""
+    with ExitStack() as stack:
+        for module, name, value in changes:
+            stack.enter_context(mock.patch.object(module, name, value))
+        return refined(searched, work, lambda done, text: None)[0]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with the image pairs")
+    parser.add_argument("--pairs", default="", help="names of pairs, comma-separated; default: all")
+    parser.add_argument("--threads", type=int, default=2, help="threads")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
