@@ -23,6 +23,7 @@ from torch import Tensor
 
 from benchmarks.harness.accuracy import accuracy
 from benchmarks.harness.pairs import BenchPair, data_pairs
+from benchmarks.harness.rendered_pairs import rendered_pairs
 from benchmarks.harness.zoo_methods import dense_field
 from zoo.datasets.pairs import load_pair, pair_files
 from zoo.registration import MCBOInferer, mcbo_frame
@@ -58,7 +59,8 @@ def main() -> None:
     names = [name for name in args.pairs.split(",") if name]
     print("| pair | variant | mm or Dice | folded % | SD of log J | seconds |")
     print("|---|---|---|---|---|---|")
-    for pair in data_pairs(args.data):
+    rendered = rendered_pairs(args.data / "anatomy_synthseg", args.out)
+    for pair in [*data_pairs(args.data), *rendered]:
         if not names or pair.name in names:
             for row in measure(pair):
                 print(f"| {pair.name} | {' | '.join(row)} |", flush=True)
@@ -95,6 +97,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with the image pairs")
     parser.add_argument("--pairs", default="", help="names of pairs, comma-separated; default: all")
+    out = Path("bench/fluid_refinement")
+    parser.add_argument("--out", type=Path, default=out, help="folder for the rendered pairs")
     parser.add_argument("--threads", type=int, default=2, help="threads")
     return parser.parse_args()
 
