@@ -23,7 +23,7 @@ from zoo.pipelines.options import RegistrationOptions
 from zoo.planning.evidence import UserOptions
 from zoo.planning.fingerprint import pair_fingerprint
 from zoo.planning.memory import parse_memory
-from zoo.planning.plan import Plan, for_a_pair, make_plan, read_plan
+from zoo.planning.plan import Plan, for_a_pair, make_plan, read_plan, with_user_settings
 from zoo.planning.rules import check_options
 from zoo.planning.weights import (
     for_one_contrast,
@@ -32,7 +32,6 @@ from zoo.planning.weights import (
     refuse_unsuitable_weights,
     two_contrasts_of_pair,
     with_own_model,
-    with_weights,
 )
 
 
@@ -45,7 +44,9 @@ def plan_pair(
 ) -> Plan | None:
     """Return the plan of a pair, newly made or read from a file; None with the option `bundle`.
 
-    `own` is the model of one's own that the option `model` names. `read` reads the images.
+    The plan states the `settings` and the weights of the user, so that it reproduces the
+    registration. `own` is the model of one's own that the option `model` names. `read` reads the
+    images.
     """
     facts = {
         "--anatomy": options.anatomy,
@@ -67,7 +68,7 @@ def plan_pair(
         )
         plan = for_a_pair(read_plan(options.plan))
         _refuse_unsuitable(options, files, plan, read)
-        return plan
+        return _with_options(plan, options, settings)
     wishes = _user_options(options, files, settings, own)
     check_options(wishes)
     trained_models = set(wishes.available) - set(models_without_weights())
@@ -75,9 +76,16 @@ def plan_pair(
     plan = make_plan(_fingerprint(files, read, aligned=aligned), wishes)
     if own is not None:
         plan = with_own_model(plan, own)
+    return record_weights(_with_options(plan, options, settings))
+
+
+def _with_options(plan: Plan, options: RegistrationOptions, settings: Mapping[str, Any]) -> Plan:
+    """Return a plan with the settings and the weights of the user, if there are any."""
+    changed = with_user_settings(plan, settings)
     if options.weights is not None and find_model(plan["plan"]["model"]).learned:
-        plan = with_weights(plan, str(options.weights))
-    return record_weights(plan)
+        weights = {"weights": str(options.weights)}
+        changed = with_user_settings(changed, weights, "the option")
+    return changed if changed.get("weights") == plan.get("weights") else record_weights(changed)
 
 
 def _fingerprint(

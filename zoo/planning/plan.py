@@ -82,17 +82,28 @@ def override(plan: Plan, name: str, changes: Mapping[str, Any]) -> Plan:
     for key in changes:
         if key in ("dataset_dir", "pairs"):
             raise UserError(f"--set {key}: a plan belongs to its dataset; plan the other dataset")
-    rules = find_model(section["model"]).setting_rules()
-    values = check_settings(changes, rules, section["model"], "--set")
     if name == section["name"]:
         raise UserError(f"--name {name!r} is the name of the plan that is changed; choose another")
-    choices = section["choices"] | {
-        key: Choice(value, "user", f"set by the user over {plan.get(key)!r}").to_json()
-        for key, value in values.items()
-    }
-    section = section | {"name": name, "inherits": section["name"], "choices": choices}
+    section = section | {"name": name, "inherits": section["name"]}
     facts = {"plan": plan["facts"]["plan"] | {"name": name}}
-    return inert_plan(plan | {"facts": facts, "plan": section}) | values
+    return with_user_settings(plan | {"facts": facts, "plan": section}, changes)
+
+
+def with_user_settings(plan: Plan, settings: Mapping[str, Any], where: str = "--set") -> Plan:
+    """Return a plan with settings of a user, which its choices record as such.
+
+    Only settings of the plan's model are allowed, with values that its specification allows.
+    `where` is how a message names the place in which the user stated them.
+    """
+    section = plan["plan"]
+    rules = find_model(section["model"]).setting_rules()
+    values = check_settings(settings, rules, section["model"], where)
+    chosen = {}
+    for key, value in values.items():
+        over = f" over {plan[key]!r}" if key in plan else ""
+        chosen[key] = Choice(value, "user", f"set by the user{over}").to_json()
+    section = section | {"choices": section["choices"] | chosen}
+    return inert_plan(plan | {"plan": section}) | values
 
 
 def read_plan(path: AnyPath) -> Plan:

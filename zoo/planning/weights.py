@@ -15,8 +15,8 @@ from typing import Any
 from zoo.errors import UserError
 from zoo.hub.catalogue import find_model, load_catalogue
 from zoo.hub.own_models import OwnModel
-from zoo.hub.setting_rules import check_settings
 from zoo.hub.weights import find_weights
+from zoo.planning.cautions import for_own_training
 from zoo.planning.evidence import Choice, UserOptions, gather_evidence
 from zoo.planning.migrations import Plan
 from zoo.planning.plan import inert_plan
@@ -59,19 +59,15 @@ def with_own_model(plan: Plan, own: OwnModel) -> Plan:
     chosen = {key: Choice(value, "model.own", reason) for key, value in settings.items()}
     why = f"requested with --model {own.name}, a {own.model} in {own.folder}"
     chosen["model"] = Choice(own.model, "model.own", why)
-    choices = section["choices"] | {key: choice.to_json() for key, choice in chosen.items()}
+    changed = {
+        "choices": section["choices"] | {key: choice.to_json() for key, choice in chosen.items()}
+    }
+    if own.trained_on is not None:
+        changed["cautions"] = for_own_training(
+            section["cautions"], own.model, section["preset"], own.name, own.trained_on
+        )
     facts = {"plan": plan["facts"]["plan"] | {"why": why}}
-    return inert_plan(plan | {"facts": facts, "plan": section | {"choices": choices}}) | settings
-
-
-def with_weights(plan: Plan, weights: str) -> Plan:
-    """Return a plan with the weights that a user names: a variant, or a file."""
-    section = plan["plan"]
-    rules = find_model(section["model"]).setting_rules()
-    checked = check_settings({"weights": weights}, rules, section["model"], "the option")
-    choice = Choice(checked["weights"], "user", "set by the user").to_json()
-    section = section | {"choices": section["choices"] | {"weights": choice}}
-    return inert_plan(plan | {"plan": section}) | checked
+    return inert_plan(plan | {"facts": facts, "plan": section | changed}) | settings
 
 
 def record_weights(plan: Plan) -> Plan:

@@ -1,0 +1,96 @@
+"""What do brain masks, and a header that exchanges left and right, change between two real brains?
+
+    PYTHONPATH=tools python -m benchmarks.real_brains DATA
+
+DATA holds `brain_malf_oasis`. MCBO registers pairs of its brains at 3 mm: as they are, with masks
+of one or both brains, and with a moving header that is mirrored along the x axis about its centre.
+The rows of a Markdown table are printed as they are measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import zoo
+from benchmarks.harness.tables import heading, row
+from zoo.geometry import Grid
+from zoo.io.volume import Volume, read_volume
+
+PAIRS = (("1000", "1001"), ("1000", "1003"), ("1001", "1003"))
+SPACING = 3.0
+"""Voxel size of the working grid in mm."""
+NUMBERS = ("Dice", "mean mm", "affine NMI", "ratio", "similarity", "folding %")
+
+
+def main() -> None:
+    """Measure every variant of every pair."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path, help="folder with the brains")
+    args = parser.parse_args()
+    print(heading(["pair", "variant", "verdict", "suspected fault"], NUMBERS), flush=True)
+    for fixed, moving in PAIRS:
+        folder = args.data / "brain_malf_oasis"
+        images = {
+            "fixed": read_volume(folder / f"{fixed}_t1.nii.gz"),
+            "moving": read_volume(folder / f"{moving}_t1.nii.gz"),
+            "fixed_labels": read_volume(folder / f"{fixed}_labels.nii.gz"),
+            "moving_labels": read_volume(folder / f"{moving}_labels.nii.gz"),
+        }
+        for name, changed in variants(images):
+            print(row([f"{fixed}, {moving}", name, *measure(changed)]), flush=True)
+
+
+def variants(images: Mapping[str, Volume]) -> Iterator[tuple[str, dict[str, Volume]]]:
+    """Yield the name and the images of each variant of a pair."""
+    masks = {f"{side}_mask": mask_of(images[side]) for side in ("fixed", "moving")}
+    yield "as it is", dict(images)
+    yield "mask of the fixed brain", {**images, "fixed_mask": masks["fixed_mask"]}
+    yield "both masks", {**images, **masks}
+    moving = {name: mirrored(images[name]) for name in ("moving", "moving_labels")}
+    yield "mirrored header", {**images, **moving}
+
+
+def mask_of(brain: Volume) -> Volume:
+    """Return where an image without its skull is above zero."""
+    return replace(brain, data=(brain.data > 0).to(torch.uint8))
+
+
+def mirrored(volume: Volume) -> Volume:
+    """Return a volume whose header exchanges left and right about its centre."""
+    mirror = torch.eye(4, dtype=torch.float64)
+    mirror[0, 0] = -1
+    mirror[0, 3] = 2 * volume.grid.centre[0]
+    return replace(volume, grid=Grid(volume.grid.shape, mirror @ volume.grid.affine))
+
+
+def measure(images: Mapping[str, Volume]) -> list[str]:
+    """Register a pair and return the cells of its row."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = zoo.register(
+            **images, out=folder, model="mcbo", threads=1, settings={"spacing": SPACING}
+        )
+        result: Mapping[str, Any] = found.result
+    figures, start = result["figures"], result["affine_start"]
+    fault = next((w for w in result["warnings"] if "header fault" in w), "none")
+    values = (
+        (figures["dice_after"], 3),
+        (figures["deformation_mm_mean"], 2),
+        (start["similarity"][1], 4),
+        (result["structure"]["ratio"], 2),
+        (figures["similarity_after"], 3),
+        (figures["folding_percent"], 4),
+    )
+    return [result["quality"], fault, *(f"{value:.{digits}f}" for value, digits in values)]
+
+
+if __name__ == "__main__":
+    main()
