@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from benchmarks.harness.spoiled_pairs import cases
 from support.inferer_cases import brain_pair, ramp_pair, small_phantom
 
 from zoo.errors import UserError
@@ -172,3 +173,16 @@ def test_the_value_of_padding_does_not_influence_the_deformation():
         for value in (0.0, -300.0)
     ]
     assert (points[0] - points[1]).norm(dim=1).max() < 0.05 * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "coverage"),
+    [("synthetic head, 8", 1.0), ("two fifths of the field of view, 0", 0.4)],
+)
+def test_the_map_is_one_to_one_where_the_fields_of_view_or_the_bodies_differ(name, coverage):
+    pair = next(case for case in cases(9) if case.name == name).make()
+    covered = pair.moving[0].grid.voxels / pair.fixed.grid.voxels
+    assert covered == pytest.approx(coverage, abs=0.02)
+    found = MCBOInferer(mcbo_frame("accurate"), affine="auto", bar=False)(pair, MCBO())
+    assert found.notes["unfolded_percent"] > 1  # the field of the search folds
+    assert found.measured.figures["folding_percent"] < 0.05
