@@ -84,8 +84,8 @@ def mask_of(brain: Volume) -> Volume:
     return replace(brain, data=(brain.data > 0).to(torch.uint8))
 
 
-def measure(images: Mapping[str, Volume]) -> list[str]:
-    """Register a pair and return the cells of its row."""
+def measure(images: Mapping[str, Any]) -> list[str]:
+    """Register the images, labels and masks of a pair and return the cells of its row."""
     with tempfile.TemporaryDirectory() as folder:
         found = zoo.register(
             **images, out=folder, model="mcbo", threads=1, settings={"spacing": SPACING}
