@@ -11,7 +11,7 @@ from zoo.errors import UserError
 from zoo.registration.mcbo import MCBOInferer, mcbo_frame
 from zoo.registration.mcbo_presets import solver_changes, solver_mode, write_preset
 from zoo.registration.working_grid import NativeFrame
-from zoo.registration.working_pair import exclude_padding
+from zoo.registration.working_pair import exclude_padding, keep_background
 from zoo.solvers.mcbo import MCBO
 
 
@@ -123,6 +123,37 @@ def test_masks_of_the_brains_do_not_make_a_pair_worse():
         for p in (pair, replace(pair, fixed_mask=None, moving_mask=None))
     ]  # fmt: skip
     assert errors[0] < 1.05 * errors[1]
+
+
+def _stripped(pair):
+    """Return the pair with zero outside its masks, as brains without their skulls."""
+    fixed = replace(pair.fixed, data=pair.fixed.data * (pair.fixed_mask.data > 0))
+    moving = replace(pair.moving[0], data=pair.moving[0].data * (pair.moving_mask.data > 0))
+    return replace(pair, fixed=fixed, moving=(moving,))
+
+
+def test_masks_that_contain_all_but_the_background_change_nothing():
+    pair, phantom = brain_pair("mask")
+    stripped = _stripped(pair)
+    without = replace(stripped, fixed_mask=None, moving_mask=None)
+    results = [
+        _registered(p).transform.map_points(phantom.fixed_points) for p in (stripped, without)
+    ]
+    assert torch.equal(*results)
+
+
+def test_only_a_mask_that_outlines_the_body_keeps_the_background():
+    pair, _ = brain_pair("mask")
+    stripped = _stripped(pair)
+    brain = stripped.fixed_mask.data > 0
+    most, half = brain.clone(), brain.clone()
+    most[brain.nonzero()[::10].unbind(1)] = False
+    half[: brain.shape[0] // 2] = False
+    for data, expected in ((most, most | ~brain), (half, half)):
+        mask = replace(pair.fixed_mask, data=data.to(torch.uint8))
+        found = keep_background(replace(stripped, fixed_mask=mask)).fixed_mask
+        assert torch.equal(found.data > 0, expected)
+    assert keep_background(pair).fixed_mask is pair.fixed_mask  # with its skull
 
 
 def _cut(pair, side, value):

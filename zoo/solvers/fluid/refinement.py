@@ -102,7 +102,8 @@ def refine_by_composition(
 
     `moving` and `fixed` are [1, 1, X, Y, Z] on the same grid, scaled to [0, 1]. The masks, of the
     same shape, are 1 where a voxel counts and 0 where there are no data; points outside the moving
-    grid never count. `gain` multiplies every Gauss-Newton step. Small images and images of two contrasts are left as they are.
+    grid never count. `gain` multiplies every Gauss-Newton step. Small images and images of two
+    contrasts are left as they are.
     """
     full = fixed.shape[2:]
     masks = _eroded(_mask(moving_mask, fixed)), _mask(fixed_mask, fixed)
