@@ -15,11 +15,12 @@ _BIDS = re.compile(r"(?P<case>sub-[A-Za-z0-9]+)")
 def stem(name: str | PurePath) -> str:
     """Return a file's name without its folder and its suffix, such as A_0001 of a/A_0001.nii.gz.
 
-    A suffix that is not one of `SUFFIXES` counts from the last dot.
+    A suffix that is not one of `SUFFIXES` counts from the last dot. The UID of a DICOM series, as
+    in FOLDER#UID, does not count.
     """
     last = PurePath(name).name
     suffix = next((s for s in SUFFIXES if last.lower().endswith(s)), None)
-    return PurePath(last).stem if suffix is None else last[: -len(suffix)]
+    return PurePath(last.partition("#")[0]).stem if suffix is None else last[: -len(suffix)]
 
 
 def case_of(image: str) -> str:

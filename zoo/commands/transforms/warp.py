@@ -14,6 +14,7 @@ def warp(
     interpolation: Literal["linear", "cubic", "nearest"] = "linear",
     labels: bool = False,
     fill: float | None = None,
+    volume: int | None = None,
 ) -> None:
     """Resample a moving image or label map on the fixed grid with a transform.
 
@@ -30,6 +31,7 @@ def warp(
         labels: Treat the image as a label map: use nearest and keep the data type.
         fill: The value outside the moving image; by default 0, or the smallest value of the image
             if that is negative (CT), as in warped.nii.gz.
+        volume: The volume of a moving image with several volumes (4-D), counted from 0.
     """
     from zoo.commands._shared import open_transform, output_grid
     from zoo.geometry import warp as warp_volume
@@ -39,18 +41,18 @@ def warp(
 
     inputs = {"the moving image": moving, "the transform": transform, "--fixed": fixed}
     refuse_overwriting(inputs, [out])
-    volume = read_labels(moving) if labels else read_volume(moving)
+    image = read_labels(moving, volume) if labels else read_volume(moving, volume)
     if fill is None:
-        fill = 0.0 if labels else min(0.0, float(volume.data.min()))
+        fill = 0.0 if labels else min(0.0, float(image.data.min()))
     mapping = open_transform(transform, fixed, moving)
     grid = output_grid(mapping, transform, fixed)
     data = warp_volume(
-        volume.data[None],
-        volume.grid,
+        image.data[None],
+        image.grid,
         grid,
         mapping,
         interpolation="nearest" if labels else interpolation,
         fill=fill,
     )
-    write_volume(out, data[0], grid, volume.data.dtype)
+    write_volume(out, data[0], grid, image.data.dtype)
     print(f"written to {out}: {grid.describe()}")
