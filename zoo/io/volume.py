@@ -92,7 +92,7 @@ def write_volume(path: AnyPath, data: Tensor, grid: Grid, dtype: torch.dtype | N
     """
     if tuple(data.shape) != grid.shape:
         raise ValueError(f"data of shape {tuple(data.shape)} do not fit a grid of {grid.shape}")
-    data = _cast(data.detach().cpu(), dtype or data.dtype)
+    data = cast_voxels(data.detach().cpu(), dtype or data.dtype)
     if str(path).endswith(itk_image.WRITTEN):
         itk_image.write_itk_image(path, data.numpy(), grid)
     elif str(path).endswith((".nii", ".nii.gz")):
@@ -181,7 +181,7 @@ def _check_three_axes(path: Path, shape: tuple[int, ...]) -> None:
         )
 
 
-def _cast(data: Tensor, dtype: torch.dtype) -> Tensor:
+def cast_voxels(data: Tensor, dtype: torch.dtype) -> Tensor:
     """Convert to `dtype`, or to the next type that the file formats support."""
     supported = {
         torch.bool: torch.uint8,

@@ -23,11 +23,12 @@ def info(file: str, *, volume: int | None = None) -> None:
     """
     from zoo.errors import UserError
     from zoo.io.dicom.location import is_dicom
+    from zoo.io.dicom.registration import is_registration
     from zoo.io.files import existing_file
     from zoo.io.transforms import detect_format, read_transform
     from zoo.io.volume import count_volumes, read_header, read_volume
 
-    if is_dicom(file):
+    if is_dicom(file) and not is_registration(file):
         print("\n".join(_volume(read_volume(file, volume), count_volumes(file))))
         print("\n".join(_declared(read_header(file, volume))))
         return

@@ -21,11 +21,13 @@ def warp(
     Examples:
         regzoo warp moving.nii.gz result/transform.nii.gz warped.nii.gz
         regzoo warp labels.nii.gz result/transform.h5 warped.nii.gz --fixed fixed.nii.gz --labels
+        regzoo warp mr_folder result/transform.nii.gz warped_mr --fixed ct_folder
 
     Args:
         moving: The moving image or label map.
         transform: The transform fixed -> moving, in any format that regzoo reads.
-        out: The volume file to write (.nii.gz, .nii, .mha or .nrrd).
+        out: The volume file to write (.nii.gz, .nii, .mha or .nrrd). A name without a suffix is a
+            new folder for a derived DICOM series; both images must then be DICOM series.
         fixed: The fixed image, whose grid is used; by default the grid of the transform.
         interpolation: The interpolation: linear, cubic (B-spline) or nearest.
         labels: Treat the image as a label map: use nearest and keep the data type.
@@ -35,8 +37,9 @@ def warp(
     """
     from zoo.commands._shared import open_transform, output_grid
     from zoo.geometry import warp as warp_volume
+    from zoo.io.dicom.derived import is_series_name, write_derived_series
     from zoo.io.labels import read_labels
-    from zoo.io.volume import read_volume, write_volume
+    from zoo.io.volume import cast_voxels, read_volume, write_volume
     from zoo.runtime.overwriting import refuse_overwriting
 
     inputs = {"the moving image": moving, "the transform": transform, "--fixed": fixed}
@@ -54,5 +57,8 @@ def warp(
         interpolation="nearest" if labels else interpolation,
         fill=fill,
     )
-    write_volume(out, data[0], grid, image.data.dtype)
+    if is_series_name(out):
+        write_derived_series(out, cast_voxels(data[0], image.data.dtype), grid, fixed, moving)
+    else:
+        write_volume(out, data[0], grid, image.data.dtype)
     print(f"written to {out}: {grid.describe()}")

@@ -117,10 +117,12 @@ def read_file_header(path: Path) -> FileHeader | None:
     with _understood(path):
         if "Rows" not in dataset or "Columns" not in dataset or "BitsAllocated" not in dataset:
             return None
+        meta = dataset.file_meta
         return FileHeader(
             path=path,
-            sop_class=_text(dataset, "SOPClassUID") or str(dataset.file_meta.get(0x00020002, "")),
-            sop_instance=_text(dataset, "SOPInstanceUID"),
+            sop_class=_text(dataset, "SOPClassUID") or _text(meta, "MediaStorageSOPClassUID"),
+            sop_instance=_text(dataset, "SOPInstanceUID")
+            or _text(meta, "MediaStorageSOPInstanceUID"),
             study=_text(dataset, "StudyInstanceUID"),
             series=_text(dataset, "SeriesInstanceUID"),
             frame_of_reference=_text(dataset, "FrameOfReferenceUID"),
@@ -137,7 +139,7 @@ def read_file_header(path: Path) -> FileHeader | None:
             ),
             samples=int(dataset.get("SamplesPerPixel") or 1),
             photometric=_text(dataset, "PhotometricInterpretation"),
-            transfer_syntax=str(dataset.file_meta.get("TransferSyntaxUID", "")),
+            transfer_syntax=_text(meta, "TransferSyntaxUID"),
             frames=tuple(_frames(path, dataset)),
         )
 
