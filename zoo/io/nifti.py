@@ -138,8 +138,13 @@ def nifti_grid(file: NiftiFile) -> Grid:
     return Grid((shape[0], shape[1], shape[2]), torch.from_numpy(affine))
 
 
-def write_nifti(path: AnyPath, data: np.ndarray, grid: Grid, *, intent: int = 0) -> None:
-    """Write `data` [X, Y, Z, ...] on `grid`, in mm and unscaled, with sform and qform of code 1."""
+def write_nifti(
+    path: AnyPath, data: np.ndarray, grid: Grid, *, intent: int = 0, seconds: float | None = None
+) -> None:
+    """Write `data` [X, Y, Z, ...] on `grid`, in mm and unscaled, with sform and qform of code 1.
+
+    `seconds` is the time between the volumes of a 4-D image.
+    """
     if not str(path).endswith((".nii", ".nii.gz")):
         raise UserError(f"cannot write {path} as NIfTI: its name must end in .nii or .nii.gz")
     affine = grid.affine.numpy()
@@ -151,6 +156,8 @@ def write_nifti(path: AnyPath, data: np.ndarray, grid: Grid, *, intent: int = 0)
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
     image.header.set_xyzt_units("mm", "sec" if data.ndim > 3 else None)
+    if seconds is not None:
+        image.header["pixdim"][4] = seconds
     if intent:
         image.header.set_intent(intent)
     with atomic_path(path) as temporary:

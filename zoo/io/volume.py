@@ -42,6 +42,16 @@ class Volume:
     path: Path
 
 
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """The volumes of a 4-D image, `data` [X, Y, Z, T], and the time between them if it is known."""
+
+    data: Tensor
+    grid: Grid
+    path: Path
+    seconds: float | None = None
+
+
 def read_header(path: AnyPath, volume: int | None = None) -> ImageHeader:
     """Read and check only the header of a volume; `volume` is as in `read_volume`."""
     if is_dicom(path):
@@ -82,6 +92,32 @@ def read_volume(path: AnyPath, volume: int | None = None) -> Volume:
     data = torch.from_numpy(array)
     check_finite(file, data)
     return Volume(data, grid, file)
+
+
+def read_frames(path: AnyPath) -> Frames:
+    """Read all volumes of a 4-D NIfTI file or a DICOM series; there must be at least two."""
+    number = count_volumes(path)
+    if number < 2:
+        raise UserError(
+            f"{path} has one volume; a series of several volumes (4-D NIfTI or DICOM) is needed"
+        )
+    if is_dicom(path):
+        volumes = [read_volume(path, k) for k in range(number)]
+        data = torch.stack([volume.data for volume in volumes], dim=-1)
+        return Frames(data, volumes[0].grid, Path(path))
+    nifti = open_nifti(path)
+    _check_three_axes(Path(path), nifti.shape)
+    data = torch.from_numpy(read_nifti_array(nifti))
+    check_finite(Path(path), data)
+    units = {8: 1.0, 16: 1e-3, 24: 1e-6}.get(int(nifti.header["xyzt_units"]) & 56, 1.0)
+    seconds = float(nifti.header["pixdim"][4]) * units
+    known = seconds if 0 < seconds < 1e6 else None  # false for NaN as well
+    return Frames(data, nifti_grid(nifti), Path(path), known)
+
+
+def write_frames(path: AnyPath, frames: Frames) -> None:
+    """Write a 4-D image as .nii or .nii.gz."""
+    write_nifti(path, frames.data.numpy(), frames.grid, seconds=frames.seconds)
 
 
 def write_volume(path: AnyPath, data: Tensor, grid: Grid, dtype: torch.dtype | None = None) -> None:
