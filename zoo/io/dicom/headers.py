@@ -1,7 +1,7 @@
 """The header of one DICOM file: its series, and the position of each of its frames.
 
-Patient data are not read, except the patient's ID, which tells whether two series show one patient
-and is never written.
+Patient data are not read, except the patient's ID, which tells whether two series show one patient,
+and the date of the study, which tells the earlier of them. Neither is ever written.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from zoo.io.limits import MAX_COORDINATE, MAX_DICOM_FILE_BYTES, MAX_DICOM_FRAMES
 
 _TAGS = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID"),
+    "StudyDate",
     *("FrameOfReferenceUID", "Modality", "SeriesDescription", "BodyPartExamined", "Rows"),
     *("Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelSpacing"),
@@ -75,6 +76,7 @@ class FileHeader:
     description: str
     body_part: str
     patient: str = field(repr=False)
+    date: str = field(repr=False)
     rows: int
     columns: int
     stored: tuple[int, int, bool]
@@ -130,6 +132,7 @@ def read_file_header(path: Path) -> FileHeader | None:
             description=_text(dataset, "SeriesDescription"),
             body_part=_text(dataset, "BodyPartExamined"),
             patient=_text(dataset, "PatientID"),
+            date=_text(dataset, "StudyDate"),
             rows=int(dataset.Rows),
             columns=int(dataset.Columns),
             stored=(

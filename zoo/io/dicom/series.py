@@ -72,9 +72,9 @@ def find_series(path: AnyPath) -> Series:
     return Series(Path(path), found[0].files)
 
 
-def series_in(folder: Path) -> list[Series]:
-    """Return the series with images in a folder and its subfolders, at least one."""
-    headers = [read_file_header(path) for path in dicom_files(folder)]
+def series_in(folder: Path, *, below: bool = True) -> list[Series]:
+    """Return the series with images in a folder, and in its subfolders if `below`; at least one."""
+    headers = [read_file_header(path) for path in dicom_files(folder, below=below)]
     grouped: dict[str, list[FileHeader]] = defaultdict(list)
     for header in headers:
         if header is not None:
