@@ -167,3 +167,19 @@ def enhanced(slices, *, compressed=False):
     else:
         out.PixelData = b"".join(frame.PixelData for frame in frames)
     return out
+
+
+def write_study(folder):
+    """Write a CT phantom at two times as the series `baseline` and `followup` below `export`."""
+    from zoo.io.volume import Volume
+    from zoo.synthesis.phantom import make_pair
+
+    made = make_pair(3, shape=(36, 40, 30), axes="LPS", tilt_degrees=8, contrasts=("ct", "ct"))
+    sides = (("fixed", "baseline", "20240110"), ("moving", "followup", "20240712"))
+    for k, (side, name, date) in enumerate(sides):
+        data, grid = getattr(made, side), getattr(made, f"{side}_grid")
+        series_of(
+            Volume(data.round().clamp(-1024, 3071), grid, folder), folder / "export" / name,
+            series=f"1.2.826.0.1.3680043.8.498.{k + 1}", StudyDate=date,
+            SeriesDescription=f"Thorax {name}",
+        )  # fmt: skip

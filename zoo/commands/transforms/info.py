@@ -37,8 +37,10 @@ def info(file: str, *, volume: int | None = None) -> None:
         print("\n".join(_points(file)))
         return
     try:
-        format = detect_format(path)
+        format = None if volume is not None else detect_format(path)
     except UserError:
+        format = None
+    if format is None:
         print("\n".join(_volume(read_volume(path, volume), count_volumes(path))))
         return
     if format == "learn2reg":
