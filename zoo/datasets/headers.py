@@ -121,12 +121,12 @@ def _inspect_dicom(
     root: Path, name: str, volume: int | None
 ) -> tuple[HeaderFacts | None, list[Problem]]:
     """Do the work of `inspect_header` for a DICOM series."""
-    from zoo.io.dicom.image import image_files
+    from zoo.io.dicom.image import read_dicom_header
 
     path = root / name
     try:
-        image = read_header(path, volume)
-        states = [file.stat() for file in image_files(path)]
+        image = read_dicom_header(path, volume)
+        states = [file.stat() for file in image.files]
     except (UserError, OSError, ValueError, OverflowError) as error:
         return None, [problem_from_error(error, name, str(path))]
     header = HeaderFacts(
@@ -152,7 +152,11 @@ def _inspect_nifti(
     """Do the work of `inspect_header` for a NIfTI file."""
     path = root / name
     nifti = open_nifti(path)
-    if volume is not None and len(nifti.shape) == 4 and 0 <= volume < nifti.shape[3]:
+    if volume is not None and len(nifti.shape) == 4 and nifti.shape[3] > 1:
+        number = nifti.shape[3]
+        if not 0 <= volume < number:
+            what = f"it has {number} volumes, so volume {volume} does not exist"
+            return None, [Problem("several-volumes", name, what, f"use 0 to {number - 1}")]
         nifti = nifti.volume(volume)
     if shape_problem := _shape_problem(name, nifti.shape):
         return None, [shape_problem]
@@ -219,7 +223,7 @@ def _shape_problem(name: str, shape: tuple[int, ...]) -> Problem | None:
         fix = "list an image, not a transform"
         return Problem("vector-field", name, f"the shape {shape} is that of a vector field", fix)
     if len(shape) > 3 and max(shape[3:]) > 1:
-        fix = "choose one with --volume, or save one of the volumes to a file of its own"
+        fix = "save one of them to a file of its own, or register one with --volume"
         return Problem(
             "several-volumes", name, f"the shape {shape} is that of several volumes", fix
         )

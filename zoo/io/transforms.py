@@ -52,10 +52,11 @@ def detect_format(path: AnyPath) -> TransformFormat:
         raise UserError(f"{file} is DICOM, but not a registration; give a registration object")
     if is_nifti(file) or file.name.endswith((".nii", ".nii.gz")):
         shape = open_nifti(file).shape
-        if len(shape) <= 3 or max(shape[3:]) == 1:
+        if len(shape) <= 3 or max(shape[3:]) == 1 or (len(shape) == 4 and shape[3] != 3):
+            kind = "a volume" if len(shape) <= 3 else "an image"
             raise UserError(
-                f"{file} is a volume of shape {shape}, not a transform; give a displacement field "
-                "(X, Y, Z, 1, 3), or use this file as a volume"
+                f"{file} is {kind} of shape {shape}, not a transform; give a displacement field "
+                "(X, Y, Z, 1, 3), or use this file as an image"
             )
         return "learn2reg" if len(shape) == 4 and shape[3] == 3 else "itk-nifti"
     if _is_text_matrix(file):

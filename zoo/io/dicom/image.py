@@ -17,7 +17,7 @@ from zoo.io.files import AnyPath
 
 @dataclass(frozen=True, eq=False)
 class DicomHeader:
-    """The grid and voxel type of a series, what its header declares, and warnings about it.
+    """The grid, voxel type and files of a series, what its header declares, and warnings about it.
 
     `patient` is the patient's ID, to compare series with; it must not be written anywhere.
     """
@@ -27,6 +27,7 @@ class DicomHeader:
     modality: str
     body_part: str
     patient: str = field(repr=False)
+    files: tuple[Path, ...]
     warnings: tuple[str, ...] = ()
 
 
@@ -56,5 +57,6 @@ def _header(stack: Stack) -> DicomHeader:
         modality=first.modality,
         body_part=first.body_part,
         patient=first.patient,
+        files=tuple(file.path for file in stack.series.files),
         warnings=stack.warnings,
     )
