@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections import defaultdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,13 +10,16 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import UserError
-from zoo.io.dicom.headers import import_pydicom, read_dataset
+from zoo.io.dicom.headers import FileHeader, Frame, import_pydicom, read_dataset
 from zoo.io.dicom.series import Series
 from zoo.io.dicom.stack import Stack
 from zoo.io.files import damaged_file_error
 
 _NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 """Transfer syntaxes of uncompressed pixels."""
+
+_SLAB = 16
+"""The number of slices that are transposed at once."""
 
 _COPIED = (
     *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
@@ -42,34 +44,42 @@ def voxel_type(series: Series) -> np.dtype[Any]:
 
 def read_pixels(stack: Stack) -> np.ndarray:
     """Return the voxels [columns, rows, slices], C-contiguous: stored * slope + intercept."""
-    dtype = voxel_type(stack.series)
-    data = np.empty(stack.grid.shape, dtype)
+    data = np.empty(stack.grid.shape, voxel_type(stack.series))
     headers = {file.path: file for file in stack.series.files}
-    wanted: dict[Path, list[int]] = defaultdict(list)
-    for k, frame in enumerate(stack.frames):
-        wanted[frame.path].append(k)
-    for path, slices in wanted.items():
-        header = headers[path]
-        dataset = read_dataset(path, pixels=True)
-        read = _native_frame if header.transfer_syntax in _NATIVE else _decoded_frame
-        for k in slices:
-            frame = stack.frames[k]
-            stored = _checked(path, read(path, dataset, frame.index, len(header.frames)), header)
-            if dtype.kind == "f":
-                data[:, :, k] = (stored.astype(np.float64) * frame.slope + frame.intercept).T
-            else:
-                data[:, :, k] = stored.T.astype(np.int64) + round(frame.intercept)
+    columns, rows, count = data.shape
+    slab = np.empty((_SLAB, rows, columns), data.dtype)
+    opened: tuple[Path, Any] | None = None
+    for start in range(0, count, _SLAB):
+        frames = stack.frames[start : start + _SLAB]
+        for k, frame in enumerate(frames):
+            if opened is None or opened[0] != frame.path:
+                opened = frame.path, read_dataset(frame.path, pixels=True)
+            slab[k] = _rescaled(frame, opened[1], headers[frame.path], data.dtype)
+        # Whole slabs are transposed, because writing single slices misses the cache at every voxel.
+        data[:, :, start : start + len(frames)] = slab[: len(frames)].transpose(2, 1, 0)
     return data
 
 
-def _checked(path: Path, stored: np.ndarray, header: Any) -> np.ndarray:
+def _rescaled(frame: Frame, dataset: Any, header: FileHeader, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return the values of a frame [rows, columns]."""
+    read = _native_frame if header.transfer_syntax in _NATIVE else _decoded_frame
+    pixels = read(frame.path, dataset, frame.index, len(header.frames))
+    stored = _checked(frame.path, pixels, header)
+    if dtype.kind == "f":
+        return stored.astype(np.float64) * frame.slope + frame.intercept
+    wide = np.int32 if header.stored[0] <= 16 else np.int64
+    return stored.astype(wide) + round(frame.intercept)
+
+
+def _checked(path: Path, stored: np.ndarray, header: FileHeader) -> np.ndarray:
     """Return stored pixels of the announced size, without bits above the stored ones."""
     if stored.shape != (header.rows, header.columns):
         raise damaged_file_error(path, f"its pixels have the shape {stored.shape}")
     allocated, bits, signed = header.stored
     if bits == allocated:
         return stored
-    values: np.ndarray = stored.astype(np.int64) & ((1 << bits) - 1)
+    values: np.ndarray = stored.astype(np.int32 if allocated <= 16 else np.int64)
+    values &= (1 << bits) - 1
     return np.where(values >> (bits - 1), values - (1 << bits), values) if signed else values
 
 
