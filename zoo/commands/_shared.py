@@ -19,10 +19,13 @@ QUALITY_FAILED = 3
 
 
 def grid_of(image: str | None) -> Grid | None:
-    """Return the grid of an image file, read from its header; None if no file is given."""
+    """Return the grid of an image file, read from its header; None if no file is given.
+
+    The volumes of a 4-D file have one grid.
+    """
     from zoo.io.volume import read_header
 
-    return None if image is None else read_header(image).grid
+    return None if image is None else read_header(image, volume=0).grid
 
 
 def open_transform(path: str, fixed: str | None, moving: str | None) -> Transform:

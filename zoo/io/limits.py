@@ -75,6 +75,13 @@ MAX_TEXT_TRANSFORM_BYTES = 32 << 20
 MAX_MAT_BYTES = 1 << 20
 """Largest text and MATLAB transforms; large displacement fields belong into NIfTI or HDF5."""
 
+MAX_DICOM_FILES = 20_000
+MAX_DICOM_FRAMES = 20_000
+"""Largest number of files in a DICOM folder with its subfolders, and of frames in one file."""
+
+MAX_DICOM_FILE_BYTES = 4 << 30
+"""Largest DICOM file."""
+
 MAX_ZIP_DIRECTORY_BYTES = 1 << 20
 """Largest list of members of an .npz file."""
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.geometry import Grid, Transform
+from zoo.io.dicom.location import is_dicom_file
 from zoo.io.files import AnyPath, existing_file, first_bytes
 from zoo.io.itk.hdf5 import is_hdf5, read_itk_hdf5, write_itk_hdf5
 from zoo.io.itk.nifti import read_itk_nifti, write_itk_nifti
@@ -19,7 +20,7 @@ from zoo.io.itk.tfm import is_mat, is_tfm, read_mat, read_tfm, write_mat, write_
 from zoo.io.learn2reg import is_npz, read_learn2reg, write_learn2reg
 from zoo.io.nifti import is_nifti, open_nifti
 
-TransformFormat = Literal["itk-nifti", "itk-hdf5", "itk-tfm", "itk-mat", "learn2reg"]
+TransformFormat = Literal["itk-nifti", "itk-hdf5", "itk-tfm", "itk-mat", "learn2reg", "dicom"]
 
 TRANSFORM_SUFFIXES: dict[TransformFormat, tuple[str, ...]] = {
     "itk-nifti": (".nii.gz", ".nii"),
@@ -27,6 +28,7 @@ TRANSFORM_SUFFIXES: dict[TransformFormat, tuple[str, ...]] = {
     "itk-tfm": (".tfm", ".txt"),
     "itk-mat": (".mat",),
     "learn2reg": (".npz", ".nii.gz", ".nii"),
+    "dicom": (".dcm",),
 }
 """The suffixes of each format; a suffix of several formats stands for the first of them."""
 
@@ -42,12 +44,19 @@ def detect_format(path: AnyPath) -> TransformFormat:
         return "itk-mat"
     if is_npz(file):
         return "learn2reg"
+    if is_dicom_file(file):
+        from zoo.io.dicom.registration import is_registration
+
+        if is_registration(file):
+            return "dicom"
+        raise UserError(f"{file} is DICOM, but not a registration; give a registration object")
     if is_nifti(file) or file.name.endswith((".nii", ".nii.gz")):
         shape = open_nifti(file).shape
-        if len(shape) <= 3 or max(shape[3:]) == 1:
+        if len(shape) <= 3 or max(shape[3:]) == 1 or (len(shape) == 4 and shape[3] != 3):
+            kind = "a volume" if len(shape) <= 3 else "an image"
             raise UserError(
-                f"{file} is a volume of shape {shape}, not a transform; give a displacement field "
-                "(X, Y, Z, 1, 3), or use this file as a volume"
+                f"{file} is {kind} of shape {shape}, not a transform; give a displacement field "
+                "(X, Y, Z, 1, 3), or use this file as an image"
             )
         return "learn2reg" if len(shape) == 4 and shape[3] == 3 else "itk-nifti"
     if _is_text_matrix(file):
@@ -84,6 +93,10 @@ def read_transform(
         return read_mat(path)
     if format == "itk-nifti":
         return read_itk_nifti(path)
+    if format == "dicom":
+        from zoo.io.dicom.registration import read_registration
+
+        return read_registration(path)
     if fixed is None or moving is None:
         raise UserError(
             f"{path} is a Learn2Reg field, whose voxels have no world coordinates; "
@@ -109,12 +122,13 @@ def write_transform(
     format: TransformFormat | None = None,
     *,
     moving: Grid | None = None,
+    series: tuple[AnyPath, AnyPath] | None = None,
 ) -> None:
     """Write a transform in `format`, by default the format of the suffix of `path`.
 
     `grid` is the grid of the fixed image. itk-nifti and learn2reg store the whole transform as one
     field, itk-hdf5 stores affine and field separately, itk-tfm and itk-mat store an affine only.
-    learn2reg also needs the grid of the moving image.
+    learn2reg also needs the grid of the moving image, and dicom the fixed and the moving `series`.
     """
     format = _format_for(path, format)
     if format == "itk-hdf5":
@@ -123,6 +137,15 @@ def write_transform(
         return write_tfm(path, transform)
     if format == "itk-mat":
         return write_mat(path, transform)
+    if format == "dicom":
+        from zoo.io.dicom.registration import write_registration
+
+        if series is None:
+            raise UserError(
+                f"cannot write the DICOM registration {path} without the series to which it "
+                "refers; give the fixed and the moving image as DICOM series"
+            )
+        return write_registration(path, transform, *series)
     grid = grid or transform.grid
     if grid is None:
         raise UserError(

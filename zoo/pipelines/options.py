@@ -206,6 +206,9 @@ class RegistrationOptions:
             "The coordinates of the landmarks: ras (mm, the default), lps (mm) or voxel."
         ),
     )
+    volume: int | None = field(
+        default=None, metadata=about("The volume of a 4-D image, counted from 0.")
+    )
     inverse: bool = field(
         default=False, metadata=about("Also write the inverse transform, from moving to fixed.")
     )

@@ -73,7 +73,7 @@ def plan_pair(
     check_options(wishes)
     trained_models = set(wishes.available) - set(models_without_weights())
     aligned = bool(trained_models) or options.model != "auto"
-    plan = make_plan(_fingerprint(files, read, aligned=aligned), wishes)
+    plan = make_plan(_fingerprint(options, files, read, aligned=aligned), wishes)
     if own is not None:
         plan = with_own_model(plan, own)
     return record_weights(_with_options(plan, options, settings))
@@ -89,7 +89,11 @@ def _with_options(plan: Plan, options: RegistrationOptions, settings: Mapping[st
 
 
 def _fingerprint(
-    files: PairFiles, read: Callable[[Path], Volume], *, aligned: bool
+    options: RegistrationOptions,
+    files: PairFiles,
+    read: Callable[[Path], Volume],
+    *,
+    aligned: bool,
 ) -> dict[str, Any]:
     """Return the fingerprint of a pair; without `aligned` its alignment is not measured."""
     return pair_fingerprint(
@@ -97,6 +101,7 @@ def _fingerprint(
         files.moving[0],
         aligned=aligned,
         read=read,
+        volume=options.volume,
         fixed_points=files.fixed_points,
         moving_points=files.moving_points,
         points_space=files.points_space,
@@ -114,7 +119,7 @@ def _refuse_unsuitable(
     wanted = plan.get("weights") if options.weights is None else str(options.weights)
     if options.force or for_one_contrast(model, wanted) is None:
         return
-    measured = two_contrasts_of_pair(_fingerprint(files, read, aligned=True), plan)
+    measured = two_contrasts_of_pair(_fingerprint(options, files, read, aligned=True), plan)
     refuse_unsuitable_weights(plan["plan"], wanted, measured)
 
 

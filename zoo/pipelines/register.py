@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,9 @@ def register_files(
     inputs["the plan of --model"] = None if own is None else own.folder / PLAN
     refuse_overwriting(inputs, outputs)
     with staged_outputs(folder, previous_outputs, marker=RESULT) as staged:
-        read = cache(read_volume)  # plan and registration decode an image once
+        read = cache(
+            partial(read_volume, volume=options.volume)
+        )  # plan and registration decode an image once
         plan = plan_pair(options, files, settings, own, read)
         if plan is not None:
             refuse_overwriting({"the affine transform of the plan": _affine_file(plan)}, outputs)
@@ -85,6 +87,8 @@ def register_files(
                 on_plan(plan)
         with _open_bundle(options, plan, staged, settings, bar=bar) as registrar:
             result = registrar.saver.save(registrar.register(load_pair(files, read=read)), staged)
+        if options.volume is not None:
+            result["volume"] = options.volume
         passed = time.perf_counter() - started if wall_seconds is None else wall_seconds()
         result["wall_seconds"] = round(passed, 3)
         result["files"] = sorted(path.name for path in staged.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from zoo.datasets.headers import DICOM_SLICES
 from zoo.hub.specs import ModelSpec
 from zoo.planning.evidence import Evidence
 from zoo.planning.presets import Preset
@@ -25,6 +26,9 @@ def cautions(evidence: Evidence, preset: Preset, spec: ModelSpec) -> Iterator[st
         first = f"{errors[0]['file']} {errors[0]['what']}"
         number = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
         yield f"{number} in the data, the first: {first}; regzoo check lists them all"
+    for problem in problems:
+        if problem.get("id") == DICOM_SLICES:
+            yield f"{problem['file']}: {problem['what']}"
     if spec.learned and spec.name not in preset.trained:
         yield untrained(spec.name, preset.key)
     yield from _modalities(evidence)

@@ -12,6 +12,7 @@ def align(
     *,
     affine: Literal["auto", "com", "rigid", "affine"] = "affine",
     warped: str | None = None,
+    volume: int | None = None,
     threads: int | None = None,
 ) -> None:
     """Align a moving image to a fixed image with an affine transform.
@@ -28,6 +29,7 @@ def align(
         out: The transform file to write: .tfm (ITK text), .mat (ANTs) or .h5.
         affine: The transform: com (translation), rigid, affine, or auto (none if already aligned).
         warped: Also write the moving image, resampled on the fixed grid, to this file.
+        volume: The volume of an image with several volumes (4-D), counted from 0.
         threads: The number of CPU threads.
     """
     from zoo.geometry import Transform
@@ -44,7 +46,7 @@ def align(
     for path in outputs:
         check_writable(path)
     refuse_overwriting({"the fixed image": fixed, "the moving image": moving}, outputs)
-    a, b = read_volume(fixed), read_volume(moving)
+    a, b = read_volume(fixed, volume), read_volume(moving, volume)
     alignment = align_affine(a.data.float(), a.grid, b.data.float(), b.grid, affine)
     transform = Transform(alignment.matrix)
     write_transform(out, transform, None)

@@ -14,43 +14,51 @@ def warp(
     interpolation: Literal["linear", "cubic", "nearest"] = "linear",
     labels: bool = False,
     fill: float | None = None,
+    volume: int | None = None,
 ) -> None:
     """Resample a moving image or label map on the fixed grid with a transform.
 
     Examples:
         regzoo warp moving.nii.gz result/transform.nii.gz warped.nii.gz
         regzoo warp labels.nii.gz result/transform.h5 warped.nii.gz --fixed fixed.nii.gz --labels
+        regzoo warp mr_folder result/transform.nii.gz warped_mr --fixed ct_folder
 
     Args:
         moving: The moving image or label map.
         transform: The transform fixed -> moving, in any format that regzoo reads.
-        out: The volume file to write (.nii.gz, .nii, .mha or .nrrd).
+        out: The volume file to write (.nii.gz, .nii, .mha or .nrrd). A name without a suffix is a
+            new folder for a derived DICOM series; both images must then be DICOM series.
         fixed: The fixed image, whose grid is used; by default the grid of the transform.
         interpolation: The interpolation: linear, cubic (B-spline) or nearest.
         labels: Treat the image as a label map: use nearest and keep the data type.
         fill: The value outside the moving image; by default 0, or the smallest value of the image
             if that is negative (CT), as in warped.nii.gz.
+        volume: The volume of a moving image with several volumes (4-D), counted from 0.
     """
     from zoo.commands._shared import open_transform, output_grid
     from zoo.geometry import warp as warp_volume
+    from zoo.io.dicom.derived import is_series_name, write_derived_series
     from zoo.io.labels import read_labels
-    from zoo.io.volume import read_volume, write_volume
+    from zoo.io.volume import cast_voxels, read_volume, write_volume
     from zoo.runtime.overwriting import refuse_overwriting
 
     inputs = {"the moving image": moving, "the transform": transform, "--fixed": fixed}
     refuse_overwriting(inputs, [out])
-    volume = read_labels(moving) if labels else read_volume(moving)
+    image = read_labels(moving, volume) if labels else read_volume(moving, volume)
     if fill is None:
-        fill = 0.0 if labels else min(0.0, float(volume.data.min()))
+        fill = 0.0 if labels else min(0.0, float(image.data.min()))
     mapping = open_transform(transform, fixed, moving)
     grid = output_grid(mapping, transform, fixed)
     data = warp_volume(
-        volume.data[None],
-        volume.grid,
+        image.data[None],
+        image.grid,
         grid,
         mapping,
         interpolation="nearest" if labels else interpolation,
         fill=fill,
     )
-    write_volume(out, data[0], grid, volume.data.dtype)
+    if is_series_name(out):
+        write_derived_series(out, cast_voxels(data[0], image.data.dtype), grid, fixed, moving)
+    else:
+        write_volume(out, data[0], grid, image.data.dtype)
     print(f"written to {out}: {grid.describe()}")
