@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from zoo.io.atomic import atomic_path, write_text
 from zoo.registration.result import RegisteredPair
@@ -15,9 +15,6 @@ from zoo.reporting.pages import embedded, render
 from zoo.reporting.panels import draw_panels
 from zoo.reporting.tables import describe_affine, figure_tables, provenance_tables, tiles
 
-Report = Literal["full", "light", "none"]
-"""full: with the interactive viewer; light: with pictures only; none: no report."""
-REPORTS = get_args(Report)
 MOST_BYTES = 8 << 20  # of report.html with the viewer
 RESERVE = 256 << 10  # bytes for names, levels and landmarks of the viewer
 LINE_WIDTH = 88  # characters of text in report.png

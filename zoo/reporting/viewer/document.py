@@ -153,9 +153,9 @@ def landmarks(registration: RegisteredPair, grid: Grid) -> list[Document]:
     """Return the landmarks, those with the largest errors after the registration first.
 
     `fixed` is the place of a landmark in the fixed image. `before` and `after` are the places where
-    the moving image shows it after the initial affine alignment and after the registration. All are
-    in voxels of the viewer's grid. `mm` is the fixed place in RAS+ mm, `error_mm` the landmark error
-    before and after the registration as in result.json.
+    the moving image shows it after the initial affine alignment and after the registration. All
+    are in voxels of the viewer's grid. `mm` is the fixed place in RAS+ mm. `error_mm` is the
+    landmark error before and after the registration, as result.json has it.
     """
     pair, transform = registration.pair, registration.transform.to("cpu")
     if pair.fixed_points is None or pair.moving_points is None:
