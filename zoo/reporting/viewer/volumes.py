@@ -6,11 +6,13 @@ nearest to RAS.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool3d
 
 from zoo.geometry import Grid, Transform, jacobian_determinant, match_axes, warp
 from zoo.io.volume import Volume
@@ -44,8 +46,8 @@ def viewer_volumes(
     """Return the volumes of a registration on grids of at most so many voxels."""
     pair, transform = registration.pair, registration.transform.to("cpu")
     start = Transform(transform.affine)
-    fixed, grid = reduced(pair.fixed, most_voxels)
-    moving, moving_grid = reduced(pair.moving[0], max_spacing=max(grid.spacing))
+    fixed, grid = on_viewer_grid(pair.fixed, most_voxels)
+    moving, moving_grid = averaged(pair.moving[0], [min(grid.spacing)] * 3)
     low = float(moving.min())
     shift_grid = grid.with_spacing(coarser_spacing(grid, most_shift_voxels))
     return ViewerVolumes(
@@ -60,23 +62,39 @@ def viewer_volumes(
     )
 
 
-def reduced(
-    volume: Volume, most_voxels: int = 1 << 62, *, max_spacing: float | None = None
-) -> tuple[Tensor, Grid]:
+def averaged(volume: Volume, spacing: Sequence[float]) -> tuple[Tensor, Grid]:
     """Return an image [X, Y, Z], float32, and its grid, with axes as near to RAS as possible.
 
-    The axes of fine spacing are averaged until the grid has at most `most_voxels`, or up to
-    `max_spacing` in mm. The field of view stays.
+    Along each axis, as many neighbouring voxels are averaged as fit into `spacing`, mm.
     """
-    data, full = match_axes(volume.data, volume.grid, RAS)
-    if max_spacing is None:
-        spacing = coarser_spacing(full, most_voxels)
-    else:
-        spacing = [max(own, max_spacing) for own in full.spacing]
-    grid = full.with_spacing(spacing)
-    if grid.shape == full.shape:
-        return data.float().contiguous(), full
-    return interpolate(data[None, None].float(), grid.shape, mode="area")[0, 0], grid
+    data, grid = match_axes(volume.data, volume.grid, RAS)
+    factors = [
+        max(1, math.floor(wanted / own + 1e-3))
+        for wanted, own in zip(spacing, grid.spacing, strict=True)
+    ]
+    if factors == [1, 1, 1]:
+        return data.float().contiguous(), grid
+    image = avg_pool3d(data[None].float(), factors, ceil_mode=True, count_include_pad=False)[0]
+    change = torch.eye(4, dtype=torch.float64)
+    for axis, factor in enumerate(factors):
+        change[axis, axis], change[axis, 3] = factor, (factor - 1) / 2
+    x, y, z = image.shape
+    return image, Grid((x, y, z), grid.affine @ change)
+
+
+def on_viewer_grid(volume: Volume, most_voxels: int) -> tuple[Tensor, Grid]:
+    """Return an image with at most so many voxels, and its grid with axes as near to RAS.
+
+    The field of view is that of the image.
+    """
+    grid = match_axes(volume.data, volume.grid, RAS)[1]
+    spacing = coarser_spacing(grid, most_voxels)
+    image, image_grid = averaged(volume, spacing)
+    target = grid.with_spacing(spacing)
+    if target.same_as(image_grid):
+        return image, target
+    low = float(image.min())
+    return warp(image[None], image_grid, target, Transform.identity(), fill=low)[0], target
 
 
 def coarser_spacing(grid: Grid, most_voxels: int) -> list[float]:
