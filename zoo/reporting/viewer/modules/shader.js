@@ -108,18 +108,20 @@ void main() {
   vec3 dx = dFdx(texPos) * pixel;
   vec3 dy = dFdy(texPos) * pixel;
 
-  ivec3 voxel = ivec3(texPos * vec3(textureSize(images, 0)));
-  float code = texelFetch(images, clamp(voxel, ivec3(0), textureSize(images, 0) - 1), 0).a * 255.0;
-  float power = ((code - 1.0) / 254.0 * 2.0 - 1.0) * changeLimit;
-  vec3 tint = code < 0.5 ? FOLDED : volumeChangeAt(0.5 + 0.5 * power);
-  shown = mix(shown, tint, change);
-
-  vec2 place = inPlane(texPos * size + texture(shift, texPos).xyz) / lineDistance;
-  vec2 width = max(fwidth(place), vec2(1e-6));
-  vec2 away = abs(fract(place - 0.5) - 0.5) / width;
-  vec2 cover = clamp(0.5 * pixel + 0.5 - away, 0.0, 1.0);
-  shown = mix(shown, vec3(1.0, 1.0, 0.75), lines * max(cover.x, cover.y));
-
+  if (change > 0.0) {
+    ivec3 last = textureSize(images, 0) - 1;
+    ivec3 voxel = clamp(ivec3(texPos * vec3(last + 1)), ivec3(0), last);
+    float code = texelFetch(images, voxel, 0).a * 255.0;
+    float power = ((code - 1.0) / 254.0 * 2.0 - 1.0) * changeLimit;
+    shown = mix(shown, code < 0.5 ? FOLDED : volumeChangeAt(0.5 + 0.5 * power), change);
+  }
+  if (lines > 0.0) {
+    vec2 place = inPlane(texPos * size + texture(shift, texPos).xyz) / lineDistance;
+    vec2 width = max(fwidth(place), vec2(1e-6));
+    vec2 away = abs(fract(place - 0.5) - 0.5) / width;
+    vec2 cover = clamp(0.5 * pixel + 0.5 - away, 0.0, 1.0);
+    shown = mix(shown, vec3(1.0, 1.0, 0.75), lines * max(cover.x, cover.y));
+  }
   if (outlines > 0.0) {
     bvec2 edge = either(either(edges(dx), edges(-dx)), either(edges(dy), edges(-dy)));
     if (edge.x && edge.y) shown = vec3(1.0);
