@@ -16,6 +16,7 @@ from zoo.reporting.panels import draw_panels
 from zoo.reporting.tables import describe_affine, figure_tables, provenance_tables, tiles
 
 MOST_BYTES = 8 << 20  # of report.html with the viewer
+LEAST_BYTES = 100_000  # of volumes in the page that are worth a viewer
 RESERVE = 256 << 10  # bytes for names, levels and landmarks of the viewer
 LINE_WIDTH = 88  # characters of text in report.png
 
@@ -59,12 +60,17 @@ def write_report(
 
 def _viewer(
     registration: RegisteredPair, result: Mapping[str, Any], most_bytes: int
-) -> dict[str, Any]:
-    """Return the parts of the viewer for the template, which take at most `most_bytes`."""
+) -> dict[str, Any] | None:
+    """Return the parts of the viewer for the template, which take at most `most_bytes`.
+
+    The result is None if the volumes would have less than `LEAST_BYTES`.
+    """
     from zoo.reporting.viewer import import_map, library, style, viewer_document
 
     parts: dict[str, Any] = {"library": library(), "import_map": import_map(), "style": style()}
     left = most_bytes - sum(len(str(part)) for part in parts.values()) - RESERVE
+    if left < LEAST_BYTES:
+        return None
     return {**parts, "document": viewer_document(registration, result, left)}
 
 

@@ -254,7 +254,11 @@ def test_nothing_is_requested_nothing_is_said_and_names_stay_text(visit, report)
 def test_a_phone_shows_the_viewer_without_overflow(visit):
     visit.page.set_viewport_size({"width": 390, "height": 800})
     tops = "Object.fromEntries(viewer.scene.tiles().map(({plane, top}) => [plane, top]))"
-    visit.page.wait_for_function(f"{tops}.sagittal > {tops}.axial + 50")
+    for _ in range(200):  # until the page has been arranged again
+        if visit.page.evaluate(f"{tops}.sagittal > {tops}.axial + 50"):
+            break
+        visit.page.wait_for_timeout(100)
+    assert visit.page.evaluate(f"{tops}.sagittal > {tops}.axial + 50")
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
     assert visit.messages == []
 

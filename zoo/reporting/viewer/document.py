@@ -20,8 +20,10 @@ from zoo.reporting.slices import body_centre
 from zoo.reporting.viewer.encoding import intensity_levels, packed_array, to_codes
 from zoo.reporting.viewer.volumes import ViewerVolumes, viewer_volumes
 
-MOST_VOXELS = 128**3
+MOST_VOXELS = 112**3
 MOST_SHIFT_VOXELS = 48**3
+MOST_LABELS = 65535
+LARGEST_TABLE = 1 << 22  # largest range of labels that are looked up in a table
 MOST_LANDMARKS = 1000  # those with the largest errors are kept
 JACOBIAN_LIMIT = 2.0  # log2 of the largest volume change that is told apart
 WINDOW = (0.005, 0.995)  # quantiles of the intensities that are black and white at first
@@ -139,14 +141,24 @@ def label_codes(
 
     Value k of the list has the number k + 1; the number 0 is the background.
     """
-    maps = [volume.long() for volume in labels]
-    values = sorted({int(v) for volume in maps for v in torch.unique(volume)} - {0})
-    values = values[:65535]
-    ordered = torch.tensor([0, *values]).sort()
-    table = torch.searchsorted(ordered.values, torch.stack(maps)).clamp_max(len(values))
-    codes = ordered.indices[table].masked_fill(ordered.values[table] != torch.stack(maps), 0)
+    low = min(int(volume.min()) for volume in labels)
+    span = max(int(volume.max()) for volume in labels) - low + 1
+    if span > LARGEST_TABLE:  # labels that are codes of several digits
+        present = torch.unique(torch.cat([torch.unique(volume.long()) for volume in labels]))
+        maps = [torch.searchsorted(present, volume.long()) for volume in labels]
+    else:
+        maps = [volume.long() - low for volume in labels]
+        found = torch.zeros(span, dtype=torch.bool)
+        for volume in maps:
+            found[volume] = True
+        present = found.nonzero().flatten() + low
+        place = found.cumsum(0) - 1
+        maps = [place[volume] for volume in maps]
+    values = [value for value in present.tolist() if value != 0][:MOST_LABELS]
+    number = {value: k for k, value in enumerate(values, 1)}
+    table = torch.tensor([number.get(value, 0) for value in present.tolist()])
     kind = np.uint8 if len(values) < 256 else np.uint16
-    return values, list(codes.numpy().astype(kind))
+    return values, [table[volume].numpy().astype(kind) for volume in maps]
 
 
 def landmarks(registration: RegisteredPair, grid: Grid) -> list[Document]:

@@ -17,6 +17,7 @@ from torch import Tensor
 LEVELS = 256
 SAMPLES = 200_000  # voxels from which the levels are chosen
 BINS = 1024
+TABLE = 1 << 16  # intensities of the table that gives the nearest level
 OUTLIERS = 0.0005  # share of the voxels at each end that are clipped
 MOST_OF_A_BIN = 4  # times the mean; a uniform background does not take up most of the levels
 
@@ -54,5 +55,9 @@ def intensity_levels(image: Tensor) -> NDArray[np.float64]:
 
 def to_codes(image: Tensor, levels: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Return the index of the nearest of 256 levels for each voxel."""
-    between = torch.from_numpy((levels[1:] + levels[:-1]) / 2).float()
-    return torch.bucketize(image.float(), between).to(torch.uint8).numpy()
+    low, width = float(levels[0]), float(levels[-1] - levels[0])
+    places = np.linspace(low, low + width, TABLE)
+    nearest = np.searchsorted((levels[1:] + levels[:-1]) / 2, places).astype(np.uint8)
+    # A table is several times as fast as a search for each voxel.
+    index = ((image - low) * ((TABLE - 1) / width)).clamp_(0, TABLE - 1).round_().int()
+    return torch.from_numpy(nearest)[index].numpy()

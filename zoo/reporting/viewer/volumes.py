@@ -69,8 +69,8 @@ def averaged(volume: Volume, spacing: Sequence[float]) -> tuple[Tensor, Grid]:
     """
     data, grid = match_axes(volume.data, volume.grid, RAS)
     factors = [
-        max(1, math.floor(wanted / own + 1e-3))
-        for wanted, own in zip(spacing, grid.spacing, strict=True)
+        min(max(1, math.floor(wanted / own + 1e-3)), size)
+        for wanted, own, size in zip(spacing, grid.spacing, grid.shape, strict=True)
     ]
     if factors == [1, 1, 1]:
         return data.float().contiguous(), grid
