@@ -13,7 +13,7 @@ import zoo.handlers.saver
 from zoo.datasets.pairs import Pair, PairFiles
 from zoo.errors import UserError
 from zoo.geometry import Transform
-from zoo.handlers.output_files import remove_previous_outputs
+from zoo.handlers.output_files import remove_previous_outputs, report_kind
 from zoo.handlers.provenance import versions
 from zoo.handlers.saver import RegistrationSaver, additional_files
 from zoo.io.transforms import read_transform
@@ -46,13 +46,7 @@ def test_the_transform_is_written_in_the_formats_of_the_option(
 
 @pytest.mark.parametrize(
     ("report", "files", "viewer"),
-    [
-        ("full", 2, True),
-        ("light", 2, False),
-        ("none", 0, False),
-        (True, 2, True),
-        (False, 0, False),
-    ],
+    [("full", 2, True), ("light", 2, False), ("none", 0, False)],
 )
 def test_a_report_is_full_light_or_none(registration, tmp_path, report, files, viewer):
     result = RegistrationSaver(tmp_path, report=report).save(registration, tmp_path)
@@ -64,6 +58,7 @@ def test_a_report_is_full_light_or_none(registration, tmp_path, report, files, v
 
 
 def test_another_kind_of_report_is_refused(tmp_path):
+    assert [report_kind(value) for value in (True, False, "light")] == ["full", "none", "light"]
     with pytest.raises(
         UserError, match="report 'fancy' is not known; use one of full, light, none"
     ):
