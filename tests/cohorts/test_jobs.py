@@ -15,6 +15,7 @@ from zoo.cohorts.jobs import (
     pending_jobs,
     plan_cohort,
     plan_of_run,
+    report_of,
 )
 from zoo.cohorts.worker import record_failure
 from zoo.datasets.pairs import PairFiles, unique_pair_names
@@ -38,6 +39,14 @@ def test_the_default_folder_is_named_after_the_plan_and_the_split(study):
     for split in ("val", "train"):
         plan, folder = plan_of_run(study / "plan.json", split, None)
         assert (plan["split"], folder) == (split, study / f"plan-{split}")
+
+
+def test_reports_are_light_unless_the_plan_or_the_command_says_otherwise(study, tmp_path):
+    plan, _ = plan_of_run(study / "plan.json", None, None)
+    assert report_of(plan) == "light"
+    asked, _ = plan_of_run(study / "plan.json", None, None, report="full")
+    assert asked["report"] == report_of(asked) == "full"
+    assert report_of(plan | {"report": False}) == "none"
 
 
 def test_a_plan_for_one_pair_is_refused(study, tmp_path):

@@ -1,6 +1,7 @@
 """One worker process: registers the pairs that it can, and records why others failed."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from zoo import UserError
 from zoo.cohorts.jobs import FAILURE, UNFINISHED, failure_of, is_finished, pending_jobs
 from zoo.cohorts.processes import ProcessRank
 from zoo.cohorts.worker import empty_folder, record_failure, register_jobs
-from zoo.io.atomic import replace_folder
+from zoo.io.atomic import replace_folder, write_json
 from zoo.io.volume import read_volume, write_volume
 from zoo.runtime.signals import StopSignal
 
@@ -27,6 +28,14 @@ def test_pairs_that_cannot_be_loaded_or_registered_do_not_stop_the_others(cohort
     result = json.loads((sound.folder / "result.json").read_text())
     assert result["content"] == cohort.digest(sound)
     assert (sound.folder / "thumbnail.jpg").stat().st_size > 0
+    assert 'id="viewer"' not in (sound.folder / "report.html").read_text()  # light
+
+
+def test_the_report_of_a_pair_is_full_if_the_run_asks_for_it(cohort):
+    full = replace(cohort, plan=cohort.plan | {"report": "full"}, jobs=cohort.jobs[:1])
+    write_json(full.folder / "plan.json", full.plan)
+    register_jobs(full, pending_jobs(full), StopSignal(), "cpu", ProcessRank())
+    assert 'id="viewer"' in (full.jobs[0].folder / "report.html").read_text()
 
 
 def test_after_a_stop_no_pair_is_registered_or_recorded_as_failed(cohort):

@@ -9,6 +9,7 @@ from typing import Any
 from zoo.cohorts.digests import pair_digest, settings_digest
 from zoo.datasets.pairs import DatasetPairs, PairFiles, pair_files, unique_pair_names
 from zoo.errors import UserError
+from zoo.handlers.output_files import Report, report_kind
 from zoo.hub.own_models import find_own_model
 from zoo.io.atomic import write_json
 from zoo.io.files import AnyPath
@@ -55,21 +56,30 @@ class Cohort:
         return pair_digest(job.files, self.settings, known)
 
 
+def report_of(plan: Plan) -> Report:
+    """Return the kind of report for each pair of a run; without the setting in the plan, light."""
+    return report_kind(plan.get("report", "light"))
+
+
 def plan_of_run(
-    source: AnyPath, split: str | None, folder: Path | None, model: AnyPath | None = None
+    source: AnyPath,
+    split: str | None,
+    folder: Path | None,
+    model: AnyPath | None = None,
+    report: Report | None = None,
 ) -> tuple[Plan, Path]:
     """Return the plan of a run and the run's folder.
 
     By default the folder is beside the plan and is named after the plan and the split. With a
     `model` of one's own, whose name is then part of that name, its settings and weights replace
-    those of the plan.
+    those of the plan. `report` replaces the plan's kind of report.
     """
     plan = read_plan(source)
     if "dataset_dir" not in plan:
         raise UserError(
             f"{source} is a plan for one pair; make a plan for a dataset with regzoo plan DATASET"
         )
-    plan = plan | {"split": split or plan["split"]}
+    plan = plan | {"split": split or plan["split"]} | ({"report": report} if report else {})
     plan["dataset_dir"] = str(Path(plan["dataset_dir"]).absolute())
     stem = Path(source).stem
     if model is not None:

@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from zoo.cohorts.disk_space import require_space
-from zoo.cohorts.jobs import FAILURE, PLAN, UNFINISHED, Cohort, Job
+from zoo.cohorts.jobs import FAILURE, PLAN, UNFINISHED, Cohort, Job, report_of
 from zoo.cohorts.locks import PendingJobs, claimed_jobs, release
 from zoo.cohorts.overlap import process_overlapped
 from zoo.cohorts.processes import ProcessRank
@@ -24,6 +24,7 @@ from zoo.handlers.saver import RegistrationSaver
 from zoo.hub.bundles import bundle_folder
 from zoo.hub.setting_rules import for_monai
 from zoo.io.atomic import replace_folder, write_json
+from zoo.planning.plan import Plan
 from zoo.registration.result import RegisteredPair
 from zoo.reporting.thumbnail import write_thumbnail
 from zoo.runtime.registrar import Registrar, open_registrar
@@ -50,7 +51,7 @@ def register_jobs(
     A pair that fails is recorded and does not stop the run. When a signal requests a stop, the
     registration in progress is dropped and the results in memory are saved.
     """
-    with open_model(cohort.folder, cohort.model, device) as registrar:
+    with open_model(cohort.folder, cohort.plan, device) as registrar:
 
         def register(loaded: LoadedJob) -> RegisteredPair | None:
             try:
@@ -69,13 +70,14 @@ def register_jobs(
             process_overlapped(loaded_jobs(cohort, pending, stop, rank), register, save)
 
 
-def open_model(folder: Path, model: str, device: str) -> AbstractContextManager[Registrar]:
+def open_model(folder: Path, plan: Plan, device: str) -> AbstractContextManager[Registrar]:
     """Open the registrar of a run's plan with its weights, without pairs and handlers."""
-    bundle = bundle_folder(model)
+    bundle = bundle_folder(str(plan["plan"]["model"]))
     overrides = {
         "pairs": [],
         "handlers": [],
         "bar": False,
+        "report": report_of(plan),
         "output_dir": for_monai(str(folder.absolute())),
         "bundle_root": for_monai(str(bundle.absolute())),
         "device": f"$torch.device({device!r})",

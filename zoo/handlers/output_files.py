@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 from zoo.datasets.pairs import PairFiles
 from zoo.errors import UserError
@@ -11,6 +12,9 @@ from zoo.evaluation.learn2reg_names import learn2reg_name
 from zoo.io.json_documents import read_json_object
 
 RESULT, PLAN = "result.json", "plan.json"
+
+Report = Literal["full", "light", "none"]
+"""full: a page with the interactive viewer; light: a page of pictures; none: no report."""
 
 OUTPUT_FILES = (
     *(RESULT, "transform.nii.gz", "transform.h5", "inverse.nii.gz", "inverse.h5"),
@@ -27,6 +31,17 @@ _NAMES = re.compile(
         ]
     )
 )
+
+
+def report_kind(value: Any) -> Report:
+    """Return the kind of report that a setting asks for; true means full, and false means none."""
+    if isinstance(value, bool):
+        return "full" if value else "none"
+    kind: Report
+    for kind in get_args(Report):
+        if value == kind:
+            return kind
+    raise UserError(f"report {value!r} is not known; use one of {', '.join(get_args(Report))}")
 
 
 def previous_outputs(folder: Path) -> set[str]:

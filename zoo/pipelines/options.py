@@ -17,6 +17,8 @@ Image = Any
 File = str | PathLike[str]
 
 _FILE = Flag(type=str | None)
+_REPORT = Literal["full", "light", "none", "true", "false"]
+_SWITCH = {"true": "full", "false": "none"}
 
 
 def _parsed(texts: Sequence[str] | None) -> Mapping[str, Any]:
@@ -219,11 +221,11 @@ class RegistrationOptions:
     learn2reg: bool = field(
         default=False, metadata=about("Also write the displacement field in the Learn2Reg format.")
     )
-    report: bool = field(
-        default=False,
+    report: Literal["full", "light", "none"] | bool = field(
+        default="none",
         metadata=about(
-            "Also write report.html and report.png.",
-            Flag(default=True, help="Write report.html and report.png; --report=false omits them."),
+            "The report: full (with the interactive viewer), light (pictures only) or none.",
+            Flag(type=_REPORT, default="full", parse=lambda t: _SWITCH.get(t, t)),
         ),
     )
     strict: bool = field(

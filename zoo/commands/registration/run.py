@@ -14,6 +14,7 @@ def run(
     threads: int | None = None,
     device: str | None = None,
     model: str | None = None,
+    report: Literal["full", "light", "none"] | None = None,
     strict: bool = False,
 ) -> int:
     """Register every pair of a dataset according to its plan.
@@ -41,6 +42,8 @@ def run(
         device: The device: cpu, cuda, cuda:1 or mps. The default is all GPUs in turn, if any.
         model: A model of your own, by its name or its folder, whose settings and weights replace
             those of the plan. The default is the plan's model.
+        report: The report of each pair: full (with the interactive viewer, up to 8 MiB per pair),
+            light (pictures only) or none. The default is that of the plan, otherwise light.
         strict: Exit with code 3 if the quality of any registration is failed.
     """
     import sys
@@ -49,7 +52,7 @@ def run(
     from zoo.commands._shared import QUALITY_FAILED, verdict_lines
     from zoo.pipelines.run import run_cohort
 
-    def report(line: str) -> None:
+    def print_line(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
     result = run_cohort(
@@ -60,20 +63,21 @@ def run(
         threads=threads,
         device=device,
         model=model,
-        report=report,
+        pair_report=report,
+        report=print_line,
     )
     if result.summary is not None:
         print(summary_text(result.summary, result.folder))
         for case in result.summary["cases"]:
             for line in verdict_lines(case["quality"], case["warnings"]):
-                report(f"regzoo: {case['name']}: {line}")
+                print_line(f"regzoo: {case['name']}: {line}")
         if result.killed_workers:
-            report(
+            print_line(
                 f"regzoo: {result.killed_workers} of {workers} worker processes were killed, most "
                 "likely because memory ran out: use fewer --workers"
             )
         if result.stop_signal is not None:
-            report("regzoo: stopped; run the same command again to resume")
+            print_line("regzoo: stopped; run the same command again to resume")
     if result.stop_signal is not None:
         return 128 + result.stop_signal
     if not result.complete:
