@@ -9,10 +9,10 @@ def test_points_go_forward_and_back(files, tmp_path):
     folder, pair = files
     there, again = tmp_path / "moving.csv", tmp_path / "fixed.csv"
     assert run("points", folder / "points.csv", folder / "t.nii.gz", there, "--space", "ras") == 0
-    mapped = np.loadtxt(there, delimiter=",", skiprows=1)
+    mapped = np.loadtxt(there, delimiter=",")
     assert np.abs(mapped - pair.moving_points.numpy()).max() < 0.3
     assert run("points", there, folder / "t.nii.gz", again, "--space", "ras", "--back") == 0
-    back = np.loadtxt(again, delimiter=",", skiprows=1)
+    back = np.loadtxt(again, delimiter=",")
     assert np.abs(back - pair.fixed_points.numpy()).max() < 1e-3
 
 
@@ -33,7 +33,7 @@ def test_points_in_voxels_and_in_lps_are_the_same_places(files, tmp_path):
     np.savetxt(tmp_path / "l.csv", pair.fixed_points.numpy() * [-1, -1, 1], delimiter=",")
     run("points", tmp_path / "l.csv", folder / "t.nii.gz", tmp_path / "lo.csv", "--space", "lps")
     from_voxels = pair.moving_grid.to_world(
-        torch.from_numpy(np.loadtxt(tmp_path / "vo.csv", delimiter=",", skiprows=1))
+        torch.from_numpy(np.loadtxt(tmp_path / "vo.csv", delimiter=","))
     )
-    from_lps = np.loadtxt(tmp_path / "lo.csv", delimiter=",", skiprows=1) * [-1, -1, 1]
+    from_lps = np.loadtxt(tmp_path / "lo.csv", delimiter=",") * [-1, -1, 1]
     assert np.abs(from_voxels.numpy() - from_lps).max() < 1e-3

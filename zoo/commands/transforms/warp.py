@@ -7,7 +7,7 @@ from typing import Literal
 
 def warp(
     moving: str,
-    transform: str,
+    transform: str | list[str],
     out: str,
     *,
     fixed: str | None = None,
@@ -15,15 +15,22 @@ def warp(
     labels: bool = False,
     fill: float | None = None,
 ) -> None:
-    """Resample a moving image or label map on the fixed grid with a transform.
+    """Resample a moving image or label map on the fixed grid with one or several transforms.
+
+    Several transforms are given with -t, in order from the fixed to the moving image, as for
+    antsApplyTransforms: the first maps points of the fixed image, and each of the others what the
+    one before it returns. The image is interpolated once. inverse:FILE is the inverse of a
+    transform, fsl:FILE a matrix of FSL (flirt), and world:FILE a matrix of greedy, c3d or NiftyReg.
 
     Examples:
         regzoo warp moving.nii.gz result/transform.nii.gz warped.nii.gz
         regzoo warp labels.nii.gz result/transform.h5 warped.nii.gz --fixed fixed.nii.gz --labels
+        regzoo warp moving.nii.gz warped.nii.gz -t b_to_a.h5 -t inverse:b_to_c.h5 --fixed a.nii.gz
 
     Args:
         moving: The moving image or label map.
-        transform: The transform fixed -> moving, in any format that regzoo reads.
+        transform: The transform fixed -> moving, in any format that regzoo reads. For several
+            transforms leave it out, and give each with -t (or --transform).
         out: The volume file to write (.nii.gz, .nii, .mha or .nrrd).
         fixed: The fixed image, whose grid is used; by default the grid of the transform.
         interpolation: The interpolation: linear, cubic (B-spline) or nearest.
@@ -31,19 +38,20 @@ def warp(
         fill: The value outside the moving image; by default 0, or the smallest value of the image
             if that is negative (CT), as in warped.nii.gz.
     """
-    from zoo.commands._shared import open_transform, output_grid
+    from zoo.commands._shared import names_of, open_transform, output_grid, transform_files
     from zoo.geometry import warp as warp_volume
     from zoo.io.labels import read_labels
     from zoo.io.volume import read_volume, write_volume
     from zoo.runtime.overwriting import refuse_overwriting
 
-    inputs = {"the moving image": moving, "the transform": transform, "--fixed": fixed}
+    names = names_of(transform)
+    inputs = {"the moving image": moving, **transform_files(names), "--fixed": fixed}
     refuse_overwriting(inputs, [out])
     volume = read_labels(moving) if labels else read_volume(moving)
     if fill is None:
         fill = 0.0 if labels else min(0.0, float(volume.data.min()))
-    mapping = open_transform(transform, fixed, moving)
-    grid = output_grid(mapping, transform, fixed)
+    mapping = open_transform(names, fixed, moving)
+    grid = output_grid(mapping, names[0], fixed)
     data = warp_volume(
         volume.data[None],
         volume.grid,
