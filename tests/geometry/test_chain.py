@@ -26,7 +26,10 @@ CHAINS = {
     "affine, affine": ([turned(10), Transform(some_affine())], [False, True]),
     "field, affine": ([smooth_transform(ONE), turned(10)], [False, False]),
     "affine, field": ([turned(-8), smooth_transform(TWO)], [False, False]),
-    "field, field, affine": ([smooth_transform(ONE), smooth_transform(TWO), turned(5)], [False] * 3),
+    "field, field, affine": (
+        [smooth_transform(ONE), smooth_transform(TWO), turned(5)],
+        [False] * 3,
+    ),
     "affine, inverse of an affine, field": (
         [turned(5), Transform(some_affine()), smooth_transform(TWO)],
         [False, True, False],

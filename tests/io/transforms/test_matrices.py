@@ -1,4 +1,4 @@
-"""Matrices of FSL and of greedy, compared with nitransforms, FSL's convention by formula, and greedy."""
+"""Matrices of FSL and in world coordinates, compared with nitransforms, a formula and greedy."""
 
 import itertools
 

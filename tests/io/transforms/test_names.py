@@ -28,7 +28,7 @@ def test_markers_are_read(name, expected):
 
 @pytest.mark.parametrize("name", ["inverse:", "fsl:world:a.mat"])
 def test_markers_without_a_file_and_two_formats_are_refused(name):
-    with pytest.raises(UserError, match="after its marker|two formats"):
+    with pytest.raises(UserError, match=r"after its marker|two formats"):
         parse_name(name)
 
 

@@ -129,7 +129,7 @@ class _Elements:
         self._open.pop()
 
     def _characters(self, text: str) -> None:
-        if self._current is not None:
+        if self._current is not None and self._open[-1] in ("DataArray", "Array"):
             self._current.text.append(text)
 
 
