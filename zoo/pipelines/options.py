@@ -223,6 +223,13 @@ class RegistrationOptions:
             Flag(default=True, help="Write report.html and report.png; --report=false omits them."),
         ),
     )
+    bids: bool = field(
+        default=False,
+        metadata=about(
+            "Name the results as a BIDS derivative: `sub-01_from-T2w_to-T1w_mode-image_xfm` and so "
+            "on, with a dataset_description.json. Both images need BIDS names."
+        ),
+    )
     strict: bool = field(
         default=False,
         metadata=about(
