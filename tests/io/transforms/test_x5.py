@@ -92,3 +92,17 @@ def test_what_is_not_one_transform_in_this_file_is_refused(tmp_path, change, pat
         change(store)
     with pytest.raises(UserError, match=pattern):
         read_transform(path)
+
+
+def test_a_heap_on_which_the_hdf5_library_loops_is_refused(tmp_path):
+    grid = GRIDS["RAS"]
+    path = tmp_path / "a.x5"
+    write_transform(path, Transform(AFFINE), grid)
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL")
+    content[heap + 16 : heap + 32] = bytes(16)  # free space of no size
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.x5"):
+        read_transform(path)
+    with pytest.raises(UserError, match="its texts are damaged"):
+        read_transform(path, format="x5")

@@ -23,6 +23,7 @@ from zoo.geometry import Grid, Transform
 from zoo.geometry.grid import is_invertible
 from zoo.io.atomic import atomic_path
 from zoo.io.files import AnyPath, damaged_file_error, existing_file
+from zoo.io.itk.hdf5_heaps import heaps_are_sound
 from zoo.io.itk.hdf5_values import hard_linked, read_vector
 from zoo.io.limits import MAX_VOXELS
 from zoo.io.volume import check_finite
@@ -35,7 +36,9 @@ _HDF5_ERRORS = (
 
 
 def is_x5(path: Path) -> bool:
-    """Return whether an HDF5 file says that it is X5."""
+    """Return whether an HDF5 file says that it is X5, in texts that can be read safely."""
+    if not heaps_are_sound(path):
+        return False
     try:
         with h5py.File(path, "r") as store:
             return _attribute(store, "Format") == "X5"
@@ -46,6 +49,8 @@ def is_x5(path: Path) -> bool:
 def read_x5(path: AnyPath) -> Transform:
     """Read an affine transform or a displacement field."""
     file = existing_file(path)
+    if not heaps_are_sound(file):
+        raise damaged_file_error(file, "its texts are damaged")
     try:
         with h5py.File(file, "r") as store:
             return _read(file, store)
