@@ -25,7 +25,7 @@ def compose(
     interpolated between them.
 
     Examples:
-        regzoo compose a_to_c.h5 -t b_to_a.h5 -t c_to_b.h5 --fixed a.nii.gz
+        regzoo compose c_to_a.h5 -t b_to_a.h5 -t c_to_b.h5 --fixed a.nii.gz
         regzoo compose inverse.nii.gz -t inverse:transform.nii.gz --fixed moving.nii.gz
         regzoo compose both.tfm -t first.tfm -t second.mat
 
