@@ -85,14 +85,14 @@ class Registration:
     @cached_property
     def inverse(self) -> Transform:
         """The transform from moving to fixed points, RAS+ mm; it needs `inverse=True`."""
-        if not list(self.folder.glob("inverse.*")):
+        if not any(self._file(f"inverse{end}").exists() for end in (".nii.gz", ".h5")):
             raise UserError("no inverse was computed; register with inverse=True")
         return self._transform("inverse")
 
     @cached_property
     def warped(self) -> Volume:
         """The moving image on the fixed grid, with its own intensities."""
-        return read_volume(self.folder / "warped.nii.gz")
+        return read_volume(self._file("warped.nii.gz"))
 
     def warp(self, image: Any, *, labels: bool = False) -> Volume:
         """Warp another image, or a label map, from the moving space onto the fixed grid."""
@@ -122,7 +122,8 @@ class Registration:
             return target
         with staged_outputs(target, previous_outputs, marker=RESULT) as staged:
             for name in previous_outputs(self.folder):
-                shutil.copy2(self.folder / name, staged)
+                (staged / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(self.folder / name, staged / name)
         return target
 
     def _read(self, name: str) -> dict[str, Any]:
@@ -132,8 +133,12 @@ class Registration:
 
     def _transform(self, name: str) -> Transform:
         """Read a transform in whichever format it was written."""
-        nifti = self.folder / f"{name}.nii.gz"
-        return read_transform(nifti if nifti.exists() else self.folder / f"{name}.h5")
+        nifti = self._file(f"{name}.nii.gz")
+        return read_transform(nifti if nifti.exists() else self._file(f"{name}.h5"))
+
+    def _file(self, name: str) -> Path:
+        """Return the path of an output, which may have a BIDS name."""
+        return self.folder / self.result.get("bids", {}).get(name, name)
 
 
 @takes(RegistrationOptions)

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from zoo.datasets.pairs import PairFiles
 from zoo.errors import UserError
 from zoo.evaluation.learn2reg_names import learn2reg_name
+from zoo.io.bids import PATTERN
 from zoo.io.json_documents import read_json_object
 
 RESULT, PLAN = "result.json", "plan.json"
@@ -28,6 +29,7 @@ _NAMES = re.compile(
             *map(re.escape, (*OUTPUT_FILES, PLAN)),
             r"warped_[0-9]+\.nii\.gz",
             r"disp_[^/\\]*\.nii\.gz",
+            PATTERN,
         ]
     )
 )
@@ -56,6 +58,8 @@ def previous_outputs(folder: Path) -> set[str]:
     present = {path.name for path in folder.iterdir() if not path.is_dir()}
     outputs = {name for name in present if _NAMES.fullmatch(name)}
     listed = _listed_files(folder)
+    if listed is not None:  # names of BIDS are in folders
+        outputs |= {n for n in listed if _NAMES.fullmatch(n) and (folder / n).is_file()}
     return outputs - {PLAN} if listed is None else outputs & {*listed, RESULT}
 
 

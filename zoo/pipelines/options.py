@@ -192,20 +192,22 @@ class RegistrationOptions:
     fixed_points: File | None = field(
         default=None,
         metadata=about(
-            "A CSV with landmarks of the fixed image, one per row, for the landmark error in mm.",
+            "Landmarks of the fixed image, for the landmark error in mm: a CSV with one per row, "
+            "markups (.mrk.json) or .fcsv of 3D Slicer, or .vtk or .vtp.",
             _FILE,
         ),
     )
     moving_points: File | None = field(
         default=None,
         metadata=about(
-            "A CSV with the corresponding landmarks of the moving image, in the same order.", _FILE
+            "The corresponding landmarks of the moving image, in the same order.", _FILE
         ),
     )
     points_space: Literal["ras", "lps", "voxel"] | None = field(
         default=None,
         metadata=about(
-            "The coordinates of the landmarks: ras (mm, the default), lps (mm) or voxel."
+            "The coordinates of the landmarks: ras (mm, the default), lps (mm) or voxel. A space "
+            "that the file records is used instead."
         ),
     )
     volume: int | None = field(
@@ -226,6 +228,13 @@ class RegistrationOptions:
         metadata=about(
             "The report: full (with the interactive viewer), light (pictures only) or none.",
             Flag(type=_REPORT, default="full", parse=lambda t: _SWITCH.get(t, t)),
+        ),
+    )
+    bids: bool = field(
+        default=False,
+        metadata=about(
+            "Name the results as a BIDS derivative: `sub-01_from-T2w_to-T1w_mode-image_xfm` and so "
+            "on, with a dataset_description.json. Both images need BIDS names."
         ),
     )
     strict: bool = field(

@@ -12,6 +12,7 @@ from typing import Any
 
 from zoo.datasets.pairs import PairFiles, load_pair, pair_files
 from zoo.errors import UserError
+from zoo.handlers.bids import rename_to_bids
 from zoo.handlers.output_files import PLAN, RESULT, possible_outputs, previous_outputs
 from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.hub.cache import expand_user
@@ -19,6 +20,7 @@ from zoo.hub.foreign_bundles import read_bundle
 from zoo.hub.own_models import find_own_model
 from zoo.hub.setting_rules import for_monai
 from zoo.io.atomic import write_json
+from zoo.io.bids import bids_outputs, refuse_other_dataset
 from zoo.io.volume import read_volume
 from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.plan_pair import plan_pair
@@ -70,11 +72,14 @@ def register_files(
     folder = Path(options.out).absolute()
     files = absolute_files(options)
     settings = resolve_settings(options.bundle_settings())
+    bids = bids_outputs(files.fixed, files.moving[0]) if options.bids else None
     own = None if options.model == "auto" else find_own_model(options.model)
     outputs = [folder / name for name in possible_outputs(files) | previous_outputs(folder)]
     inputs = input_files(options, files, settings)
     inputs["the plan of --model"] = None if own is None else own.folder / PLAN
     refuse_overwriting(inputs, outputs)
+    if bids is not None:
+        refuse_other_dataset(folder, previous_outputs(folder))
     with staged_outputs(folder, previous_outputs, marker=RESULT) as staged:
         read = cache(
             partial(read_volume, volume=options.volume)
@@ -89,9 +94,14 @@ def register_files(
             result = registrar.saver.save(registrar.register(load_pair(files, read=read)), staged)
         if options.volume is not None:
             result["volume"] = options.volume
+        if bids is not None:
+            version = result["versions"]["regzoo"]
+            images = (files.fixed, files.moving[0])
+            result["bids"] = rename_to_bids(staged, bids, *images, version)
         passed = time.perf_counter() - started if wall_seconds is None else wall_seconds()
         result["wall_seconds"] = round(passed, 3)
-        result["files"] = sorted(path.name for path in staged.iterdir())
+        written = (path for path in staged.rglob("*") if path.is_file())
+        result["files"] = sorted(path.relative_to(staged).as_posix() for path in written)
         write_json(staged / RESULT, result)
     return RegisteredFiles(folder, plan, result)
 

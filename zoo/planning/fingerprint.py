@@ -15,7 +15,7 @@ from zoo import __version__
 from zoo.datasets.checks import all_problems
 from zoo.datasets.dataset import Dataset
 from zoo.datasets.headers import DICOM_SLICES, HeaderFacts, inspect_header
-from zoo.datasets.landmarks import count_outside, points_to_voxels, read_coordinates
+from zoo.datasets.landmarks import count_outside, document_to_voxels, read_coordinates
 from zoo.datasets.modality import IntensityStatistics, is_hounsfield
 from zoo.datasets.problems import Problem
 from zoo.datasets.scan import DatasetScan, FileProgress, content_digest, evenly_spaced, scan_dataset
@@ -192,7 +192,8 @@ def _annotations(scan: DatasetScan) -> dict[str, Any]:
     known = [(i, p) for i, p in points if not isinstance(p, UserError) and i.image in scan.headers]
     beyond = [
         count_outside(
-            points_to_voxels(p, scan.headers[i.image], dataset.points_space), scan.headers[i.image]
+            document_to_voxels(p, scan.headers[i.image], dataset.points_space),
+            scan.headers[i.image],
         )
         for i, p in known
     ]
@@ -205,7 +206,7 @@ def _annotations(scan: DatasetScan) -> dict[str, Any]:
         "masks": sum(item.mask is not None for item in items),
         "points": {
             "files": len(points),
-            "count": sum(len(p) for _, p in known),
+            "count": sum(len(p.points) for _, p in known),
             "outside": sum(beyond),
             "space": dataset.points_space,
         },

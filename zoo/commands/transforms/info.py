@@ -33,7 +33,7 @@ def info(file: str, *, volume: int | None = None) -> None:
         print("\n".join(_declared(read_header(file, volume))))
         return
     path = existing_file(file)
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in (".csv", ".fcsv", ".json", ".vtk", ".vtp"):
         print("\n".join(_points(file)))
         return
     try:
@@ -82,14 +82,17 @@ def _declared(header: ImageHeader) -> list[str]:
 def _points(file: str) -> list[str]:
     """Return lines that describe a file of points."""
     from zoo.commands._shared import counted
-    from zoo.io.points import read_points
+    from zoo.io.points import read_point_document
 
-    points = read_points(file, space="ras")
+    document = read_point_document(file)
+    points = document.points
     low, high = points.amin(dim=0).tolist(), points.amax(dim=0).tolist()
     ranges = ", ".join(
         f"{axis} {a:.4g} to {b:.4g}" for axis, a, b in zip("xyz", low, high, strict=True)
     )
-    return [
-        f"{file}: {counted(len(points), 'point')}, {ranges} (in the units of the file, which does "
-        "not record its coordinate space)"
-    ]
+    space = (
+        "RAS mm"
+        if document.has_space
+        else "in the units of the file, which does not record its coordinate space"
+    )
+    return [f"{file}: {counted(len(points), 'point')} ({document.kind}), {ranges} ({space})"]

@@ -19,8 +19,22 @@ from zoo.io.itk.nifti import read_itk_nifti, write_itk_nifti
 from zoo.io.itk.tfm import is_mat, is_tfm, read_mat, read_tfm, write_mat, write_tfm
 from zoo.io.learn2reg import is_npz, read_learn2reg, write_learn2reg
 from zoo.io.nifti import is_nifti, open_nifti
+from zoo.io.transforms.lta import is_lta, read_lta, write_lta
+from zoo.io.transforms.matrices import is_text_matrix, read_matrix, write_matrix
+from zoo.io.transforms.x5 import is_x5, read_x5, write_x5
 
-TransformFormat = Literal["itk-nifti", "itk-hdf5", "itk-tfm", "itk-mat", "learn2reg", "dicom"]
+TransformFormat = Literal[
+    "itk-nifti",
+    "itk-hdf5",
+    "itk-tfm",
+    "itk-mat",
+    "learn2reg",
+    "dicom",
+    "fsl",
+    "world",
+    "lta",
+    "x5",
+]
 
 TRANSFORM_SUFFIXES: dict[TransformFormat, tuple[str, ...]] = {
     "itk-nifti": (".nii.gz", ".nii"),
@@ -29,15 +43,24 @@ TRANSFORM_SUFFIXES: dict[TransformFormat, tuple[str, ...]] = {
     "itk-mat": (".mat",),
     "learn2reg": (".npz", ".nii.gz", ".nii"),
     "dicom": (".dcm",),
+    "fsl": (".mat", ".txt"),
+    "world": (".mat", ".txt"),
+    "lta": (".lta",),
+    "x5": (".x5",),
 }
 """The suffixes of each format; a suffix of several formats stands for the first of them."""
 
+_FNIRT_INTENTS = range(2006, 2010)
+
 
 def detect_format(path: AnyPath) -> TransformFormat:
-    """Return the format of a transform file, according to its content."""
+    """Return the format of a transform file, according to its content.
+
+    The two kinds of text matrices, "fsl" and "world", look the same; they are refused.
+    """
     file = existing_file(path)
     if is_hdf5(file):
-        return "itk-hdf5"
+        return "x5" if is_x5(file) else "itk-hdf5"
     if is_tfm(file):
         return "itk-tfm"
     if is_mat(file):
@@ -51,7 +74,13 @@ def detect_format(path: AnyPath) -> TransformFormat:
             return "dicom"
         raise UserError(f"{file} is DICOM, but not a registration; give a registration object")
     if is_nifti(file) or file.name.endswith((".nii", ".nii.gz")):
-        shape = open_nifti(file).shape
+        nifti = open_nifti(file)
+        shape = nifti.shape
+        if int(nifti.header["intent_code"]) in _FNIRT_INTENTS:
+            raise UserError(
+                f"{file} is a warp of FSL (fnirt), which is not read; convert it with Connectome "
+                f"Workbench: wb_command -convert-warpfield -from-fnirt {file} MOVING -to-itk OUT"
+            )
         if len(shape) <= 3 or max(shape[3:]) == 1 or (len(shape) == 4 and shape[3] != 3):
             kind = "a volume" if len(shape) <= 3 else "an image"
             raise UserError(
@@ -59,44 +88,48 @@ def detect_format(path: AnyPath) -> TransformFormat:
                 "(X, Y, Z, 1, 3), or use this file as an image"
             )
         return "learn2reg" if len(shape) == 4 and shape[3] == 3 else "itk-nifti"
-    if _is_text_matrix(file):
+    if is_text_matrix(file):
         raise UserError(
-            f"{file} is a text matrix as FSL writes, which cannot be read without its images; "
-            "convert it: c3d_affine_tool -ref FIXED -src MOVING FILE -fsl2ras -oitk OUT.txt"
+            f"{file} is a text matrix, whose coordinates it does not name; write fsl:{file} if "
+            f"FSL (flirt) wrote it, or world:{file} if greedy, c3d or NiftyReg wrote it in RAS mm, "
+            "and convert it to .tfm with regzoo convert where a plain file name is needed"
         )
+    if is_lta(file):
+        return "lta"
     raise UserError(
         f"{file} is not a known transform (it begins with {first_bytes(file, 12)!r}); allowed are "
         f"{', '.join(get_args(TransformFormat))}"
     )
 
 
-def _is_text_matrix(file: Path) -> bool:
-    """Return whether a file consists of four rows of four numbers."""
-    try:
-        lines = first_bytes(file, 1000).decode("ascii").splitlines()
-        rows = [[float(word) for word in line.split()] for line in lines if line.strip()]
-    except ValueError:
-        return False
-    return [len(row) for row in rows] == [4] * 4
-
-
 def read_transform(
-    path: AnyPath, fixed: Grid | None = None, moving: Grid | None = None
+    path: AnyPath,
+    fixed: Grid | None = None,
+    moving: Grid | None = None,
+    format: TransformFormat | None = None,
 ) -> Transform:
-    """Read a transform in any format; a Learn2Reg field needs the grids of its two images."""
-    format = detect_format(path)
-    if format == "itk-hdf5":
-        return read_itk_hdf5(path)
-    if format == "itk-tfm":
-        return read_tfm(path)
-    if format == "itk-mat":
-        return read_mat(path)
-    if format == "itk-nifti":
-        return read_itk_nifti(path)
+    """Read a transform, by default in the format of its content.
+
+    A Learn2Reg field and an FSL matrix need the grids of their two images. "fsl" and "world" must
+    be named, because these files look the same.
+    """
+    format = format or detect_format(path)
+    if format == "fsl" or format == "world":
+        return read_matrix(path, format, fixed, moving)
     if format == "dicom":
         from zoo.io.dicom.registration import read_registration
 
         return read_registration(path)
+    readers = {
+        "itk-hdf5": read_itk_hdf5,
+        "itk-tfm": read_tfm,
+        "itk-mat": read_mat,
+        "itk-nifti": read_itk_nifti,
+        "lta": read_lta,
+        "x5": read_x5,
+    }
+    if format in readers:
+        return readers[format](path)
     if fixed is None or moving is None:
         raise UserError(
             f"{path} is a Learn2Reg field, whose voxels have no world coordinates; "
@@ -126,9 +159,10 @@ def write_transform(
 ) -> None:
     """Write a transform in `format`, by default the format of the suffix of `path`.
 
-    `grid` is the grid of the fixed image. itk-nifti and learn2reg store the whole transform as one
-    field, itk-hdf5 stores affine and field separately, itk-tfm and itk-mat store an affine only.
-    learn2reg also needs the grid of the moving image, and dicom the fixed and the moving `series`.
+    `grid` is the grid of the fixed image. itk-nifti, learn2reg and x5 store the whole transform as
+    one field, itk-hdf5 stores affine and field separately; itk-tfm, itk-mat, fsl, world and lta
+    store an affine only, as x5 does if there is no field. learn2reg, fsl and lta also need the grid
+    of the moving image, and dicom needs the fixed and the moving `series`.
     """
     format = _format_for(path, format)
     if format == "itk-hdf5":
@@ -146,6 +180,12 @@ def write_transform(
                 "refers; give the fixed and the moving image as DICOM series"
             )
         return write_registration(path, transform, *series)
+    if format == "fsl" or format == "world":
+        return write_matrix(path, transform, format, grid, moving)
+    if format == "lta":
+        return write_lta(path, transform, grid, moving)
+    if format == "x5":
+        return write_x5(path, transform, grid)
     grid = grid or transform.grid
     if grid is None:
         raise UserError(

@@ -4,7 +4,7 @@ import torch
 from support.io_cases import GRIDS
 
 from zoo import UserError
-from zoo.io.points import read_points, write_points
+from zoo.io.points import read_point_document, read_points, write_points
 
 POINTS = torch.tensor([[1.5, -2.25, 3.125], [10, 20, -30]], dtype=torch.float64)
 
@@ -58,3 +58,21 @@ def test_voxel_space_needs_a_grid_and_unknown_spaces_are_refused(tmp_path):
     with pytest.raises(UserError, match="need the image"):
         write_points(tmp_path / "b.csv", POINTS, "voxel")
     assert not (tmp_path / "b.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1,2,3\n4,5,6\n", "11.000000,22.000000,33.000000\n14.000000,25.000000,36.000000\n"),
+        (
+            '# from somewhere\r\nid,z,y,x,label\r\n7,3,2,1,"a, b"\r\n\r\n',
+            '# from somewhere\r\nid,z,y,x,label\r\n7,33.000000,22.000000,11.000000,"a, b"\r\n\r\n',
+        ),
+    ],
+)
+def test_other_columns_comments_and_line_ends_stay(tmp_path, text, expected):
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    document = read_point_document(tmp_path / "a.csv")
+    assert not document.has_space
+    moved = document.points + torch.tensor([10.0, 20, 30])
+    assert document.render(moved).decode() == expected
