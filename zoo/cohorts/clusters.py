@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,12 +82,28 @@ def local_cluster(
         }
         for k, env in enumerate(variables)
     }  # fmt: skip
-    with (
-        dask.config.set(SETTINGS),
-        safe_import_path(),
-        SpecCluster(workers, scheduler, security=security) as cluster,
-    ):
-        yield cluster
+    with dask.config.set(SETTINGS), safe_import_path():
+        with _interrupts_deferred():
+            cluster = SpecCluster(workers, scheduler, security=security)
+        with cluster:
+            yield cluster
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Deliver a Ctrl-C of the block after it, and to this process only.
+
+    The threads and processes that start in the block never see it, because they inherit the mask of
+    signals. The cluster ends its workers itself.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -126,5 +143,5 @@ def make_slurm_cluster(config: Path, need_mib: float | None) -> Any:
         options["memory"] = f"{1.25 * need_mib:.0f}MiB"
     try:
         return SLURMCluster(cores=THREADS, processes=1, **options)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError) as error:
         raise UserError(f"{config}: the cluster cannot be set up ({error}); correct it") from error

@@ -31,7 +31,7 @@ IN_FLIGHT = 1000
 """The largest number of submitted pairs, so that the scheduler's memory does not grow with the
 number of pairs."""
 POLL_SECONDS = 0.2
-CONNECT_SECONDS = 10
+CONNECT_SECONDS = 30
 RECONNECT_SECONDS = 600
 CLOSE_SECONDS = 2
 

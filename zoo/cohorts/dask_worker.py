@@ -68,7 +68,7 @@ class CohortPlugin(WorkerPlugin):
 
 def register_pair(job: Job, plugin: str) -> Failure | None:
     """Register a pair with the model that a plugin of this worker holds."""
-    worker = get_worker().plugins[plugin].pair_worker
-    if worker is None:
-        raise RuntimeError("the worker has no model")
-    return worker.run(job)
+    held = get_worker().plugins[plugin]
+    assert isinstance(held, CohortPlugin)
+    assert held.pair_worker is not None
+    return held.pair_worker.run(job)
