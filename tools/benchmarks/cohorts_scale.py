@@ -149,7 +149,7 @@ def _register(processes: DaskProcesses, cohort: Cohort, jobs: list[Job]) -> None
 
 
 def write_dataset(root: Path, count: int) -> None:
-    """Write tiny images, of which each pair has two different ones, and the list of `count` pairs."""
+    """Write tiny images and a list of `count` pairs of two different ones."""
     images = ceil((1 + sqrt(1 + 4 * count)) / 2)
     (root / "imagesTr").mkdir(parents=True)
     grid, generator = Grid((SIZE, SIZE, SIZE), torch.eye(4)), torch.Generator().manual_seed(0)
