@@ -3,8 +3,7 @@
     PYTHONPATH=tools python -m benchmarks.cohorts_scale --pairs 2000
     PYTHONPATH=tools python -m benchmarks.cohorts_scale --pairs 100000 --workers 2
 
-A stub takes the place of reading, registering and drawing a pair. The dataset, its plan, the
-digests of the files, the tasks, the records of the results and the summary are real. The scheduler
+A stub takes the place of reading, registering and drawing a pair. The dataset, the digests of the files, the tasks, the records of the results and the summary are real. The scheduler
 and the workers are processes of their own. The program prints the time of each step, the memory of
 each process, and the size of the records.
 """
@@ -40,6 +39,8 @@ from zoo.runtime.signals import StopSignal
 
 T = TypeVar("T")
 SIZE = 8  # voxels along each axis of an image
+PLANNED_PAIRS = 100  # the plan is made for so many pairs of the same kind
+LOOKS = 20  # of the memory during a run
 FIGURES = {"dice_before": 0.5, "dice_after": 0.75, "tre_mm_before": 6.0, "tre_mm_after": 1.5}
 
 
@@ -86,10 +87,12 @@ def main() -> None:
 
 def measure(folder: Path, pairs: int, workers: int) -> None:
     """Run a cohort with stubs and print what each step takes."""
+    write_dataset(folder / "sample", min(pairs, PLANNED_PAIRS))
+    write_plan(folder / "plan.json", folder / "sample")
     _step("write the dataset", lambda: write_dataset(folder / "data", pairs))
-    _step("plan the dataset", lambda: write_plan(folder / "plan.json", folder / "data"))
-    source = plan_of_run(folder / "plan.json", None, folder / "run")
-    cohort = _step("read the dataset and list the pairs", lambda: plan_cohort(*source))
+    plan, run = plan_of_run(folder / "plan.json", None, folder / "run")
+    plan |= {"dataset_dir": str(folder / "data"), "plan": plan["plan"] | {"content": None}}
+    cohort = _step("read the dataset and list the pairs", lambda: plan_cohort(plan, run))
     create_run_folder(cohort)
     jobs = _step("find the pending pairs, none finished", lambda: pending_jobs(cohort))
     with DaskProcesses(folder) as processes, quiet_dask():
@@ -131,8 +134,11 @@ def _register(processes: DaskProcesses, cohort: Cohort, jobs: list[Job]) -> None
             before_cpu.update(cpu)
             began = time.perf_counter()
         count += 1
-        if count % 500 == 0 or count == len(jobs):
+        if count % max(1, len(jobs) // LOOKS) == 0 or count == len(jobs):
             look()
+            seconds = time.perf_counter() - began
+            memory = ", ".join(f"{name} {mib:.0f}" for name, mib in largest.items())
+            print(f"{count} pairs after {seconds:.0f} s; MiB: {memory}", flush=True)
 
     before_cpu: dict[str, float] = {}
     dask_run.CohortPlugin = StubPlugin  # type: ignore[misc]

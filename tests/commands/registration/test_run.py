@@ -31,7 +31,7 @@ def study(tmp_path_factory):
     return folder
 
 
-def until(ready, process, seconds=120):
+def until(ready, process, seconds=300):
     end = time.monotonic() + seconds
     while not ready():
         assert process.poll() is None, process.stderr.read().decode()
