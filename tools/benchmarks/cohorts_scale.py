@@ -3,9 +3,10 @@
     PYTHONPATH=tools python -m benchmarks.cohorts_scale --pairs 2000
     PYTHONPATH=tools python -m benchmarks.cohorts_scale --pairs 100000 --workers 2
 
-A stub takes the place of reading, registering and drawing a pair. The dataset, the digests of the files, the tasks, the records of the results and the summary are real. The scheduler
-and the workers are processes of their own. The program prints the time of each step, the memory of
-each process, and the size of the records.
+A stub takes the place of reading, registering and drawing a pair. The dataset, the digests of the
+files, the tasks, the records of the results and the summary are real. The scheduler and the workers
+are processes of their own. The program prints the time of each step, the memory of each process,
+and the size of the records.
 """
 
 from __future__ import annotations
