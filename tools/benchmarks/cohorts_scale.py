@@ -2,22 +2,26 @@
 
     PYTHONPATH=tools python -m benchmarks.cohorts_scale --pairs 2000
     PYTHONPATH=tools python -m benchmarks.cohorts_scale --pairs 100000 --workers 2
+    PYTHONPATH=tools python -m benchmarks.cohorts_scale --pairs 100000 --records
 
 A stub takes the place of reading, registering and drawing a pair. The dataset, the digests of the
 files, the tasks, the records of the results and the summary are real. The scheduler and the workers
 are processes of their own. The program prints the time of each step, the memory of each process,
-and the size of the records.
+and the size of the records. With --records nothing is submitted: the records of all pairs are
+written in this process, and reading them and writing the summary are measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import resource
 import tempfile
 import time
 from collections.abc import Callable
 from math import ceil, sqrt
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 import torch
@@ -45,6 +49,24 @@ LOOKS = 20  # of the memory during a run
 FIGURES = {"dice_before": 0.5, "dice_after": 0.75, "tre_mm_before": 6.0, "tre_mm_after": 1.5}
 
 
+def record(cohort: Cohort, job: Job) -> dict[str, Any]:
+    """Return a result with the digests of a pair's files and a few figures."""
+    return {
+        "content": cohort.digest(job),
+        "figures": FIGURES,
+        "seconds": {"registration": 1.0},
+        "quality": "ok",
+        "warnings": [],
+    }
+
+
+def write_records(cohort: Cohort) -> None:
+    """Write the records of all pairs without flushing each one to the disk."""
+    for job in cohort.jobs:
+        job.folder.mkdir()
+        (job.folder / RESULT).write_text(json.dumps(record(cohort, job), indent=2))
+
+
 class StubWorker:
     """Writes a record with the digests of a pair's files, without registering the pair."""
 
@@ -56,14 +78,7 @@ class StubWorker:
         if is_finished(job, self.cohort):
             return None
         with replaced_results(self.cohort, job) as folder:
-            result = {
-                "content": self.cohort.digest(job),
-                "figures": FIGURES,
-                "seconds": {"registration": 1.0},
-                "quality": "ok",
-                "warnings": [],
-            }
-            write_json(folder / RESULT, result)
+            write_json(folder / RESULT, record(self.cohort, job))
         return None
 
 
@@ -81,12 +96,13 @@ def main() -> None:
     )
     parser.add_argument("--pairs", type=int, default=2000, help="number of pairs")
     parser.add_argument("--workers", type=int, default=2, help="worker processes")
+    parser.add_argument("--records", action="store_true", help="measure the records only")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        measure(Path(scratch), args.pairs, args.workers)
+        measure(Path(scratch), args.pairs, args.workers, args.records)
 
 
-def measure(folder: Path, pairs: int, workers: int) -> None:
+def measure(folder: Path, pairs: int, workers: int, records_only: bool) -> None:
     """Run a cohort with stubs and print what each step takes."""
     write_dataset(folder / "sample", min(pairs, PLANNED_PAIRS))
     write_plan(folder / "plan.json", folder / "sample")
@@ -96,10 +112,13 @@ def measure(folder: Path, pairs: int, workers: int) -> None:
     cohort = _step("read the dataset and list the pairs", lambda: plan_cohort(plan, run))
     create_run_folder(cohort)
     jobs = _step("find the pending pairs, none finished", lambda: pending_jobs(cohort))
-    with DaskProcesses(folder) as processes, quiet_dask():
-        for _ in range(workers):
-            processes.add_worker()
-        _register(processes, cohort, jobs)
+    if records_only:
+        _step("write the records", lambda: write_records(cohort))
+    else:
+        with DaskProcesses(folder) as processes, quiet_dask():
+            for _ in range(workers):
+                processes.add_worker()
+            _register(processes, cohort, jobs)
     left = _step("find the pending pairs, all finished", lambda: pending_jobs(cohort))
     assert not left
     document = _step("write the summary", lambda: write_summary(cohort))
@@ -175,10 +194,12 @@ def write_plan(path: Path, dataset: Path) -> None:
 
 
 def _step(title: str, action: Callable[[], T]) -> T:
-    """Run an action and print its time."""
-    began = time.perf_counter()
+    """Run an action and print its time and the largest memory of this process so far."""
+    began, cpu = time.perf_counter(), time.process_time()
     result = action()
-    print(f"{title}: {time.perf_counter() - began:.1f} s", flush=True)
+    seconds, used = time.perf_counter() - began, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{title}: {seconds:.1f} s, CPU time {used:.1f} s, peak {peak:.0f} MiB", flush=True)
     return result
 
 

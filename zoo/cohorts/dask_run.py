@@ -32,6 +32,7 @@ IN_FLIGHT = 1000
 number of pairs."""
 POLL_SECONDS = 0.2
 CONNECT_SECONDS = 30
+RETRY_SECONDS = 5
 RECONNECT_SECONDS = 600
 CLOSE_SECONDS = 2
 
@@ -87,7 +88,7 @@ class DaskRun:
         end = time.monotonic() + RECONNECT_SECONDS
         while not stop.requested:
             try:
-                return self.connect(1)
+                return self.connect(RETRY_SECONDS)
             except UserError:
                 if time.monotonic() > end:
                     raise
@@ -105,12 +106,12 @@ class DaskRun:
             client.register_plugin(CohortPlugin(name, self.cohort, self.device, self.threads))
             if not client.nthreads():
                 self.report("no workers have joined yet; waiting for them")
-            try:
-                collect(client, name, jobs, stop, settled)
-            finally:
+        try:
+            collect(client, name, jobs, stop, settled)
+        finally:
+            with suppress(Exception):
                 client.unsubscribe_topic("all")
-                with suppress(Exception):
-                    client.unregister_worker_plugin(name)
+                client.unregister_worker_plugin(name)
 
     def _on_event(self, event: tuple[float, Any]) -> None:
         """Report a worker that the scheduler has lost."""
@@ -133,7 +134,8 @@ def collect(
     def submit(count: int) -> None:
         batch = list(islice(waiting, count))
         keys = [(plugin, job.name) for job in batch]
-        futures = client.map(register_pair, batch, key=keys, plugin=plugin) if batch else []
+        with _lost_as_error():
+            futures = client.map(register_pair, batch, key=keys, plugin=plugin) if batch else []
         for job, future in zip(batch, futures, strict=True):
             in_flight[future.key] = job, future
             future.add_done_callback(done.put)
@@ -147,7 +149,8 @@ def collect(
                 settled(in_flight.pop(future.key)[0], failure)
             submit(len(finished))
     finally:
-        client.cancel([future for _, future in in_flight.values()])
+        with suppress(Exception):
+            client.cancel([future for _, future in in_flight.values()])
 
 
 def outcomes(client: Client, futures: Sequence[Future]) -> Iterator[Failure | None]:
@@ -156,14 +159,17 @@ def outcomes(client: Client, futures: Sequence[Future]) -> Iterator[Failure | No
     An exception of a task that concerns the whole run, such as a full disk, is raised.
     """
     good = [future for future in futures if future.status == "finished"]
-    values = dict(zip([f.key for f in good], client.gather(good), strict=True))
+    with _lost_as_error():
+        values = dict(zip([f.key for f in good], client.gather(good), strict=True))
     for future in futures:
         if future.key in values:
             yield values[future.key]
             continue
         if future.status != "error":
             raise SchedulerLostError
-        yield failure_of_task(future.exception())
+        with _lost_as_error():
+            error = future.exception()
+        yield failure_of_task(error)
 
 
 def failure_of_task(error: Exception) -> Failure:

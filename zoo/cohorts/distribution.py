@@ -30,7 +30,7 @@ CLUSTERS = ("slurm",)
 
 @dataclass(frozen=True)
 class Distribution:
-    """The workers that a user asks for, checked."""
+    """The workers that a user asks for; `UserError` says what does not fit or is missing."""
 
     workers: int | str = 1
     threads: int | None = None
@@ -55,6 +55,8 @@ class Distribution:
             )
         if self.cluster is not None and self.workers == "auto":
             raise UserError("--workers auto is for this machine; give the number of Slurm jobs")
+        if not self.in_process:
+            require_dask()
 
     @property
     def remote(self) -> bool:
@@ -70,7 +72,6 @@ class Distribution:
         self, cohort: Cohort, jobs: Sequence[Job], stop: StopSignal, progress: CohortProgress
     ) -> None:
         """Register jobs by workers until all are settled or a stop is requested."""
-        require_dask()
         from zoo.cohorts.clusters import quiet_dask
         from zoo.cohorts.dask_run import DaskRun
 
