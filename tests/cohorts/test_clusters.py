@@ -1,7 +1,9 @@
 """The description of Slurm jobs, and the signals that workers get."""
 
+import multiprocessing
 import signal
 import threading
+from multiprocessing import resource_tracker
 
 import pytest
 
@@ -62,13 +64,25 @@ def test_a_file_that_describes_no_jobs_is_refused(config, text, need, message):
         make_slurm_cluster(config(text), need)
 
 
-def test_threads_and_processes_of_a_cluster_do_not_see_ctrl_c():
-    masks = []
-    with _interrupts_deferred():
-        thread = threading.Thread(
-            target=lambda: masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+def test_processes_of_a_cluster_do_not_see_ctrl_c():
+    """As in a cluster, the process is started by a thread, also after the block."""
+    exit_codes = []
+    started = threading.Event()
+
+    def start():
+        started.wait()
+        child = multiprocessing.get_context("spawn").Process(
+            target=signal.raise_signal, args=(signal.SIGINT,)
         )
+        child.start()
+        child.join()
+        exit_codes.append(child.exitcode)
+
+    resource_tracker._resource_tracker._stop()
+    with _interrupts_deferred():
+        thread = threading.Thread(target=start)
         thread.start()
-        thread.join()
-    assert signal.SIGINT in masks[0]
+    started.set()
+    thread.join()
+    assert exit_codes == [0]
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

@@ -73,12 +73,24 @@ def test_a_pair_that_was_finished_in_the_meantime_is_not_registered_again(cluste
     for job in pending:
         write_result(cohort, job, "ok", author=1)
     outcomes = {}
-    DaskRun(cluster, cohort, "cpu", 1, lambda _: None).register(
-        pending, StopSignal(), lambda job, failure: outcomes.update({job: failure})
-    )
+    run = DaskRun(cluster, cohort, "cpu", 1, lambda _: None)
+    run.register(pending, StopSignal(), lambda job, failure: outcomes.update({job: failure}))
     assert outcomes == dict.fromkeys(pending)
     for job in pending:
         assert json.loads((job.folder / "result.json").read_text())["figures"] == {"author": 1}
+
+
+def test_an_outcome_that_cannot_be_recorded_ends_the_run(cluster, cohort):
+    """Its error is not taken for a lost connection, after which the pair would be tried again."""
+    pending = pending_jobs(cohort)
+    for job in pending:
+        write_result(cohort, job)
+
+    def refuse(*_):
+        raise OSError(30, "read-only")
+
+    with pytest.raises(OSError, match="read-only"):
+        DaskRun(cluster, cohort, "cpu", 1, lambda _: None).register(pending, StopSignal(), refuse)
 
 
 def test_a_full_disk_and_a_stop_end_the_run_without_failures(cluster, cohort, monkeypatch):
