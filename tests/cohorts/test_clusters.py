@@ -8,6 +8,7 @@ from multiprocessing import resource_tracker
 import pytest
 
 from zoo import UserError
+from zoo.cohorts import clusters
 from zoo.cohorts.clusters import _interrupts_deferred, make_slurm_cluster, quiet_dask
 
 SLURM = """
@@ -62,6 +63,16 @@ def test_the_job_script_has_what_the_file_and_the_memory_model_say(config):
 def test_a_file_that_describes_no_jobs_is_refused(config, text, need, message):
     with quiet_dask(), pytest.raises(UserError, match=message):
         make_slurm_cluster(config(text), need)
+
+
+def test_workers_that_do_not_start_are_reported(monkeypatch):
+    def refuse(*_, **__):
+        raise RuntimeError("Worker failed to start.")
+
+    monkeypatch.setattr(clusters, "SpecCluster", refuse)
+    with pytest.raises(UserError, match=r"2 workers did not start \(Worker failed to start"):
+        with clusters.local_cluster([{}, {}], 1 << 30):
+            pass
 
 
 def test_processes_of_a_cluster_do_not_see_ctrl_c():

@@ -85,9 +85,21 @@ def local_cluster(
     }  # fmt: skip
     with dask.config.set(SETTINGS), safe_import_path():
         with _interrupts_deferred():
-            cluster = SpecCluster(workers, scheduler, security=security)
+            cluster = _started(workers, scheduler, security)
         with cluster:
             yield cluster
+
+
+def _started(
+    workers: Mapping[int, Any], scheduler: Mapping[str, Any], security: Security
+) -> SpecCluster:
+    """Start the scheduler and the workers; `UserError` if they do not."""
+    try:
+        return SpecCluster(workers, scheduler, security=security)
+    except (OSError, RuntimeError, TimeoutError) as error:
+        raise UserError(
+            f"the {len(workers)} workers did not start ({error}); use fewer --workers"
+        ) from error
 
 
 @contextmanager
