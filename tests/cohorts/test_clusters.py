@@ -70,9 +70,11 @@ def test_workers_that_do_not_start_are_reported(monkeypatch):
         raise RuntimeError("Worker failed to start.")
 
     monkeypatch.setattr(clusters, "SpecCluster", refuse)
-    with pytest.raises(UserError, match=r"2 workers did not start \(Worker failed to start"):
-        with clusters.local_cluster([{}, {}], 1 << 30):
-            pass
+    with (
+        pytest.raises(UserError, match=r"2 workers did not start \(Worker failed to start"),
+        clusters.local_cluster([{}, {}], 1 << 30),
+    ):
+        pass
 
 
 def test_processes_of_a_cluster_do_not_see_ctrl_c():
