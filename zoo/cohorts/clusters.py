@@ -19,7 +19,10 @@ from zoo.io.yaml_documents import read_yaml_mapping
 from zoo.resources import safe_import_path
 
 LOCAL = "127.0.0.1"
-LOGGERS = ("distributed", "tornado", "asyncio", "bokeh", "dask_jobqueue")
+LOGGERS = (
+    *("distributed", "distributed.client", "tornado", "tornado.application"),
+    *("asyncio", "bokeh", "dask_jobqueue"),
+)
 SETTINGS = {
     # Workers have the environment of this process, so that their results do.
     "distributed.nanny.pre-spawn-environ": {},
