@@ -13,6 +13,7 @@
 | verdict | whether the verdict on a registration recognises failures without labels |
 | planning | reading of headers and volumes, robustness to random inputs, plans of datasets |
 | cohorts | throughput and memory of `regzoo run`, and recovery from killed processes |
+| cohorts_scale | cost per pair of Dask, digests and records, for many pairs |
 | fine_tuning | gain of fine-tuning the compact UniReg on little data |
 | fluid_refinement | what the refinement of MCBO's field and its settings change |
 | compact_weights | error that trainings of compact weights leave on unseen pairs |
