@@ -1,6 +1,9 @@
 # Two commands for a fresh machine with Python, git and make:
 #   make demo   register a phantom pair with each available model; writes demo/report.html
 #   make test   run the whole suite
+# To build the documentation site, or to serve it while you write:
+#   make docs
+#   make docs-preview
 # To compare the zoo with all installed peers, each run in a process of its own:
 #   make bench                on a small phantom
 #   make bench DATA=FOLDER    also on all pairs of a data folder; accuracy against time
@@ -9,7 +12,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SIZES ?= 64
 
-.PHONY: demo test test-peers lint bench env env-test env-peers clean
+.PHONY: demo test test-peers lint docs docs-preview bench env env-test env-docs env-peers clean
 
 demo: env
 	$(BIN)/python tools/demo.py --out demo
@@ -25,6 +28,13 @@ lint: env-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: env-docs
+	$(BIN)/mkdocs build --strict --quiet
+
+docs-preview: env-docs
+	$(BIN)/mkdocs serve
+
 bench: env-test
 	PYTHONPATH=tools $(BIN)/python -m benchmarks.peers --sizes $(SIZES) $(if $(DATA),--data $(DATA)) \
 	  --out bench/peers $(ARGS)
@@ -34,6 +44,9 @@ env:
 
 env-test:
 	@$(PYTHON) tools/setup_env.py test
+
+env-docs:
+	@$(PYTHON) tools/setup_env.py docs
 
 env-peers: .venv-peers/ready
 
@@ -47,4 +60,4 @@ env-peers: .venv-peers/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peers demo bench build dist
+	rm -rf .venv .venv-peers demo bench build dist site
