@@ -2,9 +2,9 @@
 
     mkdocs build --strict
 
-The navigation follows `docs/index.md`. The help of every command, the public names of every package,
-the model cards and the project's own files become pages. Nothing of this is written into the
-repository: the pages exist during the build only, and those of `docs/` stay readable on GitHub.
+The navigation follows `docs/index.md`. The help of every command, the public names of every
+package, the model cards and the project's own files become pages. Nothing of this is written into
+the repository: the pages exist during the build only, and those of `docs/` stay readable on GitHub.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ def site_uri(path: str) -> str:
 def relink(markdown: str, source: str, uri: str) -> str:
     """Return a page with its links to files of the repository replaced by links in the site.
 
-    `source` is the file that the page comes from and `uri` the place of the page in the site. A link
-    to a file that is no page becomes its text. Code stays as it is.
+    `source` is the file that the page comes from and `uri` the place of the page in the site. A
+    link to a file that is no page becomes its text. Code stays as it is.
     """
 
     def replace(match: re.Match[str]) -> str:
