@@ -1,6 +1,8 @@
 # Two commands for a fresh machine with Python, git and make:
 #   make demo   register a phantom pair with each available model; writes demo/report.html
 #   make test   run the whole suite
+# For contributors: the environment with pre-commit and the documentation tools
+#   make env-dev
 # To build the documentation site, or to serve it while you write:
 #   make docs
 #   make docs-preview
@@ -11,8 +13,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SIZES ?= 64
+COUNT ?= 10000
+SEED ?= 0
 
-.PHONY: demo test test-peers lint docs docs-preview bench env env-test env-docs env-peers clean
+.PHONY: demo test test-peers coverage lint docs docs-preview bench fuzz dist env env-test env-docs \
+  env-dev env-peers clean
 
 demo: env
 	$(BIN)/python tools/demo.py --out demo
@@ -23,10 +28,25 @@ test: env-test
 test-peers: env-peers
 	OMP_NUM_THREADS=1 .venv-peers/bin/python -m pytest -n 2 --dist loadfile -q tests/peers tests/hub/test_circle.py $(ARGS)
 
+coverage: env-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q --cov --cov-report=term:skip-covered $(ARGS)
+
 lint: env-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/python tools/check_files.py
+
+# With other mutations in each night: make fuzz SEED=NUMBER
+fuzz: env-test
+	PYTHONPATH=tools $(BIN)/python tools/fuzz.py --count $(COUNT) --seed $(SEED) --keep fuzz-findings
+
+# The wheel and the sdist, each installed into a clean environment and tried there.
+dist: env-dev
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python tools/check_distribution.py dist
 
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: env-docs
@@ -48,6 +68,9 @@ env-test:
 env-docs:
 	@$(PYTHON) tools/setup_env.py docs
 
+env-dev:
+	@$(PYTHON) tools/setup_env.py test docs dev
+
 env-peers: .venv-peers/ready
 
 # The upstream packages in an environment of their own, on top of the test environment.
@@ -60,4 +83,4 @@ env-peers: .venv-peers/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peers demo bench build dist site
+	rm -rf .venv .venv-peers demo bench build dist site fuzz-findings
