@@ -64,13 +64,13 @@ def claim(job: Job, cohort: Cohort) -> FileLock | None:
         lock.acquire()
     except Timeout:
         return None
-    path.write_text("started")
+    path.write_bytes(b"started")
     return lock
 
 
 def release(lock: FileLock) -> None:
     """Remove the mark and release the lock of a job that is settled."""
-    Path(lock.lock_file).write_text("")
+    Path(lock.lock_file).write_bytes(b"")
     lock.release()
 
 
