@@ -5,8 +5,10 @@
 
 cosmic-ray makes the changes (`uv tool install cosmic-ray`, or `pip install cosmic-ray` in an
 environment of its own); it must be on the path. It works on a copy of the checkout. The tests are
-those that mirror the module, unless --tests names others. The score and the survivors are printed.
-Unions such as `int | None` are left alone, because nothing evaluates an annotation.
+those that mirror the module, unless --tests names others. They run in forks of a process that has
+imported torch already, so that a change costs a second; Linux and macOS only. The score and the
+survivors are printed. Unions such as `int | None` are left alone, because nothing evaluates an
+annotation.
 """
 
 from __future__ import annotations
@@ -15,11 +17,14 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
+from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +43,12 @@ name = "local"
 [cosmic-ray.filters.operators-filter]
 exclude-operators = ["core/ReplaceBinaryOperator_BitOr_.*"]
 """
+
+
+TIMEOUT = 120
+"""Seconds after which the tests of one change are stopped; it counts as noticed."""
+
+MARKS = ("+++", "---")  # of the file names in a diff
 
 
 @dataclass(frozen=True)
@@ -83,9 +94,6 @@ def report(module: str, tried: list[Mutant], seconds: float) -> str:
     return "\n".join(lines)
 
 
-MARKS = ("+++", "---")
-
-
 def mutate(module: str, tests: str) -> list[Mutant]:
     """Try every change of a module, in a copy of the checkout."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -98,24 +106,64 @@ def mutate(module: str, tests: str) -> list[Mutant]:
             else:
                 copy.mkdir(exist_ok=True)
                 shutil.copy(source, copy / name)
-        command = f"{sys.executable} -m pytest -x -q -p no:cacheprovider {tests}"
         environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+        words = [sys.executable, __file__, "--serve", str(copy / "tests.socket"), tests]
+        server = subprocess.Popen(words, cwd=copy, env=environment, stdout=subprocess.DEVNULL)
+        try:
+            return run_cosmic_ray(module, copy, environment)
+        finally:
+            server.terminate()
+            server.wait()
 
-        def run(*words: str) -> str:
-            done = subprocess.run(
-                words, cwd=copy, env=environment, check=True, stdout=subprocess.PIPE, text=True
-            )
-            return done.stdout
 
-        started = time.monotonic()
-        run(*command.split())
-        timeout = 60 + 5 * (time.monotonic() - started)
-        config = CONFIG.format(module=module, timeout=round(timeout), command=command)
-        (copy / "mutation.toml").write_text(config, encoding="utf-8")
-        run("cosmic-ray", "init", "mutation.toml", "mutation.sqlite")
-        run("cr-filter-operators", "mutation.sqlite", "mutation.toml")
-        run("cosmic-ray", "exec", "mutation.toml", "mutation.sqlite")
-        return mutants(run("cosmic-ray", "dump", "mutation.sqlite"))
+def run_cosmic_ray(module: str, copy: Path, environment: dict[str, str]) -> list[Mutant]:
+    """Try every change of a module in the checkout `copy`, whose tests are being served."""
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            words, cwd=copy, env=environment, check=True, stdout=subprocess.PIPE, text=True
+        )
+        return done.stdout
+
+    command = f"{sys.executable} {__file__} --ask {copy / 'tests.socket'} zoo"
+    run(*command.split())  # the tests pass without a change
+    config = CONFIG.format(module=module, timeout=TIMEOUT + 60, command=command)
+    (copy / "mutation.toml").write_text(config, encoding="utf-8")
+    run("cosmic-ray", "init", "mutation.toml", "mutation.sqlite")
+    run("cr-filter-operators", "mutation.sqlite", "mutation.toml")
+    run("cosmic-ray", "exec", "mutation.toml", "mutation.sqlite")
+    return mutants(run("cosmic-ray", "dump", "mutation.sqlite"))
+
+
+def serve(address: str, tests: str) -> None:
+    """Run the tests once for each connection, in a fork, and send their exit code."""
+    import nibabel  # noqa: F401
+    import pytest
+    import scipy.ndimage  # noqa: F401
+    import torch  # noqa: F401
+
+    with Listener(address, "AF_UNIX") as listener:
+        while True:
+            with listener.accept() as connection:
+                child = os.fork()
+                if child == 0:
+                    words = ["-x", "-q", "-p", "no:cacheprovider", tests]
+                    os._exit(int(pytest.main(words)))
+                limit = threading.Timer(TIMEOUT, os.kill, (child, signal.SIGKILL))
+                limit.start()
+                _, status = os.waitpid(child, 0)
+                limit.cancel()
+                connection.send(os.waitstatus_to_exitcode(status))
+
+
+def ask(address: str) -> int:
+    """Return the exit code of the tests, from the process that serves them."""
+    for _ in range(600):
+        if Path(address).exists():
+            break
+        time.sleep(0.2)
+    with Client(address, "AF_UNIX") as connection:
+        return abs(int(connection.recv()))
 
 
 def main() -> int:
@@ -125,8 +173,14 @@ def main() -> int:
     )
     parser.add_argument("module", help="a module of zoo/, from the root of the checkout")
     parser.add_argument("--tests", help="the tests that should notice the changes")
+    parser.add_argument("--serve", metavar="SOCKET", help=argparse.SUPPRESS)
+    parser.add_argument("--ask", metavar="SOCKET", help=argparse.SUPPRESS)
     parser.add_argument("--least", type=float, default=0, help="the lowest score, in percent")
     arguments = parser.parse_args()
+    if arguments.serve:
+        serve(arguments.serve, arguments.module)
+    if arguments.ask:
+        return ask(arguments.ask)
     if not (ROOT / arguments.module).is_file():
         parser.error(f"{arguments.module} is not a file of this checkout")
     if shutil.which("cosmic-ray") is None:

@@ -10,7 +10,7 @@ TOOLS = Path(__file__).resolve().parents[2] / "tools"
 MODULES = [f"benchmarks.{p.stem}" for p in sorted((TOOLS / "benchmarks").glob("[!_]*.py"))]
 MODULES += ["compact.train", "compact.anatomy"]
 SCRIPTS = ["check_distribution", "check_files", "convert", "demo", "installation_checks"]
-SCRIPTS += ["promises", "release", "setup_env"]
+SCRIPTS += ["mutation", "promises", "release", "setup_env"]
 
 
 def help_of(module, monkeypatch, capsys):
