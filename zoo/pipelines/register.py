@@ -181,6 +181,6 @@ def _open_bundle(
 
 def _weights(wanted: str) -> str:
     """Return the name of a variant as it is, and a file as an absolute path for MONAI's parser."""
-    if not wanted.endswith(".safetensors"):
-        return for_monai(wanted)
-    return for_monai(str(expand_user(wanted).absolute()))
+    is_file = wanted.endswith(".safetensors")
+    text: str = for_monai(str(expand_user(wanted).absolute()) if is_file else wanted)
+    return text

@@ -118,4 +118,4 @@ def _isotropic_voxels(evidence: Evidence, spec: ModelSpec, spacing: float | None
         raise UserError(f"--set spacing={step} must be a length in mm, such as 1.5")
     voxels = prod(channel["field_mm"]["p100"]) / step**3
     most = spec.planning.working_grid.most_voxels
-    return voxels if most is None else min(voxels, float(most))
+    return float(voxels if most is None else min(voxels, most))

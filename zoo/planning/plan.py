@@ -18,7 +18,8 @@ from zoo.io.files import AnyPath
 from zoo.io.json_documents import read_json_object
 from zoo.planning.cautions import cautions
 from zoo.planning.evidence import Choice, Evidence, UserOptions, gather_evidence
-from zoo.planning.migrations import SCHEMA, Plan, migrate, pairs_component
+from zoo.planning.migrations import SCHEMA, migrate, pairs_component
+from zoo.planning.migrations import Plan as Plan
 from zoo.planning.plan_checks import OF_DATASET, checked_plan, is_plan, plan_facts
 from zoo.planning.rules import (
     choose_model,

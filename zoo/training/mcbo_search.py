@@ -19,9 +19,10 @@ from tqdm import tqdm
 
 from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
-from zoo.evaluation.comparison import Run, ranking
+from zoo.evaluation.comparison import ranking
 from zoo.evaluation.figures import COMPARED, PREFERRED, RANKED, key_figure
 from zoo.evaluation.metrics import measure
+from zoo.evaluation.runs import Run
 from zoo.io.atomic import write_json
 from zoo.io.json_documents import read_json_object
 from zoo.registration.mcbo import MCBOInferer

@@ -54,5 +54,7 @@ def summary(result: dict[str, Any]) -> str:
     lines = [f"quality: {result['quality']}"]
     lines.append(f"initial affine alignment: {alignment['kind']} ({alignment['reason']})")
     lines += [f"{name}: {value:.4g}" for name, value in figures if value is not None]
-    lines.append(f"{result['wall_seconds']:.1f} s, {result['peak_memory_mib']} MiB")
+    memory = result["peak_memory_mib"]
+    spent = f"{result['wall_seconds']:.1f} s"
+    lines.append(spent if memory is None else f"{spent}, {memory} MiB")
     return "\n".join(lines)
