@@ -1,5 +1,5 @@
 # Two commands for a fresh machine with Python, git and make:
-#   make demo   register a phantom pair with each available model; writes demo/report.html
+#   make demo   register real scans with every model; writes demo/report.html
 #   make test   run the whole suite
 # To compare the zoo with all installed peers, each run in a process of its own:
 #   make bench                on a small phantom
