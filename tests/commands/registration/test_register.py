@@ -130,3 +130,50 @@ def test_a_failed_registration_is_reported_and_with_strict_its_exit_code_is_3(
     result = json.loads((tmp_path / "b" / "result.json").read_text())
     assert result["quality"] == "failed"
     assert (tmp_path / "b" / "transform.nii.gz").is_file()
+
+
+def test_json_prints_one_document_and_nothing_else(images, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ["--device", "cpu", "--report=false", "--json"]
+    assert run("register", *images, "--out", out, *words) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == {"folder": str(out), **json.loads((out / "result.json").read_text())}
+    assert "Learn2Reg 2024" in printed["citation"][0]
+
+
+def test_quiet_prints_nothing_and_verbose_prints_reasons_stages_and_files(images, tmp_path, capsys):
+    words = ["--device", "cpu", "--report=false"]
+    assert run("register", *images, "--out", tmp_path / "a", *words, "--quiet") == 0
+    assert capsys.readouterr() == ("", "")
+    assert run("register", *images, "--out", tmp_path / "b", *words, "--verbose") == 0
+    printed = capsys.readouterr().out
+    result = json.loads((tmp_path / "b" / "result.json").read_text())
+    assert f"cite: {result['citation'][0]}" in printed
+    for stage in result["seconds"]:
+        assert f"\n{stage}: " in printed
+    for name, value in result["plan"].items() if isinstance(result["plan"], dict) else ():
+        assert f"{name}" in printed, value
+    assert f"files: {', '.join(result['files'])}" in printed
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(images, tmp_path, capsys):
+    out = tmp_path / "deep" / "out"
+    assert run("register", *images, "--out", out, "--dry-run") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("mcbo: ")
+    assert "nothing was written" in printed
+    assert run("register", *images, "--out", out, "--dry-run", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["plan"]["plan"]["model"] == "mcbo"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_refuses_what_the_registration_would(images, tmp_path, capsys):
+    words = ["register", *images, "--dry-run", "--out"]
+    labels = tmp_path / "labels.nii.gz"
+    missing = refusal(capsys, *words, tmp_path / "out", "--fixed-labels", labels)
+    assert str(labels) in missing
+    error = refusal(capsys, *words, tmp_path, "--model", "unigradicon", "--weights", "official")
+    assert "regzoo pull unigradicon:official" in error
+    (tmp_path / "file").write_text("")
+    assert "is a file" in refusal(capsys, *words, tmp_path / "file" / "out")
+    assert "exclude each other" in refusal(capsys, *words, tmp_path, "--json", "--quiet")
