@@ -48,7 +48,7 @@ def main() -> None:
     print(f"{args.out}: {len(frames)} pictures, {args.out.stat().st_size / 1e6:.2f} MB")
 
 
-def draw(pair: Pair, transform: Transform) -> tuple[list[Pixels], list[int]]:
+def draw(pair: Pair, transform: Transform, steps: int = STEPS) -> tuple[list[Pixels], list[int]]:
     """Return the pictures, and how long each is shown in milliseconds."""
     if pair.fixed_labels is None or pair.moving_labels is None:
         raise SystemExit("the registration needs labels of both images")
@@ -59,7 +59,7 @@ def draw(pair: Pair, transform: Transform) -> tuple[list[Pixels], list[int]]:
     displacement = transform.dense_on(pair.fixed.grid)
     assert displacement.field is not None
     frames, milliseconds = [], []
-    for share in np.linspace(0, 1, STEPS + 1):
+    for share in np.linspace(0, 1, steps + 1):
         part = Transform(torch.eye(4), float(share) * displacement.field, displacement.grid)
         moving = image_slices(pair.moving[0], planes, part)
         moving_labels = label_slices(pair.moving_labels, planes, part)
