@@ -7,6 +7,7 @@ so that completing a word does not start Python.
 from __future__ import annotations
 
 import inspect
+import re
 import shlex
 import typing
 from dataclasses import dataclass
@@ -186,7 +187,7 @@ def _zsh(commands: list[Entry]) -> str:
         lines.append("            _arguments -S \\")
         for option in entry.options:
             word = "" if option.switch else f":value:{_zsh_words(option.choices)}"
-            text = option.help.translate(str.maketrans({"[": "\\[", "]": "\\]", ":": "\\:"}))
+            text = re.sub(r"([\[\]:])", r"\\\1", option.help)
             lines.append(f"                {_quoted(f'*{option.flag}[{text}]{word}')} \\")
         rest = f"*:word:{_zsh_words(entry.choices)}"
         lines.append(f"                {_quoted(rest)}")
