@@ -18,7 +18,7 @@ from zoo.geometry import warp
 from zoo.handlers.contrasts import with_contrast_note
 from zoo.handlers.output_files import RESULT, learn2reg_file, remove_previous_outputs
 from zoo.handlers.provenance import peak_memory_mib, versions
-from zoo.hub.citation import citations
+from zoo.hub.catalogue import citations
 from zoo.io.atomic import write_json
 from zoo.io.transforms import write_transform
 from zoo.io.volume import write_volume

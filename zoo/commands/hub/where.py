@@ -44,7 +44,7 @@ def _paths(model: str) -> dict[str, Any]:
     """Return the bundle, the weights by variant, and the references of a model of the zoo."""
     from zoo.errors import UserError
     from zoo.hub.catalogue import find_model
-    from zoo.hub.citation import citations
+    from zoo.hub.catalogue import citations
     from zoo.hub.weights import find_weights
 
     spec = find_model(model)
@@ -64,7 +64,7 @@ def _paths(model: str) -> dict[str, Any]:
 
 def _own_paths(own: OwnModel) -> dict[str, Any]:
     """Return the bundle, the weights, and the references of a model of one's own."""
-    from zoo.hub.citation import citations
+    from zoo.hub.catalogue import citations
 
     weights = own.settings.get("weights")
     return {
