@@ -43,8 +43,7 @@ def where(model: str, *, json: bool = False) -> None:
 def _paths(model: str) -> dict[str, Any]:
     """Return the bundle, the weights by variant, and the references of a model of the zoo."""
     from zoo.errors import UserError
-    from zoo.hub.catalogue import find_model
-    from zoo.hub.catalogue import citations
+    from zoo.hub.catalogue import citations, find_model
     from zoo.hub.weights import find_weights
 
     spec = find_model(model)

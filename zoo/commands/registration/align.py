@@ -13,6 +13,8 @@ def align(
     affine: Literal["auto", "com", "rigid", "affine"] = "affine",
     warped: str | None = None,
     threads: int | None = None,
+    json: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Align a moving image to a fixed image with an affine transform.
 
@@ -29,7 +31,10 @@ def align(
         affine: The transform: com (translation), rigid, affine, or auto (none if already aligned).
         warped: Also write the moving image, resampled on the fixed grid, to this file.
         threads: The number of CPU threads.
+        json: Print one JSON document: the alignment, its matrix and the files written.
+        quiet: Print errors only.
     """
+    from zoo.commands._shared import print_json
     from zoo.geometry import Transform
     from zoo.geometry import warp as warp_volume
     from zoo.io.atomic import check_writable
@@ -52,9 +57,21 @@ def align(
         fill = min(0.0, float(b.data.min()))
         data = warp_volume(b.data[None], b.grid, a.grid, transform, fill=fill)[0]
         write_volume(warped, data, a.grid, b.data.dtype)
-    print(f"{alignment.kind}: {alignment.reason}")
-    similarity, overlap = alignment.similarity, alignment.overlap
-    print(
-        f"similarity {similarity[0]:.3f} -> {similarity[1]:.3f}, "
-        f"overlap {overlap[0]:.2f} -> {overlap[1]:.2f}, displacement {alignment.shift:.1f} mm"
-    )
+    if json:
+        record = {
+            "kind": alignment.kind,
+            "reason": alignment.reason,
+            "similarity": list(alignment.similarity),
+            "overlap": list(alignment.overlap),
+            "shift_mm": alignment.shift,
+            "matrix_ras": alignment.matrix.tolist(),
+            "files": outputs,
+        }
+        print_json(record)
+    elif not quiet:
+        print(f"{alignment.kind}: {alignment.reason}")
+        similarity, overlap = alignment.similarity, alignment.overlap
+        print(
+            f"similarity {similarity[0]:.3f} -> {similarity[1]:.3f}, "
+            f"overlap {overlap[0]:.2f} -> {overlap[1]:.2f}, displacement {alignment.shift:.1f} mm"
+        )

@@ -56,7 +56,7 @@ def register(options: RegisterOptions) -> int:
         regzoo register us.nii.gz t1.nii.gz,t2.nii.gz --out result --set mode=paper
         regzoo register fixed.nii.gz moving.nii.gz --out result --strict
         regzoo register fixed.nii.gz moving.nii.gz --out result --dry-run --verbose
-        regzoo register fixed.nii.gz moving.nii.gz --out result --json > summary.json
+        regzoo register fixed.nii.gz moving.nii.gz --out result --json
     """
     import sys
 
