@@ -95,9 +95,9 @@ def main() -> int:
 def run_model(pair: DemoPair, model: str, settings: Sequence[str], out: Path) -> DemoRow:
     """Return the row of one registration; its note says what is wrong, if anything is."""
     folder = out / f"{pair.name}-{model}"
-    words = ["register", *(str(DATA / f"{name}.nii.gz") for name in pair.images)]
+    words = ["register", *(_file(name) for name in pair.images)]
     for flag, name in zip(("--fixed-labels", "--moving-labels"), pair.labels, strict=True):
-        words += [flag, str(DATA / f"{name}.nii.gz")]
+        words += [flag, _file(name)]
     words += [*pair.facts, "--model", model, *settings, "--out", str(folder)]
     command = shlex.join(["regzoo", *words])
     process = subprocess.run(
@@ -113,6 +113,12 @@ def run_model(pair: DemoPair, model: str, settings: Sequence[str], out: Path) ->
     worse = worsened(result["figures"])
     note = f"made worse: {', '.join(worse)}" if worse else ""
     return DemoRow(pair.title, model, command, note, result, panels)
+
+
+def _file(name: str) -> str:
+    """Return the path of an image in `DATA`, relative to the working folder if that is above it."""
+    path = DATA / f"{name}.nii.gz"
+    return str(path.relative_to(Path.cwd()) if Path.cwd() in path.parents else path)
 
 
 def worsened(figures: Mapping[str, float | None]) -> list[str]:
