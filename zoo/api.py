@@ -207,13 +207,10 @@ def run(
     *,
     split: Literal["train", "val", "test", "all"] | None = None,
     out: str | PathLike[str] | None = None,
-    workers: int | Literal["auto"] = 1,
+    workers: int = 1,
     threads: int | None = None,
     device: str | None = None,
     model: str | PathLike[str] | None = None,
-    scheduler: str | None = None,
-    cluster: Literal["slurm"] | None = None,
-    cluster_config: str | PathLike[str] | None = None,
     strict: bool = False,
 ) -> CohortResult:
     """Register every pair of a dataset with the settings of its plan, and return the summary.
@@ -224,34 +221,17 @@ def run(
         plan: The file of a plan for a dataset.
         split: The pairs to register: train, val, test or all. The default is the plan's split.
         out: The folder of the run. The default is PLAN-SPLIT next to the plan.
-        workers: The number of worker processes on this computer, or of Slurm jobs. 1 needs no
-            Dask; auto starts as many as the GPUs or the processors and the memory allow. A script
-            that asks for several workers needs the guard `if __name__ == "__main__":`.
-        threads: The number of CPU threads of each worker. The default shares the processors
+        workers: The number of worker processes on this computer.
+        threads: The number of CPU threads of each process. The default shares the processors
             evenly.
-        device: The device: cpu, cuda, cuda:1 or mps. The default is one GPU per worker, if any.
+        device: The device: cpu, cuda, cuda:1 or mps. The default is all GPUs in turn, if any.
         model: A model of your own, by its name or its folder, whose settings and weights replace
             those of the plan. The default is the plan's model.
-        scheduler: The address of a running Dask scheduler, such as tcp://node1:8786.
-        cluster: slurm submits the workers as jobs.
-        cluster_config: The YAML file that describes the jobs: queue, walltime, memory, job_cpu.
-        scheduler: The address of a running Dask scheduler, such as tcp://node1:8786.
-        cluster: slurm submits the workers as jobs.
-        cluster_config: The YAML file that describes the jobs: queue, walltime, memory, job_cpu.
         strict: Raise `zoo.UserError` if the quality of any registration is failed. The results are
             written all the same.
     """
     result = run_cohort(
-        plan,
-        split=split,
-        out=out,
-        workers=workers,
-        threads=threads,
-        device=device,
-        model=model,
-        scheduler=scheduler,
-        cluster=cluster,
-        cluster_config=cluster_config,
+        plan, split=split, out=out, workers=workers, threads=threads, device=device, model=model
     )
     if strict and (failed := result.quality_failed):
         shown = ", ".join(failed[:5]) + (", ..." if len(failed) > 5 else "")
