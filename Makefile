@@ -1,5 +1,5 @@
 # Two commands for a fresh machine with Python, git and make:
-#   make demo   register a phantom pair with each available model; writes demo/report.html
+#   make demo   register real scans with every model; writes demo/report.html
 #   make test   run the whole suite
 # For contributors: the environment with pre-commit and the documentation tools
 #   make env-dev

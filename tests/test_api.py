@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import inspect
+import io
 import json
 import re
 import subprocess
@@ -16,6 +18,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
+from PIL import Image
 
 import zoo
 from zoo import UserError
@@ -257,7 +260,10 @@ def test_tensors_with_gradients_and_of_half_precision_are_accepted(change):
 
 
 FUNCTIONS = ["plan", "finetune", "evaluate", "compare", "register", "run"]
-PRINTING = {"plan": {"second", "explain", "diff"}}
+PRINTING = {
+    "plan": {"second", "explain", "diff"},
+    "register": {"dry_run", "json", "quiet", "verbose"},
+}
 """Arguments of a command that only select what it prints."""
 
 
@@ -359,3 +365,52 @@ def test_a_plan_for_one_pair_cannot_be_fine_tuned(from_files, tmp_path):
     with pytest.raises(UserError, match="training needs a dataset"):
         zoo.finetune(from_files.folder / "plan.json", out=tmp_path / "tuned")
     assert not (tmp_path / "tuned").exists()
+
+
+def test_the_warped_image_becomes_an_image_of_nibabel_and_of_simpleitk(from_files):
+    """Both have the voxels of warped.nii.gz at the same places, as each library reads the file."""
+    path = str(from_files.folder / "warped.nii.gz")
+    ours, read = from_files.to_nibabel(), nib.load(path)
+    assert np.array_equal(np.asarray(ours.dataobj), np.asarray(read.dataobj))
+    np.testing.assert_allclose(ours.affine, read.affine, atol=1e-4)
+    assert ours.get_data_dtype() == read.get_data_dtype()
+    image, expected = from_files.to_sitk(), sitk.ReadImage(path)
+    assert np.array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(expected))
+    corner = (0, 0, 0), tuple(n - 1 for n in image.GetSize())
+    for index in corner:
+        np.testing.assert_allclose(
+            image.TransformIndexToPhysicalPoint(index),
+            expected.TransformIndexToPhysicalPoint(index),
+            atol=1e-3,
+        )
+
+
+def test_the_representation_is_one_line_with_model_verdict_and_figure(from_files, tmp_path):
+    text = repr(from_files)
+    figures = from_files.figures
+    assert text.startswith(f"<Registration: mcbo, quality {from_files.quality}, Similarity ")
+    assert f"{figures['similarity_before']:.3f} -> {figures['similarity_after']:.3f}" in text
+    assert str(from_files.folder) in text
+    assert "\n" not in text
+    assert repr(zoo.Registration(tmp_path)) == f"<Registration: no result in {tmp_path}>"
+
+
+def test_a_notebook_shows_verdict_figures_and_the_overlays(pair, from_files):
+    html = from_files._repr_html_()
+    assert f"quality <b>{from_files.quality}</b>" in html
+    assert f"{from_files.figures['similarity_after']:.3f}" in html
+    encoded = re.search(r"data:image/jpeg;base64,([^\"]+)", html)[1]
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded)))).astype(int)
+    before, after = np.array_split(pixels, 2)
+    apart = [np.abs(half[..., 0] - half[..., 1]).mean() for half in (before, after)]
+    assert apart[1] < apart[0]  # red and green agree better
+
+
+def test_without_its_images_a_registration_is_shown_without_a_picture(from_files, tmp_path):
+    from_files.save(tmp_path / "kept")
+    result = json.loads((tmp_path / "kept" / "result.json").read_text())
+    result |= {"fixed": str(tmp_path / "gone.nii.gz"), "warnings": ["<b>tears</b>"]}
+    (tmp_path / "kept" / "result.json").write_text(json.dumps(result))
+    html = zoo.Registration(tmp_path / "kept")._repr_html_()
+    assert "<img" not in html
+    assert "&lt;b&gt;tears&lt;/b&gt;" in html

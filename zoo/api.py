@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import shutil
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
 from zoo.errors import UserError
+from zoo.evaluation.figures import FIGURES, key_figure
 from zoo.geometry import Transform
 from zoo.geometry import warp as warp_image
 from zoo.handlers.output_files import RESULT, previous_outputs
-from zoo.io.images import as_volume
+from zoo.io.images import as_volume, to_nibabel, to_sitk
 from zoo.io.json_documents import read_json_object
 from zoo.io.transforms import read_transform
 from zoo.io.volume import Volume, read_volume, write_volume
@@ -33,7 +34,12 @@ from zoo.pipelines.plan import plan
 from zoo.pipelines.register import register_files
 from zoo.pipelines.run import CohortResult, run_cohort
 from zoo.pipelines.signatures import takes
+from zoo.registration.progress import in_notebook
 from zoo.runtime.output_folder import staged_outputs
+
+if TYPE_CHECKING:
+    import nibabel
+    import SimpleITK
 
 __all__ = ["Registration", "compare", "evaluate", "finetune", "plan", "register", "run"]
 
@@ -41,14 +47,46 @@ IN_MEMORY = ("fixed_labels", "moving_labels", "fixed_mask", "moving_mask")
 """What may be an object in memory, besides the images."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Registration:
     """The result of a registration, which is in a folder.
 
     Without `out` the folder is temporary and exists as long as this object; `save` copies it.
+    `images` are the fixed and the moving image, for the picture that a notebook shows.
     """
 
     folder: Path
+    images: tuple[Any, Any] | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        """Return the model, the quality and the most informative figure in one line."""
+        if not (self.folder / RESULT).is_file():
+            return f"<Registration: no result in {self.folder}>"
+        words = [str(self.result.get("model")), f"quality {self.quality}"]
+        key = key_figure(self.figures)
+        if key is not None:
+            before = self.figures.get(key.replace("_after", "_before"))
+            spec = next(spec for spec in FIGURES.values() if spec.key == key)
+            words.append(f"{spec.label} {spec.text(before)} -> {spec.text(self.figures[key])}")
+        return f"<Registration: {', '.join(words)}; {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        """Return the verdict, the figures and a picture, which a notebook shows."""
+        from zoo.reporting.notebook import notebook_html
+
+        return notebook_html(self.result, self._picture)
+
+    @cached_property
+    def _picture(self) -> bytes | None:
+        """The overlays before and after as a JPEG; None if the images are not at hand any more."""
+        from zoo.reporting.notebook import overlay_jpeg
+
+        fixed, moving = self.images or (self.result["fixed"], self.result["moving"][0])
+        try:
+            volumes = _volume(fixed, "fixed"), _volume(moving, "moving")
+        except (OSError, UserError):
+            return None
+        return overlay_jpeg(*volumes, self.transform)
 
     @cached_property
     def result(self) -> dict[str, Any]:
@@ -93,6 +131,14 @@ class Registration:
     def warped(self) -> Volume:
         """The moving image on the fixed grid, with its own intensities."""
         return read_volume(self._file("warped.nii.gz"))
+
+    def to_nibabel(self) -> nibabel.Nifti1Image:
+        """Return the moving image on the fixed grid as a nibabel image."""
+        return to_nibabel(self.warped)
+
+    def to_sitk(self) -> SimpleITK.Image:
+        """Return the moving image on the fixed grid as a SimpleITK image."""
+        return to_sitk(self.warped)
 
     def warp(self, image: Any, *, labels: bool = False) -> Volume:
         """Warp another image, or a label map, from the moving space onto the fixed grid."""
@@ -146,14 +192,16 @@ def register(options: RegistrationOptions) -> Registration:
     """Register the moving image to the fixed image.
 
     An image, a label map or a mask is a path, a nibabel image, a pair (array [X, Y, Z], affine to
-    RAS+ mm), a MONAI MetaTensor, a SimpleITK image or a `zoo.io.volume.Volume`. Nothing is printed.
+    RAS+ mm), a MONAI MetaTensor, a SimpleITK image or a `zoo.io.volume.Volume`. Nothing is printed;
+    a notebook shows a progress bar.
     """
     folder = Path(mkdtemp(prefix="regzoo-") if options.out is None else options.out).absolute()
-    registration = Registration(folder)
+    moving = options.moving[0] if isinstance(options.moving, list) else options.moving
+    registration = Registration(folder, (options.fixed, moving))
     if options.out is None:
         weakref.finalize(registration, shutil.rmtree, folder, ignore_errors=True)
     with TemporaryDirectory(prefix="regzoo-") as scratch:
-        register_files(replace(_as_files(options, Path(scratch)), out=folder))
+        register_files(replace(_as_files(options, Path(scratch)), out=folder), bar=in_notebook())
     if options.strict and registration.quality == "failed":
         raise UserError(f"the registration has failed: {' '.join(registration.warnings)}")
     return registration

@@ -76,6 +76,7 @@ def test_result_json_describes_the_model_and_is_returned(registration, tmp_path)
     assert written["settings"] == {"mode": "paper"}
     assert written["plan"] == "p"
     assert written["weights"] is None
+    assert "Multilevel Correlation Balanced Optimization" in written["citation"][0]
     assert written["peak_memory_mib"] > 50
 
 

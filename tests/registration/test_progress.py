@@ -1,4 +1,6 @@
+import sys
 import time
+import types
 
 import pytest
 
@@ -44,3 +46,27 @@ def test_a_stage_that_fails_is_timed_too():
     with pytest.raises(ZeroDivisionError), progress.stage("a", 10):
         raise ZeroDivisionError
     assert progress.seconds["a"] >= 0
+
+
+def test_a_notebook_shows_the_bar_although_its_standard_error_is_no_terminal(monkeypatch):
+    """The kernel of a notebook is recognised as tqdm.auto recognises it."""
+    made = []
+
+    class Bar:
+        n = 0.0
+
+        def __init__(self, **options):
+            made.append(options)
+
+        def close(self):
+            pass
+
+    shell = types.SimpleNamespace(config={"IPKernelApp": {}})
+    ipython = types.SimpleNamespace(get_ipython=lambda: shell)
+    monkeypatch.setattr("tqdm.auto.tqdm", Bar)
+    monkeypatch.setattr("zoo.registration.progress.tqdm", Bar)
+    RegistrationProgress("p").close()
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    RegistrationProgress("p").close()
+    RegistrationProgress("p", bar=False).close()
+    assert [options["disable"] for options in made] == [None, False, True]

@@ -80,15 +80,17 @@ def test_a_result_without_figures_still_gives_a_page(tmp_path, registration):
     assert 'class="warnings"' not in page
 
 
-def test_the_demo_page_lists_models_that_ran_and_those_that_need_weights(tmp_path, registration):
+def test_the_demo_page_lists_registrations_and_what_is_wrong_with_them(tmp_path, registration):
     panels = draw_panels(registration)[1:2]
+    result = result_of(registration)
     rows = [
-        DemoRow("mcbo", result=result_of(registration), panels=panels),
-        DemoRow("unireg", "needs weights: regzoo pull unireg"),
+        DemoRow("two <heads>", "mcbo", "regzoo register", "", result, panels),
+        DemoRow("two <heads>", "unireg", note="the scan is missing"),
     ]
     write_demo_report(rows, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
-    assert "needs weights: regzoo pull unireg" in page
+    assert "the scan is missing" in page
+    assert page.count("two &lt;heads&gt;") >= 3
     assert page.count("data:image/png;base64,") == 2
     assert '<td class="number">12.2</td>' in page
 

@@ -49,6 +49,11 @@ def _run(words: list[str]) -> int:
     if words[0] in ("-V", "--version", "version"):
         print(f"regzoo {__version__}")
         return 0
+    if words[0] == "completion":
+        from zoo.cli.completion import completion_script
+
+        print(completion_script(words[1:]))
+        return 0
     command = find_command(words[0])
     _require_utf8(words)
     if {"-h", "--help"} & set(words[1:]):

@@ -26,7 +26,10 @@ def overview() -> str:
         lines += [f"  {name:<{width}}  {_summary(find_command(name))}" for name in commands]
         lines.append("")
     lines.append("`regzoo COMMAND --help` describes a command and its options, with examples.")
-    lines.append("`regzoo --version` prints the version.")
+    lines.append(
+        "`regzoo --version` prints the version, and `regzoo completion` how to complete words"
+    )
+    lines.append("in bash, zsh or fish.")
     return "\n".join(lines)
 
 

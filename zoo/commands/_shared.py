@@ -6,7 +6,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UserError
 
@@ -96,6 +96,13 @@ def counted(count: int, noun: str) -> str:
 def verdict_lines(quality: str | None, warnings: Sequence[str]) -> list[str]:
     """Return one line per quality warning, preceded by the quality."""
     return [f"quality {quality}: {warning}" for warning in warnings]
+
+
+def print_json(value: Any) -> None:
+    """Print a value as one JSON document."""
+    import json
+
+    print(json.dumps(value, indent=2, allow_nan=False))
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from zoo.handlers.output_files import (
     report_kind,
 )
 from zoo.handlers.provenance import peak_memory_mib, versions
+from zoo.hub.catalogue import citations
 from zoo.io.atomic import write_json
 from zoo.io.transforms import write_transform
 from zoo.io.volume import write_volume
@@ -137,7 +138,13 @@ class RegistrationSaver:
         if self.model is None:
             return dict(self.record)
         weights = None if self.weights is None else self.weights.record()
-        return {"model": self.model, "weights": weights, "settings": self.settings, **self.record}
+        return {
+            "model": self.model,
+            "weights": weights,
+            "settings": self.settings,
+            "citation": citations(self.model),
+            **self.record,
+        }
 
     def _write_images(self, registration: RegisteredPair, folder: Path) -> tuple[list[str], float]:
         """Write transforms and warped images; return the names of the files, and the seconds."""

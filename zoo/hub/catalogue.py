@@ -28,6 +28,7 @@ from zoo.hub.specs import (
     Variant,
     WorkingGrid,
 )
+from zoo.io.json_documents import read_json_object
 
 SPEC_FILE = "spec.yaml"
 
@@ -45,6 +46,18 @@ def find_model(name: str) -> ModelSpec:
     if name not in models:
         raise UserError(f"there is no model {name!r}; use one of {', '.join(models)}")
     return models[name]
+
+
+def citations(model: str | None) -> list[str]:
+    """Return the papers to cite for a model, its own first: the references of its bundle.
+
+    The list is empty for a bundle from elsewhere, whose model the zoo does not know.
+    """
+    spec = None if model is None else load_catalogue().get(model)
+    metadata = None if spec is None else spec.folder / "configs" / "metadata.json"
+    if metadata is None or not metadata.is_file():
+        return []
+    return [str(reference) for reference in read_json_object(metadata).get("references", [])]
 
 
 def find_variant(weights: str) -> tuple[ModelSpec, Variant]:

@@ -1,17 +1,21 @@
-"""Conversion of images in memory, of several libraries, to volumes."""
+"""Conversion between volumes and the images of several libraries, in memory."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from zoo.errors import UserError
 from zoo.geometry import Grid
-from zoo.io.lps import FLIP
+from zoo.io.lps import FLIP, grid_to_itk
 from zoo.io.volume import Volume, check_finite
+
+if TYPE_CHECKING:
+    import nibabel
+    import SimpleITK
 
 _STORED_TYPES = {
     "bool": "uint8", "uint16": "int32", "uint32": "int64", "uint64": "int64",
@@ -56,6 +60,35 @@ def as_volume(image: Any, name: str = "image") -> Volume:
     data = torch.from_numpy(np.array(array, dtype=dtype))
     check_finite(Path(name), data)
     return Volume(data, grid, Path(name))
+
+
+def to_nibabel(volume: Volume) -> nibabel.Nifti1Image:
+    """Return a volume as a nibabel image with the voxel type of the volume, in mm."""
+    import nibabel
+
+    make: Any = nibabel.Nifti1Image  # nibabel has no annotations
+    array = volume.data.numpy()
+    image = make(array, volume.grid.affine.numpy(), dtype=array.dtype)
+    image.header.set_xyzt_units("mm")
+    return image  # type: ignore[no-any-return]
+
+
+def to_sitk(volume: Volume) -> SimpleITK.Image:
+    """Return a volume as a SimpleITK image, whose origin and direction are LPS mm."""
+    try:
+        import SimpleITK as sitk
+    except ImportError:
+        raise UserError(
+            "SimpleITK is not installed; run `pip install SimpleITK`, or use to_nibabel()"
+        ) from None
+    image: Any = sitk.GetImageFromArray(
+        np.ascontiguousarray(volume.data.numpy().transpose(2, 1, 0))
+    )
+    origin, spacing, direction = grid_to_itk(volume.grid)
+    image.SetOrigin(origin.tolist())
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection(direction.flatten().tolist())
+    return image  # type: ignore[no-any-return]
 
 
 def _array_and_affine(image: Any, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -16,12 +17,14 @@ from zoo.handlers.bids import rename_to_bids
 from zoo.handlers.output_files import PLAN, RESULT, possible_outputs, previous_outputs
 from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.hub.cache import expand_user
+from zoo.hub.catalogue import find_model
 from zoo.hub.foreign_bundles import read_bundle
-from zoo.hub.own_models import find_own_model
+from zoo.hub.own_models import OwnModel, find_own_model
 from zoo.hub.setting_rules import for_monai
+from zoo.hub.weights import find_weights
 from zoo.io.atomic import write_json
-from zoo.io.bids import bids_outputs, refuse_other_dataset
-from zoo.io.volume import read_volume
+from zoo.io.bids import BidsOutputs, bids_outputs, refuse_other_dataset
+from zoo.io.volume import Volume, read_volume
 from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.plan_pair import plan_pair
 from zoo.pipelines.settings import resolve_settings
@@ -66,6 +69,76 @@ def register_files(
             the time is counted from this call.
     """
     started = time.perf_counter()
+    request = _checked(options)
+    folder = request.folder
+    with staged_outputs(folder, previous_outputs, marker=RESULT) as staged:
+        plan = request.plan()
+        if plan is not None:
+            write_json(staged / PLAN, plan)
+            if on_plan is not None:
+                on_plan(plan)
+        with _open_bundle(options, plan, staged, request.settings, bar=bar) as registrar:
+            pair = load_pair(request.files, read=request.read)
+            result = registrar.saver.save(registrar.register(pair), staged)
+        if options.volume is not None:
+            result["volume"] = options.volume
+        if request.bids is not None:
+            version = result["versions"]["regzoo"]
+            images = (request.files.fixed, request.files.moving[0])
+            result["bids"] = rename_to_bids(staged, request.bids, *images, version)
+        passed = time.perf_counter() - started if wall_seconds is None else wall_seconds()
+        result["wall_seconds"] = round(passed, 3)
+        written = (path for path in staged.rglob("*") if path.is_file())
+        result["files"] = sorted(path.relative_to(staged).as_posix() for path in written)
+        write_json(staged / RESULT, result)
+    return RegisteredFiles(folder, plan, result)
+
+
+def check_registration(options: RegistrationOptions) -> Plan | None:
+    """Plan a registration and make the checks that precede it, and write nothing.
+
+    Images, labels, masks and landmarks are read, and the weights are looked up. Returns the plan,
+    or None with the option `bundle`.
+    """
+    request = _checked(options)
+    parent = next(path for path in (request.folder, *request.folder.parents) if path.exists())
+    if not parent.is_dir():
+        raise UserError(f"cannot write {request.folder}: {parent} is a file; choose another --out")
+    if not os.access(parent, os.W_OK):
+        raise UserError(f"cannot write into {parent}; choose another --out")
+    plan = request.plan()
+    choose_device(options.device)
+    if plan is not None and find_model(plan["plan"]["model"]).learned:
+        wanted = plan.get("weights") if options.weights is None else str(options.weights)
+        find_weights(plan["plan"]["model"], wanted)
+    load_pair(request.files, read=request.read)
+    return plan
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A registration whose options are checked. `read` decodes an image once, however often."""
+
+    options: RegistrationOptions
+    folder: Path
+    files: PairFiles
+    settings: dict[str, Any]
+    own: OwnModel | None
+    outputs: list[Path]
+    bids: BidsOutputs | None
+    read: Callable[[Path], Volume]
+
+    def plan(self) -> Plan | None:
+        """Return the plan; an affine transform that it names is not an output."""
+        plan = plan_pair(self.options, self.files, self.settings, self.own, self.read)
+        if plan is not None:
+            affine = {"the affine transform of the plan": _affine_file(plan)}
+            refuse_overwriting(affine, self.outputs)
+        return plan
+
+
+def _checked(options: RegistrationOptions) -> _Request:
+    """Check the options and the paths of a registration."""
     if options.out is None:
         raise UserError("the folder for the results is missing; add --out FOLDER")
     use_threads(options.threads)
@@ -80,30 +153,8 @@ def register_files(
     refuse_overwriting(inputs, outputs)
     if bids is not None:
         refuse_other_dataset(folder, previous_outputs(folder))
-    with staged_outputs(folder, previous_outputs, marker=RESULT) as staged:
-        read = cache(
-            partial(read_volume, volume=options.volume)
-        )  # plan and registration decode an image once
-        plan = plan_pair(options, files, settings, own, read)
-        if plan is not None:
-            refuse_overwriting({"the affine transform of the plan": _affine_file(plan)}, outputs)
-            write_json(staged / PLAN, plan)
-            if on_plan is not None:
-                on_plan(plan)
-        with _open_bundle(options, plan, staged, settings, bar=bar) as registrar:
-            result = registrar.saver.save(registrar.register(load_pair(files, read=read)), staged)
-        if options.volume is not None:
-            result["volume"] = options.volume
-        if bids is not None:
-            version = result["versions"]["regzoo"]
-            images = (files.fixed, files.moving[0])
-            result["bids"] = rename_to_bids(staged, bids, *images, version)
-        passed = time.perf_counter() - started if wall_seconds is None else wall_seconds()
-        result["wall_seconds"] = round(passed, 3)
-        written = (path for path in staged.rglob("*") if path.is_file())
-        result["files"] = sorted(path.relative_to(staged).as_posix() for path in written)
-        write_json(staged / RESULT, result)
-    return RegisteredFiles(folder, plan, result)
+    read = cache(partial(read_volume, volume=options.volume))
+    return _Request(options, folder, files, settings, own, outputs, bids, read)
 
 
 def input_files(

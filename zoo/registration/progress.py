@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,15 +16,16 @@ from zoo.solvers.instance import ProgressCallback
 class RegistrationProgress:
     """Measures the seconds per stage and shows the current stage in a progress bar.
 
-    The bar is shown on a terminal only.
+    The bar is shown on a terminal and in a notebook only.
     """
 
     def __init__(self, name: str, *, bar: bool = True) -> None:
         self.seconds: dict[str, float] = {}
-        self._bar = tqdm(
+        notebook = in_notebook()
+        self._bar = (_notebook_bar() if notebook and bar else tqdm)(
             total=100,
             desc=name,
-            disable=None if bar else True,
+            disable=(False if notebook else None) if bar else True,
             leave=False,
             bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed} {postfix}",
         )
@@ -50,3 +53,18 @@ class RegistrationProgress:
     def close(self) -> None:
         """Remove the bar."""
         self._bar.close()
+
+
+def in_notebook() -> bool:
+    """Return whether the code runs in the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+def _notebook_bar() -> type[tqdm]:
+    """Return the bar for notebooks: a widget if ipywidgets is installed, else text."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that ipywidgets is missing
+        from tqdm.auto import tqdm as bar
+    return bar

@@ -1,4 +1,4 @@
-"""The report of the demo: one pair registered with every model."""
+"""The report of the demo: real pairs, each registered with the models that are for it."""
 
 from __future__ import annotations
 
@@ -13,31 +13,44 @@ from zoo.reporting.pages import embedded, render
 from zoo.reporting.panels import Panel
 from zoo.reporting.tables import Row
 
-DEMO_KEYS = ("model", "Dice before", "after", "TRE mm before", "after", "folded %", "seconds")
+DEMO_FIGURES = ("dice", "hd95_mm", "similarity")
+DEMO_KEYS = (
+    *("pair", "model", "Dice before", "after", "HD95 mm before", "after"),
+    *("similarity before", "after", "folded %", "seconds"),
+)
 
 
 @dataclass(frozen=True)
 class DemoRow:
-    """One model of the demo: its result.json and panels, or a note that says why it did not run."""
+    """One registration of the demo: its pair, model, command, result.json and panels.
 
+    The `note` says what is wrong with it and is empty otherwise. A registration that did not run
+    has no result.
+    """
+
+    pair: str
     model: str
+    command: str = ""
     note: str = ""
     result: Mapping[str, Any] | None = None
     panels: Sequence[Panel] = ()
 
 
 def write_demo_report(rows: Sequence[DemoRow], path: Path) -> None:
-    """Write a page with a table of all models, and the panels of each model that ran."""
+    """Write a page with a table of all registrations, and the panels of each."""
     page = render(
         "demo.html.j2",
         title="regzoo demo",
-        introduction="A synthetic pair of images with two contrasts and a known deformation, "
-        "registered with every model that can run on this computer. TRE is the mean distance of "
-        "the landmarks from their true positions.",
+        introduction="Real head-and-neck CT of two patients, and two heads of different contrast "
+        "that were rendered from label maps. Each model registers a pair that it is for. Dice is "
+        "the overlap of the labels, HD95 the 95th percentile of the distance between their "
+        "surfaces, and similarity the squared local correlation of the images.",
         keys=DEMO_KEYS,
         rows=[
             {
+                "pair": row.pair,
                 "model": row.model,
+                "command": row.command,
                 "note": row.note,
                 "cells": demo_cells(row.result) if row.result else (),
                 "warnings": row.result["warnings"] if row.result else (),
@@ -50,11 +63,12 @@ def write_demo_report(rows: Sequence[DemoRow], path: Path) -> None:
 
 
 def demo_cells(result: Mapping[str, Any]) -> Row:
-    """Return the cells of a model in the demo's table, without its name."""
+    """Return the cells of a registration in the demo's table, without its pair and model."""
     figures = result["figures"]
     cells = [
         FIGURES[name].text(figures.get(key))
-        for name in ("dice", "tre_mm", "folding_percent")
+        for name in (*DEMO_FIGURES, "folding_percent")
         for key in FIGURES[name].keys
     ]
-    return (*cells, f"{sum(result['seconds'].values()):.1f}")
+    seconds = result.get("wall_seconds", sum(result["seconds"].values()))
+    return (*cells, f"{seconds:.1f}")

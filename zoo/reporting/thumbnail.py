@@ -19,6 +19,12 @@ WIDTH = 420  # pixels
 
 def write_thumbnail(registration: RegisteredPair, path: Path, width: int = WIDTH) -> None:
     """Write a JPEG with the overlay before the registration above the overlay after it."""
+    with atomic_path(path) as temporary:
+        draw_thumbnail(registration, width).save(temporary, "JPEG", quality=82)
+
+
+def draw_thumbnail(registration: RegisteredPair, width: int = WIDTH) -> Image.Image:
+    """Draw the overlay before the registration above the overlay after it."""
     pair = registration.pair
     planes = choose_planes(pair.fixed, width)
     fixed = image_slices(pair.fixed, planes, Transform.identity())
@@ -29,6 +35,4 @@ def write_thumbnail(registration: RegisteredPair, path: Path, width: int = WIDTH
         overlays.append(paint(planes, cells))
     before, after = overlays
     gap = np.full((GAP, before.shape[1], 3), 255, dtype=np.uint8)
-    with atomic_path(path) as temporary:
-        picture = Image.fromarray(np.concatenate([before, gap, after]))
-        picture.save(temporary, "JPEG", quality=82)
+    return Image.fromarray(np.concatenate([before, gap, after]))

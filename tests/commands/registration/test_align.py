@@ -1,5 +1,8 @@
 """`regzoo align` finds an affine transform."""
 
+import json
+
+import numpy as np
 import torch
 from support.command_line import run
 
@@ -19,3 +22,16 @@ def test_align_finds_a_shift(files, tmp_path, capsys):
     )
     found = read_transform(out).affine
     assert (found - shift).abs()[:3, 3].max() < 1
+
+
+def test_the_alignment_is_printed_as_json_or_not_at_all(files, tmp_path, capsys):
+    folder, _ = files
+    words = ["align", folder / "fixed.nii.gz", folder / "moving.nii.gz"]
+    out = tmp_path / "a.tfm"
+    assert run(*words, out, "--affine", "com", "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["kind"] == "com"
+    assert record["files"] == [str(out)]
+    np.testing.assert_allclose(record["matrix_ras"], read_transform(out).affine, atol=1e-6)
+    assert run(*words, tmp_path / "b.tfm", "--affine", "com", "--quiet") == 0
+    assert capsys.readouterr() == ("", "")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from support.command_line import refusal, run
 
+from zoo.commands.registration.register import details
 from zoo.hub.bundles import bundle_folder
 from zoo.io.volume import read_volume, write_volume
 
@@ -44,7 +45,9 @@ def test_the_plan_of_a_pair_is_printed_kept_and_can_be_used_again(images, tmp_pa
     assert "quality: ok" in printed
     plan = json.loads((out / "plan.json").read_text())
     assert plan["plan"]["beliefs"]["modality.0 (fixed)"]["confidence"] == "certain"
-    assert run("register", *images, "--out", again, *words, "--plan", out / "plan.json") == 0
+    words += ["--plan", out / "plan.json", "--quiet"]
+    assert run("register", *images, "--out", again, *words) == 0
+    assert capsys.readouterr() == ("", "")
     for name in ("transform.nii.gz", "warped.nii.gz"):
         assert (out / name).read_bytes() == (again / name).read_bytes()
 
@@ -154,3 +157,44 @@ def test_a_failed_registration_is_reported_and_with_strict_its_exit_code_is_3(
     result = json.loads((tmp_path / "b" / "result.json").read_text())
     assert result["quality"] == "failed"
     assert (tmp_path / "b" / "transform.nii.gz").is_file()
+
+
+def test_json_prints_one_document_and_nothing_else(images, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ["--device", "cpu", "--report=false", "--json"]
+    assert run("register", *images, "--out", out, *words) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == {"folder": str(out), **json.loads((out / "result.json").read_text())}
+    assert "Learn2Reg 2024" in printed["citation"][0]
+    lines = details(printed).splitlines()
+    assert [line.partition(": ")[0] for line in lines if line.endswith(" s")] == [
+        *printed["seconds"]
+    ]
+    assert lines[-1] == f"files: {', '.join(printed['files'])}"
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(images, tmp_path, capsys):
+    out = tmp_path / "deep" / "out"
+    assert run("register", *images, "--out", out, "--dry-run") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("mcbo: ")
+    assert "nothing was written" in printed
+    assert run("register", *images, "--out", out, "--dry-run", "--json") == 0
+    plan = json.loads(capsys.readouterr().out)["plan"]["plan"]
+    assert plan["model"] == "mcbo"
+    assert run("register", *images, "--out", out, "--dry-run", "--verbose") == 0
+    reasons = capsys.readouterr().out
+    assert all(choice["because"] in reasons for choice in plan["choices"].values())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_refuses_what_the_registration_would(images, tmp_path, capsys):
+    words = ["register", *images, "--dry-run", "--out"]
+    labels = tmp_path / "labels.nii.gz"
+    missing = refusal(capsys, *words, tmp_path / "out", "--fixed-labels", labels)
+    assert str(labels) in missing
+    error = refusal(capsys, *words, tmp_path, "--model", "unigradicon", "--weights", "official")
+    assert "regzoo pull unigradicon:official" in error
+    (tmp_path / "file").write_text("")
+    assert "is a file" in refusal(capsys, *words, tmp_path / "file" / "out")
+    assert "exclude each other" in refusal(capsys, *words, tmp_path, "--json", "--quiet")

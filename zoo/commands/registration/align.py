@@ -15,6 +15,8 @@ def align(
     volume: int | None = None,
     bids: bool = False,
     threads: int | None = None,
+    json: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Align a moving image to a fixed image with an affine transform.
 
@@ -37,10 +39,13 @@ def align(
             sub-01_from-T2w_to-T1w_mode-image_xfm.txt, and a dataset_description.json into the
             folder OUT. Both images need BIDS names.
         threads: The number of CPU threads.
+        json: Print one JSON document: the alignment, its matrix and the files written.
+        quiet: Print errors only.
     """
     from pathlib import Path
 
     from zoo import __version__
+    from zoo.commands._shared import print_json
     from zoo.errors import UserError
     from zoo.geometry import Transform
     from zoo.geometry import warp as warp_volume
@@ -81,9 +86,21 @@ def align(
     if bids:
         write_sidecar(folder / names.warped(extension=".json"), Path(fixed), Path(moving))
         write_description(folder, __version__, [])
-    print(f"{alignment.kind}: {alignment.reason}")
-    similarity, overlap = alignment.similarity, alignment.overlap
-    print(
-        f"similarity {similarity[0]:.3f} -> {similarity[1]:.3f}, "
-        f"overlap {overlap[0]:.2f} -> {overlap[1]:.2f}, displacement {alignment.shift:.1f} mm"
-    )
+    if json:
+        record = {
+            "kind": alignment.kind,
+            "reason": alignment.reason,
+            "similarity": list(alignment.similarity),
+            "overlap": list(alignment.overlap),
+            "shift_mm": alignment.shift,
+            "matrix_ras": alignment.matrix.tolist(),
+            "files": outputs,
+        }
+        print_json(record)
+    elif not quiet:
+        print(f"{alignment.kind}: {alignment.reason}")
+        similarity, overlap = alignment.similarity, alignment.overlap
+        print(
+            f"similarity {similarity[0]:.3f} -> {similarity[1]:.3f}, "
+            f"overlap {overlap[0]:.2f} -> {overlap[1]:.2f}, displacement {alignment.shift:.1f} mm"
+        )

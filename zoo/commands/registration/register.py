@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from zoo.commands._shared import QUALITY_FAILED, uncollected_imports, verdict_lines
+from zoo.commands._shared import QUALITY_FAILED, print_json, uncollected_imports, verdict_lines
+from zoo.errors import UserError
 from zoo.pipelines.options import RegistrationOptions
-from zoo.pipelines.signatures import command_taking
+from zoo.pipelines.signatures import about, command_taking
+
+if TYPE_CHECKING:
+    from zoo.planning.plan import Plan
 
 
-@command_taking(RegistrationOptions)
-def register(options: RegistrationOptions) -> int:
+@dataclass(frozen=True)
+class RegisterOptions(RegistrationOptions):
+    """The request of the command: that of a registration, and what is printed about it."""
+
+    _: KW_ONLY
+    dry_run: bool = field(
+        default=False,
+        metadata=about("Only print the plan and check the files; nothing is registered."),
+    )
+    json: bool = field(
+        default=False,
+        metadata=about("Print one JSON document: the folder of the results and result.json."),
+    )
+    quiet: bool = field(
+        default=False,
+        metadata=about("Print errors and quality warnings only, and show no progress bar."),
+    )
+    verbose: bool = field(
+        default=False,
+        metadata=about(
+            "Also print the reason of every setting, the seconds of every stage, and the files."
+        ),
+    )
+
+
+@command_taking(RegisterOptions)
+def register(options: RegisterOptions) -> int:
     """Register a moving image to a fixed image.
 
     A plan chooses the model and its settings from the images and from the facts given as options.
@@ -25,26 +55,60 @@ def register(options: RegistrationOptions) -> int:
         regzoo register ct.nii.gz mr.nii.gz --out result --affine 0GenericAffine.mat
         regzoo register us.nii.gz t1.nii.gz,t2.nii.gz --out result --set mode=paper
         regzoo register fixed.nii.gz moving.nii.gz --out result --strict
+        regzoo register fixed.nii.gz moving.nii.gz --out result --dry-run --verbose
+        regzoo register fixed.nii.gz moving.nii.gz --out result --json
     """
     import sys
 
+    _refuse_contradictions(options)
     with uncollected_imports():
-        from zoo.pipelines.plan import describe_choice
-        from zoo.pipelines.register import register_files
+        from zoo.pipelines.register import check_registration, register_files
         from zoo.runtime.wall_time import seconds_since_start
 
+    silent = options.quiet or options.json
+    if options.dry_run:
+        planned = check_registration(options)
+        if options.json:
+            print_json({"dry_run": True, "folder": str(options.out), "plan": planned})
+        elif not silent:
+            print(_described(planned, options))
+            print("The checks passed; nothing was written")
+        return 0
     registered = register_files(
         options,
-        on_plan=lambda plan: print(describe_choice(plan)),
-        bar=True,
+        on_plan=None if silent else lambda plan: print(_described(plan, options)),
+        bar=not silent,
         wall_seconds=seconds_since_start,
     )
     result = registered.result
-    print(summary(result))
-    print(f"Results written to {options.out}")
+    if options.json:
+        print_json({"folder": str(registered.folder), **result})
+    elif not silent:
+        print(summary(result))
+        if options.verbose:
+            print(details(result))
+        print(f"Results written to {options.out}")
     for line in verdict_lines(result["quality"], result["warnings"]):
         print(f"regzoo: {line}", file=sys.stderr)
     return QUALITY_FAILED if options.strict and result["quality"] == "failed" else 0
+
+
+def _refuse_contradictions(options: RegisterOptions) -> None:
+    """Refuse two options that ask for different outputs."""
+    names = ("json", "quiet", "verbose")
+    given = [f"--{name}" for name in names if getattr(options, name)]
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(given)} exclude each other; give one of them")
+
+
+def _described(plan: Plan | None, options: RegisterOptions) -> str:
+    """Return the choice of a plan and, with --verbose, all its settings and their reasons."""
+    from zoo.pipelines.plan import describe_choice, explanation
+
+    if plan is None:
+        return f"the bundle {options.bundle} runs with its own settings"
+    lines = [describe_choice(plan)]
+    return "\n".join([*lines, explanation(plan, "the plan")] if options.verbose else lines)
 
 
 def summary(result: dict[str, Any]) -> str:
@@ -57,4 +121,12 @@ def summary(result: dict[str, Any]) -> str:
     memory = result["peak_memory_mib"]
     spent = f"{result['wall_seconds']:.1f} s"
     lines.append(spent if memory is None else f"{spent}, {memory} MiB")
+    lines += [f"cite: {reference}" for reference in result.get("citation", [])[:1]]
     return "\n".join(lines)
+
+
+def details(result: dict[str, Any]) -> str:
+    """Return the seconds of every stage, the versions and the files of a registration as text."""
+    lines = [f"{stage}: {seconds:.2f} s" for stage, seconds in result["seconds"].items()]
+    lines += [f"{name} {version}" for name, version in result["versions"].items()]
+    return "\n".join([*lines, f"files: {', '.join(result['files'])}"])
