@@ -163,6 +163,7 @@ def run(
     threads: int | None = None,
     device: str | None = None,
     model: str | PathLike[str] | None = None,
+    effort: Literal["fast", "normal", "best"] | None = None,
     strict: bool = False,
 ) -> CohortResult:
     """Register every pair of a dataset with the settings of its plan, and return the summary.
@@ -179,11 +180,19 @@ def run(
         device: The device: cpu, cuda, cuda:1 or mps. The default is all GPUs in turn, if any.
         model: A model of your own, by its name or its folder, whose settings and weights replace
             those of the plan. The default is the plan's model.
+        effort: How much is computed: fast, normal or best. The default is the plan's effort.
         strict: Raise `zoo.UserError` if the quality of any registration is failed. The results are
             written all the same.
     """
     result = run_cohort(
-        plan, split=split, out=out, workers=workers, threads=threads, device=device, model=model
+        plan,
+        split=split,
+        out=out,
+        workers=workers,
+        threads=threads,
+        device=device,
+        model=model,
+        effort=effort,
     )
     if strict and (failed := result.quality_failed):
         shown = ", ".join(failed[:5]) + (", ..." if len(failed) > 5 else "")

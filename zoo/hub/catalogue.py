@@ -19,6 +19,7 @@ from zoo.hub.setting_rules import SettingRule
 from zoo.hub.specs import (
     Architecture,
     Condition,
+    EffortRules,
     MemoryRules,
     MemoryStep,
     ModelSpec,
@@ -30,6 +31,8 @@ from zoo.hub.specs import (
 )
 
 SPEC_FILE = "spec.yaml"
+_TABLES = {"pairs": SuitablePairs, "conditions": Condition, "effort": EffortRules}
+"""The tables of a specification's planning rules, and the kind of their entries."""
 
 _T = TypeVar("_T")
 
@@ -114,7 +117,7 @@ def _planning(content: Mapping[str, Any]) -> PlanningRules:
         name: MappingProxyType(
             {key: _record(kind, e, f"{where}: {name}: {key}") for key, e in table.items()}
         )
-        for name, kind in (("pairs", SuitablePairs), ("conditions", Condition))
+        for name, kind in _TABLES.items()
         for table in [content.get(name, {})]
     }
     grid = _record(WorkingGrid, content.get("working_grid", {}), f"{where}: working_grid")

@@ -15,6 +15,7 @@ Image = Any
 `Volume`; on the command line and in the pipeline always a path."""
 
 File = str | PathLike[str]
+Effort = Literal["fast", "normal", "best"]
 
 _FILE = Flag(type=str | None)
 
@@ -132,6 +133,14 @@ class RegistrationOptions:
     )
     memory: str | None = field(
         default=None, metadata=about("The most memory that the run may take, such as 8GB.")
+    )
+    effort: Effort | None = field(
+        default=None,
+        metadata=about(
+            "How much is computed: fast (a coarser and shorter registration), normal (the settings "
+            "that the rules choose) or best (several candidates, of which the one is kept that a "
+            "criterion prefers). The default is normal, or the effort of the given plan."
+        ),
     )
     accept_guess: bool = field(
         default=True,

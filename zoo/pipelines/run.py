@@ -20,6 +20,7 @@ from zoo.cohorts.processes import (
 from zoo.cohorts.runner import run_in_process, run_workers
 from zoo.cohorts.summary import write_summary
 from zoo.errors import UserError
+from zoo.pipelines.options import Effort
 from zoo.runtime.device import use_threads
 from zoo.runtime.signals import StopSignal
 
@@ -61,6 +62,7 @@ def run_cohort(
     threads: int | None = None,
     device: str | None = None,
     model: str | PathLike[str] | None = None,
+    effort: Effort | None = None,
     report: Callable[[str], None] | None = None,
 ) -> CohortResult:
     """Register every pair of a plan's dataset and write a summary.
@@ -77,13 +79,15 @@ def run_cohort(
         device: cpu, cuda, cuda:N or mps; by default the GPUs in turn if there are any.
         model: A model of one's own, by its name or its folder, whose settings and weights replace
             those of the plan. The default is the plan's model.
+        effort: How much is computed: fast, normal or best; by default that of the plan.
         report: Is called with one line of text per settled pair.
     """
     rank = _rank(workers)
     device_of(device, 0)  # refuses an unknown device before anything is written
     each = threads_per_process(threads, max(workers, local_world_size()))
     use_threads(each)
-    cohort = plan_cohort(*plan_of_run(plan, split, None if out is None else Path(out), model))
+    folder = None if out is None else Path(out)
+    cohort = plan_cohort(*plan_of_run(plan, split, folder, model, effort))
     create_run_folder(cohort)
     killed = 0
     with StopSignal() as stop:

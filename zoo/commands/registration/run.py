@@ -14,6 +14,7 @@ def run(
     threads: int | None = None,
     device: str | None = None,
     model: str | None = None,
+    effort: Literal["fast", "normal", "best"] | None = None,
     strict: bool = False,
 ) -> int:
     """Register every pair of a dataset according to its plan.
@@ -35,12 +36,14 @@ def run(
     Args:
         plan: The plan of a dataset, as `regzoo plan DATASET --out plan.json` writes it.
         split: The pairs to register: train, val, test or all. The default is the plan's split.
-        out: The folder of the run. The default is PLAN-SPLIT beside the plan.
+        out: The folder of the run. The default is PLAN-SPLIT beside the plan, or PLAN-EFFORT-SPLIT
+            with --effort.
         workers: The number of worker processes on this computer.
         threads: The number of CPU threads of each process. The default is an equal share.
         device: The device: cpu, cuda, cuda:1 or mps. The default is all GPUs in turn, if any.
         model: A model of your own, by its name or its folder, whose settings and weights replace
             those of the plan. The default is the plan's model.
+        effort: How much is computed: fast, normal or best. The default is the plan's effort.
         strict: Exit with code 3 if the quality of any registration is failed.
     """
     import sys
@@ -60,6 +63,7 @@ def run(
         threads=threads,
         device=device,
         model=model,
+        effort=effort,
         report=report,
     )
     if result.summary is not None:
