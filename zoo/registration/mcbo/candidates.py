@@ -1,13 +1,13 @@
 """Several displacements of one pair, of which the one is kept that a criterion prefers.
 
-The candidates are the field of the search, the refined field, and the mean of the refinements in
-both directions. The criterion compares features that no stage has optimised.
+The candidates are the field of the search, its refinement, and the refinement of what a compact
+network predicts. The criterion compares features that no stage has optimised.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
@@ -15,18 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.errors import UserError, nearest
-from zoo.geometry import Grid, Transform, invert
 from zoo.geometry.sampling import identity_index, inside, sample
 from zoo.registration.mcbo.intensity import unit_intensity
 from zoo.registration.working_pair import WorkingPair
-from zoo.solvers.fluid import unfold
 from zoo.solvers.mind import mind_features
 
-CandidateName = Literal["search", "refined", "symmetric"]
+CandidateName = Literal["search", "refined", "network"]
 CANDIDATES: tuple[str, ...] = get_args(CandidateName)
-
-Refinement = Callable[[Tensor, WorkingPair], Tensor]
-"""Returns the refined displacement [1, 3, X, Y, Z] of a pair from a displacement, in voxels."""
 
 RADIUS, DILATION = 1, 2
 """Of the compared features, in voxels of half the resolution.
@@ -113,24 +108,3 @@ class HeldOutFeatures:
 
     def _features(self, image: Tensor) -> Tensor:
         return mind_features(F.avg_pool3d(image, self.block), RADIUS, DILATION)
-
-
-@torch.no_grad()
-def symmetric(searched: Tensor, refined: Tensor, work: WorkingPair, refine: Refinement) -> Tensor:
-    """Return `searched`, corrected by the mean of the refinements in both directions, unfolded.
-
-    The backward refinement starts from the inverse of `searched`. Its correction, seen from the
-    fixed image and reversed, is a second estimate of the correction from the fixed to the moving
-    image. All displacements are [1, 3, X, Y, Z] in voxels.
-    """
-    shape = refined.shape[2:]
-    identity = torch.eye(4, dtype=torch.float64)
-    grid = Grid((shape[0], shape[1], shape[2]), identity)
-    inverse = invert(Transform(identity, searched[0], grid), grid).transform.dense_on(grid).field
-    assert inverse is not None, "a dense transform has a field"
-    start = unfold(inverse[None].to(searched))[0]
-    masks = None if work.masks is None else work.masks.flip(1)
-    backward = refine(start, replace(work, image=work.image.flip(1), masks=masks))
-    index = identity_index(shape, device=refined.device) + refined
-    correction = (refined - searched - sample(backward - start, index)) / 2
-    return unfold(searched + correction)[0]

@@ -13,8 +13,9 @@ from zoo.errors import UserError
 from zoo.io.volume import Volume
 from zoo.measures.robust import robust_values
 from zoo.registration.inferer import Intensity, PairInferer, Prediction, Shape
-from zoo.registration.mcbo.candidates import CandidateName, check_candidates, choose, symmetric
+from zoo.registration.mcbo.candidates import CandidateName, check_candidates, choose
 from zoo.registration.mcbo.intensity import unit_intensity
+from zoo.registration.mcbo.network import has_weights, predicted, weights_record
 from zoo.registration.working_grid import Frame, IsotropicFrame, NativeFrame
 from zoo.registration.working_pair import Image, WorkingPair, exclude_padding
 from zoo.solvers.affine import AffineAlignment
@@ -25,9 +26,8 @@ from zoo.solvers.settings import Mode
 
 Fluid = Literal["auto", "never"]
 
-# The search's share of the progress when one refinement or, for both directions, two follow.
-_SEARCH_SHARE = 0.7
-_SHARE_BOTH_WAYS = 0.5
+_SEARCH_SHARE = 0.7  # of the progress, when a fluid refinement follows
+_SHARE_OF_SEVERAL = 0.5  # and when two follow
 
 
 class MCBOInferer(PairInferer):
@@ -39,8 +39,8 @@ class MCBOInferer(PairInferer):
     two stages did.
 
     With `candidates` the displacement is the one of them that `zoo.registration.mcbo.candidates`
-    prefers, and the notes contain the values of its criterion. Without a refinement the search is
-    the only candidate.
+    prefers, and the notes contain the values of its criterion. Where the search is not refined it
+    is the only candidate, and without the weights of the network there is no candidate of it.
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class MCBOInferer(PairInferer):
         """Return the transform; MCBO does not compute an inverse."""
         solver = cast("MCBO", network)
         refines = self._refines(solver, work)
-        both_ways = refines and "symmetric" in self.candidates
-        share = (_SHARE_BOTH_WAYS if both_ways else _SEARCH_SHARE) if refines else 1.0
-        rest = (1 - share) / 2 if both_ways else 1 - share
+        several = refines and "network" in self.candidates and has_weights()
+        share = (_SHARE_OF_SEVERAL if several else _SEARCH_SHARE) if refines else 1.0
+        rest = (1 - share) / 2 if several else 1 - share
         solver.progress = lambda done, text: progress(share * done, text)
         searched = solver(work.image, masks=work.masks)
         notes: dict[str, Any] = {"search_limit_mm": search_limit(solver, min(work.grid.spacing))}
@@ -81,17 +81,16 @@ class MCBOInferer(PairInferer):
             found = {"search": searched}
             if refines and notes["fluid"]["refined"]:
                 found["refined"] = displacement
-            if both_ways and "refined" in found:
-                found["symmetric"] = symmetric(
-                    searched,
-                    displacement,
-                    work,
-                    lambda start, swapped: refined(
-                        start, swapped, lambda done, text: progress(1 - rest + rest * done, text)
-                    )[0],
-                )
+                if several:
+                    found["network"] = refined(
+                        predicted(work),
+                        work,
+                        lambda done, text: progress(1 - rest + rest * done, text),
+                    )[0]
             chosen = choose({n: found[n] for n in self.candidates if n in found} or found, work)
             displacement, notes["candidates"] = chosen.displacement, chosen.record()
+            if "network" in found:
+                notes["candidates"]["network"] = weights_record()
         return Prediction(work.transform(displacement), notes=notes)
 
     def _refines(self, solver: MCBO, work: WorkingPair) -> bool:
