@@ -103,6 +103,11 @@ def test_a_misspelt_effort_is_refused_with_the_nearest_name(tmp_path):
         read_plan(path)
 
 
+def test_the_memory_of_several_candidates_is_not_promised():
+    with pytest.raises(UserError, match="--memory cannot be combined with --effort best"):
+        plan("best", memory_mib=8000.0)
+
+
 def test_a_coarser_grid_needs_less_memory():
     budget = {"memory_mib": 1500.0}
     assert "spacing" in plan(**budget)["plan"]["choices"]

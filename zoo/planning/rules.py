@@ -196,6 +196,11 @@ def choose_settings(evidence: Evidence, spec: ModelSpec, options: UserOptions) -
     rules, reason = spec.planning, f"the default of {spec.name}"
     chosen = {name: Choice(v, "default", reason) for name, v in rules.defaults.items()}
     chosen |= effort_choices(spec, options.effort, options.settings)
+    if options.memory_mib is not None and "candidates" in chosen:
+        raise UserError(
+            f"--memory cannot be combined with --effort {options.effort}, because the memory of "
+            "several candidates was not measured; leave one of them out"
+        )
     chosen["affine"] = initial_affine(evidence, spec)
     if rules.crop:
         chosen["crop"] = crop(evidence)

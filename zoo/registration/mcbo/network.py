@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.errors import UserError
@@ -46,5 +47,7 @@ def predicted(work: WorkingPair) -> Tensor:
     network = weights.load_into(architecture.build(weights.width(1))).to(work.image.device)
     intensity = GradICONIntensity()
     image = torch.stack([intensity(channel) for channel in work.image[0]])[None]
-    field = network(reordered(image, ITK_ORDER))
-    return unfold(restored(field, ITK_ORDER))[0]
+    image = reordered(image, ITK_ORDER)
+    size = getattr(network, "size", None)  # the grid that the weights were trained on
+    averaged = image if size is None else F.adaptive_avg_pool3d(image, size)
+    return unfold(restored(network(averaged, image.shape[2:]), ITK_ORDER))[0]
