@@ -84,7 +84,8 @@ def measure(pair: BenchPair) -> Iterator[Run]:
         found = dense_field(work.transform(field), loaded.fixed)
         cpu = aligning.cpu_seconds + spent[name]
         yield _run(pair, name, accuracy(pair, found), cpu) | {
-            "criterion": features.residual(field, counted),
+            "residual": features.residual(field, counted),
+            "criterion": features.criterion(field, counted),
             "voxels": work.grid.voxels,
         }
 
@@ -121,18 +122,26 @@ def markdown(runs: list[Run]) -> str:
     found: dict[str, dict[str, Run]] = {}
     for run in runs:
         found.setdefault(run["pair"], {})[run["method"]] = run
-    columns = ["Dice or mm", "folded %", "SD log J", "criterion", "CPU s"]
+    columns = [
+        "Dice or mm",
+        "folded %",
+        "SD log J",
+        "in the body",
+        "residual",
+        "criterion",
+        "CPU s",
+    ]
     lines = [heading(["pair", "candidate"], columns)]
     for pair, methods in found.items():
         best = chosen(methods)
         for name in (name for name in SHOWN if name in methods):
             run = methods[name]
             quality = f"{run['epe_mm']:.3f} mm" if "epe_mm" in run else f"{run['dice']:.4f}"
-            value = f"{run['criterion']:.5f}" if "criterion" in run else ""
+            judged = (f"{run[key]:.2g}" if key in run else "" for key in ("residual", "criterion"))
             mark = " (chosen)" if name == best else ""
-            figures = f"{run['folding_percent']:.4f}", f"{run['sd_log_jacobian']:.3f}"
-            cells = [pair, name + mark, quality, *figures, value, f"{run['cpu_seconds']:.0f}"]
-            lines.append(row(cells))
+            spread = (f"{run[key]:.3f}" for key in ("sd_log_jacobian", "sd_log_jacobian_body"))
+            folded, seconds = f"{run['folding_percent']:.4f}", f"{run['cpu_seconds']:.0f}"
+            lines.append(row([pair, name + mark, quality, folded, *spread, *judged, seconds]))
     lines += ["", heading(["pair", "chosen"], ["regret %", "error / normal's", "fast / normal's"])]
     for pair, methods in found.items():
         best, normal = chosen(methods), methods.get("refined", methods["search"])["error"]

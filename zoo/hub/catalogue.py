@@ -113,7 +113,7 @@ def _model(folder: Path, content: Mapping[str, Any]) -> ModelSpec:
 
 def _planning(content: Mapping[str, Any]) -> PlanningRules:
     where = "planning"
-    tables = {
+    tables: dict[str, Any] = {
         name: MappingProxyType(
             {key: _record(kind, e, f"{where}: {name}: {key}") for key, e in table.items()}
         )

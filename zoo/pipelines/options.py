@@ -11,11 +11,9 @@ from zoo.errors import UserError
 from zoo.pipelines.signatures import REQUIRED, Flag, about
 
 Image = Any
-"""A path, a nibabel image, a pair (array [X, Y, Z], affine), a MetaTensor, a SimpleITK image or a
-`Volume`; on the command line and in the pipeline always a path."""
+"""A path or one of the images in memory that `zoo.register` takes; in the pipeline, a path."""
 
 File = str | PathLike[str]
-Effort = Literal["fast", "normal", "best"]
 
 _FILE = Flag(type=str | None)
 
@@ -134,13 +132,9 @@ class RegistrationOptions:
     memory: str | None = field(
         default=None, metadata=about("The most memory that the run may take, such as 8GB.")
     )
-    effort: Effort | None = field(
+    effort: Literal["fast", "normal", "best"] | None = field(
         default=None,
-        metadata=about(
-            "How much is computed: fast (a coarser and shorter registration), normal (the settings "
-            "that the rules choose) or best (several candidates, of which the one is kept that a "
-            "criterion prefers). The default is normal, or the effort of the given plan."
-        ),
+        metadata=about("How much is computed: fast, normal (the default) or best of candidates."),
     )
     accept_guess: bool = field(
         default=True,

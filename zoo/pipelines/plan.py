@@ -14,7 +14,7 @@ from zoo.hub.specs import NORMAL
 from zoo.hub.weights import models_here, models_to_choose, variants_here
 from zoo.io.atomic import check_writable, write_json
 from zoo.io.json_documents import read_json_object, report_missing_keys
-from zoo.pipelines.options import Effort, modality_by_slot
+from zoo.pipelines.options import modality_by_slot
 from zoo.pipelines.settings import resolve_settings
 from zoo.planning.effort import with_effort
 from zoo.planning.evidence import UserOptions
@@ -34,7 +34,7 @@ def plan(
     pairing: Literal["intra", "inter"] | None = None,
     model: str | None = None,
     memory: str | None = None,
-    effort: Effort | None = None,
+    effort: Literal["fast", "normal", "best"] | None = None,
     settings: Mapping[str, Any] | None = None,
     name: str = "custom",
     accept_guess: bool = False,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from zoo.cohorts.disk_space import require_space
 from zoo.cohorts.jobs import create_run_folder, pending_jobs, plan_cohort, plan_of_run
@@ -20,7 +20,6 @@ from zoo.cohorts.processes import (
 from zoo.cohorts.runner import run_in_process, run_workers
 from zoo.cohorts.summary import write_summary
 from zoo.errors import UserError
-from zoo.pipelines.options import Effort
 from zoo.runtime.device import use_threads
 from zoo.runtime.signals import StopSignal
 
@@ -62,7 +61,7 @@ def run_cohort(
     threads: int | None = None,
     device: str | None = None,
     model: str | PathLike[str] | None = None,
-    effort: Effort | None = None,
+    effort: Literal["fast", "normal", "best"] | None = None,
     report: Callable[[str], None] | None = None,
 ) -> CohortResult:
     """Register every pair of a plan's dataset and write a summary.

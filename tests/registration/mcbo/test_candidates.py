@@ -11,7 +11,7 @@ from zoo.errors import UserError
 from zoo.geometry.sampling import identity_index
 from zoo.io.volume import Volume
 from zoo.registration.mcbo import MCBOInferer, mcbo_frame
-from zoo.registration.mcbo.candidates import HeldOutFeatures, choose
+from zoo.registration.mcbo.candidates import LEAST_SPREAD, HeldOutFeatures, choose
 from zoo.solvers.fluid import contrast, refinement
 from zoo.solvers.mcbo import MCBO
 from zoo.synthesis.phantom import make_pair
@@ -65,12 +65,27 @@ def test_the_better_of_two_is_kept_when_the_other_is_spoiled(oblique, voxels, sp
     assert chosen.record()["values"] == chosen.criterion
 
 
-def test_the_residual_of_equal_images_is_zero_and_of_one_candidate_it_is_not_measured(oblique):
+def test_the_residual_of_equal_images_is_zero_and_a_single_candidate_is_not_measured(oblique):
     work, truth = oblique
     same = replace(work, image=work.image[:, 1:].expand(-1, 2, -1, -1, -1))
     still = torch.zeros_like(truth)
     assert choose({"search": still, "refined": truth}, same).criterion["search"] < 1e-9
     assert choose({"search": truth}, work).criterion == {}
+
+
+def test_the_criterion_is_the_residual_times_the_sd_of_log_j(oblique):
+    work, truth = oblique
+    features = HeldOutFeatures(work)
+    shape = work.grid.shape
+    x = identity_index(shape)[0, 0]
+    stretched = torch.zeros_like(truth)
+    stretched[0, 0] = 0.005 * x * x  # J = 1 + 0.01 x
+    counted = features.counted([stretched])
+    expected = (1 + 0.01 * x)[counted[0, 0]].log().std()
+    assert features.spread(stretched, counted) == pytest.approx(float(expected), rel=0.02)
+    for field, spread in ((stretched, float(expected)), (torch.zeros_like(truth), LEAST_SPREAD)):
+        product = features.residual(field, counted) * max(spread, LEAST_SPREAD)
+        assert features.criterion(field, counted) == pytest.approx(product, rel=0.05)
 
 
 def test_voxels_count_where_every_candidate_points_to_data(oblique):

@@ -48,10 +48,9 @@ def plan(
         model: The model to use instead of the one that the presets recommend, or one of your own
             by its name or its folder.
         memory: The most memory that a run may take, such as 8GB.
-        effort: How much is computed: fast (a coarser and shorter registration), normal (the
-            settings that the rules choose) or best (several candidates, of which the one is kept
-            that a criterion prefers). The default is normal, or the effort of a plan that is
-            changed.
+        effort: How much is computed: fast (coarser and shorter), normal (the settings of the
+            rules) or best (the best of several candidates). The default is normal, or the effort
+            of a plan that is changed.
         set: A setting of the bundle as KEY=VALUE; may be given several times.
         name: The name of a plan with settings from --set.
         accept_guess: Choose a model that suits any pair if a fact about the images is unknown.

@@ -1,7 +1,8 @@
 """Several displacements of one pair, of which the one is kept that a criterion prefers.
 
 The candidates are the field of the search, its refinement, and the refinement of what a compact
-network predicts. The criterion compares features that no stage has optimised.
+network predicts. The criterion compares features that no stage has optimised, and makes a
+candidate pay for an uneven change of volume.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.errors import UserError, nearest
+from zoo.geometry import Grid, Transform
+from zoo.geometry.jacobian import jacobian_determinant
 from zoo.geometry.sampling import identity_index, inside, sample
 from zoo.registration.mcbo.intensity import unit_intensity
 from zoo.registration.working_pair import WorkingPair
@@ -23,12 +26,17 @@ from zoo.solvers.mind import mind_features
 CandidateName = Literal["search", "refined", "network"]
 CANDIDATES: tuple[str, ...] = get_args(CandidateName)
 
+CRITERION = "held-out MIND x SD of log J"
+"""What result.json calls the criterion."""
 RADIUS, DILATION = 1, 2
 """Of the compared features, in voxels of half the resolution.
 
 The search compares patches that are one voxel away at full resolution, the refinement windows of
 five voxels.
 """
+LEAST_SPREAD = 0.1
+"""The SD of log J below which a smaller one is no advantage."""
+_LEAST_DETERMINANT = 0.01
 _FEWEST_VOXELS_TO_HALVE = 64  # along the shortest axis
 
 
@@ -45,7 +53,7 @@ class Chosen:
 
     def record(self) -> dict[str, Any]:
         """Return what result.json reports."""
-        return {"chosen": self.name, "criterion": "held-out MIND", "values": dict(self.criterion)}
+        return {"chosen": self.name, "criterion": CRITERION, "values": dict(self.criterion)}
 
 
 def check_candidates(names: Sequence[str]) -> tuple[str, ...]:
@@ -61,7 +69,9 @@ def check_candidates(names: Sequence[str]) -> tuple[str, ...]:
 
 @torch.no_grad()
 def choose(candidates: Mapping[str, Tensor], work: WorkingPair) -> Chosen:
-    """Return the displacement that aligns the held-out features of a pair best.
+    """Return the displacement with the smallest criterion.
+
+    It is the mean squared difference of the held-out features, times the SD of log J.
 
     `candidates` are [1, 3, X, Y, Z] in voxels of the working grid, by name. Of equal ones the first
     is kept, and a single one is not measured. Voxels count where every candidate points to data, so
@@ -71,7 +81,7 @@ def choose(candidates: Mapping[str, Tensor], work: WorkingPair) -> Chosen:
         return Chosen(*next(iter(candidates.items())), {})
     features = HeldOutFeatures(work)
     counted = features.counted(list(candidates.values()))
-    values = {name: features.residual(d, counted) for name, d in candidates.items()}
+    values = {name: features.criterion(d, counted) for name, d in candidates.items()}
     best = min(values, key=lambda name: values[name])
     return Chosen(best, candidates[best], values)
 
@@ -99,6 +109,20 @@ class HeldOutFeatures:
             if self.masks is not None:
                 counted &= sample(self.masks[:, :1], index) >= 0.999
         return F.avg_pool3d(counted.float(), self.block) >= 0.999
+
+    def criterion(self, displacement: Tensor, counted: Tensor) -> float:
+        """Return the residual of the features times the SD of log J, where voxels count."""
+        spread = max(self.spread(displacement, counted), LEAST_SPREAD)
+        return self.residual(displacement, counted) * spread
+
+    def spread(self, displacement: Tensor, counted: Tensor) -> float:
+        """Return the SD of log J over the voxels that count."""
+        x, y, z = displacement.shape[2:]
+        identity = torch.eye(4, dtype=torch.float64)
+        grid = Grid((x, y, z), identity)
+        determinant = jacobian_determinant(Transform(identity, displacement[0], grid))
+        logarithm = determinant.clamp_min(_LEAST_DETERMINANT).log()[None, None]
+        return float(F.avg_pool3d(logarithm, self.block)[counted].std())
 
     def residual(self, displacement: Tensor, counted: Tensor) -> float:
         """Return the mean squared difference of the features over the voxels that count."""
