@@ -1,15 +1,18 @@
 """The effort of a plan: recorded, explained, changed afterwards, and refused if it is misspelt."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from support.planning_facts import ALL, fingerprint
 
 from zoo.errors import UserError
 from zoo.hub.catalogue import find_model
+from zoo.hub.own_models import OwnModel
 from zoo.planning.effort import parse_effort, with_effort
 from zoo.planning.evidence import UserOptions
 from zoo.planning.plan import difference, explain, make_plan, override, read_plan
+from zoo.planning.weights import for_own_model, with_own_model
 
 FACTS = fingerprint("lung", "ct", "ct", "intra")
 
@@ -112,3 +115,15 @@ def test_a_coarser_grid_needs_less_memory():
     budget = {"memory_mib": 1500.0}
     assert "spacing" in plan(**budget)["plan"]["choices"]
     assert "spacing" not in plan("fast", **budget)["plan"]["choices"]
+
+
+def test_an_effort_takes_precedence_over_the_settings_of_a_model_of_ones_own(tmp_path):
+    own = OwnModel("mine", tmp_path, "multigradicon", {"refine": 80, "similarity": "mind"})
+    options = UserOptions(available=ALL, model="multigradicon")
+    planned = {}
+    for effort in ("normal", "fast"):
+        wishes = for_own_model(replace(options, effort=effort), own)
+        planned[effort] = with_own_model(make_plan(FACTS, wishes), own)
+    assert planned["normal"]["refine"] == 80
+    assert planned["fast"]["refine"] == 0
+    assert planned["fast"]["similarity"] == planned["normal"]["similarity"] == "mind"
