@@ -184,7 +184,7 @@ class Registration:
 
     def _file(self, name: str) -> Path:
         """Return the path of an output, which may have a BIDS name."""
-        return self.folder / self.result.get("bids", {}).get(name, name)
+        return self.folder / str(self.result.get("bids", {}).get(name, name))
 
 
 @takes(RegistrationOptions)
@@ -216,6 +216,7 @@ def run(
     threads: int | None = None,
     device: str | None = None,
     model: str | PathLike[str] | None = None,
+    effort: Literal["fast", "normal", "best"] | None = None,
     scheduler: str | None = None,
     cluster: Literal["slurm"] | None = None,
     cluster_config: str | PathLike[str] | None = None,
@@ -237,6 +238,7 @@ def run(
         device: The device: cpu, cuda, cuda:1 or mps. The default is one GPU per worker, if any.
         model: A model of your own, by its name or its folder, whose settings and weights replace
             those of the plan. The default is the plan's model.
+        effort: How much is computed: fast, normal or best. The default is the plan's effort.
         scheduler: The address of a running Dask scheduler, such as tcp://node1:8786.
         cluster: slurm submits the workers as jobs.
         cluster_config: The YAML file that describes the jobs: queue, walltime, memory, job_cpu.
@@ -251,6 +253,7 @@ def run(
         threads=threads,
         device=device,
         model=model,
+        effort=effort,
         scheduler=scheduler,
         cluster=cluster,
         cluster_config=cluster_config,

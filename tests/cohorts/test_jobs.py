@@ -45,6 +45,17 @@ def test_reports_are_light_unless_the_plan_or_the_command_says_otherwise(study, 
     assert report_of(plan | {"report": False}) == "none"
 
 
+def test_an_effort_replaces_that_of_the_plan_and_is_part_of_the_folders_name(study):
+    plan, folder = plan_of_run(study / "plan.json", None, None, effort="fast")
+    planned = read_plan(study / "plan.json")
+    assert folder == study / f"plan-fast-{planned['split']}"
+    assert plan["plan"]["effort"] == "fast"
+    assert plan["most_voxels"] > 0
+    assert "most_voxels" not in planned
+    digests = {plan_cohort(p, folder).settings for p in (plan, planned)}
+    assert len(digests) == 2
+
+
 def test_a_plan_for_one_pair_is_refused(study, tmp_path):
     write_json(tmp_path / "pair.json", for_a_pair(read_plan(study / "plan.json")))
     with pytest.raises(UserError, match="is a plan for one pair"):

@@ -161,7 +161,7 @@ def _register(processes: DaskProcesses, cohort: Cohort, jobs: list[Job]) -> None
             print(f"{count} pairs after {seconds:.0f} s; MiB: {memory}", flush=True)
 
     before_cpu: dict[str, float] = {}
-    dask_run.CohortPlugin = StubPlugin  # type: ignore[misc]
+    setattr(dask_run, "CohortPlugin", StubPlugin)  # noqa: B010
     run = dask_run.DaskRun(processes.address, cohort, "cpu", 1, lambda _: None)
     run.register(jobs, StopSignal(), settled)
     seconds = time.perf_counter() - began

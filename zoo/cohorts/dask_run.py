@@ -128,8 +128,8 @@ def collect(
     `SchedulerLostError` is raised if the connection breaks before all jobs are settled.
     """
     waiting = iter(jobs)
-    done: SimpleQueue[Future] = SimpleQueue()
-    in_flight: dict[Any, tuple[Job, Future]] = {}
+    done: SimpleQueue[Future[Any]] = SimpleQueue()
+    in_flight: dict[Any, tuple[Job, Future[Any]]] = {}
 
     def submit(count: int) -> None:
         batch = list(islice(waiting, count))
@@ -153,7 +153,7 @@ def collect(
             client.cancel([future for _, future in in_flight.values()])
 
 
-def outcomes(client: Client, futures: Sequence[Future]) -> Iterator[Failure | None]:
+def outcomes(client: Client, futures: Sequence[Future[Any]]) -> Iterator[Failure | None]:
     """Return the failure of each finished task, or None.
 
     An exception of a task that concerns the whole run, such as a full disk, is raised.
@@ -203,7 +203,7 @@ def _closed(client: Client) -> Iterator[None]:
             client.close(timeout=CLOSE_SECONDS)
 
 
-def _drained(done: SimpleQueue[Future]) -> Iterator[Future]:
+def _drained(done: SimpleQueue[Future[Any]]) -> Iterator[Future[Any]]:
     """Yield the futures that are done, after waiting a moment for the first one."""
     with suppress(Empty):
         yield done.get(timeout=POLL_SECONDS)

@@ -18,6 +18,7 @@ from zoo.hub.own_models import find_own_model
 from zoo.io.atomic import write_json
 from zoo.io.files import AnyPath
 from zoo.io.json_documents import read_json_object
+from zoo.planning.effort import with_effort
 from zoo.planning.plan import Plan, read_plan
 from zoo.planning.weights import record_weights, refuse_unsuitable_weights, with_own_model
 
@@ -69,13 +70,15 @@ def plan_of_run(
     split: str | None,
     folder: Path | None,
     model: AnyPath | None = None,
+    effort: str | None = None,
     report: Report | None = None,
 ) -> tuple[Plan, Path]:
     """Return the plan of a run and the run's folder.
 
     By default the folder is beside the plan and is named after the plan and the split. With a
-    `model` of one's own, whose name is then part of that name, its settings and weights replace
-    those of the plan. `report` replaces the plan's kind of report.
+    `model` of one's own, its settings and weights replace those of the plan, and an `effort`
+    replaces that of the plan; both are then part of the name. `report` replaces the plan's kind of
+    report.
     """
     plan = read_plan(source)
     if "dataset_dir" not in plan:
@@ -85,6 +88,9 @@ def plan_of_run(
     plan = plan | {"split": split or plan["split"]} | ({"report": report} if report else {})
     plan["dataset_dir"] = str(Path(plan["dataset_dir"]).absolute())
     stem = Path(source).stem
+    if effort is not None:
+        plan = with_effort(plan, effort)
+        stem = f"{stem}-{effort}"
     if model is not None:
         own = find_own_model(model)
         if own is None:

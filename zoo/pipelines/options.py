@@ -1,4 +1,7 @@
-"""The options of a registration, declared once for the command, the pipeline and the Python API."""
+"""The options of a registration, declared once for the command, the pipeline and the Python API.
+
+The module is not split, because it is one list, in the order of the help.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,7 @@ from zoo.errors import UserError
 from zoo.pipelines.signatures import REQUIRED, Flag, about
 
 Image = Any
-"""A path, a nibabel image, a pair (array [X, Y, Z], affine), a MetaTensor, a SimpleITK image or a
-`Volume`; on the command line and in the pipeline always a path."""
+"""A path or one of the images in memory that `zoo.register` takes; in the pipeline, a path."""
 
 File = str | PathLike[str]
 
@@ -134,6 +136,10 @@ class RegistrationOptions:
     )
     memory: str | None = field(
         default=None, metadata=about("The most memory that the run may take, such as 8GB.")
+    )
+    effort: Literal["fast", "normal", "best"] | None = field(
+        default=None,
+        metadata=about("How much is computed: fast, normal (the default) or best of candidates."),
     )
     accept_guess: bool = field(
         default=True,

@@ -11,6 +11,7 @@ from zoo.datasets.pairs import PairFiles
 from zoo.errors import UserError
 from zoo.hub.catalogue import find_model
 from zoo.hub.own_models import OwnModel
+from zoo.hub.specs import NORMAL
 from zoo.hub.weights import (
     find_weights,
     models_here,
@@ -20,6 +21,7 @@ from zoo.hub.weights import (
 )
 from zoo.io.volume import Volume, read_volume
 from zoo.pipelines.options import RegistrationOptions
+from zoo.planning.effort import with_effort
 from zoo.planning.evidence import UserOptions
 from zoo.planning.fingerprint import pair_fingerprint
 from zoo.planning.memory import parse_memory
@@ -56,7 +58,9 @@ def plan_pair(
     }
     if options.bundle is not None:
         _refuse(
-            facts | {"--model": options.model != "auto", "--plan": options.plan},
+            facts
+            | {"--model": options.model != "auto", "--plan": options.plan}
+            | {"--effort": options.effort},
             "--bundle runs with its own settings and makes no plan, so it cannot be combined with "
             "{}; change its settings with --set",
         )
@@ -67,6 +71,8 @@ def plan_pair(
             "--plan has already decided what {} would; leave that out, or make a new plan",
         )
         plan = for_a_pair(read_plan(options.plan))
+        if options.effort is not None:
+            plan = with_effort(plan, options.effort)
         _refuse_unsuitable(options, files, plan, read)
         return _with_options(plan, options, settings)
     wishes = _user_options(options, files, settings, own)
@@ -149,6 +155,7 @@ def _user_options(
         pairing=options.pairing,
         model=None if model == "auto" else model,
         memory_mib=parse_memory(options.memory) if options.memory else None,
+        effort=options.effort or NORMAL,
         accept_guess=options.accept_guess,
         settings=settings,
         available=available,

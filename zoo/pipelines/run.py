@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from zoo.cohorts.disk_space import require_space
 from zoo.cohorts.distribution import Distribution
@@ -55,6 +55,7 @@ def run_cohort(
     threads: int | None = None,
     device: str | None = None,
     model: str | PathLike[str] | None = None,
+    effort: Literal["fast", "normal", "best"] | None = None,
     pair_report: Report | None = None,
     scheduler: str | None = None,
     cluster: str | None = None,
@@ -76,6 +77,7 @@ def run_cohort(
         device: cpu, cuda, cuda:N or mps; by default one GPU per worker if there are any.
         model: A model of one's own, by its name or its folder, whose settings and weights replace
             those of the plan. The default is the plan's model.
+        effort: How much is computed: fast, normal or best; by default that of the plan.
         pair_report: The report of each pair: full, with the interactive viewer; light, pictures
             only; or none. The default is that of the plan, otherwise light.
         scheduler: The address of a running Dask scheduler, whose workers register the pairs.
@@ -88,7 +90,7 @@ def run_cohort(
     if not distribution.remote:
         choose_device(device)  # refuses an unknown device before anything is written
     folder = None if out is None else Path(out)
-    cohort = plan_cohort(*plan_of_run(plan, split, folder, model, pair_report))
+    cohort = plan_cohort(*plan_of_run(plan, split, folder, model, effort, pair_report))
     create_run_folder(cohort)
     with StopSignal() as stop, locked_run_folder(cohort):
         pending = pending_jobs(cohort)

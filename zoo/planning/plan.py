@@ -14,9 +14,11 @@ from zoo import __version__
 from zoo.errors import UserError
 from zoo.hub.catalogue import find_model
 from zoo.hub.setting_rules import check_settings, inert
+from zoo.hub.specs import NORMAL
 from zoo.io.files import AnyPath
 from zoo.io.json_documents import read_json_object
 from zoo.planning.cautions import cautions
+from zoo.planning.effort import describe_effort
 from zoo.planning.evidence import Choice, Evidence, UserOptions, gather_evidence
 from zoo.planning.migrations import SCHEMA, migrate, pairs_component
 from zoo.planning.migrations import Plan as Plan
@@ -56,6 +58,7 @@ def make_plan(fingerprint: Mapping[str, Any], options: UserOptions | None = None
         "name": "default",
         "model": model.value,
         "preset": preset.key,
+        "effort": options.effort,
         "content": fingerprint.get("content"),
         "beliefs": _beliefs(evidence),
         "choices": {name: c.to_json() for name, c in ({"model": model} | chosen).items()},
@@ -128,6 +131,8 @@ def explain(plan: Plan) -> str:
     lines = [f"plan {section['name']}: {section['model']}, preset {section['preset']}"]
     if "inherits" in section:
         lines[0] += f", inherits from {section['inherits']}"
+    if "effort" in section:
+        lines.append(f"  effort: {describe_effort(section['model'], section['effort'])}")
     for name, belief in section["beliefs"].items():
         value = belief["value"] or "unknown"
         lines.append(f"  {name}: {value} ({belief['confidence']}; {belief['evidence']})")
@@ -147,6 +152,7 @@ def difference(one: Plan, two: Plan) -> str:
     lines = []
     keys = [k for k in dict.fromkeys([*one, *two]) if k not in ("plan", "facts", *OF_DATASET)]
     rows = [("model", one["plan"]["model"], two["plan"]["model"])]
+    rows += [("effort", *(plan["plan"].get("effort", NORMAL) for plan in (one, two)))]
     rows += [(key, one.get(key), two.get(key)) for key in keys]
     for key, a, b in rows:
         if a != b:

@@ -25,8 +25,7 @@ from zoo.evaluation.metrics import measure
 from zoo.evaluation.runs import Run
 from zoo.io.atomic import write_json
 from zoo.io.json_documents import read_json_object
-from zoo.registration.mcbo import MCBOInferer
-from zoo.registration.mcbo_presets import settings_of
+from zoo.registration.mcbo import MCBOInferer, settings_of
 from zoo.solvers.mcbo import MCBO
 from zoo.solvers.settings import Mode
 from zoo.training.checkpoint import plain, require_same

@@ -14,6 +14,7 @@ def run(
     threads: int | None = None,
     device: str | None = None,
     model: str | None = None,
+    effort: Literal["fast", "normal", "best"] | None = None,
     report: Literal["full", "light", "none"] | None = None,
     scheduler: str | None = None,
     cluster: Literal["slurm"] | None = None,
@@ -43,7 +44,8 @@ def run(
     Args:
         plan: The plan of a dataset, as `regzoo plan DATASET --out plan.json` writes it.
         split: The pairs to register: train, val, test or all. The default is the plan's split.
-        out: The folder of the run. The default is PLAN-SPLIT beside the plan.
+        out: The folder of the run. The default is PLAN-SPLIT beside the plan, or PLAN-EFFORT-SPLIT
+            with --effort.
         workers: The number of worker processes on this computer, or of Slurm jobs. 1 needs no
             Dask; auto starts as many as the GPUs or the processors and the memory allow.
         threads: The number of CPU threads of each worker. The default is an equal share, and at a
@@ -51,6 +53,7 @@ def run(
         device: The device: cpu, cuda, cuda:1 or mps. The default is one GPU per worker, if any.
         model: A model of your own, by its name or its folder, whose settings and weights replace
             those of the plan. The default is the plan's model.
+        effort: How much is computed: fast, normal or best. The default is the plan's effort.
         report: The report of each pair: full (with the interactive viewer, up to 8 MiB per pair),
             light (pictures only) or none. The default is that of the plan, otherwise light.
         scheduler: The address of a running Dask scheduler, such as tcp://node1:8786.
@@ -75,6 +78,7 @@ def run(
         threads=threads,
         device=device,
         model=model,
+        effort=effort,
         pair_report=report,
         scheduler=scheduler,
         cluster=cluster,

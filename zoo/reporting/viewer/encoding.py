@@ -50,7 +50,8 @@ def intensity_levels(image: Tensor) -> NDArray[np.float64]:
     capped = np.minimum(counts, MOST_OF_A_BIN * counts.mean())
     share = np.concatenate([[0], np.cumsum(capped)]) / capped.sum()
     rank = (share + np.linspace(0, 1, BINS + 1)) / 2
-    return np.interp(np.linspace(0, 1, LEVELS), rank, edges)
+    levels: NDArray[np.float64] = np.interp(np.linspace(0, 1, LEVELS), rank, edges)
+    return levels
 
 
 def to_codes(image: Tensor, levels: NDArray[np.float64]) -> NDArray[np.uint8]:

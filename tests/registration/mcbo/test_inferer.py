@@ -8,8 +8,7 @@ from benchmarks.harness.spoiled_pairs import cases
 from support.inferer_cases import brain_pair, ramp_pair, small_phantom
 
 from zoo.errors import UserError
-from zoo.registration.mcbo import MCBOInferer, mcbo_frame
-from zoo.registration.mcbo_presets import solver_changes, solver_mode, write_preset
+from zoo.registration.mcbo import MCBOInferer, mcbo_frame, solver_changes, solver_mode, write_preset
 from zoo.registration.working_grid import NativeFrame
 from zoo.registration.working_pair import exclude_padding, keep_background
 from zoo.solvers.mcbo import MCBO

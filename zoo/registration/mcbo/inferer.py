@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, cast, get_args
 
@@ -12,7 +13,9 @@ from zoo.errors import UserError
 from zoo.io.volume import Volume
 from zoo.measures.robust import robust_values
 from zoo.registration.inferer import Intensity, PairInferer, Prediction, Shape
-from zoo.registration.intensity import looks_like_hounsfield, to_unit
+from zoo.registration.mcbo.candidates import CandidateName, check_candidates, choose
+from zoo.registration.mcbo.intensity import unit_intensity
+from zoo.registration.mcbo.network import has_weights, predicted, weights_record
 from zoo.registration.working_grid import Frame, IsotropicFrame, NativeFrame
 from zoo.registration.working_pair import Image, WorkingPair, exclude_padding
 from zoo.solvers.affine import AffineAlignment
@@ -23,12 +26,8 @@ from zoo.solvers.settings import Mode
 
 Fluid = Literal["auto", "never"]
 
-CT_WINDOW = (-1000.0, 1000.0)
-"""The Hounsfield units that the fluid refinement compares."""
-HIGHEST_PERCENTILE = 0.99
-"""The rank, among the values above the lowest, at which it clips other images."""
-
 _SEARCH_SHARE = 0.7  # of the progress, when a fluid refinement follows
+_SHARE_OF_SEVERAL = 0.5  # and when two follow
 
 
 class MCBOInferer(PairInferer):
@@ -38,13 +37,25 @@ class MCBOInferer(PairInferer):
     contrast, unless `fluid` is "never", and folds are removed. The other modes are as published.
     The notes of the result contain the largest displacement that the search covers, and what these
     two stages did.
+
+    With `candidates` the displacement is the one of them that `zoo.registration.mcbo.candidates`
+    prefers, and the notes contain the values of its criterion. Where the search is not refined it
+    is the only candidate, and without the weights of the network there is no candidate of it.
     """
 
-    def __init__(self, frame: Frame, *, fluid: Fluid = "auto", **more: Any) -> None:
+    def __init__(
+        self,
+        frame: Frame,
+        *,
+        fluid: Fluid = "auto",
+        candidates: Sequence[CandidateName] = (),
+        **more: Any,
+    ) -> None:
         super().__init__(frame, **more)
         if fluid not in get_args(Fluid):
             raise UserError(f"fluid {fluid!r} is not known; use {' or '.join(get_args(Fluid))}")
         self.fluid = fluid
+        self.candidates = check_candidates(candidates)
 
     def register(
         self, work: WorkingPair, network: nn.Module, progress: ProgressCallback
@@ -52,17 +63,34 @@ class MCBOInferer(PairInferer):
         """Return the transform; MCBO does not compute an inverse."""
         solver = cast("MCBO", network)
         refines = self._refines(solver, work)
-        share = _SEARCH_SHARE if refines else 1.0
+        several = refines and "network" in self.candidates and has_weights()
+        share = (_SHARE_OF_SEVERAL if several else _SEARCH_SHARE) if refines else 1.0
+        rest = (1 - share) / 2 if several else 1 - share
         solver.progress = lambda done, text: progress(share * done, text)
-        displacement = solver(work.image, masks=work.masks)
+        searched = solver(work.image, masks=work.masks)
         notes: dict[str, Any] = {"search_limit_mm": search_limit(solver, min(work.grid.spacing))}
         if solver.mode == "accurate":
-            displacement, changed = unfold(displacement)
+            searched, changed = unfold(searched)
             notes["unfolded_percent"] = 100 * changed
+        displacement = searched
         if refines:
             displacement, notes["fluid"] = refined(
-                displacement, work, lambda done, text: progress(share + (1 - share) * done, text)
+                searched, work, lambda done, text: progress(share + rest * done, text)
             )
+        if self.candidates:
+            found = {"search": searched}
+            if refines and notes["fluid"]["refined"]:
+                found["refined"] = displacement
+                if several:
+                    found["network"] = refined(
+                        predicted(work),
+                        work,
+                        lambda done, text: progress(1 - rest + rest * done, text),
+                    )[0]
+            chosen = choose({n: found[n] for n in self.candidates if n in found} or found, work)
+            displacement, notes["candidates"] = chosen.displacement, chosen.record()
+            if "network" in found:
+                notes["candidates"]["network"] = weights_record()
         return Prediction(work.transform(displacement), notes=notes)
 
     def _refines(self, solver: MCBO, work: WorkingPair) -> bool:
@@ -91,16 +119,6 @@ def search_limit(solver: MCBO, spacing: float) -> float:
     return (max(steps) if s.weights else sum(steps)) * spacing
 
 
-def unit_intensity(image: Tensor) -> Tensor:
-    """Return `image` [X, Y, Z] clipped and scaled to [0, 1] for the local correlation."""
-    if looks_like_hounsfield(image):
-        return to_unit(image, *CT_WINDOW)
-    low = float(image.min())
-    above = image[image > low].flatten()
-    rank = max(1, int(HIGHEST_PERCENTILE * len(above)))
-    return to_unit(image, low, float(above.kthvalue(rank).values))
-
-
 def refined(
     displacement: Tensor, work: WorkingPair, progress: ProgressCallback
 ) -> tuple[Tensor, dict[str, Any]]:
@@ -119,10 +137,13 @@ def refined(
     return unfolded, notes
 
 
-def mcbo_frame(mode: Mode, spacing: float | None = None) -> Frame:
+def mcbo_frame(mode: Mode, spacing: float | None = None, most_voxels: int | None = None) -> Frame:
     """Return the frame of a mode of the solver.
 
     The mode "convexadam" works on the grid of the fixed image, as published. The other modes work
-    on an isotropic grid with voxels of `spacing` mm.
+    on an isotropic grid with voxels of `spacing` mm, which are larger if the grid would have more
+    than `most_voxels` voxels.
     """
-    return NativeFrame() if mode == "convexadam" else IsotropicFrame(spacing)
+    if mode == "convexadam":
+        return NativeFrame()
+    return IsotropicFrame(spacing) if most_voxels is None else IsotropicFrame(spacing, most_voxels)
