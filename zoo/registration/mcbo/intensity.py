@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from zoo.registration.intensity import looks_like_hounsfield, to_unit
+from zoo.solvers.fluid import GAIN, GENTLE_GAIN
 
 CT_WINDOW = (-1000.0, 1000.0)
 """The Hounsfield units that the fluid refinement compares."""
@@ -20,3 +21,11 @@ def unit_intensity(image: Tensor) -> Tensor:
     above = image[image > low].flatten()
     rank = max(1, int(HIGHEST_PERCENTILE * len(above)))
     return to_unit(image, low, float(above.kthvalue(rank).values))
+
+
+def step_gain(images: Tensor) -> float:
+    """Return the gain of the refinement's steps for `images` [2, X, Y, Z] of the working pair.
+
+    The soft tissues of CT differ by little more than the noise, so that short steps serve better.
+    """
+    return GENTLE_GAIN if all(looks_like_hounsfield(image) for image in images) else GAIN
