@@ -36,7 +36,17 @@ def images(tmp_path_factory):
         frames = torch.stack([data * 0, data, data // 2, data], dim=-1)
         write_nifti(root / f"{side}_4d.nii.gz", frames.numpy(), grid)
     (root / "points.csv").write_text("x,y,z\n9,8,7\n10,12,9\n")
-    assert run("align", root / "fixed.nii.gz", root / "moving.nii.gz", root / "truth.tfm") == 0
+    assert (
+        run(
+            "align",
+            root / "fixed.nii.gz",
+            root / "moving.nii.gz",
+            root / "truth.tfm",
+            "--affine",
+            "com",
+        )
+        == 0
+    )
     return root
 
 
@@ -62,7 +72,7 @@ def test_the_commands_that_take_images(images, tmp_path, capsys, suffix):
     assert run("info", fixed) == 0
     assert "22x20x18, 3x3x4 mm, LPS" in capsys.readouterr().out
     transform = tmp_path / "t.tfm"
-    assert run("align", fixed, moving, transform) == 0
+    assert run("align", fixed, moving, transform, "--affine", "com") == 0
     assert distance_mm(transform, images / "truth.tfm") < 0.1
     transform = images / "truth.tfm"
     for name, pair in (("a", (fixed, moving)), ("b", plain)):
@@ -114,7 +124,7 @@ def test_one_volume_of_a_series(images, tmp_path, capsys):
     assert run("warp", images / "moving.mha", images / "truth.tfm", tmp_path / "v.nii.gz",
                "--fixed", fixed) == 0  # fmt: skip
     assert same(tmp_path / "w.nii.gz", tmp_path / "v.nii.gz")
-    assert run("align", fixed, series, tmp_path / "t.tfm", "--volume", 1) == 0
+    assert run("align", fixed, series, tmp_path / "t.tfm", "--volume", 1, "--affine", "com") == 0
     assert distance_mm(tmp_path / "t.tfm", images / "truth.tfm") < 1e-6
     capsys.readouterr()
     assert run("info", series, "--volume", 2) == 0

@@ -20,18 +20,19 @@ def draw_motion(
     figure = Figure(figsize=(8, 6.4), dpi=130, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     shift, turn, moved = figure.subplots(3, 1, sharex=True)
-    for axes, values, label in (
-        (shift, parameters[:, :3], "translation, mm"),
-        (turn, parameters[:, 3:], "rotation, degrees"),
+    directions = ("x (left to right)", "y (back to front)", "z (foot to head)")
+    for axes, values, names, label in (
+        (shift, parameters[:, :3], directions, "translation, mm"),
+        (turn, parameters[:, 3:], ("about x", "about y", "about z"), "rotation, degrees"),
     ):
-        names = ("x (left to right)", "y (back to front)", "z (foot to head)")
         for k, name in enumerate(names):
             axes.plot(values[:, k], color=COLOURS[k], linewidth=1.3, label=name)
         axes.set_ylabel(label)
-        axes.legend(loc="upper left", fontsize=8, frameon=False, ncols=3)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=8, frameon=False, ncols=3)
     moved.plot(displacement, color=COLOURS[3], linewidth=1.3)
     moved.axhline(threshold_mm, color="#888888", linestyle="--", linewidth=1)
-    moved.set_ylabel("framewise displacement, mm")
+    moved.set_ylabel("displacement, mm")
+    moved.set_title("framewise displacement", loc="left", fontsize=8)
     moved.set_xlabel("frame")
     for axes in (shift, turn, moved):
         axes.grid(alpha=0.25)

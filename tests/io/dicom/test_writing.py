@@ -165,7 +165,7 @@ def test_no_patient_data_are_in_what_is_written(study):
     write_transform(study / "t.nii.gz", smooth_transform(grid), grid)
     run("convert", study / "t.nii.gz", study / "out.dcm", "--fixed", fixed, "--moving", moving)
     run("warp", moving, study / "t.nii.gz", study / "warped", "--fixed", fixed)
-    run("align", fixed, moving, study / "a.tfm", "--warped", study / "a.nii.gz")
+    run("align", fixed, moving, study / "a.tfm", "--warped", study / "a.nii.gz", "--affine", "com")
     written = [
         study / "out.dcm",
         study / "a.tfm",

@@ -61,7 +61,6 @@ def write_derived_series(
     origin, spacing, direction = grid_to_itk(grid)
     pixels, slope, intercept = _stored(data.detach().cpu().numpy())
     modality = moving_series.first.modality
-    description = f"{moving_series.first.description} registered".strip()[:64]
     series = new_uid(target)
     with TemporaryDirectory(prefix=".regzoo-", dir=target.absolute().parent) as scratch:
         staged = Path(scratch) / target.name
@@ -70,7 +69,8 @@ def write_derived_series(
         for k in range(grid.shape[2]):
             out = new_object(target, sop_class, modality or "OT", fixed_series)
             out.SeriesInstanceUID, out.InstanceNumber = series, k + 1
-            out.SeriesDescription = description
+            out.SeriesDescription = "registered by regzoo"  # free text may name the patient
+            out.BodyPartExamined = moving_series.first.body_part[:16]
             out.ImageType = ["DERIVED", "SECONDARY", "AXIAL" if modality == "CT" else "OTHER"]
             out.DerivationDescription = "moved onto the grid of another series by registration"
             for keyword, value in _REQUIRED.get(modality, {}).items():

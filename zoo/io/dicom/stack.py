@@ -127,7 +127,7 @@ def _without_copies(series: Series) -> tuple[list[Frame], list[str]]:
         frames += file.frames
     if not copies:
         return frames, []
-    return frames, [f"{copies} files are copies of others (same SOP Instance UID) and are ignored"]
+    return frames, [f"ignored files that repeat others (same SOP Instance UID): {copies}"]
 
 
 def _check_one_orientation(
