@@ -208,6 +208,13 @@ class RegistrationOptions:
             "that the file records is used instead."
         ),
     )
+    guide: Literal["points"] | None = field(
+        default=None,
+        metadata=about(
+            "Let the landmarks steer the registration (points). Every fifth landmark is held out, "
+            "and the landmark error is that of these."
+        ),
+    )
     inverse: bool = field(
         default=False, metadata=about("Also write the inverse transform, from moving to fixed.")
     )

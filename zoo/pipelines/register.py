@@ -26,6 +26,7 @@ from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.plan_pair import plan_pair
 from zoo.pipelines.settings import resolve_settings
 from zoo.planning.plan import Plan
+from zoo.registration.guidance import register_guided
 from zoo.runtime.device import choose_device, use_threads
 from zoo.runtime.output_folder import staged_outputs
 from zoo.runtime.overwriting import refuse_overwriting
@@ -89,7 +90,12 @@ def register_files(
             if on_plan is not None:
                 on_plan(plan)
         with _open_bundle(options, plan, staged, settings, bar=bar) as registrar:
-            result = registrar.saver.save(registrar.register(load_pair(files, read=read)), staged)
+            pair = load_pair(files, read=read)
+            if options.guide is None:
+                registered = registrar.register(pair)
+            else:
+                registered = register_guided(registrar.register, pair)
+            result = registrar.saver.save(registered, staged)
         if bids is not None:
             version = result["versions"]["regzoo"]
             images = (files.fixed, files.moving[0])
