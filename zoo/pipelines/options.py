@@ -208,11 +208,11 @@ class RegistrationOptions:
             "that the file records is used instead."
         ),
     )
-    guide: Literal["points"] | None = field(
+    guide: Literal["points", "labels"] | None = field(
         default=None,
         metadata=about(
-            "Let the landmarks steer the registration (points). Every fifth landmark is held out, "
-            "and the landmark error is that of these."
+            "Let the landmarks (points) or the labels steer the registration. Every fifth is held "
+            "out, and result.json reports the error of these. labels needs the model mcbo."
         ),
     )
     inverse: bool = field(

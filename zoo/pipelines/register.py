@@ -89,12 +89,17 @@ def register_files(
             write_json(staged / PLAN, plan)
             if on_plan is not None:
                 on_plan(plan)
+        if options.guide == "labels" and (plan is None or plan["plan"]["model"] != "mcbo"):
+            raise UserError(
+                "--guide labels changes the contrast of the images, which only mcbo is made for; "
+                "add --model mcbo"
+            )
         with _open_bundle(options, plan, staged, settings, bar=bar) as registrar:
             pair = load_pair(files, read=read)
             if options.guide is None:
                 registered = registrar.register(pair)
             else:
-                registered = register_guided(registrar.register, pair)
+                registered = register_guided(registrar.register, pair, options.guide)
             result = registrar.saver.save(registered, staged)
         if bids is not None:
             version = result["versions"]["regzoo"]

@@ -7,6 +7,7 @@ import pytest
 import torch
 from support.command_line import refusal, run
 
+from zoo.hub.bundles import bundle_folder
 from zoo.io.transforms import read_transform
 
 
@@ -30,3 +31,8 @@ def test_the_landmark_error_is_that_of_the_held_out_landmarks(files, tmp_path, c
         guide["held_out_error_mm_after"], abs=0.05
     )
     assert "add --fixed-points" in refusal(capsys, "register", *images, *words)
+    words[-1] = "labels"
+    assert "add --fixed-labels" in refusal(capsys, "register", *images, *words)
+    assert "add --model mcbo" in refusal(
+        capsys, "register", *images, *words, "--bundle", bundle_folder("mcbo")
+    )

@@ -12,7 +12,7 @@ from zoo.datasets.pairs import Pair
 from zoo.geometry import Transform, folding_percent, jacobian_determinant
 from zoo.hub.bundles import bundle_folder
 from zoo.io.volume import Volume
-from zoo.registration.guidance import register_guided
+from zoo.registration.guidance import register_with_points
 from zoo.registration.result import RegisteredPair
 from zoo.runtime.registrar import open_registrar
 from zoo.synthesis.phantom import make_pair
@@ -59,7 +59,7 @@ def test_without_a_registration_the_landmarks_alone_align(phantom):
         seen.append(given)
         return unmoved(given)
 
-    found = register_guided(register, pair)
+    found = register_with_points(register, pair)
     assert seen[0].moving[0].grid.same_as(pair.fixed.grid)
     assert seen[0].fixed_points is None
     before = (fixed - moving).norm(dim=1).mean()
@@ -71,7 +71,7 @@ def test_without_a_registration_the_landmarks_alone_align(phantom):
 
 def test_the_landmarks_that_are_held_out_are_measured_and_do_not_steer(phantom):
     pair, _, _ = phantom
-    found = register_guided(unmoved, pair)
+    found = register_with_points(unmoved, pair)
     record = found.notes["guide"]
     assert (record["guiding"], record["held_out"]) == (20, 5)
     assert len(found.pair.fixed_points) == 5
@@ -82,7 +82,7 @@ def test_the_landmarks_that_are_held_out_are_measured_and_do_not_steer(phantom):
     # Moving a landmark that is held out changes its error and not the transform.
     is_held = (pair.fixed_points[:, None] == found.pair.fixed_points).all(dim=2).any(dim=1)
     others = pair.moving_points + 50 * is_held[:, None]
-    again = register_guided(unmoved, replace(pair, moving_points=others))
+    again = register_with_points(unmoved, replace(pair, moving_points=others))
     assert torch.equal(again.transform.field, found.transform.field)
     assert again.notes["guide"]["held_out_error_mm_after"] > 40
 
@@ -100,7 +100,7 @@ def test_landmarks_improve_a_registration_where_they_were_not_given(phantom):
     }
     with open_registrar(bundle, overrides, settings={}) as registrar:
         free = registrar.register(pair)
-        guided = register_guided(registrar.register, pair)
+        guided = register_with_points(registrar.register, pair)
     errors = [
         float((r.transform.map_points(fixed) - moving).norm(dim=1).mean()) for r in (free, guided)
     ]
@@ -114,9 +114,9 @@ def test_landmarks_in_another_order_and_missing_ones_are_refused(phantom):
     pair, _, _ = phantom
     shuffled = replace(pair, moving_points=pair.moving_points.flip(0))
     with pytest.raises(UserError, match=r"contradict each other.*same order"):
-        register_guided(unmoved, shuffled)
+        register_with_points(unmoved, shuffled)
     with pytest.raises(UserError, match="add --fixed-points and --moving-points"):
-        register_guided(unmoved, replace(pair, moving_points=None))
+        register_with_points(unmoved, replace(pair, moving_points=None))
     many = torch.rand(1001, 3, dtype=torch.float64)
     with pytest.raises(UserError, match="at most 1000 landmarks"):
-        register_guided(unmoved, replace(pair, fixed_points=many, moving_points=many))
+        register_with_points(unmoved, replace(pair, fixed_points=many, moving_points=many))

@@ -8,11 +8,9 @@ does not steer, and its error shows what the guidance is worth.
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,21 +19,17 @@ from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
 from zoo.geometry import Grid, Transform, folding_percent, invert, jacobian_determinant, warp
 from zoo.io.volume import Volume
+from zoo.registration.guidance.held_out import Register, held_out_of
 from zoo.registration.guidance.landmarks import landmark_transform
 from zoo.registration.result import RegisteredPair
 
-Guide = Literal["points"]
-Register = Callable[[Pair], RegisteredPair]
-
-HELD_OUT_SHARE = 5
-"""One of so many landmarks is held out."""
 MOST_LANDMARKS = 1000
 """The spline is solved densely; more landmarks would take minutes and add little."""
 MOST_FOLDING = 1.0
 """The largest percentage of folding of the transform from the landmarks alone."""
 
 
-def register_guided(register: Register, pair: Pair) -> RegisteredPair:
+def register_with_points(register: Register, pair: Pair) -> RegisteredPair:
     """Register a pair that has landmarks, which steer the registration.
 
     The result contains the landmarks that were held out, and no others, so that its landmark error
@@ -45,7 +39,7 @@ def register_guided(register: Register, pair: Pair) -> RegisteredPair:
     started = time.perf_counter()
     fixed, moving = _landmarks(pair)
     held_out = torch.zeros(len(fixed), dtype=torch.bool)
-    held_out[_held_out(len(fixed))] = True
+    held_out[held_out_of(len(fixed))] = True
     start = _start(fixed[~held_out], moving[~held_out], pair.fixed.grid)
     seconds = time.perf_counter() - started
     found = register(_resampled(pair, start))
@@ -81,11 +75,6 @@ def _landmarks(pair: Pair) -> tuple[Tensor, Tensor]:
             f"{len(fixed)}; leave some out"
         )
     return fixed, moving
-
-
-def _held_out(count: int) -> list[int]:
-    """Return which of `count` landmarks are held out; equal counts give equal ones."""
-    return sorted(random.Random(0).sample(range(count), count // HELD_OUT_SHARE))
 
 
 def _start(fixed: Tensor, moving: Tensor, grid: Grid) -> Transform:
