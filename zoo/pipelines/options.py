@@ -1,4 +1,7 @@
-"""The options of a registration, declared once for the command, the pipeline and the Python API."""
+"""The options of a registration, declared once for the command, the pipeline and the Python API.
+
+The module is not split, because it is one dataclass with one field per option.
+"""
 
 from __future__ import annotations
 

@@ -76,6 +76,7 @@ def register_files(
     bids = bids_outputs(files.fixed, files.moving[0]) if options.bids else None
     own = None if options.model == "auto" else find_own_model(options.model)
     outputs = [folder / name for name in possible_outputs(files) | previous_outputs(folder)]
+    outputs += [] if bids is None else [folder / name for name in bids.names()]
     inputs = input_files(options, files, settings)
     inputs["the plan of --model"] = None if own is None else own.folder / PLAN
     refuse_overwriting(inputs, outputs)
