@@ -157,7 +157,7 @@ def convert(text: str, hint: Any, shown: str) -> Any:
     choices = typing.get_args(hint)
     if typing.get_origin(hint) is typing.Literal:
         if text not in choices:
-            allowed = " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
+            allowed = f"{', '.join(choices[:-1])} or {choices[-1]}"
             raise UserError(f"{shown} must be {allowed}, not {text!r}")
         return text
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
