@@ -1,4 +1,5 @@
 import io
+import json
 import pickle
 import re
 import tarfile
@@ -8,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+import torch
 from support.bad_inputs import make
 from support.planning_data import nifti, write_document, write_learn2reg
 
@@ -17,6 +19,7 @@ from zoo.datasets.problems import problem_from_error
 from zoo.datasets.reading import read_dataset
 from zoo.datasets.scan import decoding_workers, evenly_spaced, scan_dataset
 from zoo.errors import UserError
+from zoo.io.volume import read_header
 
 
 def problems_of(folder, **more):
@@ -226,3 +229,25 @@ def test_each_image_that_contradicts_its_slot_is_an_error(tmp_path, modality, ki
     expected = [f"imagesTr/M_{case:04d}_0000.nii.gz" for case in odd]
     assert sorted(problem.file for problem in problems) == expected
     assert {(problem.id, problem.level) for problem in problems} <= {(id, "error")}
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_landmarks_of_slicer_are_checked_in_the_space_that_they_record(tmp_path, far):
+    write_learn2reg(tmp_path, cases=(1, 2))
+    dataset = read_dataset(tmp_path)
+    assert dataset.points_space == "voxel"
+    image = dataset.named_pairs[0].fixed
+    (tmp_path / "landmarksTr").mkdir()
+    name = f"landmarksTr/{Path(image).name.removesuffix('.nii.gz')}.mrk.json"
+    grid = read_header(tmp_path / image).grid
+    centre = grid.centre + torch.tensor([1e3 if far else 0, 0, 0])
+    position = (centre * torch.tensor([-1, -1, 1])).tolist()
+    markup = {"type": "Fiducial", "coordinateSystem": "LPS"}
+    markup["controlPoints"] = [{"label": "A", "position": position}]
+    for csv in tmp_path.glob(f"*/{Path(image).name.removesuffix('.nii.gz')}.csv"):
+        csv.unlink()
+    (tmp_path / name).write_text(json.dumps({"markups": [markup]}))
+    found = {item.image: item.points for item in read_dataset(tmp_path).by_image.values()}
+    assert found[image] == name
+    problems = [p.id for p in problems_of(tmp_path) if p.file == name]
+    assert problems == (["points-outside"] if far else [])

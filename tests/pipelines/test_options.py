@@ -16,6 +16,7 @@ from zoo.pipelines.options import modality_by_slot
 NAMES = [field.name for field in fields(RegistrationOptions)]
 VALUES = {
     "format": "both",
+    "guide": "points",
     "pairing": "intra",
     "points_space": "lps",
     "precision": "bfloat16",

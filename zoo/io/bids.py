@@ -87,6 +87,12 @@ class BidsOutputs:
         more = {"space": self.spaces[1], "desc": "registered"}
         return self._name(more, suffix or self.moving.suffix, extension)
 
+    def names(self) -> list[str]:
+        """Return the names of all files that a registration may write."""
+        pairs = [(end, inverse) for end in (".nii.gz", ".h5") for inverse in (False, True)]
+        transforms = [self.transform(end, inverse=inverse) for end, inverse in pairs]
+        return [*transforms, self.warped(), self.warped("dseg"), self.warped(extension=".json")]
+
     def _name(self, more: dict[str, str], suffix: str, extension: str) -> str:
         kept = {k: v for k, v in self.moving.entities.items() if k not in ("space", "desc")}
         entities = "_".join(f"{k}-{v}" for k, v in {**kept, **more}.items())

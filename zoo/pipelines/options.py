@@ -1,6 +1,6 @@
 """The options of a registration, declared once for the command, the pipeline and the Python API.
 
-The module is not split, because it is one list, in the order of the help.
+The module is not split, because it is one dataclass with one field per option.
 """
 
 from __future__ import annotations
@@ -218,6 +218,13 @@ class RegistrationOptions:
     )
     volume: int | None = field(
         default=None, metadata=about("The volume of a 4-D image, counted from 0.")
+    )
+    guide: Literal["points", "labels"] | None = field(
+        default=None,
+        metadata=about(
+            "Let the landmarks (points) or the labels steer the registration. Every fifth is held "
+            "out, and result.json reports the error of these. labels needs the model mcbo."
+        ),
     )
     inverse: bool = field(
         default=False, metadata=about("Also write the inverse transform, from moving to fixed.")

@@ -29,6 +29,7 @@ from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.plan_pair import plan_pair
 from zoo.pipelines.settings import resolve_settings
 from zoo.planning.plan import Plan
+from zoo.registration.guidance import register_guided
 from zoo.runtime.device import choose_device, use_threads
 from zoo.runtime.output_folder import staged_outputs
 from zoo.runtime.overwriting import refuse_overwriting
@@ -79,7 +80,11 @@ def register_files(
                 on_plan(plan)
         with _open_bundle(options, plan, staged, request.settings, bar=bar) as registrar:
             pair = load_pair(request.files, read=request.read)
-            result = registrar.saver.save(registrar.register(pair), staged)
+            if options.guide is None:
+                registered = registrar.register(pair)
+            else:
+                registered = register_guided(registrar.register, pair, options.guide)
+            result = registrar.saver.save(registered, staged)
         if options.volume is not None:
             result["volume"] = options.volume
         if request.bids is not None:
@@ -134,6 +139,11 @@ class _Request:
         if plan is not None:
             affine = {"the affine transform of the plan": _affine_file(plan)}
             refuse_overwriting(affine, self.outputs)
+        if self.options.guide == "labels" and (plan is None or plan["plan"]["model"] != "mcbo"):
+            raise UserError(
+                "--guide labels changes the contrast of the images, which only mcbo is made for; "
+                "add --model mcbo"
+            )
         return plan
 
 
@@ -148,6 +158,7 @@ def _checked(options: RegistrationOptions) -> _Request:
     bids = bids_outputs(files.fixed, files.moving[0]) if options.bids else None
     own = None if options.model == "auto" else find_own_model(options.model)
     outputs = [folder / name for name in possible_outputs(files) | previous_outputs(folder)]
+    outputs += [] if bids is None else [folder / name for name in bids.names()]
     inputs = input_files(options, files, settings)
     inputs["the plan of --model"] = None if own is None else own.folder / PLAN
     refuse_overwriting(inputs, outputs)

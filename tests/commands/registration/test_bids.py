@@ -64,6 +64,11 @@ def test_a_dataset_of_others_and_other_names_are_refused(scans, tmp_path, capsys
     (tmp_path / "dataset_description.json").write_text("{}")
     for words in (("register", *scans, "--out", tmp_path), ("align", *scans, tmp_path)):
         assert "belongs to another dataset" in refusal(capsys, *words, "--bids")
+    root = scans[0].parents[2]
+    warped = scans[0].with_name("sub-01_space-T1w_desc-registered_T2w.nii.gz")
+    warped.write_bytes(scans[1].read_bytes())
+    error = refusal(capsys, "register", scans[0], warped, "--out", root, "--bids")
+    assert "would be overwritten" in error
     other = tmp_path / "t2.nii.gz"
     other.write_bytes(scans[1].read_bytes())
     error = refusal(capsys, "register", scans[0], other, "--out", tmp_path / "out", "--bids")
