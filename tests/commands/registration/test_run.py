@@ -11,6 +11,7 @@ from benchmarks.cohorts import (
     outputs,
     process_tree,
     start,
+    worker_processes,
     write_dataset,
     write_plan,
 )
@@ -94,7 +95,7 @@ def test_workers_survive_a_killed_worker_and_end_with_a_killed_client(study, tmp
     process = start(study / "plan.json", folder, "--workers", "2")
     until(lambda: len(finished(folder)) >= 1, process)
     first = finished(folder)
-    workers = [p for p in process_tree(process) if "spawn_main" in " ".join(p.cmdline())]
+    workers = worker_processes(process)
     assert len(workers) == 2
     workers[0].kill()
     until(lambda: len(finished(folder)) >= 3, process)
