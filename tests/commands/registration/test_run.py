@@ -159,7 +159,6 @@ def test_a_run_is_evaluated_and_compared(study, tmp_path, capsys):
         (["--split", "test"], "no pairs in the split 'test'; the splits with pairs are val"),
         (["--workers", "0"], "--workers 0 must be 1 or more, or auto"),
         (["--cluster", "slurm"], "--cluster-config FILE.yaml belong together"),
-        (["--scheduler", "node1"], "no connection to the scheduler node1"),
         (["--device", "gpu"], "use cpu, cuda"),
         (["--wrokers", "2"], "did you mean --workers"),
     ],
