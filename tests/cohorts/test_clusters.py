@@ -1,5 +1,6 @@
 """The description of Slurm jobs, and the signals that workers get."""
 
+import logging
 import multiprocessing
 import signal
 import threading
@@ -63,6 +64,19 @@ def test_the_job_script_has_what_the_file_and_the_memory_model_say(config):
 def test_a_file_that_describes_no_jobs_is_refused(config, text, need, message):
     with quiet_dask(), pytest.raises(UserError, match=message):
         make_slurm_cluster(config(text), need)
+
+
+def test_no_logger_of_dask_writes_to_the_terminal_and_the_levels_come_back():
+    names = [
+        name
+        for name in logging.root.manager.loggerDict
+        if name.partition(".")[0] in ("distributed", "tornado", "bokeh")
+    ]
+    assert "distributed.client" in names
+    levels = {name: logging.getLogger(name).level for name in names}
+    with quiet_dask():
+        assert not [n for n in names if logging.getLogger(n).isEnabledFor(logging.CRITICAL)]
+    assert {name: logging.getLogger(name).level for name in names} == levels
 
 
 def test_workers_that_do_not_start_are_reported(monkeypatch):

@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
@@ -195,6 +196,16 @@ def process_tree(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
         return []
 
 
+def worker_processes(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Return the worker processes that a run has started."""
+    workers = []
+    for child in process_tree(process):
+        with suppress(psutil.Error):  # it has ended
+            if "spawn_main" in " ".join(child.cmdline()):
+                workers.append(child)
+    return workers
+
+
 def resident_mib(processes: Sequence[psutil.Process]) -> float:
     """Return the resident memory of all processes together, in MiB."""
     total = 0
@@ -266,7 +277,7 @@ def _kill(process: subprocess.Popen[bytes], whole_tree: bool) -> None:
     """
     tree = process_tree(process)
     if not whole_tree:
-        for victim in [p for p in tree if "spawn_main" in " ".join(p.cmdline())][-1:]:
+        for victim in worker_processes(process)[-1:]:
             victim.send_signal(signal.SIGKILL)
         time.sleep(2)
         tree = process_tree(process)

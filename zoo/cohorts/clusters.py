@@ -19,10 +19,7 @@ from zoo.io.yaml_documents import read_yaml_mapping
 from zoo.resources import safe_import_path
 
 LOCAL = "127.0.0.1"
-LOGGERS = (
-    *("distributed", "distributed.client", "tornado", "tornado.application"),
-    *("asyncio", "bokeh", "dask_jobqueue"),
-)
+PACKAGES = ("distributed", "tornado", "asyncio", "bokeh", "dask_jobqueue")
 SETTINGS = {
     # Workers have the environment of this process, so that their results do.
     "distributed.nanny.pre-spawn-environ": {},
@@ -50,7 +47,9 @@ does not set itself."""
 @contextmanager
 def quiet_dask() -> Iterator[None]:
     """Keep the log of Dask, which repeats what the run reports, from the user's terminal."""
-    loggers = [logging.getLogger(name) for name in LOGGERS]
+    known = [*PACKAGES, *logging.root.manager.loggerDict]
+    names = {name for name in known if name.partition(".")[0] in PACKAGES}
+    loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)
