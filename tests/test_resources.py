@@ -41,12 +41,14 @@ def test_child_processes_import_nothing_from_the_working_folder(tmp_path):
         (hostile / f"{name}.py").write_text(f"open('{tmp_path}/ran', 'w'); raise SystemExit(9)")
     script = tmp_path / "script.py"
     package = Path(resources.__file__).parents[1]
+    # A child that measures coverage would import these modules before it can be misled.
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
     for text, code in ((CHILD, 0), (CHILD.replace("with safe_import_path()", "if True"), 9)):
         script.write_text(text)
         done = subprocess.run(
             [sys.executable, str(script)],
             cwd=hostile,
-            env={**os.environ, "PYTHONPATH": str(package)},
+            env={**inherited, "PYTHONPATH": str(package)},
         )
         assert done.returncode == code
         assert (tmp_path / "ran").exists() == bool(code)

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Client, Listener
 from pathlib import Path
@@ -110,7 +111,10 @@ def mutate(module: str, tests: str) -> list[Mutant]:
         words = [sys.executable, __file__, "--serve", str(copy / "tests.socket"), tests]
         server = subprocess.Popen(words, cwd=copy, env=environment, stdout=subprocess.DEVNULL)
         try:
-            return run_cosmic_ray(module, copy, environment)
+            tried = run_cosmic_ray(module, copy, environment)
+            if server.poll() is not None:  # each later change would count as noticed
+                raise RuntimeError("the process that runs the tests has ended; see above")
+            return tried
         finally:
             server.terminate()
             server.wait()
@@ -153,7 +157,8 @@ def serve(address: str, tests: str) -> None:
                 limit.start()
                 _, status = os.waitpid(child, 0)
                 limit.cancel()
-                connection.send(os.waitstatus_to_exitcode(status))
+                with suppress(OSError):  # cosmic-ray has given up the change
+                    connection.send(os.waitstatus_to_exitcode(status))
 
 
 def ask(address: str) -> int:
