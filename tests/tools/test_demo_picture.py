@@ -1,9 +1,6 @@
 """The moving picture shows the real registration, from no deformation to all of it."""
 
-import sys
-
 import demo_picture
-import make_demo_data
 import numpy as np
 import pytest
 from PIL import Image
@@ -54,11 +51,3 @@ def test_the_picture_of_the_readme_is_small():
     assert path.stat().st_size < 1.5e6
     with Image.open(path) as picture:
         assert picture.n_frames == demo_picture.STEPS + 2
-
-
-@pytest.mark.parametrize("tool", [demo_picture, make_demo_data], ids=lambda tool: tool.__name__)
-def test_a_tool_shows_how_it_is_run(tool, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", [tool.__name__, "--help"])
-    with pytest.raises(SystemExit):
-        tool.main()
-    assert f"python tools/{tool.__name__}.py --" in capsys.readouterr().out

@@ -9,7 +9,15 @@ import pytest
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 MODULES = [f"benchmarks.{p.stem}" for p in sorted((TOOLS / "benchmarks").glob("[!_]*.py"))]
 MODULES += ["compact.train", "compact.anatomy"]
-SCRIPTS = ["convert", "demo", "installation_checks", "promises", "setup_env"]
+SCRIPTS = [
+    "convert",
+    "demo",
+    "demo_picture",
+    "make_demo_data",
+    "installation_checks",
+    "promises",
+    "setup_env",
+]
 
 
 def help_of(module, monkeypatch, capsys):

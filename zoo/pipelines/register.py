@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -17,11 +18,11 @@ from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.hub.cache import expand_user
 from zoo.hub.catalogue import find_model
 from zoo.hub.foreign_bundles import read_bundle
-from zoo.hub.own_models import find_own_model
+from zoo.hub.own_models import OwnModel, find_own_model
 from zoo.hub.setting_rules import for_monai
 from zoo.hub.weights import find_weights
 from zoo.io.atomic import write_json
-from zoo.io.volume import read_volume
+from zoo.io.volume import Volume, read_volume
 from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.plan_pair import plan_pair
 from zoo.pipelines.settings import resolve_settings
@@ -46,34 +47,12 @@ class RegisteredFiles:
     result: dict[str, Any]
 
 
-class ChecksPassed(Exception):  # noqa: N818 - it ends a dry run and reports no error
-    """The checks before a registration are done; the plan is None with the option `bundle`."""
-
-    def __init__(self, plan: Plan | None) -> None:
-        super().__init__()
-        self.plan = plan
-
-
-def check_registration(options: RegistrationOptions) -> Plan | None:
-    """Plan a registration and make the checks that precede it, and write nothing.
-
-    Images, labels, masks and landmarks are read, and the weights are looked up. Returns the plan,
-    or None with the option `bundle`.
-    """
-    try:
-        register_files(options, dry_run=True)
-    except ChecksPassed as passed:
-        return passed.plan
-    raise AssertionError("a dry run ends before the registration")
-
-
 def register_files(
     options: RegistrationOptions,
     *,
     on_plan: Callable[[Plan], None] | None = None,
     bar: bool = False,
     wall_seconds: Callable[[], float] | None = None,
-    dry_run: bool = False,
 ) -> RegisteredFiles:
     """Register a pair and write everything to `options.out`.
 
@@ -86,10 +65,70 @@ def register_files(
         bar: Whether a progress bar is shown on a terminal.
         wall_seconds: Returns the time since the start of the program, for result.json; by default
             the time is counted from this call.
-        dry_run: Whether `ChecksPassed` is raised before the registration starts, so that nothing is
-            written; see `check_registration`.
     """
     started = time.perf_counter()
+    request = _checked(options)
+    folder = request.folder
+    with staged_outputs(folder, previous_outputs, marker=RESULT) as staged:
+        plan = request.plan()
+        if plan is not None:
+            write_json(staged / PLAN, plan)
+            if on_plan is not None:
+                on_plan(plan)
+        with _open_bundle(options, plan, staged, request.settings, bar=bar) as registrar:
+            pair = load_pair(request.files, read=request.read)
+            result = registrar.saver.save(registrar.register(pair), staged)
+        passed = time.perf_counter() - started if wall_seconds is None else wall_seconds()
+        result["wall_seconds"] = round(passed, 3)
+        result["files"] = sorted(path.name for path in staged.iterdir())
+        write_json(staged / RESULT, result)
+    return RegisteredFiles(folder, plan, result)
+
+
+def check_registration(options: RegistrationOptions) -> Plan | None:
+    """Plan a registration and make the checks that precede it, and write nothing.
+
+    Images, labels, masks and landmarks are read, and the weights are looked up. Returns the plan,
+    or None with the option `bundle`.
+    """
+    request = _checked(options)
+    parent = next(path for path in (request.folder, *request.folder.parents) if path.exists())
+    if not parent.is_dir():
+        raise UserError(f"cannot write {request.folder}: {parent} is a file; choose another --out")
+    if not os.access(parent, os.W_OK):
+        raise UserError(f"cannot write into {parent}; choose another --out")
+    plan = request.plan()
+    choose_device(options.device)
+    if plan is not None and find_model(plan["plan"]["model"]).learned:
+        wanted = plan.get("weights") if options.weights is None else str(options.weights)
+        find_weights(plan["plan"]["model"], wanted)
+    load_pair(request.files, read=request.read)
+    return plan
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A registration whose options are checked. `read` decodes an image once, however often."""
+
+    options: RegistrationOptions
+    folder: Path
+    files: PairFiles
+    settings: dict[str, Any]
+    own: OwnModel | None
+    outputs: list[Path]
+    read: Callable[[Path], Volume]
+
+    def plan(self) -> Plan | None:
+        """Return the plan; an affine transform that it names is not an output."""
+        plan = plan_pair(self.options, self.files, self.settings, self.own, self.read)
+        if plan is not None:
+            affine = {"the affine transform of the plan": _affine_file(plan)}
+            refuse_overwriting(affine, self.outputs)
+        return plan
+
+
+def _checked(options: RegistrationOptions) -> _Request:
+    """Check the options and the paths of a registration."""
     if options.out is None:
         raise UserError("the folder for the results is missing; add --out FOLDER")
     use_threads(options.threads)
@@ -101,25 +140,7 @@ def register_files(
     inputs = input_files(options, files, settings)
     inputs["the plan of --model"] = None if own is None else own.folder / PLAN
     refuse_overwriting(inputs, outputs)
-    with staged_outputs(folder, previous_outputs, marker=RESULT) as staged:
-        read = cache(read_volume)  # plan and registration decode an image once
-        plan = plan_pair(options, files, settings, own, read)
-        if plan is not None:
-            refuse_overwriting({"the affine transform of the plan": _affine_file(plan)}, outputs)
-            write_json(staged / PLAN, plan)
-            if on_plan is not None:
-                on_plan(plan)
-        if dry_run:
-            _require_weights(options, plan)
-            load_pair(files, read=read)
-            raise ChecksPassed(plan)
-        with _open_bundle(options, plan, staged, settings, bar=bar) as registrar:
-            result = registrar.saver.save(registrar.register(load_pair(files, read=read)), staged)
-        passed = time.perf_counter() - started if wall_seconds is None else wall_seconds()
-        result["wall_seconds"] = round(passed, 3)
-        result["files"] = sorted(path.name for path in staged.iterdir())
-        write_json(staged / RESULT, result)
-    return RegisteredFiles(folder, plan, result)
+    return _Request(options, folder, files, settings, own, outputs, cache(read_volume))
 
 
 def input_files(
@@ -193,13 +214,6 @@ def _open_bundle(
     given = {name: value for name, value in overrides.items() if value is not None}
     file = None if plan is None else folder / PLAN
     return open_registrar(bundle, given, file, settings=settings, trust=options.trust)
-
-
-def _require_weights(options: RegistrationOptions, plan: Plan | None) -> None:
-    """Raise `UserError` if the weights that a registration needs are not on this computer."""
-    if plan is not None and find_model(plan["plan"]["model"]).learned:
-        wanted = plan.get("weights") if options.weights is None else str(options.weights)
-        find_weights(plan["plan"]["model"], wanted)
 
 
 def _weights(wanted: str) -> str:

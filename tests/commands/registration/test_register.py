@@ -172,5 +172,5 @@ def test_a_dry_run_refuses_what_the_registration_would(images, tmp_path, capsys)
     error = refusal(capsys, *words, tmp_path, "--model", "unigradicon", "--weights", "official")
     assert "regzoo pull unigradicon:official" in error
     (tmp_path / "file").write_text("")
-    assert "cannot write" in refusal(capsys, *words, tmp_path / "file" / "out")
+    assert "is a file" in refusal(capsys, *words, tmp_path / "file" / "out")
     assert "exclude each other" in refusal(capsys, *words, tmp_path, "--json", "--quiet")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from zoo.commands._shared import print_json
-
 
 def align(
     fixed: str,
@@ -36,6 +34,7 @@ def align(
         json: Print one JSON document: the alignment, its matrix and the files written.
         quiet: Print errors only.
     """
+    from zoo.commands._shared import print_json
     from zoo.geometry import Transform
     from zoo.geometry import warp as warp_volume
     from zoo.io.atomic import check_writable

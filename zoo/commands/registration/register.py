@@ -85,8 +85,6 @@ def register(options: RegisterOptions) -> int:
         print_json({"folder": str(registered.folder), **result})
     elif not silent:
         print(summary(result))
-        for reference in result["citation"][:1]:
-            print(f"cite: {reference}")
         if options.verbose:
             print(details(result))
         print(f"Results written to {options.out}")
@@ -121,6 +119,7 @@ def summary(result: dict[str, Any]) -> str:
     lines.append(f"initial affine alignment: {alignment['kind']} ({alignment['reason']})")
     lines += [f"{name}: {value:.4g}" for name, value in figures if value is not None]
     lines.append(f"{result['wall_seconds']:.1f} s, {result['peak_memory_mib']} MiB")
+    lines += [f"cite: {reference}" for reference in result.get("citation", [])[:1]]
     return "\n".join(lines)
 
 
