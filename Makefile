@@ -1,6 +1,11 @@
 # Two commands for a fresh machine with Python, git and make:
 #   make demo   register real scans with every model; writes demo/report.html
 #   make test   run the whole suite
+# For contributors: the environment with pre-commit and the documentation tools
+#   make env-dev
+# To build the documentation site, or to serve it while you write:
+#   make docs
+#   make docs-preview
 # To compare the zoo with all installed peers, each run in a process of its own:
 #   make bench                on a small phantom
 #   make bench DATA=FOLDER    also on all pairs of a data folder; accuracy against time
@@ -8,8 +13,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SIZES ?= 64
+COUNT ?= 10000
+SEED ?= 0
 
-.PHONY: demo test test-peers lint bench env env-test env-peers clean
+.PHONY: demo test test-peers coverage lint docs docs-preview bench fuzz dist env env-test env-docs \
+  env-dev env-peers clean
 
 demo: env
 	$(BIN)/python tools/demo.py --out demo
@@ -20,10 +28,32 @@ test: env-test
 test-peers: env-peers
 	OMP_NUM_THREADS=1 .venv-peers/bin/python -m pytest -n 2 --dist loadfile -q tests/peers tests/hub/test_circle.py $(ARGS)
 
+coverage: env-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q --cov --cov-report=term:skip-covered $(ARGS)
+
 lint: env-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/python tools/check_files.py
+
+# With other mutations in each night: make fuzz SEED=NUMBER
+fuzz: env-test
+	PYTHONPATH=tools $(BIN)/python tools/fuzz.py --count $(COUNT) --seed $(SEED) --keep fuzz-findings
+
+# The wheel and the sdist, each installed into a clean environment and tried there.
+dist: env-dev
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python tools/check_distribution.py dist
+
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: env-docs
+	$(BIN)/mkdocs build --strict --quiet
+
+docs-preview: env-docs
+	$(BIN)/mkdocs serve
 
 bench: env-test
 	PYTHONPATH=tools $(BIN)/python -m benchmarks.peers --sizes $(SIZES) $(if $(DATA),--data $(DATA)) \
@@ -34,6 +64,12 @@ env:
 
 env-test:
 	@$(PYTHON) tools/setup_env.py test
+
+env-docs:
+	@$(PYTHON) tools/setup_env.py docs
+
+env-dev:
+	@$(PYTHON) tools/setup_env.py test docs dev
 
 env-peers: .venv-peers/ready
 
@@ -47,4 +83,4 @@ env-peers: .venv-peers/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peers demo bench build dist
+	rm -rf .venv .venv-peers demo bench build dist site fuzz-findings

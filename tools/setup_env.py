@@ -3,8 +3,9 @@
     python3 tools/setup_env.py          what `make demo` needs
     python3 tools/setup_env.py test     also what `make test` needs
 
-A ready environment is left as it is; a broken one is created anew. Only the standard library is
-used, because this runs before anything is installed. A stamp with a hash of the requirements is
+uv installs the packages if it is on the path, otherwise pip does, and pip also takes over if uv
+fails. A ready environment is left as it is; a broken one is created anew. Only the standard library
+is used, because this runs before anything is installed. A stamp with a hash of the requirements is
 written last: an interrupted installation leaves no stamp, and the next run starts from an empty
 folder.
 """
@@ -71,9 +72,18 @@ def install(required: Stamp) -> None:
         subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
     STAMP.unlink(missing_ok=True)
     target = f".[{','.join(required['extras'])}]" if required["extras"] else "."
-    command = [PYTHON, "-m", "pip", "install", "--quiet", "-c", "constraints.txt", "-e", target]
-    subprocess.run(command, cwd=ROOT, check=True)
+    install_packages(["--quiet", "-c", "constraints.txt", "-e", target])
     STAMP.write_text(json.dumps(required))
+
+
+def install_packages(arguments: list[str]) -> None:
+    """Install into the environment: with uv if it is on the path, with pip otherwise."""
+    if uv := shutil.which("uv"):
+        command = [uv, "pip", "install", "--python", PYTHON, *arguments]
+        if subprocess.run(command, cwd=ROOT).returncode == 0:
+            return
+        print("setup: uv could not install the packages; pip is used instead", flush=True)
+    subprocess.run([PYTHON, "-m", "pip", "install", *arguments], cwd=ROOT, check=True)
 
 
 def main() -> None:

@@ -123,14 +123,14 @@ class Registration:
     @cached_property
     def inverse(self) -> Transform:
         """The transform from moving to fixed points, RAS+ mm; it needs `inverse=True`."""
-        if not list(self.folder.glob("inverse.*")):
+        if not any(self._file(f"inverse{end}").exists() for end in (".nii.gz", ".h5")):
             raise UserError("no inverse was computed; register with inverse=True")
         return self._transform("inverse")
 
     @cached_property
     def warped(self) -> Volume:
         """The moving image on the fixed grid, with its own intensities."""
-        return read_volume(self.folder / "warped.nii.gz")
+        return read_volume(self._file("warped.nii.gz"))
 
     def to_nibabel(self) -> nibabel.Nifti1Image:
         """Return the moving image on the fixed grid as a nibabel image."""
@@ -168,7 +168,8 @@ class Registration:
             return target
         with staged_outputs(target, previous_outputs, marker=RESULT) as staged:
             for name in previous_outputs(self.folder):
-                shutil.copy2(self.folder / name, staged)
+                (staged / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(self.folder / name, staged / name)
         return target
 
     def _read(self, name: str) -> dict[str, Any]:
@@ -178,8 +179,12 @@ class Registration:
 
     def _transform(self, name: str) -> Transform:
         """Read a transform in whichever format it was written."""
-        nifti = self.folder / f"{name}.nii.gz"
-        return read_transform(nifti if nifti.exists() else self.folder / f"{name}.h5")
+        nifti = self._file(f"{name}.nii.gz")
+        return read_transform(nifti if nifti.exists() else self._file(f"{name}.h5"))
+
+    def _file(self, name: str) -> Path:
+        """Return the path of an output, which may have a BIDS name."""
+        return self.folder / str(self.result.get("bids", {}).get(name, name))
 
 
 @takes(RegistrationOptions)
@@ -207,10 +212,14 @@ def run(
     *,
     split: Literal["train", "val", "test", "all"] | None = None,
     out: str | PathLike[str] | None = None,
-    workers: int = 1,
+    workers: int | Literal["auto"] = 1,
     threads: int | None = None,
     device: str | None = None,
     model: str | PathLike[str] | None = None,
+    effort: Literal["fast", "normal", "best"] | None = None,
+    scheduler: str | None = None,
+    cluster: Literal["slurm"] | None = None,
+    cluster_config: str | PathLike[str] | None = None,
     strict: bool = False,
 ) -> CohortResult:
     """Register every pair of a dataset with the settings of its plan, and return the summary.
@@ -221,17 +230,33 @@ def run(
         plan: The file of a plan for a dataset.
         split: The pairs to register: train, val, test or all. The default is the plan's split.
         out: The folder of the run. The default is PLAN-SPLIT next to the plan.
-        workers: The number of worker processes on this computer.
-        threads: The number of CPU threads of each process. The default shares the processors
+        workers: The number of worker processes on this computer, or of Slurm jobs. 1 needs no
+            Dask; auto starts as many as the GPUs or the processors and the memory allow. A script
+            that asks for several workers needs the guard `if __name__ == "__main__":`.
+        threads: The number of CPU threads of each worker. The default shares the processors
             evenly.
-        device: The device: cpu, cuda, cuda:1 or mps. The default is all GPUs in turn, if any.
+        device: The device: cpu, cuda, cuda:1 or mps. The default is one GPU per worker, if any.
         model: A model of your own, by its name or its folder, whose settings and weights replace
             those of the plan. The default is the plan's model.
+        effort: How much is computed: fast, normal or best. The default is the plan's effort.
+        scheduler: The address of a running Dask scheduler, such as tcp://node1:8786.
+        cluster: slurm submits the workers as jobs.
+        cluster_config: The YAML file that describes the jobs: queue, walltime, memory, job_cpu.
         strict: Raise `zoo.UserError` if the quality of any registration is failed. The results are
             written all the same.
     """
     result = run_cohort(
-        plan, split=split, out=out, workers=workers, threads=threads, device=device, model=model
+        plan,
+        split=split,
+        out=out,
+        workers=workers,
+        threads=threads,
+        device=device,
+        model=model,
+        effort=effort,
+        scheduler=scheduler,
+        cluster=cluster,
+        cluster_config=cluster_config,
     )
     if strict and (failed := result.quality_failed):
         shown = ", ".join(failed[:5]) + (", ..." if len(failed) > 5 else "")

@@ -19,7 +19,7 @@ print(json.dumps([code, sorted(packages | parts)]))
 """
 UNNEEDED = {
     *("monai", "ignite", "matplotlib", "pandas", "sklearn", "itk", "SimpleITK", "huggingface_hub"),
-    *("scipy.ndimage", "scipy.stats"),
+    *("scipy.ndimage", "scipy.stats", "dask", "distributed"),
 }
 """Packages that registration does without; MONAI alone takes twice as long as torch."""
 

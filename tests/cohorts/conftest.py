@@ -6,6 +6,7 @@ import pytest
 from benchmarks.cohorts import write_dataset, write_plan
 
 from zoo.cohorts.jobs import create_run_folder, plan_cohort, plan_of_run
+from zoo.pipelines.run import run_cohort
 
 
 @pytest.fixture(scope="session")
@@ -23,5 +24,23 @@ def cohort(study, tmp_path):
     plan, folder = plan_of_run(study / "plan.json", None, tmp_path / "run")
     plan["dataset_dir"] = str(tmp_path / "data")
     cohort = plan_cohort(plan, folder)
+    create_run_folder(cohort)
+    return cohort
+
+
+@pytest.fixture(scope="session")
+def larger_study(tmp_path_factory):
+    """Six pairs, and the results of one process in the folder `whole`."""
+    folder = tmp_path_factory.mktemp("larger")
+    write_dataset(folder / "data", 6, 16)
+    write_plan(folder / "plan.json", folder / "data", affine="none", report=False)
+    run_cohort(folder / "plan.json", out=folder / "whole", threads=1, device="cpu")
+    return folder
+
+
+@pytest.fixture
+def larger_cohort(larger_study, tmp_path):
+    """The same six pairs, none of them finished."""
+    cohort = plan_cohort(*plan_of_run(larger_study / "plan.json", None, tmp_path / "run"))
     create_run_folder(cohort)
     return cohort

@@ -9,7 +9,8 @@ import torch
 from support.cohort_cases import write_result
 
 from zoo.cohorts.digests import files_by_role, pair_digest, settings_digest, weights_sha256
-from zoo.cohorts.jobs import is_finished, plan_cohort
+from zoo.cohorts.jobs import plan_cohort
+from zoo.cohorts.record import is_finished
 from zoo.geometry import Transform
 from zoo.hub.bundles import bundle_folder
 from zoo.hub.weights import sha256_of

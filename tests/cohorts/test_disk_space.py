@@ -11,6 +11,8 @@ def test_the_size_of_a_result_is_that_of_its_files_without_compression(cohort):
     vector, image, labels = 12, 2, 2
     job = cohort.jobs[0]
     assert result_bytes(job, cohort.plan) == voxels * (vector + image + labels) + (4 << 20) + other
+    full = result_bytes(job, cohort.plan | {"report": "full"})
+    assert full == result_bytes(job, cohort.plan) + (8 << 20)  # the limit of a page with the viewer
     plan = cohort.plan | {"inverse": True, "format": "both", "learn2reg": True, "report": False}
     assert result_bytes(job, plan) == voxels * (5 * vector + image + labels) + other
 

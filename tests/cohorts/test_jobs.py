@@ -1,22 +1,19 @@
-"""The jobs of a run: their folders, and when they are finished, failed or pending."""
+"""The jobs of a run, and the folder of the run."""
 
 import json
 from pathlib import Path
 
 import pytest
-from support.cohort_cases import write_result
+from filelock import FileLock
 
 from zoo import UserError
 from zoo.cohorts.jobs import (
     create_run_folder,
-    failure_of,
-    is_finished,
-    is_settled,
-    pending_jobs,
+    locked_run_folder,
     plan_cohort,
     plan_of_run,
+    report_of,
 )
-from zoo.cohorts.worker import record_failure
 from zoo.datasets.pairs import PairFiles, unique_pair_names
 from zoo.io.atomic import write_json
 from zoo.planning.plan import for_a_pair, read_plan
@@ -40,6 +37,25 @@ def test_the_default_folder_is_named_after_the_plan_and_the_split(study):
         assert (plan["split"], folder) == (split, study / f"plan-{split}")
 
 
+def test_reports_are_light_unless_the_plan_or_the_command_says_otherwise(study, tmp_path):
+    plan, _ = plan_of_run(study / "plan.json", None, None)
+    assert report_of(plan) == "light"
+    asked, _ = plan_of_run(study / "plan.json", None, None, report="full")
+    assert asked["report"] == report_of(asked) == "full"
+    assert report_of(plan | {"report": False}) == "none"
+
+
+def test_an_effort_replaces_that_of_the_plan_and_is_part_of_the_folders_name(study):
+    plan, folder = plan_of_run(study / "plan.json", None, None, effort="fast")
+    planned = read_plan(study / "plan.json")
+    assert folder == study / f"plan-fast-{planned['split']}"
+    assert plan["plan"]["effort"] == "fast"
+    assert plan["most_voxels"] > 0
+    assert "most_voxels" not in planned
+    digests = {plan_cohort(p, folder).settings for p in (plan, planned)}
+    assert len(digests) == 2
+
+
 def test_a_plan_for_one_pair_is_refused(study, tmp_path):
     write_json(tmp_path / "pair.json", for_a_pair(read_plan(study / "plan.json")))
     with pytest.raises(UserError, match="is a plan for one pair"):
@@ -54,24 +70,22 @@ def test_the_folder_of_another_run_is_refused_and_a_changed_plan_replaces_the_ol
     assert json.loads((cohort.folder / "plan.json").read_text())["affine"] == "rigid"
 
 
-def test_a_failure_settles_a_job_until_the_next_run(cohort):
-    job = cohort.jobs[0]
-    record_failure(cohort, job, UserError("the file\nis broken"))
-    assert is_settled(job, cohort, None)
-    pending = pending_jobs(cohort)
-    assert list(pending) == list(cohort.jobs)
-    assert not is_settled(job, cohort, pending[job])
-    record_failure(cohort, job, UserError("still broken"))
-    assert is_settled(job, cohort, pending[job])
-    write_result(cohort, job)
-    assert failure_of(job) is None
-    assert is_finished(job, cohort)
-    assert list(pending_jobs(cohort)) == list(cohort.jobs[1:])
+def test_a_second_run_in_the_same_folder_is_refused_while_the_first_one_is_at_work(cohort):
+    with (
+        locked_run_folder(cohort),
+        pytest.raises(UserError, match="another process is running a cohort in"),
+        locked_run_folder(cohort),
+    ):
+        raise AssertionError("the folder was locked twice")
+    with locked_run_folder(cohort):
+        pass
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"content": 3}', '{"content": {}}', "{"])
-def test_a_result_that_cannot_be_read_does_not_finish_a_job(cohort, content):
-    job = cohort.jobs[0]
-    job.folder.mkdir()
-    (job.folder / "result.json").write_text(content)
-    assert not is_finished(job, cohort)
+@pytest.mark.parametrize("error", [NotImplementedError("no flock"), OSError(38, "not implemented")])
+def test_a_file_system_without_locks_is_no_obstacle(cohort, monkeypatch, error):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    with locked_run_folder(cohort):
+        pass

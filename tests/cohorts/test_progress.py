@@ -1,34 +1,21 @@
 import pytest
-from support.cohort_cases import write_result
 
 from zoo import UserError
-from zoo.cohorts.jobs import pending_jobs
-from zoo.cohorts.progress import CohortProgress, format_duration, progress_reported
-from zoo.cohorts.worker import record_failure
+from zoo.cohorts.progress import CohortProgress, format_duration
+from zoo.cohorts.record import describe_failure, failure_of
 
 
-def test_jobs_that_other_processes_settle_are_reported_once(cohort):
+def test_settled_jobs_are_reported_and_failures_recorded(cohort):
+    """One of the three jobs was finished before: it counts, and it is not reported."""
     lines = []
-    one, two, three = cohort.jobs
-    progress = CohortProgress(cohort, pending_jobs(cohort), lines.append)
-    write_result(cohort, two)
-    progress.check()
-    record_failure(cohort, one, UserError("broken"))
-    progress.check()
-    assert len(lines) == 2
-    assert lines[0].startswith(f"[1/3] {two.name}: done; about ")
-    assert lines[1].startswith(f"[2/3] {one.name}: failed: broken; about ")
-    write_result(cohort, three)
-    progress.check()
-    assert lines[2:] == [f"[3/3] {three.name}: done"]
-
-
-def test_jobs_that_were_finished_before_count_but_are_not_reported(cohort):
-    lines = []
-    write_result(cohort, cohort.jobs[0])
-    with progress_reported(cohort, pending_jobs(cohort), lines.append):
-        write_result(cohort, cohort.jobs[1])
-    assert [line.split(":")[0] for line in lines] == [f"[2/3] {cohort.jobs[1].name}"]
+    _, two, three = cohort.jobs
+    progress = CohortProgress(cohort, 2, lines.append)
+    progress.settle(two, None)
+    progress.settle(three, describe_failure(UserError("broken")))
+    assert lines[0].startswith(f"[2/3] {two.name}: done; about ")
+    assert lines[1:] == [f"[3/3] {three.name}: failed: broken"]
+    assert failure_of(two) is None
+    assert failure_of(three)["reason"] == "broken"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(9, "9 s"), (600, "10 min"), (12000, "3 h 20 min")])

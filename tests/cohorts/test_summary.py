@@ -8,6 +8,7 @@ from support.cohort_cases import write_result
 from support.report_cases import needs_chromium, phantom_registration, screenshot
 
 from zoo import UserError
+from zoo.cohorts.record import describe_failure, record_failure
 from zoo.cohorts.summary import (
     summary_text,
     weights_text,
@@ -15,7 +16,7 @@ from zoo.cohorts.summary import (
     worst_first,
     write_summary,
 )
-from zoo.cohorts.worker import THUMBNAIL, record_failure
+from zoo.cohorts.worker import THUMBNAIL
 from zoo.reporting.thumbnail import write_thumbnail
 
 
@@ -25,7 +26,7 @@ def settled(cohort):
     one, two, three = cohort.jobs
     write_result(cohort, one, dice_before=0.5, dice_after=0.9)
     write_result(cohort, two, dice_before=0.5, dice_after=0.7)
-    record_failure(cohort, three, UserError("it is <broken>"))
+    record_failure(cohort, three, describe_failure(UserError("it is <broken>")))
     return cohort
 
 
@@ -138,7 +139,7 @@ def test_chromium_shows_the_report_with_its_thumbnails(cohort, tmp_path, width):
     for k, job in enumerate(cohort.jobs[:2]):
         write_result(cohort, job, dice_before=0.5, dice_after=0.9 - k / 2, folding_percent=3.0)
         write_thumbnail(phantom_registration(k), job.folder / THUMBNAIL)
-    record_failure(cohort, cohort.jobs[2], UserError(f"/a/{'long' * 50}/path"))
+    record_failure(cohort, cohort.jobs[2], {"reason": f"/a/{'long' * 50}/path"})
     write_summary(cohort)
     page = screenshot(cohort.folder / "report.html", tmp_path, width)
     coloured = page.max(axis=2) - page.min(axis=2) > 60

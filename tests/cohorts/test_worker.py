@@ -1,71 +1,95 @@
-"""One worker process: registers the pairs that it can, and records why others failed."""
+"""The threads of a worker share its model, and two pairs at most are in memory."""
 
 import json
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
-import torch
-from support.cohort_cases import write_result
 
 from zoo import UserError
-from zoo.cohorts.jobs import FAILURE, UNFINISHED, failure_of, is_finished, pending_jobs
-from zoo.cohorts.processes import ProcessRank
-from zoo.cohorts.worker import empty_folder, record_failure, register_jobs
-from zoo.io.atomic import replace_folder
-from zoo.io.volume import read_volume, write_volume
-from zoo.runtime.signals import StopSignal
+from zoo.cohorts import worker as module
+from zoo.cohorts.record import RESULT, is_finished
+from zoo.cohorts.worker import PairWorker, open_worker
+from zoo.io.atomic import write_json
 
 
-def test_pairs_that_cannot_be_loaded_or_registered_do_not_stop_the_others(cohort):
-    unreadable, constant, sound = cohort.jobs
-    unreadable.files.fixed.write_bytes(b"not an image")
-    image = read_volume(constant.files.fixed)
-    write_volume(constant.files.fixed, torch.ones(image.grid.shape), image.grid)
-    register_jobs(cohort, pending_jobs(cohort), StopSignal(), "cpu", ProcessRank())
-    assert unreadable.files.fixed.name in failure_of(unreadable)["reason"]
-    assert "is constant" in failure_of(constant)["reason"]
-    assert is_finished(sound, cohort)
-    result = json.loads((sound.folder / "result.json").read_text())
-    assert result["content"] == cohort.digest(sound)
-    assert (sound.folder / "thumbnail.jpg").stat().st_size > 0
+class Gauge:
+    """Counts how many threads are inside, and remembers the largest number."""
+
+    def __init__(self):
+        self.now = self.most = 0
+        self.lock = threading.Lock()
+
+    def __enter__(self):
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.now -= 1
 
 
-def test_after_a_stop_no_pair_is_registered_or_recorded_as_failed(cohort):
-    stop = StopSignal()
-    stop.number = 15
-    register_jobs(cohort, pending_jobs(cohort), stop, "cpu", ProcessRank())
-    assert len(pending_jobs(cohort)) == 3
-    assert not list(cohort.folder.glob(f"*/{FAILURE}"))
+class StubWorker(PairWorker):
+    """Registers nothing, and measures which steps run at the same time."""
+
+    def __init__(self, cohort, release):
+        super().__init__(cohort, registrar=None)
+        self.release = release
+        self.gauges = {name: Gauge() for name in ("load", "register", "save")}
+        self.overlapped = threading.Event()
+
+    def load(self, job):
+        with self.gauges["load"]:
+            if self.gauges["register"].now:
+                self.overlapped.set()
+            return SimpleNamespace(job=job)
+
+    def register(self, loaded):
+        with self.gauges["register"]:
+            if loaded.job is self.cohort.jobs[0]:
+                raise UserError("no overlap\nat all")
+            self.release.wait(10)
+            return None
+
+    def save(self, loaded, registration):
+        with self.gauges["save"]:
+            pass
 
 
-@pytest.mark.parametrize(
-    ("error", "reason", "has_traceback"),
-    [
-        (UserError("the file\nis broken"), "the file is broken", False),
-        (ZeroDivisionError("no"), "ZeroDivisionError: no", True),
-    ],
-)
-def test_only_the_failure_of_a_bug_has_a_traceback(cohort, error, reason, has_traceback):
-    job = cohort.jobs[0]
-    write_result(cohort, job)
-    record_failure(cohort, job, error)
-    failure = failure_of(job)
-    assert failure["reason"] == reason
-    assert ("traceback" in failure) == has_traceback
-    assert not is_finished(job, cohort)
+def test_one_thread_registers_while_another_one_loads(cohort):
+    release = threading.Event()
+    worker = StubWorker(cohort, release)
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = [threads.submit(worker.run, job) for job in (*cohort.jobs, *cohort.jobs)]
+        assert worker.overlapped.wait(10)
+        release.set()
+    failures = [outcome.result() for outcome in outcomes]
+    assert failures[0] == failures[3] == {"reason": "no overlap at all"}
+    assert failures[1:3] == failures[4:] == [None, None]
+    assert worker.gauges["register"].most == worker.gauges["save"].most == 1
+    assert worker.gauges["load"].most <= module.THREADS
 
 
-def test_leftovers_of_a_killed_worker_are_removed(cohort):
-    job = cohort.jobs[0]
-    leftover = cohort.folder / UNFINISHED / job.name / "warped.nii.gz"
-    leftover.parent.mkdir(parents=True)
-    leftover.touch()
-    assert list(empty_folder(cohort, job).iterdir()) == []
+def test_a_full_disk_concerns_the_run_and_a_finished_pair_is_left_alone(cohort, monkeypatch):
+    worker = StubWorker(cohort, threading.Event())
+    finished, pending = cohort.jobs[:2]
+    finished.folder.mkdir()
+    (finished.folder / RESULT).write_text(json.dumps({"content": cohort.digest(finished)}))
+    full = shutil._ntuple_diskusage(0, 0, 0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    assert is_finished(finished, cohort)
+    assert worker.run(finished) is None
+    with pytest.raises(UserError, match="free some space"):
+        worker.run(pending)
 
 
-def test_a_folder_is_replaced_as_a_whole(tmp_path):
-    for name, text in (("old", "1"), ("new", "2")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / f"{name}.txt").write_text(text)
-    replace_folder(tmp_path / "new", tmp_path / "old")
-    assert [p.name for p in tmp_path.rglob("*.txt")] == ["new.txt"]
-    assert [p.name for p in tmp_path.iterdir()] == ["old"]
+def test_the_report_of_a_pair_is_full_if_the_run_asks_for_it(cohort):
+    full = replace(cohort, plan=cohort.plan | {"report": "full"}, jobs=cohort.jobs[:1])
+    write_json(full.folder / "plan.json", full.plan)
+    with open_worker(full, "cpu") as worker:
+        assert worker.run(full.jobs[0]) is None
+    assert 'id="viewer"' in (full.jobs[0].folder / "report.html").read_text()

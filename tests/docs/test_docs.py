@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.dicom_cases import write_study
 
 from zoo.io.volume import write_volume
 from zoo.synthesis.phantom import make_pair
@@ -21,7 +22,10 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = [
     ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "CODE_OF_CONDUCT.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     *sorted(DOCS.rglob("*.md")),
     *sorted(ROOT.glob("bundles/*/docs/README.md")),
 ]
@@ -60,6 +64,8 @@ def test_every_block_of_the_page_runs(page, tmp_path):
     write_volume(tmp_path / "moving.nii.gz", pair.moving, pair.moving_grid, torch.int16)
     write_volume(tmp_path / "fixed_labels.nii.gz", pair.fixed_labels, pair.fixed_grid)
     write_volume(tmp_path / "moving_labels.nii.gz", pair.moving_labels, pair.moving_grid)
+    if page.name == "dicom.md":
+        write_study(tmp_path)
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     for language, group in itertools.groupby(blocks(page), key=lambda block: block[0]):
         code = "".join(code for _, code in group)

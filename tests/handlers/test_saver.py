@@ -13,7 +13,7 @@ import zoo.handlers.saver
 from zoo.datasets.pairs import Pair, PairFiles
 from zoo.errors import UserError
 from zoo.geometry import Transform
-from zoo.handlers.output_files import remove_previous_outputs
+from zoo.handlers.output_files import remove_previous_outputs, report_kind
 from zoo.handlers.provenance import versions
 from zoo.handlers.saver import RegistrationSaver, additional_files
 from zoo.io.transforms import read_transform
@@ -42,6 +42,27 @@ def test_the_transform_is_written_in_the_formats_of_the_option(
         written = read_transform(tmp_path / name)
         expected = registration.transform.map_points(points)
         torch.testing.assert_close(written.map_points(points), expected, atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("report", "files", "viewer"),
+    [("full", 2, True), ("light", 2, False), ("none", 0, False)],
+)
+def test_a_report_is_full_light_or_none(registration, tmp_path, report, files, viewer):
+    result = RegistrationSaver(tmp_path, report=report).save(registration, tmp_path)
+    written = sorted(path.name for path in tmp_path.glob("report.*"))
+    assert written == ["report.html", "report.png"][:files]
+    assert set(written) <= set(result["files"])
+    page = (tmp_path / "report.html").read_text() if files else ""
+    assert ('id="viewer"' in page) == viewer
+
+
+def test_another_kind_of_report_is_refused(tmp_path):
+    assert [report_kind(value) for value in (True, False, "light")] == ["full", "none", "light"]
+    with pytest.raises(
+        UserError, match="report 'fancy' is not known; use one of full, light, none"
+    ):
+        RegistrationSaver(tmp_path, report="fancy")
 
 
 def test_result_json_describes_the_model_and_is_returned(registration, tmp_path):

@@ -20,6 +20,7 @@ VALUES = {
     "points_space": "lps",
     "precision": "bfloat16",
     "refine_mode": "weights",
+    "report": "light",
     "similarity": "mind",
 }
 
@@ -64,7 +65,7 @@ def test_the_command_hands_every_option_to_the_pipeline(name, monkeypatch):
     )
     (options,) = received
     assert getattr(options, name) == value
-    expected = RegistrationOptions("f", "m", out="o", report=True, settings={})
+    expected = RegistrationOptions("f", "m", out="o", report="full", settings={})
     for other in set(NAMES) - {name}:
         assert getattr(options, other) == getattr(expected, other), other
 

@@ -10,7 +10,7 @@ import zoo
 from zoo import cli
 from zoo.errors import UserError
 from zoo.io.volume import read_volume, write_volume
-from zoo.pipelines.run import CohortResult, run_cohort
+from zoo.pipelines.run import run_cohort
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +47,6 @@ def test_invalid_options_are_refused_before_anything_is_written(plan, tmp_path, 
     with pytest.raises(UserError, match=message):
         run_cohort(plan, out=tmp_path / "run", threads=1, **options)
     assert not (tmp_path / "run").exists()
-
-
-def test_under_torchrun_only_the_first_process_has_a_summary(plan, tmp_path, monkeypatch):
-    monkeypatch.setenv("RANK", "1")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    result = run_cohort(plan, out=tmp_path / "run", threads=1)
-    assert result == CohortResult(tmp_path / "run")
-    assert result.complete
-    with pytest.raises(UserError, match="--workers 2 cannot be used under torchrun"):
-        run_cohort(plan, out=tmp_path / "run", workers=2)
 
 
 @pytest.fixture(scope="module")

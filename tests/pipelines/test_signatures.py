@@ -2,11 +2,12 @@
 
 import inspect
 import typing
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, fields
 
 import pytest
 
-from zoo.pipelines.signatures import REQUIRED, Flag, about, command_taking, takes
+from zoo.pipelines.options import RegistrationOptions
+from zoo.pipelines.signatures import REQUIRED, Flag, about, command_taking, field_types, takes
 
 
 @dataclass(frozen=True)
@@ -71,3 +72,9 @@ def test_docstrings_end_with_the_help_of_every_argument():
         "    pairs: Numbers by name."
     )
     assert inspect.getdoc(command).endswith("    out: The folder.\n    pair: NAME=NUMBER.")
+
+
+def test_the_mark_of_keyword_only_fields_has_no_type():
+    """Python 3.10 cannot resolve its annotation, if annotations are texts."""
+    assert set(field_types(RegistrationOptions)) == {f.name for f in fields(RegistrationOptions)}
+    assert field_types(Options)["out"] == str | None

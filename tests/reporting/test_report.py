@@ -5,33 +5,9 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from support.report_cases import needs_chromium, phantom_registration, screenshot
+from support.report_cases import needs_chromium, phantom_registration, result_of, screenshot
 
-from zoo.evaluation import measure
 from zoo.reporting import DemoRow, draw_panels, write_demo_report, write_report
-
-NASTY = "<script>alert('1')</script>&.nii.gz"
-
-
-def result_of(registration, **more):
-    measured = measure(registration.pair, registration.transform)
-    return {
-        "fixed": f"data/{NASTY}",
-        "moving": ["data/moving.nii.gz"],
-        "model": "mcbo",
-        "weights": {"sha256": "ab" * 32},
-        "plan": {"affine": {"value": "rigid", "rule": "r1", "because": "<b>far apart</b>"}},
-        "settings": {"mode": "accurate", "levels": [6, 4], "rigid": False},
-        "affine_start": {"kind": "rigid", "reason": "12 mm apart", "shift_mm": 11.9},
-        "figures": measured.figures,
-        "labels": measured.labels,
-        "seconds": {"deformation": 12.25},
-        "peak_memory_mib": 900,
-        "versions": {"torch": "2.0"},
-        "quality": "ok",
-        "warnings": [],
-        **more,
-    }
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +20,7 @@ def folder(tmp_path_factory, registration):
     out = tmp_path_factory.mktemp("report")
     result = result_of(registration, quality="check", warnings=["It folds & tears in 3 %."])
     result["figures"]["folding_percent"] = 3.0
-    write_report(registration, result, out)
+    write_report(registration, result, out, kind="light")
     return out
 
 
@@ -89,7 +65,7 @@ def test_the_picture_shows_the_last_strip_and_the_warning(folder, registration, 
     last = draw_panels(registration)[-1].strips[-1].pixels
     middle = last[len(last) // 2].tobytes()
     assert any(middle in row.tobytes() for row in picture)
-    write_report(registration, result_of(registration), tmp_path)
+    write_report(registration, result_of(registration), tmp_path, kind="light")
     without_warning = pixels(tmp_path / "report.png")
     assert picture.shape == without_warning.shape
     assert (picture != without_warning).any()
@@ -98,7 +74,7 @@ def test_the_picture_shows_the_last_strip_and_the_warning(folder, registration, 
 def test_a_result_without_figures_still_gives_a_page(tmp_path, registration):
     result = {"fixed": "a.nii.gz", "moving": ["b.nii.gz", "c.nii.gz"], "figures": {}}
     result |= {"quality": "ok", "warnings": []}
-    write_report(registration, result, tmp_path)
+    write_report(registration, result, tmp_path, kind="light")
     page = (tmp_path / "report.html").read_text()
     assert "b.nii.gz + c.nii.gz" in page
     assert 'class="warnings"' not in page

@@ -20,7 +20,13 @@ from zoo.runtime.registrar import open_registrar
 from zoo.synthesis.phantom import make_pair
 
 SETTINGS = {
-    "mcbo": {"mode": "paper", "solver_settings": {"smoothing": 2}, "spacing": 3.0},
+    "mcbo": {
+        "mode": "paper",
+        "solver_settings": {"smoothing": 2},
+        "spacing": 3.0,
+        "most_voxels": 50_000,
+        "candidates": ["search", "network"],
+    },
     "unigradicon": {"size": [40, 36, 32], "refine": 3, "similarity": "mind", "crop": True},
     "multigradicon": {"fixed_modality": "ct", "ct_window": [-500, 500], "masking": "both"},
     "unireg": {"type": "intra", "region": "liver", "size": [48, 48, 48]},

@@ -1,6 +1,7 @@
 """Results of a cohort without a registration."""
 
-from zoo.cohorts.jobs import RESULT, STATE_FOLDER
+from zoo.cohorts.jobs import STATE_FOLDER
+from zoo.cohorts.record import RESULT
 from zoo.io.atomic import replace_folder, write_json
 
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from zoo.datasets.pairs import Pair
+from zoo.evaluation import measure
 from zoo.geometry import Transform
 from zoo.io.points import write_points
 from zoo.io.transforms import write_transform
@@ -22,6 +23,7 @@ needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is not installed, so no screenshot is taken"
 )
 
+NASTY = "<script>alert('1')</script>&.nii.gz"
 SMALL = {"shape": (40, 36, 32), "spacing": (2.0, 2.5, 3.0), "axes": "LAS", "tilt_degrees": 12}
 
 
@@ -43,6 +45,28 @@ def in_memory(phantom: PhantomPair, name: str = "phantom") -> Pair:
 def phantom_registration(seed: int = 3, **changes: object) -> RegisteredPair:
     phantom = make_pair(seed, **(SMALL | changes))
     return RegisteredPair(in_memory(phantom), phantom.truth)
+
+
+def result_of(registration: RegisteredPair, **more: object) -> dict:
+    """Return a result.json of a registration, with a fixed image whose name is HTML."""
+    measured = measure(registration.pair, registration.transform)
+    return {
+        "fixed": f"data/{NASTY}",
+        "moving": ["data/moving.nii.gz"],
+        "model": "mcbo",
+        "weights": {"sha256": "ab" * 32},
+        "plan": {"affine": {"value": "rigid", "rule": "r1", "because": "<b>far apart</b>"}},
+        "settings": {"mode": "accurate", "levels": [6, 4], "rigid": False},
+        "affine_start": {"kind": "rigid", "reason": "12 mm apart", "shift_mm": 11.9},
+        "figures": measured.figures,
+        "labels": measured.labels,
+        "seconds": {"deformation": 12.25},
+        "peak_memory_mib": 900,
+        "versions": {"torch": "2.0"},
+        "quality": "ok",
+        "warnings": [],
+        **more,
+    }
 
 
 def on_disk(folder: Path, phantom: PhantomPair, transform: Transform | None = None) -> dict:

@@ -9,15 +9,8 @@ import pytest
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 MODULES = [f"benchmarks.{p.stem}" for p in sorted((TOOLS / "benchmarks").glob("[!_]*.py"))]
 MODULES += ["compact.train", "compact.anatomy"]
-SCRIPTS = [
-    "convert",
-    "demo",
-    "demo_picture",
-    "make_demo_data",
-    "installation_checks",
-    "promises",
-    "setup_env",
-]
+SCRIPTS = ["check_distribution", "check_files", "convert", "demo", "demo_picture"]
+SCRIPTS += ["installation_checks", "make_demo_data", "mutation", "promises", "release", "setup_env"]
 
 
 def help_of(module, monkeypatch, capsys):

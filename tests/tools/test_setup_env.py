@@ -31,11 +31,14 @@ def setup(tmp_path, monkeypatch):
             module.PYTHON.chmod(0o755)
         elif "-c" in words[:2]:
             return subprocess.CompletedProcess(command, module.interpreter)
+        elif words[0] == "uv":
+            return subprocess.CompletedProcess(command, int(module.uv_fails))
         elif module.fails:
             raise subprocess.CalledProcessError(1, command)
         return subprocess.CompletedProcess(command, 0)
 
-    module.interpreter, module.fails = 0, False
+    module.interpreter, module.fails, module.uv_fails = 0, False, False
+    monkeypatch.setattr(module.shutil, "which", lambda name: None)
     monkeypatch.setattr(module.subprocess, "run", run)
     return module
 
@@ -92,6 +95,20 @@ def test_a_failed_installation_leaves_no_stamp(setup, monkeypatch):
     with pytest.raises(SystemExit, match="failed"):
         call(setup, monkeypatch)
     assert not setup.STAMP.exists()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_uv_installs_if_it_is_on_the_path_and_pip_does_if_uv_fails(setup, monkeypatch, fails):
+    monkeypatch.setattr(setup.shutil, "which", lambda name: name)
+    setup.uv_fails = fails
+    ran = call(setup, monkeypatch, "test")
+    with_uv = [words for words in ran if words[0] == "uv"]
+    with_pip = [words for words in ran if words[1:3] == ["-m", "pip"]]
+    assert len(with_uv) == 1
+    assert with_uv[0][with_uv[0].index("--python") + 1] == str(setup.PYTHON)
+    assert with_uv[0][-1] == ".[test]"
+    assert len(with_pip) == fails
+    assert call(setup, monkeypatch) == []
 
 
 def test_an_old_python_is_told_in_one_line(setup, monkeypatch):

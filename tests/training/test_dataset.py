@@ -1,5 +1,6 @@
 """The numbered training items: reproducible, shared between processes, cached."""
 
+import pickle
 from collections import Counter
 from itertools import islice
 
@@ -53,6 +54,15 @@ def test_loader_workers_give_the_same_items(images):
     )
     batch = next(iter(loader))
     assert torch.equal(batch["image"], torch.stack([dataset[0]["image"], dataset[1]["image"]]))
+
+
+def test_a_dataset_can_be_sent_to_a_process_that_was_not_forked(images):
+    """Loader workers of macOS and Windows start anew and receive the pickled dataset."""
+    dataset = pairs(images, seed=3, labels=4)
+    before = dataset[1]
+    sent, collated = pickle.loads(pickle.dumps((dataset, collate)))
+    assert same(sent[1], before)
+    assert collated is collate
 
 
 def test_some_of_the_shared_labels_are_drawn(images):

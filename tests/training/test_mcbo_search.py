@@ -12,8 +12,7 @@ from zoo.errors import UserError
 from zoo.geometry import Transform
 from zoo.hub.bundles import bundle_folder
 from zoo.io.transforms import write_transform
-from zoo.registration.mcbo import MCBOInferer
-from zoo.registration.mcbo_presets import read_preset
+from zoo.registration.mcbo import MCBOInferer, read_preset
 from zoo.registration.working_grid import IsotropicFrame
 from zoo.runtime.bundle import run_bundle
 from zoo.training.mcbo_search import SettingsSearch, Trial, rank_trials, ranking_figures

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from zoo.registration.mcbo_presets import settings_of
+from zoo.registration.mcbo import settings_of
 from zoo.training.mcbo_settings import perturbed_changes, random_changes
 
 

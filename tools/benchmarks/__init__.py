@@ -5,12 +5,15 @@
 | question | what it measures |
 |---|---|
 | alignment_coverage | whether the initial alignment finds the right place on partial coverage |
+| whole_heads | folding of whole heads of which one lacks a part of the neck |
+| real_brains | what masks and a mirrored header change between real brains |
 | peers | accuracy, time and memory of the models and solvers beside other packages |
 | choices | planned settings beside one fixed configuration for all pairs |
 | memory | peak memory of whole registrations, for the memory model of the planner |
 | verdict | whether the verdict on a registration recognises failures without labels |
 | planning | reading of headers and volumes, robustness to random inputs, plans of datasets |
 | cohorts | throughput and memory of `regzoo run`, and recovery from killed processes |
+| cohorts_scale | cost per pair of Dask, digests and records, for many pairs |
 | fine_tuning | gain of fine-tuning the compact UniReg on little data |
 | fluid_refinement | what the refinement of MCBO's field and its settings change |
 | compact_weights | error that trainings of compact weights leave on unseen pairs |

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,15 +95,15 @@ def _load_ct(fixed: Path, moving: Path) -> Case:
     )
 
 
-def head_pairs(data: Path) -> Iterator[tuple[str, Callable[[], Case]]]:
+def head_pairs(data: Path, cuts: Sequence[Cut] = CUTS) -> Iterator[tuple[str, Callable[[], Case]]]:
     """Yield the name of each pair of rendered heads and a function that renders it.
 
-    One head of each pair is cut; every second one is padded where it was cut, and the grid of the
-    others ends there.
+    One head of each pair is cut, by each of `cuts` in turn. The voxels beyond the cut are padding
+    in the first pair of each kind of cut, the grid ends there in the second, and so on.
     """
     folder = data / "anatomy_synthseg"
     for k in range(HEADS):
-        cut, padded, side = CUTS[k % 4], k // 4 % 2 == 0, k % 3 % 2
+        cut, padded, side = cuts[k % len(cuts)], k // len(cuts) % 2 == 0, k % 3 % 2
         persons = (k + 1, (k + 3) % 16 + 1)
         name = f"head_{persons[0]:02d}_{persons[1]:02d}_{cut}_{'padded' if padded else 'cropped'}"
         yield (
@@ -154,7 +154,7 @@ def measure(name: str, case: Case) -> Run:
         found = align_affine(case.images[0], case.grids[0], case.images[1], case.grids[1], kind)  # type: ignore[arg-type]
         run[f"{kind}_seconds"] = time.process_time() - start
         run[f"{kind}_mm"] = _distance(found.matrix, fixed, moving)
-        run[f"{kind}_dice"] = _dice(case, found.matrix)
+        run[f"{kind}_dice"] = dice(case, Transform(found.matrix))
         run[f"{kind}_overlap"] = found.overlap[1]
         run[f"{kind}_fault"] = found.header_fault
     return run
@@ -189,14 +189,14 @@ def _distance(matrix: Tensor, fixed: Tensor, moving: Tensor) -> float:
     return float((fixed @ matrix[:3, :3].T + matrix[:3, 3] - moving).norm(dim=1).mean())
 
 
-def _dice(case: Case, matrix: Tensor) -> float:
-    """Return the mean Dice of all structures that both images have, after an alignment."""
+def dice(case: Case, transform: Transform) -> float:
+    """Return the mean Dice of all structures that both images have, with a transform."""
     fixed, moving = case.structures
     warped = warp(
         moving[None],
         case.structure_grids[1],
         case.structure_grids[0],
-        Transform(matrix),
+        transform,
         interpolation="nearest",
     )[0]
     return float(

@@ -2,18 +2,22 @@
 
     PYTHONPATH=tools python -m benchmarks.cohorts speed --pairs 40 --size 48 --workers 1
     PYTHONPATH=tools python -m benchmarks.cohorts speed --pairs 12 --size 48 --workers 1 --in-turn
+    PYTHONPATH=tools python -m benchmarks.cohorts speed --pairs 12 --size 24 --other OTHER_CHECKOUT
     PYTHONPATH=tools python -m benchmarks.cohorts kills --pairs 40 --size 48 --set affine=none \\
         --set report=false
 
-`speed` prints pairs per minute and the memory over the run. `kills` kills the run at random
-moments, resumes it, and compares all outputs with those of an undisturbed run. Phantoms and runs
-are written to a temporary folder and removed, or to --folder and kept.
+`speed` prints pairs per minute and the memory over the run; with --other, each run is followed by
+one of another checkout of regzoo. `kills` kills a worker or the whole run at random moments,
+resumes it, and compares all outputs with those of an undisturbed run in one process. Phantoms and
+runs are written to a temporary folder and removed, or to --folder and kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
+import os
 import random
 import re
 import resource
@@ -23,12 +27,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import psutil
 import torch
 
-from benchmarks.harness.processes import environment
+from benchmarks.harness.processes import ROOT, environment
 from zoo.datasets.reading import read_dataset
 from zoo.io.atomic import write_json
 from zoo.io.points import write_points
@@ -74,7 +79,9 @@ def main() -> None:
     parser.add_argument("what", choices=("speed", "kills"))
     parser.add_argument("--pairs", type=int, default=40, help="number of pairs")
     parser.add_argument("--size", type=int, default=48, help="voxels along each axis")
-    parser.add_argument("--workers", type=int, default=2, help="worker processes")
+    parser.add_argument("--workers", type=int, nargs="+", default=[2], help="worker processes")
+    parser.add_argument("--other", type=Path, help="another checkout to measure beside this one")
+    parser.add_argument("--repeat", type=int, default=1, help="number of runs of each kind")
     parser.add_argument("--in-turn", action="store_true", help="no threads beside the registration")
     parser.add_argument("--kills", type=int, default=10, help="number of kills")
     parser.add_argument(
@@ -92,10 +99,14 @@ def main() -> None:
         if not plan.is_file():
             write_dataset(folder / "data", args.pairs, args.size)
             write_plan(plan, folder / "data", **parse_settings(args.set, ["affine"]))
-        if args.what == "speed":
-            measure_speed(folder, plan, args.workers, args.in_turn)
-        else:
-            measure_recovery(folder, plan, args.kills, args.workers, args.seed, args.latest)
+        if args.what == "kills":
+            measure_recovery(folder, plan, args.kills, args.workers[0], args.seed, args.latest)
+            return
+        checkouts = [ROOT] if args.other is None else [ROOT, args.other.absolute()]
+        for k, workers, root in product(range(args.repeat), args.workers, checkouts):
+            run = folder / f"run-{k}-{workers}-{checkouts.index(root)}"
+            print(f"{root.name}: ", end="")
+            measure_speed(run, plan, workers, args.in_turn, root)
 
 
 def write_dataset(root: Path, count: int, size: int) -> None:
@@ -139,7 +150,8 @@ def outputs(run: Path) -> dict[str, str | bytes]:
         if path.name in ("result.json", "summary.json"):
             content = json.dumps(_without_times(json.loads(content)))
         elif path.name == "summary.csv":
-            content = re.sub(r"(?m)^(\w+,finished,[^,]*,)[^,]*", r"\1", path.read_text())
+            rows = csv.DictReader(path.read_text().splitlines())
+            content = json.dumps([row | {"seconds": ""} for row in rows])
         elif path.name == "report.html" and path.parent != run:
             content = re.sub(
                 r"<h2>(Time, s|Memory)</h2>.*?</section>", "", path.read_text(), flags=re.DOTALL
@@ -160,12 +172,17 @@ def finished(run: Path) -> dict[str, int]:
     return {p.parent.name: p.stat().st_mtime_ns for p in run.glob("*/result.json")}
 
 
-def start(plan: Path, run: Path, *words: str, in_turn: bool = False) -> subprocess.Popen[bytes]:
-    """Start `regzoo run` in a new process."""
+def start(
+    plan: Path, run: Path, *words: str, in_turn: bool = False, root: Path = ROOT
+) -> subprocess.Popen[bytes]:
+    """Start `regzoo run` of the checkout `root` in a new process."""
     program = ["-c", IN_TURN] if in_turn else ["-m", "zoo"]
     command = [sys.executable, *program, "run", str(plan), "--out", str(run), *words]
     return subprocess.Popen(
-        command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command,
+        env=environment(PYTHONPATH=f"{root / 'tools'}{os.pathsep}{root}"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
 
 
@@ -189,11 +206,11 @@ def resident_mib(processes: Sequence[psutil.Process]) -> float:
     return total / (1 << 20)
 
 
-def measure_speed(folder: Path, plan: Path, workers: int, in_turn: bool) -> None:
+def measure_speed(run: Path, plan: Path, workers: int, in_turn: bool, root: Path) -> None:
     """Run the cohort once; print pairs per minute and the largest memory in each quarter of it."""
-    run = folder / f"run-{workers}{'-in-turn' if in_turn else ''}"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
-    process = start(plan, run, "--workers", str(workers), in_turn=in_turn)
+    process = start(plan, run, "--workers", str(workers), in_turn=in_turn, root=root)
     samples: list[tuple[int, float]] = []
     first = 0.0
     while process.poll() is None:
@@ -212,7 +229,8 @@ def measure_speed(folder: Path, plan: Path, workers: int, in_turn: bool) -> None
     ]
     print(f"{workers} workers: {pairs} pairs in {seconds:.1f} s, the first after {first:.1f} s")
     print(f"pairs per minute after the first: {60 * (pairs - 1) / (seconds - first):.1f}")
-    print(f"CPU time: {used.ru_utime + used.ru_stime:.1f} s")
+    seconds = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+    print(f"CPU time: {seconds:.1f} s")
     print("largest memory in each quarter, MiB: " + ", ".join(f"{m:.0f}" for m in quarters))
 
 
@@ -231,7 +249,7 @@ def measure_recovery(
         time.sleep(delay)
         _kill(process, whole_tree)
         before = _finished_once(run, before)
-        victims = "all processes" if whole_tree else "one process, then all"
+        victims = "all processes" if whole_tree else "one worker, then the client"
         print(f"kill {k + 1}: {victims}, {delay:.1f} s, {len(before)} pairs finished", flush=True)
     _wait(start(plan, run, "--workers", str(workers)))
     _finished_once(run, before)
@@ -242,13 +260,20 @@ def measure_recovery(
 
 
 def _kill(process: subprocess.Popen[bytes], whole_tree: bool) -> None:
-    """Kill a process tree at once, or its last process and after a second the rest."""
+    """Kill a process tree at once, or a worker and after two seconds the client alone.
+
+    The workers of a client that is killed end by themselves.
+    """
     tree = process_tree(process)
     if not whole_tree:
-        for victim in tree[-1:]:
+        for victim in [p for p in tree if "spawn_main" in " ".join(p.cmdline())][-1:]:
             victim.send_signal(signal.SIGKILL)
-        time.sleep(1)
+        time.sleep(2)
         tree = process_tree(process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        psutil.wait_procs(tree, timeout=30)
+        return
     for victim in tree:
         victim.send_signal(signal.SIGKILL)
     process.wait()

@@ -22,7 +22,7 @@ from zoo.errors import UserError
 from zoo.geometry import Grid
 from zoo.hub.weights_header import read_weights_header
 from zoo.io.json_documents import read_json_object
-from zoo.io.points import read_points
+from zoo.io.points import read_point_document, read_points
 from zoo.io.transforms import read_transform
 from zoo.io.volume import read_header, read_volume
 from zoo.io.yaml_documents import parse_yaml
@@ -80,6 +80,8 @@ def check_points(path: Path) -> str:
     """Read points."""
     points = read_points(path, "lps")
     _check_finite(points)
+    document = read_point_document(path)
+    _require(len(document.render(document.points)) > 0, "an empty file is written back")
     _require(points.ndim == 2 and points.shape[1] == 3 and len(points) > 0, "shape of the points")
     return f"{len(points)} points"
 
@@ -144,6 +146,12 @@ READERS: dict[str, Callable[[Path], str]] = {
     "transform.mat": check_transform,
     "field.npz": check_transform,
     "points.csv": check_points,
+    "points.fcsv": check_points,
+    "points.mrk.json": check_points,
+    "points.vtk": check_points,
+    "points.vtp": check_points,
+    "transform.lta": check_transform,
+    "transform.x5": check_transform,
     "pairs.csv": check_dataset,
     "dataset.json": check_json,
     "settings.yaml": check_yaml,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
@@ -119,6 +120,79 @@ def csv() -> bytes:
     return f"# landmarks\nx,y,z,name\n{rows}\n".encode()
 
 
+def fcsv() -> bytes:
+    """Return three fiducials of 3D Slicer."""
+    rows = "\n".join(f"{k},{k * 1.5:.3f},-{k},7,0,0,0,1,1,1,0,F-{k},," for k in range(3))
+    return (
+        "# Markups fiducial file version = 4.11\n# CoordinateSystem = LPS\n"
+        f"# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID\n{rows}\n"
+    ).encode()
+
+
+def markups() -> bytes:
+    """Return a curve of three control points of 3D Slicer."""
+    points = [{"id": str(k), "label": f"C-{k}", "position": [k * 1.5, -k, 7.25]} for k in range(3)]
+    curve = {"type": "Curve", "coordinateSystem": "LPS", "coordinateUnits": "mm"}
+    return json.dumps({"@schema": "x", "markups": [{**curve, "controlPoints": points}]}).encode()
+
+
+def vtk() -> bytes:
+    """Return a line of three points in a binary legacy file of VTK."""
+    points = np.array([[1, 2, 3], [4, 5, 6], [7, 8.5, 9]], ">f4").tobytes()
+    line = np.array([3, 0, 1, 2], ">i4").tobytes()
+    return (
+        b"# vtk DataFile Version 4.2\n3D Slicer output. SPACE=LPS\nBINARY\nDATASET POLYDATA\n"
+        b"POINTS 3 float\n" + points + b"\nLINES 1 4\n" + line + b"\n"
+    )
+
+
+def vtp() -> bytes:
+    """Return three points in an XML file of VTK, compressed and in base64."""
+    points = zlib.compress(np.array([[1, 2, 3], [4, 5, 6], [7, 8.5, 9]], "<f4").tobytes())
+    header = struct.pack("<4I", 1, 36, 0, len(points))
+    packed = base64.b64encode(header) + base64.b64encode(points)
+    return (
+        b'<VTKFile type="PolyData" version="0.1" byte_order="LittleEndian" header_type="UInt32" '
+        b'compressor="vtkZLibDataCompressor">\n<PolyData>\n<FieldData><Array type="String" '
+        b'Name="SPACE" format="ascii">76 80 83 0</Array></FieldData>\n<Piece NumberOfPoints="3">'
+        b'<Points><DataArray type="Float32" Name="Points" NumberOfComponents="3" format="binary">'
+        + packed
+        + b"</DataArray></Points></Piece>\n</PolyData>\n</VTKFile>\n"
+    )
+
+
+def lta() -> bytes:
+    """Return an affine transform of FreeSurfer between voxels."""
+    volume = (
+        "valid = 1  # volume info valid\nfilename = a.mgz\nvolume = 5 6 7\nvoxelsize = 2 2.5 3\n"
+        "xras   = -1 0 0\nyras   = 0 0 -1\nzras   = 0 1 0\ncras   = 4 -5 6\n"
+    )
+    return (
+        "# a comment\ntype      = 0 # LINEAR_VOX_TO_VOX\nnxforms   = 1\nmean      = 0 0 0\n"
+        "sigma     = 1.0\n1 4 4\n1 0 0 2\n0 1 0.5 -3\n0 0 1 4\n0 0 0 1\n"
+        f"src volume info\n{volume}dst volume info\n{volume}subject x\nfscale 0.1\n"
+    ).encode()
+
+
+def x5() -> bytes:
+    """Return a displacement field as nitransforms writes it."""
+    content = io.BytesIO()
+    field = np.random.default_rng(0).normal(size=(*SHAPE, 3)).astype(np.float32)
+    with h5py.File(content, "w") as store:
+        store.attrs["Format"], store.attrs["Version"] = "X5", np.uint16(1)
+        group = store.create_group("TransformGroup/0")
+        group.attrs["ArrayLength"] = 1
+        group.attrs["Type"], group.attrs["SubType"] = "nonlinear", "densefield"
+        group.attrs["Representation"] = "displacements"
+        group.create_dataset("Transform", data=field)
+        group.create_dataset("DimensionKinds", data=np.array([b"space"] * 3 + [b"vector"]))
+        domain = group.create_group("Domain")
+        domain.create_dataset("Grid", data=np.uint8(1))
+        domain.create_dataset("Size", data=np.array(SHAPE))
+        domain.create_dataset("Mapping", data=AFFINE)
+    return content.getvalue()
+
+
 def pairs_csv() -> bytes:
     """Return a table of two pairs."""
     return (
@@ -177,6 +251,12 @@ SAMPLES: dict[str, Callable[[], bytes]] = {
     "transform.mat": mat,
     "field.npz": npz,
     "points.csv": csv,
+    "points.fcsv": fcsv,
+    "points.mrk.json": markups,
+    "points.vtk": vtk,
+    "points.vtp": vtp,
+    "transform.lta": lta,
+    "transform.x5": x5,
     "pairs.csv": pairs_csv,
     "dataset.json": document,
     "settings.yaml": front_matter,

@@ -158,7 +158,7 @@ def convert(text: str, hint: Any, shown: str) -> Any:
     if typing.get_origin(hint) is typing.Literal:
         if text not in choices:
             allowed = f"{', '.join(choices[:-1])} or {choices[-1]}"
-            raise UserError(f"{shown} must be {allowed}, not {text!r}")
+            raise UserError(f"{shown} must be {allowed}, not {text!r}{nearest(text, choices)}")
         return text
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return convert(text, next(c for c in choices if c is not type(None)), shown)

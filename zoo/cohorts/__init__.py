@@ -1,39 +1,32 @@
-"""Cohorts: many pairs, registered by one or several processes that share a folder."""
+"""Cohorts: many pairs, registered in this process or by the workers of a Dask scheduler."""
 
 from zoo.cohorts.disk_space import require_space
+from zoo.cohorts.distribution import Distribution
+from zoo.cohorts.in_process import run_in_process
 from zoo.cohorts.jobs import (
     Cohort,
     Job,
     create_run_folder,
-    pending_jobs,
+    locked_run_folder,
     plan_cohort,
     plan_of_run,
 )
-from zoo.cohorts.processes import (
-    ProcessRank,
-    device_of,
-    local_world_size,
-    rank_from_environment,
-    threads_per_process,
-)
-from zoo.cohorts.runner import run_in_process, run_workers
+from zoo.cohorts.progress import CohortProgress
+from zoo.cohorts.record import pending_jobs
 from zoo.cohorts.summary import summary_text, write_summary
 
 __all__ = [
     "Cohort",
+    "CohortProgress",
+    "Distribution",
     "Job",
-    "ProcessRank",
     "create_run_folder",
-    "device_of",
-    "local_world_size",
+    "locked_run_folder",
     "pending_jobs",
     "plan_cohort",
     "plan_of_run",
-    "rank_from_environment",
     "require_space",
     "run_in_process",
-    "run_workers",
     "summary_text",
-    "threads_per_process",
     "write_summary",
 ]

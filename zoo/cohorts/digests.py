@@ -17,6 +17,7 @@ from zoo import __version__
 from zoo.datasets.pairs import PairFiles
 from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.hub.weights import sha256_of
+from zoo.io.dicom.image import image_files
 from zoo.io.files import existing_file
 from zoo.planning.plan import Plan, for_a_pair
 from zoo.registration.weights import SelectedWeights
@@ -64,15 +65,21 @@ def pair_digest(
 
 
 def file_digest(path: Path, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the sha256, the size and the modification times of a file.
+    """Return the sha256, the size and the modification times of a file or a DICOM series.
 
     If size and times equal those in `known`, its sha256 is returned without reading the file.
     """
-    state = existing_file(path).stat()
-    now = {"size": state.st_size, "mtime_ns": state.st_mtime_ns, "ctime_ns": state.st_ctime_ns}
+    files = [existing_file(file) for file in image_files(path)]
+    states = [file.stat() for file in files]
+    now = {
+        "size": sum(state.st_size for state in states),
+        "mtime_ns": max(state.st_mtime_ns for state in states),
+        "ctime_ns": max(state.st_ctime_ns for state in states),
+    }
     if known is not None and "sha256" in known and all(known.get(k) == v for k, v in now.items()):
         return {"sha256": known["sha256"], **now}
-    return {"sha256": sha256_of(path), **now}
+    digests = [sha256_of(file) for file in files]
+    return {"sha256": digests[0] if len(digests) == 1 else _digest_of(digests), **now}
 
 
 def files_by_role(files: PairFiles) -> list[tuple[str, Path]]:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.cohorts.jobs import Job
+from zoo.cohorts.jobs import Job, report_of
 from zoo.errors import UserError
 from zoo.io.volume import ImageHeader, read_header
 from zoo.planning.plan import Plan
 
 VECTOR_BYTES = 12  # per voxel of a displacement field
 LABEL_BYTES = 2  # per voxel of warped labels
-REPORT_BYTES = 4 << 20
+REPORT_BYTES = {"full": 12 << 20, "light": 4 << 20, "none": 0}  # report.html and report.png
 OTHER_BYTES = 256 << 10  # result.json and the thumbnail
 
 
@@ -45,7 +45,7 @@ def result_bytes(job: Job, plan: Plan) -> int:
     size += sum(fixed.grid.voxels * _voxel_bytes(header) for header in moving)
     size += fixed.grid.voxels * LABEL_BYTES * (job.files.moving_labels is not None)
     size += moving[0].grid.voxels * VECTOR_BYTES * fields * bool(plan.get("inverse"))
-    return size + (REPORT_BYTES if plan.get("report", True) else 0) + OTHER_BYTES
+    return size + REPORT_BYTES[report_of(plan)] + OTHER_BYTES
 
 
 def _voxel_bytes(header: ImageHeader) -> int:

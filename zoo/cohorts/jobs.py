@@ -1,25 +1,30 @@
-"""A cohort: the pairs of a plan's dataset, each with its own folder, and the state of each pair."""
+"""A cohort: the pairs of a plan's dataset, each with its own folder."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from zoo.cohorts.digests import pair_digest, settings_digest
 from zoo.datasets.pairs import DatasetPairs, PairFiles, pair_files, unique_pair_names
 from zoo.errors import UserError
+from zoo.handlers.output_files import Report, report_kind
 from zoo.hub.own_models import find_own_model
 from zoo.io.atomic import write_json
 from zoo.io.files import AnyPath
 from zoo.io.json_documents import read_json_object
+from zoo.planning.effort import with_effort
 from zoo.planning.plan import Plan, read_plan
 from zoo.planning.weights import record_weights, refuse_unsuitable_weights, with_own_model
 
-RESULT, FAILURE, PLAN = "result.json", "failure.json", "plan.json"
+PLAN = "plan.json"
 STATE_FOLDER = ".cohort"
-"""The folder inside a run's folder for locks and for unfinished results."""
-UNFINISHED = f"{STATE_FOLDER}/parts"
+"""The folder inside a run's folder for its lock and for unfinished results."""
 
 
 @dataclass(frozen=True)
@@ -55,23 +60,37 @@ class Cohort:
         return pair_digest(job.files, self.settings, known)
 
 
+def report_of(plan: Plan) -> Report:
+    """Return the kind of report for each pair of a run; without the setting in the plan, light."""
+    return report_kind(plan.get("report", "light"))
+
+
 def plan_of_run(
-    source: AnyPath, split: str | None, folder: Path | None, model: AnyPath | None = None
+    source: AnyPath,
+    split: str | None,
+    folder: Path | None,
+    model: AnyPath | None = None,
+    effort: str | None = None,
+    report: Report | None = None,
 ) -> tuple[Plan, Path]:
     """Return the plan of a run and the run's folder.
 
     By default the folder is beside the plan and is named after the plan and the split. With a
-    `model` of one's own, whose name is then part of that name, its settings and weights replace
-    those of the plan.
+    `model` of one's own, its settings and weights replace those of the plan, and an `effort`
+    replaces that of the plan; both are then part of the name. `report` replaces the plan's kind of
+    report.
     """
     plan = read_plan(source)
     if "dataset_dir" not in plan:
         raise UserError(
             f"{source} is a plan for one pair; make a plan for a dataset with regzoo plan DATASET"
         )
-    plan = plan | {"split": split or plan["split"]}
+    plan = plan | {"split": split or plan["split"]} | ({"report": report} if report else {})
     plan["dataset_dir"] = str(Path(plan["dataset_dir"]).absolute())
     stem = Path(source).stem
+    if effort is not None:
+        plan = with_effort(plan, effort)
+        stem = f"{stem}-{effort}"
     if model is not None:
         own = find_own_model(model)
         if own is None:
@@ -118,46 +137,26 @@ def create_run_folder(cohort: Cohort) -> None:
     write_json(stored, plan)
 
 
-def is_finished(job: Job, cohort: Cohort) -> bool:
-    """Return whether a job has a result that matches its present files and settings."""
-    result = read_json(job.folder / RESULT)
-    known = None if result is None else result.get("content")
-    if not isinstance(known, dict):
-        return False
-    try:
-        return bool(cohort.digest(job, known)["sha256"] == known.get("sha256"))
-    except (UserError, OSError):
-        return False  # a file is missing; the attempt to register the pair reports which one
+@contextmanager
+def locked_run_folder(cohort: Cohort) -> Iterator[None]:
+    """Refuse another `regzoo run` into the same folder during the block.
 
-
-def failure_of(job: Job) -> dict[str, Any] | None:
-    """Return the content of a job's failure.json; None if the job did not fail."""
-    return read_json(job.folder / FAILURE)
-
-
-def pending_jobs(cohort: Cohort) -> dict[Job, str | None]:
-    """Return the unfinished jobs, each with the token of its failure in an earlier run.
-
-    Jobs that failed in an earlier run are tried again.
+    Workers do not take this lock, so that only the file system of this process needs to have locks;
+    without them nothing is checked.
     """
-    return {
-        job: (failure_of(job) or {}).get("token")
-        for job in cohort.jobs
-        if not is_finished(job, cohort)
-    }
-
-
-def is_settled(job: Job, cohort: Cohort, earlier_failure: str | None) -> bool:
-    """Return whether a job is finished, or has failed since `earlier_failure`."""
-    failure = failure_of(job)
-    if failure is not None:
-        return failure.get("token") != earlier_failure
-    return is_finished(job, cohort)
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object in a file; None if the file is missing or cannot be read."""
+    lock = FileLock(cohort.folder / STATE_FOLDER / "lock", timeout=0)
     try:
-        return read_json_object(path)
-    except (OSError, UserError):
-        return None
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"another process is running a cohort in {cohort.folder}; wait until it ends, or "
+            "choose another folder with --out",
+            code="busy",
+        ) from None
+    except (OSError, NotImplementedError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.cohorts.jobs import RESULT, UNFINISHED, Cohort, Job, failure_of, is_finished, read_json
+from zoo.cohorts.jobs import Cohort, Job
+from zoo.cohorts.record import RESULT, UNFINISHED, failure_of, is_finished, read_json
 from zoo.cohorts.worker import THUMBNAIL
 from zoo.evaluation.figures import COMPARED, FIGURES, key_figure
 from zoo.evaluation.quality import QUALITIES

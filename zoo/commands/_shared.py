@@ -12,24 +12,72 @@ from zoo.errors import UserError
 
 if TYPE_CHECKING:
     from zoo.geometry import Grid, Transform
+    from zoo.geometry.chain import Link
 
 
 QUALITY_FAILED = 3
 """The exit code with --strict if the quality of a registration is failed."""
 
+INVERSION_TOLERANCE_MM = 0.01
+"""The largest error of an inverted transform that is not worth a message."""
+
 
 def grid_of(image: str | None) -> Grid | None:
-    """Return the grid of an image file, read from its header; None if no file is given."""
+    """Return the grid of an image file, read from its header; None if no file is given.
+
+    The volumes of a 4-D file have one grid.
+    """
     from zoo.io.volume import read_header
 
-    return None if image is None else read_header(image).grid
+    return None if image is None else read_header(image, volume=0).grid
 
 
-def open_transform(path: str, fixed: str | None, moving: str | None) -> Transform:
-    """Read a transform. A Learn2Reg field also needs the image files `fixed` and `moving`."""
-    from zoo.io.transforms import read_transform
+def names_of(transform: str | list[str]) -> list[str]:
+    """Return the names of one or several transforms as a list."""
+    return [transform] if isinstance(transform, str) else transform
 
-    return read_transform(path, fixed=grid_of(fixed), moving=grid_of(moving))
+
+def transform_files(names: list[str]) -> dict[str, str | None]:
+    """Return the files of transforms by their description in messages."""
+    from zoo.io.transforms.names import parse_name
+
+    files = [parse_name(name).file for name in names]
+    if len(files) == 1:
+        return {"the transform": files[0]}
+    return {f"transform {k}": file for k, file in enumerate(files, start=1)}
+
+
+def open_chain(names: list[str], fixed: str | None, moving: str | None) -> list[Link]:
+    """Read transforms; `fixed` and `moving` are image files, which some formats need."""
+    from zoo.io.transforms.names import read_chain
+
+    return read_chain(names, grid_of(fixed), grid_of(moving))
+
+
+def open_transform(names: list[str], fixed: str | None, moving: str | None) -> Transform:
+    """Read transforms and compose them; several are composed on the grid of the fixed image.
+
+    The error of an inversion is printed if it exceeds a hundredth of a millimetre.
+    """
+    from zoo.geometry.chain import compose
+
+    chain = open_chain(names, fixed, moving)
+    grid = grid_of(fixed) if len(chain) > 1 or chain[0].inverted else None
+    starts_with_grid = chain[0].transform.field is not None and not chain[0].inverted
+    dense = any(link.transform.field is not None for link in chain)
+    if grid is None and dense and not starts_with_grid:
+        raise UserError(
+            f"the composition of {' '.join(names)} needs a grid; add --fixed IMAGE, the image onto "
+            "whose grid the composition maps"
+        )
+    composed = compose(chain, grid)
+    if composed.error_mm > INVERSION_TOLERANCE_MM:
+        print(
+            f"regzoo: the inverse is exact to {composed.error_mm:.3g} mm only; the displacement "
+            "field may fold there",
+            file=sys.stderr,
+        )
+    return composed.transform
 
 
 def output_grid(transform: Transform, path: str, fixed: str | None) -> Grid:

@@ -17,7 +17,7 @@ from zoo.datasets.modality import (
     is_hounsfield,
     is_shifted,
 )
-from zoo.datasets.names import case_of, stem
+from zoo.datasets.names import SUFFIXES, case_of, stem
 from zoo.datasets.problems import Problem, warning
 from zoo.datasets.scan import DatasetScan
 
@@ -63,7 +63,7 @@ def names_are_unique(scan: DatasetScan) -> Iterator[Problem]:
     """Yield images with the same id, and names that differ in upper and lower case only."""
     ids, folded = defaultdict(set), defaultdict(set)
     for image in scan.dataset.by_image:
-        ids[stem(image)].add(image)
+        ids[stem(image) if image.lower().endswith(SUFFIXES) else image].add(image)
     for name in scan.dataset.files:
         folded[name.casefold()].add(name)
     for id, images in ids.items():
@@ -205,7 +205,8 @@ def contents_differ(scan: DatasetScan) -> Iterator[Problem]:
     root = scan.dataset.root
     sizes: dict[int, list[str]] = defaultdict(list)
     for image in scan.dataset.by_image:
-        sizes[(root / image).stat().st_size].append(image)
+        if (root / image).is_file():  # not a folder of DICOM
+            sizes[(root / image).stat().st_size].append(image)
     candidates: dict[tuple[int, str], list[str]] = defaultdict(list)
     for size, images in sizes.items():
         for image in images if len(images) > 1 else []:

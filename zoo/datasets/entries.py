@@ -14,6 +14,8 @@ from zoo.datasets.problems import Problem, warning
 from zoo.datasets.schema.document import is_points_key, unknown_entry_keys
 from zoo.io.points import Space
 
+_POINT_FOLDERS = ["landmarks", "keypoints"]
+_POINT_SUFFIXES = (".csv", ".fcsv", ".mrk.json", ".vtk", ".vtp")
 _KEYS = {"labels": ("label", "labels"), "mask": ("mask", "masks")}
 
 
@@ -100,7 +102,8 @@ class EntryCollector:
         points = [entry[k] for k in sorted(entry, reverse=True) if is_points_key(k) and entry[k]]
         annotations["points"] = self._points_name(points[0]) if points else None
         if not points:
-            annotations["points"] = self._sibling(image, ["landmarks", "keypoints"], ".csv")
+            siblings = (self._sibling(image, _POINT_FOLDERS, end) for end in _POINT_SUFFIXES)
+            annotations["points"] = next((name for name in siblings if name is not None), None)
         self.items.append(Item(image, split, **annotations))
         return image
 

@@ -13,6 +13,7 @@ import numpy as np
 from zoo.datasets.names import SUFFIXES
 from zoo.datasets.problems import Problem, problem_from_error, warning
 from zoo.errors import UserError
+from zoo.io.dicom.location import is_dicom
 from zoo.io.files import is_gzip
 from zoo.io.itk import image as itk_image
 from zoo.io.nifti import NiftiFile, open_nifti
@@ -25,6 +26,9 @@ SPACING_MM = (0.05, 20.0)
 FIELD_MM = (20.0, 2500.0)
 """Plausible fields of view of an image of a person along one axis, mm."""
 
+DICOM_SLICES = "dicom-slices"
+"""The id of a warning about the slices of a DICOM series."""
+
 _UNSAFE_SUFFIXES = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".npy", ".npz", ".joblib", ".mat")
 
 
@@ -34,7 +38,8 @@ class HeaderFacts:
 
     `affine` (rows of a 4x4 matrix) maps voxels to RAS+ mm. `scaling` is (slope, intercept) of the
     stored values. `digest` covers the name, size, modification time and header of the file.
-    `length_mismatch` marks a compressed file whose length contradicts its header.
+    `length_mismatch` marks a compressed file whose length contradicts its header. A DICOM header
+    gives `modality`, `body_part` and `patient`, which is only compared and never written.
     """
 
     name: str
@@ -45,6 +50,9 @@ class HeaderFacts:
     description: str = ""
     digest: str = ""
     length_mismatch: bool = field(default=False, compare=False)
+    modality: str = ""
+    body_part: str = ""
+    patient: str = field(default="", repr=False)
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -83,9 +91,16 @@ class HeaderFacts:
         return float(distance.max()) <= tolerance
 
 
-def inspect_header(root: Path, name: str) -> tuple[HeaderFacts | None, list[Problem]]:
-    """Return the facts of the header of `root / name`, None if it is unusable, and its problems."""
+def inspect_header(
+    root: Path, name: str, volume: int | None = None
+) -> tuple[HeaderFacts | None, list[Problem]]:
+    """Return the facts of the header of `root / name`, None if it is unusable, and its problems.
+
+    `volume` chooses one volume of a 4-D file.
+    """
     path = root / name
+    if is_dicom(path):
+        return _inspect_dicom(root, name, volume)
     if not name.lower().endswith(SUFFIXES):
         what = "the format is not that of a volume"
         if name.lower().endswith(_UNSAFE_SUFFIXES):
@@ -97,15 +112,52 @@ def inspect_header(root: Path, name: str) -> tuple[HeaderFacts | None, list[Prob
             affine = image.grid.affine.numpy()
             header = _header_facts(root, name, image.grid.shape, affine, image.dtype, b"")
             return header, _size_problems(header)
-        return _inspect_nifti(root, name)
+        return _inspect_nifti(root, name, volume)
     except (UserError, OSError, ValueError, OverflowError) as error:
         return None, [problem_from_error(error, name, str(path))]
 
 
-def _inspect_nifti(root: Path, name: str) -> tuple[HeaderFacts | None, list[Problem]]:
+def _inspect_dicom(
+    root: Path, name: str, volume: int | None
+) -> tuple[HeaderFacts | None, list[Problem]]:
+    """Do the work of `inspect_header` for a DICOM series."""
+    from zoo.io.dicom.image import read_dicom_header
+
+    path = root / name
+    try:
+        image = read_dicom_header(path, volume)
+        states = [file.stat() for file in image.files]
+    except (UserError, OSError, ValueError, OverflowError) as error:
+        return None, [problem_from_error(error, name, str(path))]
+    header = HeaderFacts(
+        name=name,
+        shape=image.grid.shape,
+        affine=tuple(tuple(row) for row in image.grid.affine.tolist()),
+        dtype=image.dtype,
+        digest=hashlib.sha256(
+            f"{name} {[(s.st_size, s.st_mtime_ns) for s in states]}".encode()
+        ).hexdigest(),
+        modality=image.modality,
+        body_part=image.body_part,
+        patient=image.patient,
+    )
+    fix = "check the series"
+    problems = [warning(DICOM_SLICES, name, text, fix) for text in image.warnings]
+    return header, problems + _size_problems(header)
+
+
+def _inspect_nifti(
+    root: Path, name: str, volume: int | None
+) -> tuple[HeaderFacts | None, list[Problem]]:
     """Do the work of `inspect_header` for a NIfTI file."""
     path = root / name
     nifti = open_nifti(path)
+    if volume is not None and len(nifti.shape) == 4 and nifti.shape[3] > 1:
+        number = nifti.shape[3]
+        if not 0 <= volume < number:
+            what = f"it has {number} volumes, so volume {volume} does not exist"
+            return None, [Problem("several-volumes", name, what, f"use 0 to {number - 1}")]
+        nifti = nifti.volume(volume)
     if shape_problem := _shape_problem(name, nifti.shape):
         return None, [shape_problem]
     affine, faults = affine_and_errors(path, nifti.header, nifti.shape)
@@ -171,7 +223,7 @@ def _shape_problem(name: str, shape: tuple[int, ...]) -> Problem | None:
         fix = "list an image, not a transform"
         return Problem("vector-field", name, f"the shape {shape} is that of a vector field", fix)
     if len(shape) > 3 and max(shape[3:]) > 1:
-        fix = "save one of the volumes to a file of its own"
+        fix = "save one of them to a file of its own, or register one with --volume"
         return Problem(
             "several-volumes", name, f"the shape {shape} is that of several volumes", fix
         )
@@ -210,7 +262,8 @@ def _length_mismatch(nifti: NiftiFile) -> bool:
     """
     if not is_gzip(nifti.path):
         return False
-    expected = int(nifti.header["vox_offset"]) + math.prod(nifti.shape) * nifti.dtype.itemsize
+    voxels = nifti.first + math.prod(nifti.shape) + nifti.rest
+    expected = int(nifti.header["vox_offset"]) + voxels * nifti.dtype.itemsize
     with nifti.path.open("rb") as stream:
         stream.seek(-4, 2)
         return int.from_bytes(stream.read(4), "little") != expected % (1 << 32)

@@ -11,16 +11,16 @@ from zoo.datasets.headers import HeaderFacts
 from zoo.datasets.problems import Problem, problem_from_error, warning
 from zoo.datasets.scan import DatasetScan
 from zoo.errors import UserError
-from zoo.io.points import read_points
+from zoo.io.points import PointDocument, read_point_document
 
 MARGIN = 0.5
 """Distance in voxels by which a point may lie beyond the centre of an outermost voxel."""
 
 
-def read_coordinates(scan: DatasetScan, name: str) -> np.ndarray | UserError:
-    """Return the coordinates (n, 3) of a file in its own space, or why it is unreadable."""
+def read_coordinates(scan: DatasetScan, name: str) -> PointDocument | UserError:
+    """Return the points of a file, or why it is unreadable."""
     try:
-        return read_points(scan.dataset.root / name, "ras").numpy()
+        return read_point_document(scan.dataset.root / name)
     except (UserError, OSError, ValueError) as error:
         return error if isinstance(error, UserError) else UserError(f"{name}: {error}")
 
@@ -37,6 +37,14 @@ def points_to_voxels(
     return mapped
 
 
+def document_to_voxels(
+    document: PointDocument, header: HeaderFacts, space: Literal["ras", "lps", "voxel"]
+) -> np.ndarray:
+    """Return the points of a file as voxel coordinates; `space` is that of files without one."""
+    known = "ras" if document.has_space else space
+    return points_to_voxels(document.points.numpy(), header, known)
+
+
 def count_outside(index: np.ndarray, header: HeaderFacts) -> int:
     """Return how many points (n, 3), in voxel coordinates, lie outside an image."""
     beyond = (index < -MARGIN) | (index > np.array(header.shape) - 1 + MARGIN)
@@ -50,17 +58,18 @@ def point_problems(scan: DatasetScan) -> Iterator[Problem]:
     for item in dataset.by_image.values():
         if item.points is None or item.points in counts:
             continue
-        points = read_coordinates(scan, item.points)
-        if isinstance(points, UserError):
-            yield problem_from_error(points, item.points, str(dataset.root / item.points))
+        document = read_coordinates(scan, item.points)
+        if isinstance(document, UserError):
+            yield problem_from_error(document, item.points, str(dataset.root / item.points))
             continue
-        counts[item.points] = len(points)
-        if dataset.points_space == "voxel" and _has_header(scan, item.points):
+        counts[item.points] = len(document.points)
+        is_table = document.kind == "csv"
+        if is_table and dataset.points_space == "voxel" and _has_header(scan, item.points):
             fix = "remove the row: the programs of Learn2Reg read it as a point"
             yield warning("points-header", item.points, "the first row is a header", fix)
         header = scan.headers.get(item.image)
         if header is not None:
-            yield from _position_problems(scan, item.points, points, header)
+            yield from _position_problems(scan, item.points, document, header)
     for pair in dataset.named_pairs:
         names = [dataset.by_image[image].points for image in (pair.fixed, pair.moving)]
         known = [counts[name] for name in names if name in counts]
@@ -77,12 +86,18 @@ def _has_header(scan: DatasetScan, name: str) -> bool:
 
 
 def _position_problems(
-    scan: DatasetScan, name: str, points: np.ndarray, header: HeaderFacts
+    scan: DatasetScan, name: str, document: PointDocument, header: HeaderFacts
 ) -> Iterator[Problem]:
     """Yield a problem if points lie outside their image; name the space in which they would fit."""
+    points = document.points.numpy()
     space = scan.dataset.points_space
-    count = count_outside(points_to_voxels(points, header, space), header)
+    count = count_outside(document_to_voxels(document, header, space), header)
     if not count:
+        return
+    if document.has_space:
+        what = f"{count} of {len(points)} points lie outside {header.name}"
+        fix = "correct the points, or list them with the image they belong to"
+        yield Problem("points-outside", name, what, fix)
         return
     spaces: tuple[Literal["ras", "lps", "voxel"], ...] = ("ras", "lps", "voxel")
     fitting = [

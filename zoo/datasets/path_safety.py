@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from zoo.datasets.problems import Problem
+from zoo.io.dicom.location import dicom_files, is_dicom, split_location
 
 MAX_CHARACTERS = 1024
 """Largest length of a path, in characters."""
@@ -52,13 +53,17 @@ def file_problem(root: Path, name: str) -> Problem | None:
     """Return what is wrong with the file `root / name` on disk.
 
     The file must exist, must not be empty, and must not be reached by a link that leads out of
-    `root`. The path itself has passed `path_problem`.
+    `root`. It may also be a DICOM series, for whose files the same holds. The path itself has
+    passed `path_problem`.
     """
     path = root / name
     try:
-        real = path.resolve()
-        inside = real == root.resolve() or root.resolve() in real.parents
-        exists = path.is_file()
+        series = is_dicom(path)
+        paths = [path]
+        if series and (location := split_location(path)[0]).is_dir():
+            paths = [location, *dicom_files(location)]
+        inside = all(_is_inside(root.resolve(), p.resolve()) for p in paths)
+        exists = path.is_file() or series
     except (OSError, RuntimeError, ValueError) as error:
         what = f"the path cannot be resolved ({error})"
         return Problem("path-broken", name, what, "rename the file, or correct the link")
@@ -68,7 +73,11 @@ def file_problem(root: Path, name: str) -> Problem | None:
     if not exists:
         what = "it is a folder, not a file" if path.is_dir() else "the file does not exist"
         return Problem("file-missing", name, what, "correct the path, or add the file")
-    if path.stat().st_size == 0:
+    if not series and path.stat().st_size == 0:
         fix = "copy the file again or recreate it"
         return Problem("file-empty", name, "the file is empty (0 bytes)", fix)
     return None
+
+
+def _is_inside(root: Path, path: Path) -> bool:
+    return path == root or root in path.parents

@@ -15,6 +15,7 @@ from zoo.datasets.problems import Problem
 from zoo.datasets.reading import read_dataset
 from zoo.datasets.voxels import VolumeKind, VoxelFacts, inspect_voxels
 from zoo.errors import UserError
+from zoo.io.dicom.location import split_location
 from zoo.io.files import AnyPath
 from zoo.resources import available_cores, available_memory, safe_import_path
 
@@ -172,7 +173,7 @@ def content_digest(dataset: Dataset, headers: dict[str, HeaderFacts] | None = No
         if name in headers:
             digest.update(headers[name].digest.encode())
         else:
-            state = (dataset.root / name).stat()
+            state = split_location(dataset.root / name)[0].stat()
             digest.update(f"{name} {state.st_size} {state.st_mtime_ns}".encode())
     return digest.hexdigest()
 

@@ -79,7 +79,7 @@ def displacement(transform: Transform, fixed: Grid, moving: Grid) -> Array:
     assert dense.field is not None
     into = moving.inverse @ fixed.affine
     linear = moving.inverse[:3, :3].numpy()
-    step = np.einsum("kj,jxyz->xyzk", linear, dense.field.numpy().astype(np.float64))
+    step: Array = np.einsum("kj,jxyz->xyzk", linear, dense.field.numpy().astype(np.float64))
     change = (into - torch.eye(4, dtype=torch.float64)).numpy()
     if np.abs(change).max() > 1e-9:
         axes = np.meshgrid(*(np.arange(n) for n in fixed.shape), indexing="ij", sparse=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoo.datasets.pairs import stem
+from zoo.datasets.names import stem
 from zoo.errors import UserError
 
 

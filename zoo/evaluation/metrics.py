@@ -167,7 +167,8 @@ def _cropped(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 def landmark_errors(transform: Transform, fixed: Tensor, moving: Tensor) -> Tensor:
     """Return |T(fixed point) - moving point| (n,) in mm for points (n, 3) in RAS+ mm."""
-    return (transform.map_points(fixed) - moving.double()).norm(dim=1)
+    errors: Tensor = (transform.map_points(fixed) - moving.double()).norm(dim=1)
+    return errors
 
 
 def error_figures(errors: Tensor) -> Figures:

@@ -1,5 +1,6 @@
 """Grids, transforms and sampling in world coordinates (RAS+ mm). Pure torch."""
 
+from zoo.geometry.chain import Composed, Link, compose, map_along, map_back_along
 from zoo.geometry.displacement_maps import (
     Composition,
     DisplacementMap,
@@ -22,17 +23,22 @@ from zoo.geometry.transform import Transform
 from zoo.geometry.warping import warp
 
 __all__ = [
+    "Composed",
     "Composition",
     "DisplacementMap",
     "Grid",
     "Inverse",
+    "Link",
     "PointMap",
     "Transform",
+    "compose",
     "displacement_in_voxels",
     "folding_percent",
     "identity_index",
     "invert",
     "jacobian_determinant",
+    "map_along",
+    "map_back_along",
     "map_points_back",
     "match_axes",
     "resize_displacement",

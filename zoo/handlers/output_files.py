@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 from zoo.datasets.pairs import PairFiles
 from zoo.errors import UserError
 from zoo.evaluation.learn2reg_names import learn2reg_name
+from zoo.io.bids import PATTERN
 from zoo.io.json_documents import read_json_object
 
 RESULT, PLAN = "result.json", "plan.json"
+
+Report = Literal["full", "light", "none"]
+"""full: a page with the interactive viewer; light: a page of pictures; none: no report."""
 
 OUTPUT_FILES = (
     *(RESULT, "transform.nii.gz", "transform.h5", "inverse.nii.gz", "inverse.h5"),
@@ -24,9 +29,21 @@ _NAMES = re.compile(
             *map(re.escape, (*OUTPUT_FILES, PLAN)),
             r"warped_[0-9]+\.nii\.gz",
             r"disp_[^/\\]*\.nii\.gz",
+            PATTERN,
         ]
     )
 )
+
+
+def report_kind(value: Any) -> Report:
+    """Return the kind of report that a setting asks for; true means full, and false means none."""
+    if isinstance(value, bool):
+        return "full" if value else "none"
+    kind: Report
+    for kind in get_args(Report):
+        if value == kind:
+            return kind
+    raise UserError(f"report {value!r} is not known; use one of {', '.join(get_args(Report))}")
 
 
 def previous_outputs(folder: Path) -> set[str]:
@@ -41,6 +58,8 @@ def previous_outputs(folder: Path) -> set[str]:
     present = {path.name for path in folder.iterdir() if not path.is_dir()}
     outputs = {name for name in present if _NAMES.fullmatch(name)}
     listed = _listed_files(folder)
+    if listed is not None:  # names of BIDS are in folders
+        outputs |= {n for n in listed if _NAMES.fullmatch(n) and (folder / n).is_file()}
     return outputs - {PLAN} if listed is None else outputs & {*listed, RESULT}
 
 

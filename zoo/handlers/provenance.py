@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import resource
 import sys
 from importlib.metadata import version
 
@@ -22,7 +21,11 @@ def versions() -> dict[str, str]:
     }
 
 
-def peak_memory_mib() -> int:
-    """Return the largest resident memory of this process so far, in MiB."""
+def peak_memory_mib() -> int | None:
+    """Return the largest resident memory of this process so far, in MiB; None on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10))

@@ -16,7 +16,13 @@ from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
 from zoo.geometry import warp
 from zoo.handlers.contrasts import with_contrast_note
-from zoo.handlers.output_files import RESULT, learn2reg_file, remove_previous_outputs
+from zoo.handlers.output_files import (
+    RESULT,
+    Report,
+    learn2reg_file,
+    remove_previous_outputs,
+    report_kind,
+)
 from zoo.handlers.provenance import peak_memory_mib, versions
 from zoo.hub.catalogue import citations
 from zoo.io.atomic import write_json
@@ -42,7 +48,8 @@ class RegistrationSaver:
         output_dir: The folder for the results.
         format: The format of the transforms: nifti, h5 or both.
         learn2reg: Whether the displacement field is also written in the format of Learn2Reg.
-        report: Whether a report is written.
+        report: full writes a report with the interactive viewer, light one of pictures only, none
+            none. True means full, and False means none.
         model: The name of the model, for result.json.
         weights: The weights of the model, for result.json.
         settings: The settings of the model, for result.json.
@@ -56,7 +63,7 @@ class RegistrationSaver:
         *,
         format: Format = "nifti",
         learn2reg: bool = False,
-        report: bool = True,
+        report: Report | bool = "full",
         model: str | None = None,
         weights: SelectedWeights | None = None,
         settings: Mapping[str, Any] | None = None,
@@ -68,7 +75,7 @@ class RegistrationSaver:
         self.output_dir = Path(output_dir)
         self.format = format
         self.learn2reg = learn2reg
-        self.report = report
+        self.report = report_kind(report)
         self.model = model
         self.weights = weights
         self.settings = dict(settings or {})
@@ -117,10 +124,10 @@ class RegistrationSaver:
             "peak_memory_mib": peak_memory_mib(),
             "versions": versions(),
         }
-        if self.report:
+        if self.report != "none":
             from zoo.reporting.report import write_report
 
-            write_report(registration, result, folder)
+            write_report(registration, result, folder, kind=self.report)
             files += ["report.html", "report.png"]
         result["files"] = [*files, RESULT]
         write_json(folder / RESULT, result)

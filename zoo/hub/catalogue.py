@@ -19,6 +19,7 @@ from zoo.hub.setting_rules import SettingRule
 from zoo.hub.specs import (
     Architecture,
     Condition,
+    EffortRules,
     MemoryRules,
     MemoryStep,
     ModelSpec,
@@ -31,6 +32,8 @@ from zoo.hub.specs import (
 from zoo.io.json_documents import read_json_object
 
 SPEC_FILE = "spec.yaml"
+_TABLES = {"pairs": SuitablePairs, "conditions": Condition, "effort": EffortRules}
+"""The tables of a specification's planning rules, and the kind of their entries."""
 
 _T = TypeVar("_T")
 
@@ -123,11 +126,11 @@ def _model(folder: Path, content: Mapping[str, Any]) -> ModelSpec:
 
 def _planning(content: Mapping[str, Any]) -> PlanningRules:
     where = "planning"
-    tables = {
+    tables: dict[str, Any] = {
         name: MappingProxyType(
             {key: _record(kind, e, f"{where}: {name}: {key}") for key, e in table.items()}
         )
-        for name, kind in (("pairs", SuitablePairs), ("conditions", Condition))
+        for name, kind in _TABLES.items()
         for table in [content.get(name, {})]
     }
     grid = _record(WorkingGrid, content.get("working_grid", {}), f"{where}: working_grid")

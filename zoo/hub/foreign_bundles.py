@@ -31,12 +31,14 @@ class BundleData:
     """What is used of a foreign bundle.
 
     `settings` are validated values that replace the model's own. `weights` is a safetensors file,
-    or None for a bundle without weights.
+    or None for a bundle without weights. `trained_on` is the preset of the pairs that the bundle
+    was trained on, or None if its metadata state none.
     """
 
     model: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     weights: Path | None = None
+    trained_on: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def read_bundle(folder: Path) -> BundleContent:
     weights = _weights(folder, spec)
     if weights is None and config.get("weights") == OWN_WEIGHTS:
         raise UserError(f"{folder} lacks its weights, models/model.safetensors; copy them there")
-    return BundleContent(BundleData(model, settings, weights))
+    return BundleContent(BundleData(model, settings, weights, _trained_on(metadata)))
 
 
 def explain_refusal(folder: Path, content: BundleContent) -> str:
@@ -98,6 +100,16 @@ def _model_named_in(metadata: Mapping[str, Any]) -> str:
     if any(other != name for other in names):
         raise ValueError("names two different models")
     return name
+
+
+def _trained_on(metadata: Mapping[str, Any]) -> str | None:
+    """Return the preset of the plan that a bundle was trained with, as its metadata state it."""
+    section: Any = metadata
+    for key in ("trained", "data", "plan"):
+        section = section.get(key) if isinstance(section, dict) else None
+    preset = section.get("preset") if isinstance(section, dict) else None
+    known = {key for spec in load_catalogue().values() for key in spec.planning.pairs}
+    return preset if isinstance(preset, str) and preset in known else None
 
 
 def _settings(config: Mapping[str, Any], spec: ModelSpec) -> tuple[dict[str, Any], list[str]]:

@@ -32,13 +32,15 @@ class OwnModel:
 
     `name` is what the user calls it. `model` is the model of the zoo whose workflow and
     specification it uses. `settings` are validated values that replace those of that model; they
-    include `weights`, the absolute path of the bundle's weights, if it has any.
+    include `weights`, the absolute path of the bundle's weights, if it has any. `trained_on` is the
+    preset of the pairs that it was trained on, or None if that is not known.
     """
 
     name: str
     folder: Path
     model: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    trained_on: str | None = None
 
 
 def find_own_model(wanted: str | os.PathLike[str]) -> OwnModel | None:
@@ -80,7 +82,7 @@ def read_own_model(folder: Path, name: str | None = None) -> OwnModel:
     settings = dict(data.settings)
     if data.weights is not None:
         settings["weights"] = str(data.weights)
-    return OwnModel(name or folder.name, folder, data.model, settings)
+    return OwnModel(name or folder.name, folder, data.model, settings, data.trained_on)
 
 
 def is_bundle(folder: Path) -> bool:

@@ -43,7 +43,7 @@ class SettingRule:
     that are allowed; for a file they are allowed beside paths. With `nullable` null is allowed. A
     list has items that follow the rule `items`, and `length` of them if it is given. A mapping has
     only keys of `entries`. With `mixture` a mapping from texts to weights of at least 0 is allowed
-    in place of one text.
+    in place of one text. With `switch` true and false are allowed too.
     """
 
     type: SettingType
@@ -55,6 +55,7 @@ class SettingRule:
     items: SettingRule | None = None
     entries: Mapping[str, SettingRule] = field(default_factory=dict)
     mixture: bool = False
+    switch: bool = False
 
     def __post_init__(self) -> None:
         if self.type not in get_args(SettingType):
@@ -71,6 +72,8 @@ class SettingRule:
         if self.mixture and isinstance(value, Mapping):
             weight = SettingRule("number", minimum=0)
             return {_plain_key(key): weight.checked(share) for key, share in value.items()}
+        if self.switch and isinstance(value, bool):
+            return value
         check = getattr(self, f"_checked_{self.type}")
         return check(value)
 
@@ -93,6 +96,8 @@ class SettingRule:
             words += f" from {self.minimum:g} to {self.maximum:g}"
         elif self.minimum is not None:
             words += f" of at least {self.minimum:g}"
+        if self.switch:
+            words += ", or true or false"
         return f"{words}, or null" if self.nullable else words
 
     def _checked_boolean(self, value: Any) -> bool:
@@ -163,7 +168,7 @@ COMMON_RULES: Mapping[str, SettingRule] = MappingProxyType(
         "inverse": SettingRule("boolean"),
         "format": SettingRule("text", choices=("nifti", "h5", "both")),
         "learn2reg": SettingRule("boolean"),
-        "report": SettingRule("boolean"),
+        "report": SettingRule("text", choices=("full", "light", "none"), switch=True),
         "bar": SettingRule("boolean"),
     }
 )

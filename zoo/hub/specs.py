@@ -17,6 +17,10 @@ from zoo.hub.setting_rules import COMMON_RULES, SettingRule
 if TYPE_CHECKING:
     from torch import nn
 
+EFFORTS = ("fast", "normal", "best")
+NORMAL = "normal"
+"""The effort for which a model needs no settings of its own."""
+
 _SHA256_DIGITS = 64
 
 
@@ -125,6 +129,14 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class EffortRules:
+    """The settings with which a model registers at an effort, and why they suit it."""
+
+    because: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class PlanningRules:
     """How a plan chooses the settings of a model.
 
@@ -133,6 +145,7 @@ class PlanningRules:
     model can be restricted to the field of view that both images share; with `modality_intensity`
     its intensities are scaled by the settings `fixed_modality` and `moving_modality`. `conditions`
     hold the condition for each anatomy, and are empty for a model that takes none.
+    `effort` holds the settings of the efforts other than normal, by the name of the effort.
     `search_voxels` is how far a solver searches on either side, voxels. A `fallback` suits every
     pair and comes last in every preset. `pairs` are the kinds of pairs that the model suits, by
     their key ANATOMY/MODALITY-MODALITY/PAIRING.
@@ -145,6 +158,7 @@ class PlanningRules:
     modality_intensity: bool = False
     several_moving: bool = False
     conditions: Mapping[str, Condition] = field(default_factory=dict)
+    effort: Mapping[str, EffortRules] = field(default_factory=dict)
     search_voxels: int | None = None
     fallback: bool = False
     pairs: Mapping[str, SuitablePairs] = field(default_factory=dict)
@@ -152,6 +166,9 @@ class PlanningRules:
     def __post_init__(self) -> None:
         if self.initial_affine not in ("auto", "if-needed"):
             raise ValueError(f"initial_affine {self.initial_affine!r} must be auto or if-needed")
+        for name in self.effort:
+            if name not in EFFORTS or name == NORMAL:
+                raise ValueError(f"effort {name!r} must be fast or best")
 
 
 @dataclass(frozen=True)

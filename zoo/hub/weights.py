@@ -15,7 +15,8 @@ from zoo.hub.cache import expand_user
 from zoo.hub.catalogue import find_model, load_catalogue
 from zoo.hub.lock import UNVERIFIED, Installed, lock_path, read_lock
 from zoo.hub.specs import ModelSpec
-from zoo.hub.weights_header import read_weights_header, sha256_of
+from zoo.hub.weights_header import read_weights_header as read_weights_header
+from zoo.hub.weights_header import sha256_of as sha256_of
 
 if TYPE_CHECKING:
     import torch

@@ -78,3 +78,31 @@ def damaged_file_error(path: Path, reason: object) -> UserError:
     return UserError(
         f"{path} is truncated or damaged ({reason}); copy or create it again", code="truncated"
     )
+
+
+def read_gzip_bytes(path: Path, offset: int, count: int, most_after: int) -> bytes:
+    """Return `count` decompressed bytes from `offset` on; the checksum of the file is verified.
+
+    A file with fewer bytes, or with more than `most_after` bytes after these, is refused.
+    """
+    try:
+        with open_decompressed(path) as stream:
+            stream.seek(offset)
+            data = stream.read(count)
+            after = 0
+            while block := stream.read(1 << 20):  # gzip verifies its checksum at the end
+                after += len(block)
+                if after > most_after:
+                    raise damaged_file_error(
+                        path, f"more than {most_after} bytes follow its voxels"
+                    )
+    except MemoryError as error:
+        raise UserError(
+            f"{path} needs {count} bytes of memory, which are not available; resample it to fewer "
+            "voxels"
+        ) from error
+    except (EOFError, OSError, zlib.error) as error:
+        raise damaged_file_error(path, error) from error
+    if len(data) < count:
+        raise damaged_file_error(path, f"it has {len(data)} of {count} bytes")
+    return data

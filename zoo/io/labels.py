@@ -11,12 +11,13 @@ from zoo.io.volume import Volume, read_volume
 _TYPES = (torch.uint8, torch.int16, torch.int32, torch.int64)
 
 
-def read_labels(path: AnyPath) -> Volume:
+def read_labels(path: AnyPath, index: int | None = None) -> Volume:
     """Read a label map as the smallest of uint8, int16, int32 and int64 that can hold its labels.
 
-    Files of floating-point numbers are accepted if every value is a whole number.
+    Files of floating-point numbers are accepted if every value is a whole number. `index` chooses
+    one volume of a 4-D file.
     """
-    volume = read_volume(path)
+    volume = read_volume(path, index)
     data = volume.data
     if data.is_floating_point():
         fractions = torch.nonzero(data != data.round())

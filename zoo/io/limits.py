@@ -36,6 +36,12 @@ MAX_CSV_CELL = 4096
 MAX_COORDINATE = 1e9
 """Largest coordinate of a point, mm; it only excludes damaged numbers."""
 
+MAX_MESH_BYTES = 512 << 20
+"""Largest VTK file; a tractogram of a million short streamlines has about 300 MiB."""
+
+MAX_POINTS = 20_000_000
+"""Largest number of points of a VTK file."""
+
 MAX_WEIGHTS_HEADER_BYTES = 8 << 20
 """Largest header of a safetensors file; those of the models have about 50 KiB."""
 
@@ -74,6 +80,18 @@ MAX_TRANSFORM_PARTS = 64
 MAX_TEXT_TRANSFORM_BYTES = 32 << 20
 MAX_MAT_BYTES = 1 << 20
 """Largest text and MATLAB transforms; large displacement fields belong into NIfTI or HDF5."""
+
+MAX_DICOM_FILES = 20_000
+MAX_DICOM_FRAMES = 20_000
+"""Largest number of files in a DICOM folder with its subfolders, and of frames in one file."""
+
+MAX_DICOM_FILE_BYTES = 4 << 30
+"""Largest DICOM file."""
+MAX_TEXT_MATRIX_BYTES = 4096
+"""Largest text of a matrix of four rows and four columns, as FSL writes it."""
+
+MAX_LTA_BYTES = 64 << 10
+"""Largest .lta of FreeSurfer; a file of one transform has about 2 KiB."""
 
 MAX_ZIP_DIRECTORY_BYTES = 1 << 20
 """Largest list of members of an .npz file."""

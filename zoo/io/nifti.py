@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from zoo.io.files import (
     is_gzip,
     open_decompressed,
     open_gzip_of_floats,
+    read_gzip_bytes,
 )
 from zoo.io.limits import (
     MAX_DEFLATE_RATIO,
@@ -57,12 +58,22 @@ _TYPE_PROBLEMS = {
 
 @dataclass(frozen=True, eq=False)
 class NiftiFile:
-    """A NIfTI file with a checked header; `shape` and `dtype` as stored. The data are not read."""
+    """A NIfTI file with a checked header; `shape` and `dtype` as stored. The data are not read.
+
+    Of a 4-D file, `first` is the number of voxels before those of `shape`, `rest` the number after.
+    """
 
     path: Path
     header: NibabelHeader
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
+    first: int = 0
+    rest: int = 0
+
+    def volume(self, k: int) -> NiftiFile:
+        """Return the 3-D volume `k`, counted from 0, of a 4-D file."""
+        size, number = math.prod(self.shape[:3]), self.shape[3]
+        return replace(self, shape=self.shape[:3], first=k * size, rest=(number - 1 - k) * size)
 
 
 def is_nifti(path: Path) -> bool:
@@ -127,8 +138,13 @@ def nifti_grid(file: NiftiFile) -> Grid:
     return Grid((shape[0], shape[1], shape[2]), torch.from_numpy(affine))
 
 
-def write_nifti(path: AnyPath, data: np.ndarray, grid: Grid, *, intent: int = 0) -> None:
-    """Write `data` [X, Y, Z, ...] on `grid`, in mm and unscaled, with sform and qform of code 1."""
+def write_nifti(
+    path: AnyPath, data: np.ndarray, grid: Grid, *, intent: int = 0, seconds: float | None = None
+) -> None:
+    """Write `data` [X, Y, Z, ...] on `grid`, in mm and unscaled, with sform and qform of code 1.
+
+    `seconds` is the time between the volumes of a 4-D image.
+    """
     if not str(path).endswith((".nii", ".nii.gz")):
         raise UserError(f"cannot write {path} as NIfTI: its name must end in .nii or .nii.gz")
     affine = grid.affine.numpy()
@@ -140,6 +156,8 @@ def write_nifti(path: AnyPath, data: np.ndarray, grid: Grid, *, intent: int = 0)
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
     image.header.set_xyzt_units("mm", "sec" if data.ndim > 3 else None)
+    if seconds is not None:
+        image.header["pixdim"][4] = seconds
     if intent:
         image.header.set_intent(intent)
     with atomic_path(path) as temporary:
@@ -248,31 +266,12 @@ def _check_extensions(path: Path, header: NibabelHeader) -> None:
 
 def _stored_voxels(file: NiftiFile) -> np.ndarray:
     """Return the stored numbers, one axis; the checksum of a gzip file is verified."""
-    offset, count = int(file.header["vox_offset"]), math.prod(file.shape)
+    count, item = math.prod(file.shape), file.dtype.itemsize
+    offset = int(file.header["vox_offset"]) + file.first * item
     if not is_gzip(file.path):
         return np.fromfile(file.path, file.dtype, count, offset=offset)
-    try:
-        with open_decompressed(file.path) as stream:
-            stream.read(offset)
-            data = stream.read(count * file.dtype.itemsize)
-            trailing = 0
-            while block := stream.read(1 << 20):  # gzip verifies its checksum at the end
-                trailing += len(block)
-                if trailing > MAX_TRAILING_BYTES:
-                    raise damaged_file_error(
-                        file.path, f"more than {MAX_TRAILING_BYTES} bytes follow its voxels"
-                    )
-    except MemoryError as error:
-        raise UserError(
-            f"{file.path} needs {count * file.dtype.itemsize} bytes of memory, which are not "
-            "available; resample it to fewer voxels"
-        ) from error
-    except (EOFError, OSError, zlib.error) as error:
-        raise damaged_file_error(file.path, error) from error
-    if len(data) < count * file.dtype.itemsize:
-        raise damaged_file_error(
-            file.path, f"it has {len(data)} of {count * file.dtype.itemsize} bytes"
-        )
+    after = MAX_TRAILING_BYTES + file.rest * item
+    data = read_gzip_bytes(file.path, offset, count * item, after)
     return np.frombuffer(data, file.dtype)
 
 

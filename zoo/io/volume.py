@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.geometry import Grid
+from zoo.io.dicom.location import is_dicom
 from zoo.io.files import AnyPath, existing_file
 from zoo.io.itk import image as itk_image
 from zoo.io.nifti import NiftiFile, nifti_grid, open_nifti, read_nifti_array, write_nifti
@@ -17,11 +18,19 @@ from zoo.io.nifti import NiftiFile, nifti_grid, open_nifti, read_nifti_array, wr
 
 @dataclass(frozen=True, eq=False)
 class ImageHeader:
-    """The header of a volume: its grid, and the type in which its voxels are stored."""
+    """The header of a volume: its grid, and the type in which its voxels are stored.
+
+    A DICOM series also declares its modality and body part, as in its header, and `patient`, which
+    is only compared and never written. `warnings` state what is unusual about its slices.
+    """
 
     path: Path
     grid: Grid
     dtype: str
+    modality: str = ""
+    body_part: str = ""
+    patient: str = field(default="", repr=False)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,33 +42,82 @@ class Volume:
     path: Path
 
 
-def read_header(path: AnyPath) -> ImageHeader:
-    """Read and check only the header of a volume."""
-    file = existing_file(path)
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """The volumes of a 4-D image, `data` [X, Y, Z, T], and the time between them if it is known."""
+
+    data: Tensor
+    grid: Grid
+    path: Path
+    seconds: float | None = None
+
+
+def read_header(path: AnyPath, volume: int | None = None) -> ImageHeader:
+    """Read and check only the header of a volume; `volume` is as in `read_volume`."""
+    if is_dicom(path):
+        from zoo.io.dicom.image import read_dicom_header
+
+        dicom = read_dicom_header(path, volume)
+        declared = (dicom.modality, dicom.body_part, dicom.patient, dicom.warnings)
+        return ImageHeader(Path(path), dicom.grid, dicom.dtype, *declared)
+    file = _existing_image(path)
     if itk_image.is_itk_image(file):
         grid, dtype = itk_image.read_itk_header(file)
         _check_three_axes(file, grid.shape)
         return ImageHeader(file, grid, dtype)
-    nifti = _open_volume(file)
+    nifti = _open_volume(file, volume)
     return ImageHeader(file, nifti_grid(nifti), nifti.dtype.name)
 
 
-def read_volume(path: AnyPath) -> Volume:
+def read_volume(path: AnyPath, volume: int | None = None) -> Volume:
     """Read a volume. Integers stay integers, unless the file scales them to float32.
 
-    Types that torch lacks are widened: uint16 becomes int32, uint32 becomes int64.
+    Types that torch lacks are widened: uint16 becomes int32, uint32 becomes int64. A folder with a
+    DICOM series, one file of it, or FOLDER#SERIES-UID is a volume too. `volume` chooses one volume,
+    counted from 0, of a 4-D file; it has no effect on a 3-D file.
     """
-    file = existing_file(path)
+    if is_dicom(path):
+        from zoo.io.dicom.image import read_dicom
+
+        array, grid = read_dicom(path, volume)
+        return Volume(torch.from_numpy(array), grid, Path(path))
+    file = _existing_image(path)
     if itk_image.is_itk_image(file):
         array, grid = itk_image.read_itk_image(file)
         _check_three_axes(file, grid.shape)
     else:
-        nifti = _open_volume(file)
+        nifti = _open_volume(file, volume)
         grid = nifti_grid(nifti)
         array = read_nifti_array(nifti).reshape(grid.shape)
     data = torch.from_numpy(array)
     check_finite(file, data)
     return Volume(data, grid, file)
+
+
+def read_frames(path: AnyPath) -> Frames:
+    """Read all volumes of a 4-D NIfTI file or a DICOM series; there must be at least two."""
+    number = count_volumes(path)
+    if number < 2:
+        raise UserError(
+            f"{path} has one volume; a series of several volumes (4-D NIfTI or DICOM) is needed"
+        )
+    if is_dicom(path):
+        volumes = [read_volume(path, k) for k in range(number)]
+        data = torch.stack([volume.data for volume in volumes], dim=-1)
+        return Frames(data, volumes[0].grid, Path(path))
+    nifti = open_nifti(path)
+    _check_three_axes(Path(path), nifti.shape)
+    data = torch.from_numpy(read_nifti_array(nifti))
+    check_finite(Path(path), data)
+    units = {8: 1.0, 16: 1e-3, 24: 1e-6}.get(int(nifti.header["xyzt_units"]) & 56, 1.0)
+    seconds = float(nifti.header["pixdim"][4]) * units
+    known = seconds if 0 < seconds < 1e6 else None  # false for NaN as well
+    return Frames(data, nifti_grid(nifti), Path(path), known)
+
+
+def write_frames(path: AnyPath, frames: Frames) -> None:
+    """Write a 4-D image as .nii or .nii.gz."""
+    write_nifti(path, frames.data.numpy(), frames.grid, seconds=frames.seconds)
 
 
 def write_volume(path: AnyPath, data: Tensor, grid: Grid, dtype: torch.dtype | None = None) -> None:
@@ -70,7 +128,7 @@ def write_volume(path: AnyPath, data: Tensor, grid: Grid, dtype: torch.dtype | N
     """
     if tuple(data.shape) != grid.shape:
         raise ValueError(f"data of shape {tuple(data.shape)} do not fit a grid of {grid.shape}")
-    data = _cast(data.detach().cpu(), dtype or data.dtype)
+    data = cast_voxels(data.detach().cpu(), dtype or data.dtype)
     if str(path).endswith(itk_image.WRITTEN):
         itk_image.write_itk_image(path, data.numpy(), grid)
     elif str(path).endswith((".nii", ".nii.gz")):
@@ -98,9 +156,40 @@ def check_finite(path: Path, data: Tensor) -> None:
     )
 
 
-def _open_volume(path: Path) -> NiftiFile:
-    """Open a NIfTI file and check that it is one volume with one number per voxel."""
+def count_volumes(path: AnyPath) -> int:
+    """Return the number of volumes of a NIfTI file or a DICOM series; 1 for any other volume."""
+    if is_dicom(path):
+        from zoo.io.dicom.series import find_series
+        from zoo.io.dicom.stack import volumes_in
+
+        return volumes_in(find_series(path))
+    file = _existing_image(path)
+    if itk_image.is_itk_image(file):
+        return 1
+    shape = open_nifti(file).shape
+    return shape[3] if len(shape) == 4 else 1
+
+
+def _existing_image(path: AnyPath) -> Path:
+    """Return the path of an existing file; a folder here is one without DICOM images."""
+    if Path(path).is_dir():
+        raise UserError(
+            f"{path} is a folder without DICOM images; give the name of a file, or a folder with a "
+            "DICOM series"
+        )
+    return existing_file(path)
+
+
+def _open_volume(path: Path, volume: int | None = None) -> NiftiFile:
+    """Open a NIfTI file and check that it is, or choose, one volume with one number per voxel."""
     nifti = open_nifti(path)
+    if volume is not None and len(nifti.shape) == 4 and nifti.shape[3] > 1:
+        if not 0 <= volume < nifti.shape[3]:
+            raise UserError(
+                f"{path} has {nifti.shape[3]} volumes, so volume {volume} does not exist; use 0 to "
+                f"{nifti.shape[3] - 1}"
+            )
+        nifti = nifti.volume(volume)
     shape = nifti.shape
     if len(shape) == 5 and shape[3] == 1 and shape[4] > 1:
         raise UserError(
@@ -110,8 +199,8 @@ def _open_volume(path: Path) -> NiftiFile:
         )
     if len(shape) > 3 and max(shape[3:]) > 1:
         raise UserError(
-            f"{path} has several volumes (shape {shape}); one volume (X, Y, Z) is allowed: "
-            "save the one you want to a separate file",
+            f"{path} has several volumes (shape {shape}); one volume (X, Y, Z) is allowed: choose "
+            f"one with --volume 0 to {shape[3] - 1}, or save it to a separate file",
             code="several-volumes",
         )
     _check_three_axes(path, shape)
@@ -128,7 +217,7 @@ def _check_three_axes(path: Path, shape: tuple[int, ...]) -> None:
         )
 
 
-def _cast(data: Tensor, dtype: torch.dtype) -> Tensor:
+def cast_voxels(data: Tensor, dtype: torch.dtype) -> Tensor:
     """Convert to `dtype`, or to the next type that the file formats support."""
     supported = {
         torch.bool: torch.uint8,

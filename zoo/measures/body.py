@@ -209,7 +209,7 @@ def otsu_threshold(values: Tensor, bins: int = 64) -> float:
 def spacing_for_voxels(grid: Grid, voxels: int) -> float:
     """Return the side in mm of cubic voxels of which `voxels` fill the field of view of `grid`."""
     volume = float(torch.linalg.det(grid.linear).abs()) * grid.voxels
-    return (volume / voxels) ** (1 / 3)
+    return float((volume / voxels) ** (1 / 3))
 
 
 def pool(image: Tensor, grid: Grid, spacing: float) -> tuple[Tensor, Grid]:

@@ -62,7 +62,8 @@ def _border_value(image: Tensor) -> Tensor:
     """Return the most frequent value on the six faces of `image`."""
     border = torch.cat([image.select(k, end).flatten() for k in range(3) for end in (0, -1)])
     values, counts = border.unique(return_counts=True)
-    return values[counts.argmax()]
+    most_frequent: Tensor = values[counts.argmax()]
+    return most_frequent
 
 
 def _connected_to_border(region: Tensor) -> Tensor:

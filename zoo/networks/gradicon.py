@@ -65,7 +65,8 @@ class Downsample(nn.Module):
     def forward(self, moving: Tensor, fixed: Tensor) -> PointMap:
         """Return the map of two images [B, 1, X, Y, Z]."""
         small = [F.avg_pool3d(image, 2, ceil_mode=True) for image in (moving, fixed)]
-        return self.net(*small)
+        mapped: PointMap = self.net(*small)
+        return mapped
 
 
 class GradICON(nn.Module):

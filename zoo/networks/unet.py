@@ -98,7 +98,8 @@ class UNet(nn.Module):
         if self.training:
             active = F.leaky_relu_(torch.cat([x, skip], dim=1))
             y = self._up(0, active, x, images.shape[2:])
-            return self.lastConv(torch.cat([y, images], dim=1)) / 10
+            last: Tensor = self.lastConv(torch.cat([y, images], dim=1))
+            return last / 10
         convolution, norm = self.upConvs[0], self.batchNorms[0]
         assert isinstance(convolution, nn.ConvTranspose3d)
         assert isinstance(norm, nn.BatchNorm3d)

@@ -44,7 +44,9 @@ def upsample_and_convolve(
     zero padding outside the cropped `shape`. The result is [B, 3, *shape] in at least float32.
     """
     kernels, biases = _kernels(up, scale, shift, last, bias, shape)
-    full = _Composed.apply(joined, kernels.to(joined.dtype), biases.to(joined.dtype))
+    full: Tensor = _Composed.apply(  # type: ignore[no-untyped-call]
+        joined, kernels.to(joined.dtype), biases.to(joined.dtype)
+    )
     return full[:, :, : shape[0], : shape[1], : shape[2]]
 
 

@@ -87,7 +87,8 @@ class DynamicFlow(nn.Module):
             if k:
                 y = F.leaky_relu_(y, 0.2)
             y = torch.baddbmm(bias[:, :, None], weight, y)
-        return y.unflatten(2, x.shape[2:])
+        unflattened: Tensor = y.unflatten(2, x.shape[2:])
+        return unflattened
 
     def _split(self, parameters: Tensor) -> Kernels:
         """Split [B, n] into the layers: the weights of all layers come first, then the biases."""
@@ -139,7 +140,8 @@ class Decoder(nn.Module):
 
     def _convolve(self, warped: Tensor, fixed: Tensor) -> Tensor:
         x = self.Conv1(torch.cat([_fast_layout(warped), _fast_layout(fixed)], dim=1))
-        return self.Conv4(self.Conv3(self.Conv2(x)))
+        compared: Tensor = self.Conv4(self.Conv3(self.Conv2(x)))
+        return compared
 
 
 def _fast_layout(x: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""The options of a registration, declared once for the command, the pipeline and the Python API."""
+"""The options of a registration, declared once for the command, the pipeline and the Python API.
+
+The module is not split, because it is one list, in the order of the help.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,13 @@ from zoo.errors import UserError
 from zoo.pipelines.signatures import REQUIRED, Flag, about
 
 Image = Any
-"""A path, a nibabel image, a pair (array [X, Y, Z], affine), a MetaTensor, a SimpleITK image or a
-`Volume`; on the command line and in the pipeline always a path."""
+"""A path or one of the images in memory that `zoo.register` takes; in the pipeline, a path."""
 
 File = str | PathLike[str]
 
 _FILE = Flag(type=str | None)
+_REPORT = Literal["full", "light", "none", "true", "false"]
+_SWITCH = {"true": "full", "false": "none"}
 
 
 def _parsed(texts: Sequence[str] | None) -> Mapping[str, Any]:
@@ -133,6 +137,10 @@ class RegistrationOptions:
     memory: str | None = field(
         default=None, metadata=about("The most memory that the run may take, such as 8GB.")
     )
+    effort: Literal["fast", "normal", "best"] | None = field(
+        default=None,
+        metadata=about("How much is computed: fast, normal (the default) or best of candidates."),
+    )
     accept_guess: bool = field(
         default=True,
         metadata=about(
@@ -190,21 +198,26 @@ class RegistrationOptions:
     fixed_points: File | None = field(
         default=None,
         metadata=about(
-            "A CSV with landmarks of the fixed image, one per row, for the landmark error in mm.",
+            "Landmarks of the fixed image, for the landmark error in mm: a CSV with one per row, "
+            "markups (.mrk.json) or .fcsv of 3D Slicer, or .vtk or .vtp.",
             _FILE,
         ),
     )
     moving_points: File | None = field(
         default=None,
         metadata=about(
-            "A CSV with the corresponding landmarks of the moving image, in the same order.", _FILE
+            "The corresponding landmarks of the moving image, in the same order.", _FILE
         ),
     )
     points_space: Literal["ras", "lps", "voxel"] | None = field(
         default=None,
         metadata=about(
-            "The coordinates of the landmarks: ras (mm, the default), lps (mm) or voxel."
+            "The coordinates of the landmarks: ras (mm, the default), lps (mm) or voxel. A space "
+            "that the file records is used instead."
         ),
+    )
+    volume: int | None = field(
+        default=None, metadata=about("The volume of a 4-D image, counted from 0.")
     )
     inverse: bool = field(
         default=False, metadata=about("Also write the inverse transform, from moving to fixed.")
@@ -216,11 +229,18 @@ class RegistrationOptions:
     learn2reg: bool = field(
         default=False, metadata=about("Also write the displacement field in the Learn2Reg format.")
     )
-    report: bool = field(
+    report: Literal["full", "light", "none"] | bool = field(
+        default="none",
+        metadata=about(
+            "The report: full (with the interactive viewer), light (pictures only) or none.",
+            Flag(type=_REPORT, default="full", parse=lambda t: _SWITCH.get(t, t)),
+        ),
+    )
+    bids: bool = field(
         default=False,
         metadata=about(
-            "Also write report.html and report.png.",
-            Flag(default=True, help="Write report.html and report.png; --report=false omits them."),
+            "Name the results as a BIDS derivative: `sub-01_from-T2w_to-T1w_mode-image_xfm` and so "
+            "on, with a dataset_description.json. Both images need BIDS names."
         ),
     )
     strict: bool = field(

@@ -10,11 +10,13 @@ from typing import Any, Literal
 from zoo.datasets.reading import read_dataset
 from zoo.errors import UserError
 from zoo.hub.own_models import find_own_model
+from zoo.hub.specs import NORMAL
 from zoo.hub.weights import models_here, models_to_choose, variants_here
 from zoo.io.atomic import check_writable, write_json
 from zoo.io.json_documents import read_json_object, report_missing_keys
 from zoo.pipelines.options import modality_by_slot
 from zoo.pipelines.settings import resolve_settings
+from zoo.planning.effort import with_effort
 from zoo.planning.evidence import UserOptions
 from zoo.planning.fingerprint import read_fingerprint, take_fingerprint
 from zoo.planning.memory import parse_memory
@@ -32,6 +34,7 @@ def plan(
     pairing: Literal["intra", "inter"] | None = None,
     model: str | None = None,
     memory: str | None = None,
+    effort: Literal["fast", "normal", "best"] | None = None,
     settings: Mapping[str, Any] | None = None,
     name: str = "custom",
     accept_guess: bool = False,
@@ -50,6 +53,8 @@ def plan(
         model: The model to use instead of the one that the presets recommend, or one of your own by
             its name or its folder.
         memory: The most memory that a run may take, such as 8GB.
+        effort: How much is computed: fast, normal or best. The default is normal, or the effort of
+            a plan that is changed.
         settings: Settings of the bundle that replace those of the plan, such as {"affine": "none"}.
         name: The name of a plan with `settings`.
         accept_guess: Choose a model that suits any pair if a fact about the images is unknown. If
@@ -67,6 +72,7 @@ def plan(
         pairing=pairing,
         model=model,
         memory_mib=parse_memory(memory) if memory else None,
+        effort=effort or NORMAL,
         accept_guess=accept_guess,
         settings=changes,
         available=models_to_choose(),
@@ -79,6 +85,8 @@ def plan(
     check_options(options)
     planned = _plan_of(Path(source), options)
     with report_missing_keys(source):
+        if effort is not None:
+            planned = with_effort(planned, effort)
         if own is not None:
             planned = with_own_model(planned, own)
         if changes:
@@ -95,6 +103,7 @@ def _plan_of(source: Path, options: UserOptions) -> Plan:
     keys = set(read_json_object(source)) if source.is_file() and source.suffix == ".json" else set()
     if "plan" in keys:
         if options != UserOptions(
+            effort=options.effort,
             settings=options.settings,
             available=options.available,
             widths=options.widths,

@@ -11,6 +11,7 @@ from zoo.datasets.pairs import PairFiles
 from zoo.errors import UserError
 from zoo.hub.catalogue import find_model
 from zoo.hub.own_models import OwnModel
+from zoo.hub.specs import NORMAL
 from zoo.hub.weights import (
     find_weights,
     models_here,
@@ -20,10 +21,11 @@ from zoo.hub.weights import (
 )
 from zoo.io.volume import Volume, read_volume
 from zoo.pipelines.options import RegistrationOptions
+from zoo.planning.effort import with_effort
 from zoo.planning.evidence import UserOptions
 from zoo.planning.fingerprint import pair_fingerprint
 from zoo.planning.memory import parse_memory
-from zoo.planning.plan import Plan, for_a_pair, make_plan, read_plan
+from zoo.planning.plan import Plan, for_a_pair, make_plan, read_plan, with_user_settings
 from zoo.planning.rules import check_options
 from zoo.planning.weights import (
     for_one_contrast,
@@ -32,7 +34,6 @@ from zoo.planning.weights import (
     refuse_unsuitable_weights,
     two_contrasts_of_pair,
     with_own_model,
-    with_weights,
 )
 
 
@@ -45,7 +46,9 @@ def plan_pair(
 ) -> Plan | None:
     """Return the plan of a pair, newly made or read from a file; None with the option `bundle`.
 
-    `own` is the model of one's own that the option `model` names. `read` reads the images.
+    The plan states the `settings` and the weights of the user, so that it reproduces the
+    registration. `own` is the model of one's own that the option `model` names. `read` reads the
+    images.
     """
     facts = {
         "--anatomy": options.anatomy,
@@ -55,7 +58,9 @@ def plan_pair(
     }
     if options.bundle is not None:
         _refuse(
-            facts | {"--model": options.model != "auto", "--plan": options.plan},
+            facts
+            | {"--model": options.model != "auto", "--plan": options.plan}
+            | {"--effort": options.effort},
             "--bundle runs with its own settings and makes no plan, so it cannot be combined with "
             "{}; change its settings with --set",
         )
@@ -66,22 +71,35 @@ def plan_pair(
             "--plan has already decided what {} would; leave that out, or make a new plan",
         )
         plan = for_a_pair(read_plan(options.plan))
+        if options.effort is not None:
+            plan = with_effort(plan, options.effort)
         _refuse_unsuitable(options, files, plan, read)
-        return plan
+        return _with_options(plan, options, settings)
     wishes = _user_options(options, files, settings, own)
     check_options(wishes)
     trained_models = set(wishes.available) - set(models_without_weights())
     aligned = bool(trained_models) or options.model != "auto"
-    plan = make_plan(_fingerprint(files, read, aligned=aligned), wishes)
+    plan = make_plan(_fingerprint(options, files, read, aligned=aligned), wishes)
     if own is not None:
         plan = with_own_model(plan, own)
+    return record_weights(_with_options(plan, options, settings))
+
+
+def _with_options(plan: Plan, options: RegistrationOptions, settings: Mapping[str, Any]) -> Plan:
+    """Return a plan with the settings and the weights of the user, if there are any."""
+    changed = with_user_settings(plan, settings)
     if options.weights is not None and find_model(plan["plan"]["model"]).learned:
-        plan = with_weights(plan, str(options.weights))
-    return record_weights(plan)
+        weights = {"weights": str(options.weights)}
+        changed = with_user_settings(changed, weights, "the option")
+    return changed if changed.get("weights") == plan.get("weights") else record_weights(changed)
 
 
 def _fingerprint(
-    files: PairFiles, read: Callable[[Path], Volume], *, aligned: bool
+    options: RegistrationOptions,
+    files: PairFiles,
+    read: Callable[[Path], Volume],
+    *,
+    aligned: bool,
 ) -> dict[str, Any]:
     """Return the fingerprint of a pair; without `aligned` its alignment is not measured."""
     return pair_fingerprint(
@@ -89,6 +107,7 @@ def _fingerprint(
         files.moving[0],
         aligned=aligned,
         read=read,
+        volume=options.volume,
         fixed_points=files.fixed_points,
         moving_points=files.moving_points,
         points_space=files.points_space,
@@ -106,7 +125,7 @@ def _refuse_unsuitable(
     wanted = plan.get("weights") if options.weights is None else str(options.weights)
     if options.force or for_one_contrast(model, wanted) is None:
         return
-    measured = two_contrasts_of_pair(_fingerprint(files, read, aligned=True), plan)
+    measured = two_contrasts_of_pair(_fingerprint(options, files, read, aligned=True), plan)
     refuse_unsuitable_weights(plan["plan"], wanted, measured)
 
 
@@ -136,6 +155,7 @@ def _user_options(
         pairing=options.pairing,
         model=None if model == "auto" else model,
         memory_mib=parse_memory(options.memory) if options.memory else None,
+        effort=options.effort or NORMAL,
         accept_guess=options.accept_guess,
         settings=settings,
         available=available,

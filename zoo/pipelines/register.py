@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from zoo.datasets.pairs import PairFiles, load_pair, pair_files
 from zoo.errors import UserError
+from zoo.handlers.bids import rename_to_bids
 from zoo.handlers.output_files import PLAN, RESULT, possible_outputs, previous_outputs
 from zoo.hub.bundles import bundle_folder, config_keys
 from zoo.hub.cache import expand_user
@@ -22,6 +23,7 @@ from zoo.hub.own_models import OwnModel, find_own_model
 from zoo.hub.setting_rules import for_monai
 from zoo.hub.weights import find_weights
 from zoo.io.atomic import write_json
+from zoo.io.bids import BidsOutputs, bids_outputs, refuse_other_dataset
 from zoo.io.volume import Volume, read_volume
 from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.plan_pair import plan_pair
@@ -78,9 +80,16 @@ def register_files(
         with _open_bundle(options, plan, staged, request.settings, bar=bar) as registrar:
             pair = load_pair(request.files, read=request.read)
             result = registrar.saver.save(registrar.register(pair), staged)
+        if options.volume is not None:
+            result["volume"] = options.volume
+        if request.bids is not None:
+            version = result["versions"]["regzoo"]
+            images = (request.files.fixed, request.files.moving[0])
+            result["bids"] = rename_to_bids(staged, request.bids, *images, version)
         passed = time.perf_counter() - started if wall_seconds is None else wall_seconds()
         result["wall_seconds"] = round(passed, 3)
-        result["files"] = sorted(path.name for path in staged.iterdir())
+        written = (path for path in staged.rglob("*") if path.is_file())
+        result["files"] = sorted(path.relative_to(staged).as_posix() for path in written)
         write_json(staged / RESULT, result)
     return RegisteredFiles(folder, plan, result)
 
@@ -116,6 +125,7 @@ class _Request:
     settings: dict[str, Any]
     own: OwnModel | None
     outputs: list[Path]
+    bids: BidsOutputs | None
     read: Callable[[Path], Volume]
 
     def plan(self) -> Plan | None:
@@ -135,12 +145,16 @@ def _checked(options: RegistrationOptions) -> _Request:
     folder = Path(options.out).absolute()
     files = absolute_files(options)
     settings = resolve_settings(options.bundle_settings())
+    bids = bids_outputs(files.fixed, files.moving[0]) if options.bids else None
     own = None if options.model == "auto" else find_own_model(options.model)
     outputs = [folder / name for name in possible_outputs(files) | previous_outputs(folder)]
     inputs = input_files(options, files, settings)
     inputs["the plan of --model"] = None if own is None else own.folder / PLAN
     refuse_overwriting(inputs, outputs)
-    return _Request(options, folder, files, settings, own, outputs, cache(read_volume))
+    if bids is not None:
+        refuse_other_dataset(folder, previous_outputs(folder))
+    read = cache(partial(read_volume, volume=options.volume))
+    return _Request(options, folder, files, settings, own, outputs, bids, read)
 
 
 def input_files(
@@ -218,6 +232,6 @@ def _open_bundle(
 
 def _weights(wanted: str) -> str:
     """Return the name of a variant as it is, and a file as an absolute path for MONAI's parser."""
-    if not wanted.endswith(".safetensors"):
-        return for_monai(wanted)
-    return for_monai(str(expand_user(wanted).absolute()))
+    is_file = wanted.endswith(".safetensors")
+    text: str = for_monai(str(expand_user(wanted).absolute()) if is_file else wanted)
+    return text

@@ -6,21 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from zoo.cohorts.disk_space import require_space
-from zoo.cohorts.jobs import create_run_folder, pending_jobs, plan_cohort, plan_of_run
-from zoo.cohorts.processes import (
-    ProcessRank,
-    device_of,
-    local_world_size,
-    rank_from_environment,
-    threads_per_process,
-)
-from zoo.cohorts.runner import run_in_process, run_workers
+from zoo.cohorts.distribution import Distribution
+from zoo.cohorts.in_process import run_in_process
+from zoo.cohorts.jobs import create_run_folder, locked_run_folder, plan_cohort, plan_of_run
+from zoo.cohorts.machine import threads_per_process
+from zoo.cohorts.progress import CohortProgress
+from zoo.cohorts.record import pending_jobs
 from zoo.cohorts.summary import write_summary
-from zoo.errors import UserError
-from zoo.runtime.device import use_threads
+from zoo.handlers.output_files import Report
+from zoo.runtime.device import choose_device, use_threads
 from zoo.runtime.signals import StopSignal
 
 
@@ -30,26 +27,23 @@ class CohortResult:
 
     Attributes:
         folder: The folder of the run.
-        summary: The content of summary.json. None in the processes of torchrun except the first.
-        killed_workers: The number of worker processes that were killed.
+        summary: The content of summary.json.
         stop_signal: The number of the signal that stopped the run; None without one.
     """
 
     folder: Path
-    summary: dict[str, Any] | None = None
-    killed_workers: int = 0
+    summary: dict[str, Any]
     stop_signal: int | None = None
 
     @property
     def quality_failed(self) -> list[str]:
         """The names of the registered pairs whose quality is failed."""
-        cases = [] if self.summary is None else self.summary["cases"]
-        return [case["name"] for case in cases if case["quality"] == "failed"]
+        return [c["name"] for c in self.summary["cases"] if c["quality"] == "failed"]
 
     @property
     def complete(self) -> bool:
         """Whether every pair that the summary covers is registered."""
-        return self.summary is None or not (self.summary["errors"] or self.summary["missing"])
+        return not (self.summary["errors"] or self.summary["missing"])
 
 
 def run_cohort(
@@ -57,53 +51,55 @@ def run_cohort(
     *,
     split: str | None = None,
     out: str | PathLike[str] | None = None,
-    workers: int = 1,
+    workers: int | str = 1,
     threads: int | None = None,
     device: str | None = None,
     model: str | PathLike[str] | None = None,
+    effort: Literal["fast", "normal", "best"] | None = None,
+    pair_report: Report | None = None,
+    scheduler: str | None = None,
+    cluster: str | None = None,
+    cluster_config: str | PathLike[str] | None = None,
     report: Callable[[str], None] | None = None,
 ) -> CohortResult:
     """Register every pair of a plan's dataset and write a summary.
 
     Pairs whose results match their files and the plan are not registered again, so that running the
-    same plan again resumes a run. Under torchrun each process registers a part of the pairs.
+    same plan again resumes a run.
 
     Args:
         plan: The plan of a dataset, as `regzoo plan DATASET` writes it.
         split: The split to register: train, val, test or all; by default that of the plan.
         out: The folder of the run; by default PLAN-SPLIT beside the plan.
-        workers: The number of worker processes on this machine.
-        threads: The number of CPU threads of each process; by default an equal share.
-        device: cpu, cuda, cuda:N or mps; by default the GPUs in turn if there are any.
+        workers: The number of worker processes on this machine or of jobs of the cluster, or auto.
+            One process registers here, without Dask.
+        threads: The number of CPU threads of each worker; by default an equal share.
+        device: cpu, cuda, cuda:N or mps; by default one GPU per worker if there are any.
         model: A model of one's own, by its name or its folder, whose settings and weights replace
             those of the plan. The default is the plan's model.
-        report: Is called with one line of text per settled pair.
+        effort: How much is computed: fast, normal or best; by default that of the plan.
+        pair_report: The report of each pair: full, with the interactive viewer; light, pictures
+            only; or none. The default is that of the plan, otherwise light.
+        scheduler: The address of a running Dask scheduler, whose workers register the pairs.
+        cluster: slurm, to start workers as jobs of Slurm.
+        cluster_config: The YAML file that describes the jobs of `cluster`.
+        report: Is called with one line of text per settled pair, and with lines about the workers.
     """
-    rank = _rank(workers)
-    device_of(device, 0)  # refuses an unknown device before anything is written
-    each = threads_per_process(threads, max(workers, local_world_size()))
-    use_threads(each)
-    cohort = plan_cohort(*plan_of_run(plan, split, None if out is None else Path(out), model))
+    config = None if cluster_config is None else Path(cluster_config)
+    distribution = Distribution(workers, threads, device, scheduler, cluster, config)
+    if not distribution.remote:
+        choose_device(device)  # refuses an unknown device before anything is written
+    folder = None if out is None else Path(out)
+    cohort = plan_cohort(*plan_of_run(plan, split, folder, model, effort, pair_report))
     create_run_folder(cohort)
-    killed = 0
-    with StopSignal() as stop:
+    with StopSignal() as stop, locked_run_folder(cohort):
         pending = pending_jobs(cohort)
         require_space(pending, cohort.plan, cohort.folder)
-        if pending and workers > 1:
-            killed = run_workers(cohort, pending, stop, device, each, workers, report)
+        progress = CohortProgress(cohort, len(pending), report)
+        if pending and distribution.in_process:
+            use_threads(threads_per_process(threads, 1))
+            run_in_process(cohort, pending, stop, str(choose_device(device)), progress.settle)
         elif pending:
-            run_in_process(cohort, pending, stop, device, rank, report)
-        summary = write_summary(cohort) if rank.rank == 0 else None
-    return CohortResult(cohort.folder, summary, killed, stop.number)
-
-
-def _rank(workers: int) -> ProcessRank:
-    """Return the rank of this process and check the number of workers."""
-    rank = rank_from_environment()
-    if workers < 1:
-        raise UserError(f"--workers {workers} must be 1 or more")
-    if workers > 1 and rank is not None:
-        raise UserError(
-            f"--workers {workers} cannot be used under torchrun; set --nproc-per-node instead"
-        )
-    return rank or ProcessRank()
+            distribution.run(cohort, pending, stop, progress)
+        summary = write_summary(cohort)
+    return CohortResult(cohort.folder, summary, stop.number)

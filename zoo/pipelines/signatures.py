@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import textwrap
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
+from types import SimpleNamespace
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -55,7 +57,7 @@ def takes(
             return function(options(*args, **kwargs))
 
         described = fields(typing.cast(Any, options))
-        types = typing.get_type_hints(options)
+        types = field_types(options)
         parameters = [_parameter(f, f.name, types[f.name], _default(f)) for f in described]
         lines = [(f.name, f.metadata["help"]) for f in described]
         return _documented(call, function, parameters, lines)
@@ -79,7 +81,7 @@ def command_taking(
             given = [(by_name[name], text) for name, text in bound.arguments.items()]
             return function(options(**{option.name: _value(option, t) for option, t in given}))
 
-        types = typing.get_type_hints(options)
+        types = field_types(options)
         parameters = [
             _parameter(
                 f,
@@ -95,6 +97,16 @@ def command_taking(
         return _documented(call, function, parameters, lines)
 
     return decorate
+
+
+def field_types(options: Any) -> dict[str, Any]:
+    """Return the types of the fields of a dataclass by name.
+
+    They are resolved one by one: Python 3.10 refuses the mark `_: KW_ONLY` among the annotations.
+    """
+    namespace = vars(sys.modules[options.__module__])
+    annotated = SimpleNamespace(__annotations__={f.name: f.type for f in fields(options)})
+    return typing.get_type_hints(annotated, namespace)
 
 
 def _flag(option: Field[Any]) -> Flag:

@@ -2,6 +2,7 @@
 
 from zoo.planning.anatomy import parse_anatomy
 from zoo.planning.beliefs import infer_anatomy
+from zoo.planning.effort import parse_effort, with_effort
 from zoo.planning.evidence import UserOptions
 from zoo.planning.fingerprint import (
     Fingerprint,
@@ -29,8 +30,10 @@ __all__ = [
     "override",
     "pair_fingerprint",
     "parse_anatomy",
+    "parse_effort",
     "parse_memory",
     "read_fingerprint",
     "read_plan",
     "take_fingerprint",
+    "with_effort",
 ]

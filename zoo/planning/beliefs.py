@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from zoo.datasets.dataset import Dataset
+from zoo.datasets.headers import HeaderFacts
 from zoo.datasets.modality import (
     HOUNSFIELD,
     IntensityStatistics,
@@ -47,12 +48,17 @@ class Belief:
         return {k: v for k, v in asdict(self).items() if v not in (None, False) or k == "value"}
 
 
-def infer_anatomy(dataset: Dataset) -> Belief:
-    """Return the anatomy of a dataset: as declared, else as its name or its label names suggest."""
+def infer_anatomy(dataset: Dataset, in_headers: Belief | None = None) -> Belief:
+    """Return the anatomy of a dataset: as declared, else as its name or its label names suggest.
+
+    `in_headers` is the anatomy that the headers of its images declare.
+    """
     if dataset.anatomy is not None:
         declared = canonical(dataset.anatomy)
         if declared is not None:
             return Belief(declared, "dataset", "declared", "anatomy in the dataset's file")
+    if in_headers is not None and in_headers.value is not None:
+        return in_headers
     text = dataset.name.lower()
     named = [name for name, words in ANATOMIES.items() if any(word in text for word in words)]
     if named:
@@ -67,18 +73,59 @@ def infer_anatomy(dataset: Dataset) -> Belief:
 
 
 def infer_modality(
-    word: str | None, values: Sequence[IntensityStatistics], descriptions: Sequence[str] = ()
+    word: str | None,
+    values: Sequence[IntensityStatistics],
+    descriptions: Sequence[str] = (),
+    in_headers: Sequence[str] = (),
 ) -> Belief:
-    """Return the modality of a channel: as declared, else as its values prove, else unknown."""
+    """Return the modality of a channel: as declared, else as its values prove, else unknown.
+
+    `in_headers` are the modalities that the DICOM headers of all images declare.
+    """
     shown = describe_intensities(values)
     if word is not None and (declared := canonical_modality(word)) is not None:
         conflict = contradicted(declared, sum(map(is_hounsfield, values)), len(values))
         return Belief(declared, "dataset", "declared", shown, word, conflict)
+    codes = sorted(set(in_headers))
+    if len(codes) == 1 and (declared := canonical_modality(codes[0])) is not None:
+        conflict = contradicted(declared, sum(map(is_hounsfield, values)), len(values))
+        evidence = f"the DICOM header has Modality {codes[0]}; {shown}"
+        return Belief(declared, "header", "declared", evidence, codes[0], conflict)
     if values and all(map(is_hounsfield, values)):
         return Belief("ct", "values", "certain", shown)
     if descriptions and all("TE=" in d for d in descriptions):
         return Belief("mr", "header", "likely", "every header gives an echo time (TE=)")
     return Belief(None, "none", "unknown", shown)
+
+
+def anatomy_of_headers(headers: Sequence[HeaderFacts]) -> Belief:
+    """Return the anatomy that all DICOM headers declare; a head in MR counts as a brain."""
+    parts = [(header.body_part, header.modality) for header in headers]
+    named = {
+        "brain" if canonical(part) == "head-neck" and _is_head(part, code) else canonical(part)
+        for part, code in parts
+    }
+    anatomy = named.pop() if len(named) == 1 else None
+    if anatomy is None:
+        return Belief(None, "none", "unknown", "not declared")
+    words = " and ".join(sorted({part for part, _ in parts}))
+    evidence = f"every DICOM header has Body Part Examined {words}"
+    return Belief(anatomy, "header", "declared", evidence, words)
+
+
+def _is_head(part: str, modality: str) -> bool:
+    return part.upper() == "HEAD" and canonical_modality(modality) == "mr"
+
+
+def pairing_of_patients(patients: Sequence[tuple[str, str]]) -> Belief:
+    """Return whether pairs show one patient or two, by the patients' IDs of each pair."""
+    if not patients or not all(one and other for one, other in patients):
+        return Belief(None, "none", "unknown", "not declared")
+    same = [one == other for one, other in patients]
+    shown = f"in {sum(same)} of {len(same)} pairs both DICOM headers have one Patient ID"
+    if all(same):
+        return Belief("intra", "header", "likely", shown)
+    return Belief(None if any(same) else "inter", "header", "likely", shown)
 
 
 def contradicted(modality: str, in_hounsfield: int, decoded: int) -> bool:

@@ -76,8 +76,8 @@ def _coarser(
     room = model.most_voxels(budget)
     if room < spec.planning.working_grid.fewest_voxels:
         raise UserError(f"{spec.name}: {shortage}; allow more")
-    finest = min(evidence.channel(0)["spacing_mm"]["p0"])
-    spacing = round(finest * (voxels / room) ** (1 / 3) + 0.005, 2)
+    largest_mm3 = prod(evidence.channel(0)["field_mm"]["p100"])
+    spacing = round((largest_mm3 / room) ** (1 / 3) + 0.005, 2)
     return {"spacing": Choice(spacing, "memory.spacing", f"{shortage}: a coarser working grid")}
 
 
@@ -92,7 +92,8 @@ def _amount(mib: float) -> str:
 def working_voxels(evidence: Evidence, spec: ModelSpec, settings: Mapping[str, Any]) -> float:
     """Return the number of voxels of the largest grid that a model works on."""
     if spec.planning.working_grid.kind == "spacing":
-        return _isotropic_voxels(evidence, spec, settings.get("spacing"))
+        voxels = _isotropic_voxels(evidence, spec, settings.get("spacing"))
+        return min(voxels, float(settings.get("most_voxels") or inf))
     if "size" in settings:
         size = settings["size"]
         if not isinstance(size, list) or not all(isinstance(n, int) for n in size):
@@ -118,4 +119,4 @@ def _isotropic_voxels(evidence: Evidence, spec: ModelSpec, spacing: float | None
         raise UserError(f"--set spacing={step} must be a length in mm, such as 1.5")
     voxels = prod(channel["field_mm"]["p100"]) / step**3
     most = spec.planning.working_grid.most_voxels
-    return voxels if most is None else min(voxels, float(most))
+    return float(voxels if most is None else min(voxels, most))

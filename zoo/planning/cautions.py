@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from zoo.datasets.headers import DICOM_SLICES
 from zoo.hub.specs import ModelSpec
 from zoo.planning.evidence import Evidence
 from zoo.planning.presets import Preset
@@ -25,8 +26,11 @@ def cautions(evidence: Evidence, preset: Preset, spec: ModelSpec) -> Iterator[st
         first = f"{errors[0]['file']} {errors[0]['what']}"
         number = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
         yield f"{number} in the data, the first: {first}; regzoo check lists them all"
+    for problem in problems:
+        if problem.get("id") == DICOM_SLICES:
+            yield f"{problem['file']}: {problem['what']}"
     if spec.learned and spec.name not in preset.trained:
-        yield f"experimental: {spec.name} was not trained on pairs like these ({preset.key})"
+        yield untrained(spec.name, preset.key)
     yield from _modalities(evidence)
     if spec.planning.working_grid.kind == "size":
         yield from _resizing(evidence, max(spec.planning.defaults["size"]))
@@ -34,6 +38,35 @@ def cautions(evidence: Evidence, preset: Preset, spec: ModelSpec) -> Iterator[st
         yield from _search_range(evidence, spec, spec.planning.search_voxels)
     if evidence.fingerprint["pairs"].get("masks_on_both"):
         yield "masks on both sides restrict where images are compared; they do not blank the images"
+
+
+def untrained(model: str, preset: str) -> str:
+    """Return the caution that a model was not trained on the pairs of a preset."""
+    return f"experimental: {model} was not trained on pairs like these ({preset})"
+
+
+def for_own_training(
+    cautions: list[str], model: str, preset: str, own: str, trained_on: str
+) -> list[str]:
+    """Return the cautions of a plan for a model of one's own that was trained further.
+
+    Args:
+        cautions: Those of the plan for the `model` of the zoo that was trained further.
+        model: The name of that model.
+        preset: The preset of the plan.
+        own: The name of the own model.
+        trained_on: The preset of the pairs that the own model was trained on.
+    """
+    general = untrained(model, preset)
+    if general not in cautions:
+        return cautions
+    others = [caution for caution in cautions if caution != general]
+    if trained_on == preset:
+        return others
+    return [
+        f"experimental: {own} was trained on pairs of {trained_on}, and these are {preset}",
+        *others,
+    ]
 
 
 def _modalities(evidence: Evidence) -> Iterator[str]:

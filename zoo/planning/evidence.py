@@ -8,6 +8,7 @@ from typing import Any
 
 from zoo.datasets import modality as modalities
 from zoo.errors import UserError
+from zoo.hub.specs import NORMAL
 from zoo.hub.weights import models_without_weights
 from zoo.planning.anatomy import parse_anatomy
 from zoo.planning.beliefs import contradicted
@@ -28,6 +29,7 @@ class UserOptions:
     pairing: str | None = None
     model: str | None = None
     memory_mib: float | None = None
+    effort: str = NORMAL
     accept_guess: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     available: tuple[str, ...] = field(default_factory=models_without_weights)

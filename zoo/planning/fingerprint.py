@@ -14,8 +14,8 @@ import numpy as np
 from zoo import __version__
 from zoo.datasets.checks import all_problems
 from zoo.datasets.dataset import Dataset
-from zoo.datasets.headers import HeaderFacts, inspect_header
-from zoo.datasets.landmarks import count_outside, points_to_voxels, read_coordinates
+from zoo.datasets.headers import DICOM_SLICES, HeaderFacts, inspect_header
+from zoo.datasets.landmarks import count_outside, document_to_voxels, read_coordinates
 from zoo.datasets.modality import IntensityStatistics, is_hounsfield
 from zoo.datasets.problems import Problem
 from zoo.datasets.scan import DatasetScan, FileProgress, content_digest, evenly_spaced, scan_dataset
@@ -25,7 +25,13 @@ from zoo.io.files import AnyPath
 from zoo.io.json_documents import read_json_object
 from zoo.io.volume import Volume, read_volume
 from zoo.planning.alignment import Alignment, measure_alignment
-from zoo.planning.beliefs import Belief, infer_anatomy, infer_modality, infer_pairing
+from zoo.planning.beliefs import (
+    anatomy_of_headers,
+    infer_anatomy,
+    infer_modality,
+    infer_pairing,
+    pairing_of_patients,
+)
 
 SCHEMA = 1
 ALIGNED_PAIRS = 20
@@ -65,7 +71,9 @@ def take_fingerprint(
         "name": dataset.name,
         "dataset": str(dataset.root.resolve()),
         "content": content_digest(dataset, scan.headers),
-        "anatomy": infer_anatomy(dataset).to_json(),
+        "anatomy": infer_anatomy(
+            dataset, anatomy_of_headers(list(scan.headers.values()))
+        ).to_json(),
         "pairing": infer_pairing(dataset).to_json(),
         "channels": channels,
         "annotations": _annotations(scan),
@@ -93,38 +101,40 @@ def pair_fingerprint(
     *,
     aligned: bool = True,
     read: Callable[[Path], Volume] = read_volume,
+    volume: int | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """Return the fingerprint of one pair: slot 0 is the fixed image, slot 1 the moving one.
 
     `more` are the pair's labels and points, named as in `Dataset.pairs`. Without `aligned` the
-    alignment of the images is not measured. `read` reads the images.
+    alignment of the images is not measured. `read` reads the images, and `volume` is the one that
+    it takes of 4-D files.
     """
     sides = {"0": Path(fixed), "1": Path(moving)}
-    channels, headers = {}, []
+    channels, headers, noted = {}, [], []
     for slot, path in sides.items():
-        header, problems = inspect_header(path.parent, path.name)
+        header, problems = inspect_header(path.parent, path.name, volume)
         if header is None:
             raise UserError(f"{path}: {problems[0].what}; {problems[0].fix}")
         headers.append(header)
+        noted += [p.to_json() for p in problems if p.id == DICOM_SLICES]
         voxels = inspect_voxels(str(path.parent), path.name, "image", read=read)
         if voxels.problems and voxels.values is None:
             raise UserError(f"{path}: {voxels.problems[0].what}; {voxels.problems[0].fix}")
         name = path.name
         channels[slot] = _channel([name], {name: header}, {name: voxels}, None)
     pair = dict.fromkeys(_ANNOTATIONS) | {"fixed": str(fixed), "moving": [str(moving)]} | more
-    unknown = Belief(None, "none", "unknown", "not declared").to_json()
     return {
         "schema": SCHEMA,
         "regzoo": __version__,
         "name": "one pair",
-        "anatomy": unknown,
-        "pairing": unknown,
+        "anatomy": anatomy_of_headers(headers).to_json(),
+        "pairing": pairing_of_patients([(headers[0].patient, headers[1].patient)]).to_json(),
         "channels": channels,
         "pairs": _pairs_summary([(headers[0], headers[1])])
         | {"splits": {"val": 1}, "listed": True, "slots": {"0-1": 1}, "masks_on_both": 0},
         "alignment": _summary([measure_alignment(pair, read=read)] if aligned else []),
-        "problems": [],
+        "problems": noted,
     }
 
 
@@ -167,7 +177,8 @@ def _channel(
             "hounsfield": sum(map(is_hounsfield, values)),
         }
     descriptions = [h.description for h in headers]
-    out["modality"] = infer_modality(word, values, descriptions).to_json()
+    codes = [h.modality for h in headers]
+    out["modality"] = infer_modality(word, values, descriptions, codes).to_json()
     return out
 
 
@@ -181,7 +192,8 @@ def _annotations(scan: DatasetScan) -> dict[str, Any]:
     known = [(i, p) for i, p in points if not isinstance(p, UserError) and i.image in scan.headers]
     beyond = [
         count_outside(
-            points_to_voxels(p, scan.headers[i.image], dataset.points_space), scan.headers[i.image]
+            document_to_voxels(p, scan.headers[i.image], dataset.points_space),
+            scan.headers[i.image],
         )
         for i, p in known
     ]
@@ -194,7 +206,7 @@ def _annotations(scan: DatasetScan) -> dict[str, Any]:
         "masks": sum(item.mask is not None for item in items),
         "points": {
             "files": len(points),
-            "count": sum(len(p) for _, p in known),
+            "count": sum(len(p.points) for _, p in known),
             "outside": sum(beyond),
             "space": dataset.points_space,
         },

@@ -14,11 +14,14 @@ from zoo import __version__
 from zoo.errors import UserError
 from zoo.hub.catalogue import find_model
 from zoo.hub.setting_rules import check_settings, inert
+from zoo.hub.specs import NORMAL
 from zoo.io.files import AnyPath
 from zoo.io.json_documents import read_json_object
 from zoo.planning.cautions import cautions
+from zoo.planning.effort import describe_effort
 from zoo.planning.evidence import Choice, Evidence, UserOptions, gather_evidence
-from zoo.planning.migrations import SCHEMA, Plan, migrate, pairs_component
+from zoo.planning.migrations import SCHEMA, migrate, pairs_component
+from zoo.planning.migrations import Plan as Plan
 from zoo.planning.plan_checks import OF_DATASET, checked_plan, is_plan, plan_facts
 from zoo.planning.rules import (
     choose_model,
@@ -55,6 +58,7 @@ def make_plan(fingerprint: Mapping[str, Any], options: UserOptions | None = None
         "name": "default",
         "model": model.value,
         "preset": preset.key,
+        "effort": options.effort,
         "content": fingerprint.get("content"),
         "beliefs": _beliefs(evidence),
         "choices": {name: c.to_json() for name, c in ({"model": model} | chosen).items()},
@@ -82,17 +86,28 @@ def override(plan: Plan, name: str, changes: Mapping[str, Any]) -> Plan:
     for key in changes:
         if key in ("dataset_dir", "pairs"):
             raise UserError(f"--set {key}: a plan belongs to its dataset; plan the other dataset")
-    rules = find_model(section["model"]).setting_rules()
-    values = check_settings(changes, rules, section["model"], "--set")
     if name == section["name"]:
         raise UserError(f"--name {name!r} is the name of the plan that is changed; choose another")
-    choices = section["choices"] | {
-        key: Choice(value, "user", f"set by the user over {plan.get(key)!r}").to_json()
-        for key, value in values.items()
-    }
-    section = section | {"name": name, "inherits": section["name"], "choices": choices}
+    section = section | {"name": name, "inherits": section["name"]}
     facts = {"plan": plan["facts"]["plan"] | {"name": name}}
-    return inert_plan(plan | {"facts": facts, "plan": section}) | values
+    return with_user_settings(plan | {"facts": facts, "plan": section}, changes)
+
+
+def with_user_settings(plan: Plan, settings: Mapping[str, Any], where: str = "--set") -> Plan:
+    """Return a plan with settings of a user, which its choices record as such.
+
+    Only settings of the plan's model are allowed, with values that its specification allows.
+    `where` is how a message names the place in which the user stated them.
+    """
+    section = plan["plan"]
+    rules = find_model(section["model"]).setting_rules()
+    values = check_settings(settings, rules, section["model"], where)
+    chosen = {}
+    for key, value in values.items():
+        over = f" over {plan[key]!r}" if key in plan else ""
+        chosen[key] = Choice(value, "user", f"set by the user{over}").to_json()
+    section = section | {"choices": section["choices"] | chosen}
+    return inert_plan(plan | {"plan": section}) | values
 
 
 def read_plan(path: AnyPath) -> Plan:
@@ -116,6 +131,8 @@ def explain(plan: Plan) -> str:
     lines = [f"plan {section['name']}: {section['model']}, preset {section['preset']}"]
     if "inherits" in section:
         lines[0] += f", inherits from {section['inherits']}"
+    if "effort" in section:
+        lines.append(f"  effort: {describe_effort(section['model'], section['effort'])}")
     for name, belief in section["beliefs"].items():
         value = belief["value"] or "unknown"
         lines.append(f"  {name}: {value} ({belief['confidence']}; {belief['evidence']})")
@@ -135,6 +152,7 @@ def difference(one: Plan, two: Plan) -> str:
     lines = []
     keys = [k for k in dict.fromkeys([*one, *two]) if k not in ("plan", "facts", *OF_DATASET)]
     rows = [("model", one["plan"]["model"], two["plan"]["model"])]
+    rows += [("effort", *(plan["plan"].get("effort", NORMAL) for plan in (one, two)))]
     rows += [(key, one.get(key), two.get(key)) for key in keys]
     for key, a, b in rows:
         if a != b:

@@ -19,6 +19,7 @@ from zoo.hub.setting_rules import (
     plain_value,
     shown_key,
 )
+from zoo.hub.specs import EFFORTS, NORMAL
 from zoo.planning.migrations import SCHEMA, Plan, pairs_component
 
 OF_DATASET = ("dataset_dir", "split", "pairs")
@@ -29,7 +30,7 @@ _SECTION = {
 }  # fmt: skip
 _OPTIONAL = (
     *("schema", "regzoo", "content", "inherits"),
-    *("weights", "two_contrasts", "forced"),
+    *("weights", "two_contrasts", "forced", "effort"),
 )
 _DATASET_RULES = {"dataset_dir": SettingRule("file"), "split": SettingRule("text")}
 
@@ -47,7 +48,8 @@ def is_plan(plan: Plan) -> bool:
 def plan_facts(section: Mapping[str, Any]) -> Plan:
     """Return the setting `facts` of a plan, which result.json records."""
     because = section["choices"]["model"]["because"]
-    return {"plan": {"name": section["name"], "preset": section["preset"], "why": because}}
+    facts = {"name": section["name"], "preset": section["preset"], "why": because}
+    return {"plan": facts | ({"effort": section["effort"]} if "effort" in section else {})}
 
 
 def checked_plan(plan: Plan, path: str) -> Plan:
@@ -62,6 +64,11 @@ def checked_plan(plan: Plan, path: str) -> Plan:
     except ValueError as error:
         raise UserError(f"{path}: plan: {error}") from None
     spec = find_model(section["model"])
+    if (effort := section.get("effort", NORMAL)) not in EFFORTS:
+        raise UserError(
+            f"{path}: plan: effort: {effort!r} is not known{nearest(effort, EFFORTS)}; use one of "
+            f"{', '.join(EFFORTS)}"
+        )
     _check_facts(plan, path)
     _check_dataset(plan, path)
     rules = {**spec.setting_rules(), "facts": None, "plan": None, **dict.fromkeys(OF_DATASET)}

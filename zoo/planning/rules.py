@@ -14,6 +14,7 @@ from zoo.hub.specs import Condition, ModelSpec
 from zoo.planning.alignment import TRUSTED_LNCC2
 from zoo.planning.anatomy import ANATOMIES, parse_anatomy
 from zoo.planning.budget import within_memory
+from zoo.planning.effort import effort_choices, parse_effort
 from zoo.planning.evidence import Choice, Evidence, UserOptions
 from zoo.planning.presets import Preset, find_preset, modality_pair
 
@@ -115,6 +116,7 @@ def check_options(options: UserOptions) -> None:
         raise UserError(f"--model {options.model!r} is not known; use one of {models}")
     if options.anatomy is not None:
         parse_anatomy(options.anatomy)
+    parse_effort(options.effort)
     for slot, word in options.modality.items():
         modalities.parse_modality(word, f"--modality.{slot}")
     _check_settings(options.settings, options.model)
@@ -193,6 +195,12 @@ def choose_settings(evidence: Evidence, spec: ModelSpec, options: UserOptions) -
     """Choose every setting that a model runs with."""
     rules, reason = spec.planning, f"the default of {spec.name}"
     chosen = {name: Choice(v, "default", reason) for name, v in rules.defaults.items()}
+    chosen |= effort_choices(spec, options.effort, options.settings)
+    if options.memory_mib is not None and "candidates" in chosen:
+        raise UserError(
+            f"--memory cannot be combined with --effort {options.effort}, because the memory of "
+            "several candidates was not measured; leave one of them out"
+        )
     chosen["affine"] = initial_affine(evidence, spec)
     if rules.crop:
         chosen["crop"] = crop(evidence)

@@ -15,8 +15,9 @@ from typing import Any
 from zoo.errors import UserError
 from zoo.hub.catalogue import find_model, load_catalogue
 from zoo.hub.own_models import OwnModel
-from zoo.hub.setting_rules import check_settings
+from zoo.hub.specs import NORMAL
 from zoo.hub.weights import find_weights
+from zoo.planning.cautions import for_own_training
 from zoo.planning.evidence import Choice, UserOptions, gather_evidence
 from zoo.planning.migrations import Plan
 from zoo.planning.plan import inert_plan
@@ -26,9 +27,14 @@ FROM_IMAGES = ("affine", "crop", "fixed_modality", "moving_modality")
 """Settings that a plan chooses from the images, also for a model of one's own."""
 
 
-def planned_settings(own: OwnModel) -> dict[str, Any]:
-    """Return the settings of a model of one's own that a plan takes over."""
-    return {key: value for key, value in own.settings.items() if key not in FROM_IMAGES}
+def planned_settings(own: OwnModel, effort: str = NORMAL) -> dict[str, Any]:
+    """Return the settings of a model of one's own that a plan with an effort takes over.
+
+    The settings that the effort names are those of the effort.
+    """
+    rules = find_model(own.model).planning.effort.get(effort)
+    left_out = {*FROM_IMAGES, *(rules.settings if rules else ())}
+    return {key: value for key, value in own.settings.items() if key not in left_out}
 
 
 def for_own_model(options: UserOptions, own: OwnModel) -> UserOptions:
@@ -40,7 +46,7 @@ def for_own_model(options: UserOptions, own: OwnModel) -> UserOptions:
     if "weights" in own.settings:
         file = find_weights(own.model, own.settings["weights"])
         widths[own.model], variants[own.model] = file.width or 0, file.variant
-    settings = planned_settings(own) | dict(options.settings)
+    settings = planned_settings(own, options.effort) | dict(options.settings)
     return replace(options, model=own.model, settings=settings, widths=widths, variants=variants)
 
 
@@ -55,23 +61,20 @@ def with_own_model(plan: Plan, own: OwnModel) -> Plan:
             f"the plan is for {section['model']}, and {own.name} is a {own.model}; plan the "
             f"dataset again with --model {own.folder}"
         )
-    settings, reason = planned_settings(own), f"a setting of {own.name}"
+    settings = planned_settings(own, section.get("effort", NORMAL))
+    reason = f"a setting of {own.name}"
     chosen = {key: Choice(value, "model.own", reason) for key, value in settings.items()}
     why = f"requested with --model {own.name}, a {own.model} in {own.folder}"
     chosen["model"] = Choice(own.model, "model.own", why)
-    choices = section["choices"] | {key: choice.to_json() for key, choice in chosen.items()}
+    changed = {
+        "choices": section["choices"] | {key: choice.to_json() for key, choice in chosen.items()}
+    }
+    if own.trained_on is not None:
+        changed["cautions"] = for_own_training(
+            section["cautions"], own.model, section["preset"], own.name, own.trained_on
+        )
     facts = {"plan": plan["facts"]["plan"] | {"why": why}}
-    return inert_plan(plan | {"facts": facts, "plan": section | {"choices": choices}}) | settings
-
-
-def with_weights(plan: Plan, weights: str) -> Plan:
-    """Return a plan with the weights that a user names: a variant, or a file."""
-    section = plan["plan"]
-    rules = find_model(section["model"]).setting_rules()
-    checked = check_settings({"weights": weights}, rules, section["model"], "the option")
-    choice = Choice(checked["weights"], "user", "set by the user").to_json()
-    section = section | {"choices": section["choices"] | {"weights": choice}}
-    return inert_plan(plan | {"plan": section}) | checked
+    return inert_plan(plan | {"facts": facts, "plan": section | changed}) | settings
 
 
 def record_weights(plan: Plan) -> Plan:

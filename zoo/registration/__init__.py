@@ -3,8 +3,14 @@
 from zoo.registration.gradicon import GradICONInferer
 from zoo.registration.inferer import PairInferer, Prediction
 from zoo.registration.intensity import GradICONIntensity, UniRegIntensity
-from zoo.registration.mcbo import MCBOInferer, mcbo_frame
-from zoo.registration.mcbo_presets import read_preset, solver_changes, solver_mode, write_preset
+from zoo.registration.mcbo import (
+    MCBOInferer,
+    mcbo_frame,
+    read_preset,
+    solver_changes,
+    solver_mode,
+    write_preset,
+)
 from zoo.registration.pair import register_pair
 from zoo.registration.refinement import RefiningInferer
 from zoo.registration.result import RegisteredPair

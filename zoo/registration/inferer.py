@@ -18,7 +18,7 @@ from zoo.registration.initial_affine import AffineKind, read_given_affine
 from zoo.registration.progress import RegistrationProgress
 from zoo.registration.result import RegisteredPair
 from zoo.registration.working_grid import Frame, ResizedFrame
-from zoo.registration.working_pair import Image, WorkingPair
+from zoo.registration.working_pair import Image, WorkingPair, keep_background
 from zoo.solvers.affine import AffineAlignment, align_affine, measure_given_affine
 from zoo.solvers.instance import ProgressCallback
 
@@ -89,9 +89,10 @@ class PairInferer:
         self, pair: Pair, network: nn.Module, progress: RegistrationProgress
     ) -> RegisteredPair:
         with progress.stage("initial alignment", 15):
-            alignment = self.initial_alignment(pair)
+            masked = keep_background(pair)
+            alignment = self.initial_alignment(masked)
         with progress.stage("preparation", 5):
-            work = self.prepare(pair, alignment, self.network_shape(network))
+            work = self.prepare(masked, alignment, self.network_shape(network))
         with progress.stage("deformation", 65) as report, torch.no_grad():
             prediction = self.register(work, network, report)
         inverse = prediction.inverse

@@ -66,5 +66,6 @@ def _notebook_bar() -> type[tqdm]:
     """Return the bar for notebooks: a widget if ipywidgets is installed, else text."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that ipywidgets is missing
-        from tqdm.auto import tqdm as bar
+        from tqdm.auto import tqdm as auto
+    bar: type[tqdm] = auto
     return bar

@@ -16,8 +16,11 @@ from zoo.geometry import Grid, Transform
 from zoo.geometry.sampling import affine_index, sample
 from zoo.geometry.transform import slabs
 from zoo.io.volume import Volume
-from zoo.measures import find_cut_data
+from zoo.measures import find_cut_data, find_data
 from zoo.solvers.masks import fill_outside_mask
+
+OUTLINE = 0.8
+"""Fraction of the body that a mask contains if it outlines the body."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,35 @@ def extended(transform: Transform, grid: Grid) -> Transform:
         index = affine_index(matrix, (stop - start, *grid.shape[1:]), start=start)
         field[:, start:stop] = sample(transform.field[None], index.to(field))[0]
     return Transform(transform.affine, field, grid)
+
+
+def keep_background(pair: Pair) -> Pair:
+    """Return `pair` with masks that keep the background of an image if they outline its body.
+
+    A mask of a brain without its skull would otherwise hide the edge of the brain, which is the
+    strongest structure that the images share. A mask of a part of the body stays as it is, and so
+    does one whose background is padding that cuts off the body.
+    """
+    fixed_mask = _with_background(pair.fixed, pair.fixed_mask, "fixed")
+    if len(pair.moving) != 1:
+        return replace(pair, fixed_mask=fixed_mask)
+    moving_mask = _with_background(pair.moving[0], pair.moving_mask, "moving")
+    return replace(pair, fixed_mask=fixed_mask, moving_mask=moving_mask)
+
+
+def _with_background(volume: Volume, mask: Volume | None, name: str) -> Volume | None:
+    if mask is None:
+        return None
+    image = volume.data.float()
+    body = find_data(image)
+    if body is None or mask.data.shape != body.shape:
+        return mask
+    inside = mask.data > 0
+    if float((inside & body).sum()) < OUTLINE * float(body.sum()):
+        return mask
+    if find_cut_data(image, volume.grid, name) is not None:
+        return mask
+    return replace(mask, data=(inside | ~body).to(mask.data.dtype))
 
 
 def exclude_padding(pair: Pair, *, fill: bool = False) -> Pair:

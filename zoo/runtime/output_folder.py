@@ -60,7 +60,9 @@ def staged_outputs(
         except OSError as error:
             raise _cannot_write(folder, error) from error
         try:
-            (state / PROCESS).write_text(f"process {os.getpid()} on {platform.node()}")
+            (state / PROCESS).write_text(
+                f"process {os.getpid()} on {platform.node()}", encoding="utf-8"
+            )
             if (state / JOURNAL).exists():  # of a process that was killed
                 with report_missing_keys(state / JOURNAL):
                     _finish(state, target)
@@ -157,7 +159,9 @@ def _state_folder(target: Path) -> Path:
     It is beside `target`, or inside if `target` is a mounted disk or its parent is not writable.
     """
     name = f".{target.name}.regzoo"
-    if target.is_dir() and (target.is_mount() or not os.access(target.parent, os.W_OK | os.X_OK)):
+    if target.is_dir() and (
+        os.path.ismount(target) or not os.access(target.parent, os.W_OK | os.X_OK)
+    ):
         return target / name
     return target.parent / name
 
@@ -201,7 +205,9 @@ def _release(lock: FileLock, state: Path) -> None:
 def _busy(state: Path, target: Path) -> UserError:
     """Return the error for an output folder that another process or thread is writing to."""
     try:
-        process = (state / PROCESS).read_text() or "another process"
+        process = (state / PROCESS).read_text(
+            encoding="utf-8", errors="replace"
+        ) or "another process"
     except OSError:
         process = "another process"
     return UserError(

@@ -18,7 +18,12 @@ def seconds_since_start() -> float:
     since_import = time.perf_counter() - zoo.IMPORTED_AT
     try:
         # The command name in the second field may hold spaces and parentheses.
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        fields = (
+            Path("/proc/self/stat")
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(")")[2]
+            .split()
+        )
         started = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # seconds after booting
         since_start = time.clock_gettime(time.CLOCK_BOOTTIME) - started
     except (OSError, ValueError, IndexError, AttributeError):

@@ -30,7 +30,10 @@ class WorkflowSource:
         """Return settings from outside, validated and prepared for MONAI's parser."""
         if self.model is not None:
             rules = find_model(self.model).setting_rules(training=training)
-            return for_monai(check_settings(settings, rules, self.model, "the setting"))
+            prepared: dict[str, Any] = for_monai(
+                check_settings(settings, rules, self.model, "the setting")
+            )
+            return prepared
         checked = {}
         for key, value in settings.items():
             try:

@@ -51,7 +51,8 @@ class SmoothMap:
         """Return det(dT/dx) (n,) at points (n, 3) in mm, from the derivative in closed form."""
         slope = torch.cos(points.double() @ self.waves.T + self.phases)
         gradient = torch.einsum("pn,nk,nj->pkj", slope, self.amplitudes, self.waves)
-        return torch.linalg.det(gradient + torch.eye(3, dtype=torch.float64))
+        determinant: Tensor = torch.linalg.det(gradient + torch.eye(3, dtype=torch.float64))
+        return determinant
 
     def inverse(self, points: Tensor) -> Tensor:
         """Return x (n, 3) in mm with T(x) = y for points y (n, 3) in mm, to about 1e-9 mm."""

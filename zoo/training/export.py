@@ -24,7 +24,7 @@ from zoo.hub.weights import read_weights_header, sha256_of
 from zoo.io.atomic import atomic_path, write_json, write_text
 from zoo.io.json_documents import read_json_object
 from zoo.registration.initial_affine import KINDS
-from zoo.registration.mcbo_presets import write_preset
+from zoo.registration.mcbo import write_preset
 from zoo.registration.weights import SelectedWeights
 from zoo.training.checkpoint import BEST, RECORD, read_best
 from zoo.training.distributed import process_rank

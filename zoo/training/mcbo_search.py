@@ -19,13 +19,13 @@ from tqdm import tqdm
 
 from zoo.datasets.pairs import Pair
 from zoo.errors import UserError
-from zoo.evaluation.comparison import Run, ranking
+from zoo.evaluation.comparison import ranking
 from zoo.evaluation.figures import COMPARED, PREFERRED, RANKED, key_figure
 from zoo.evaluation.metrics import measure
+from zoo.evaluation.runs import Run
 from zoo.io.atomic import write_json
 from zoo.io.json_documents import read_json_object
-from zoo.registration.mcbo import MCBOInferer
-from zoo.registration.mcbo_presets import settings_of
+from zoo.registration.mcbo import MCBOInferer, settings_of
 from zoo.solvers.mcbo import MCBO
 from zoo.solvers.settings import Mode
 from zoo.training.checkpoint import plain, require_same

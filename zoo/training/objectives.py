@@ -232,7 +232,8 @@ def _earlier_maps(composed: PointMap) -> Iterator[PointMap]:
 
 def _error(displacement: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
     """Return the mean error of [B, 3, X, Y, Z] in voxels where `inside` [B, X, Y, Z] is true."""
-    return (displacement - truth).norm(dim=1)[inside].mean()
+    distance: Tensor = (displacement - truth).norm(dim=1)
+    return distance[inside].mean()
 
 
 def _overlap(index: Tensor, fixed: Tensor | None, moving: Tensor | None) -> Tensor:

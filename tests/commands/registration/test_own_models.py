@@ -145,6 +145,28 @@ def test_conditions_are_explained_with_the_model(study, trained, images, tmp_pat
     assert "takes no conditions" in refusal(capsys, *words, "--model", "mcbo")
 
 
+def test_a_model_is_experimental_only_for_pairs_other_than_those_of_its_training(study, tmp_path):
+    def experimental(plan):
+        cautions = read(plan)["plan"]["cautions"]
+        return [caution for caution in cautions if caution.startswith("experimental")]
+
+    preset = read(study / "plan.json")["plan"]["preset"]
+    assert experimental(study / "plan.json") == [
+        f"experimental: unireg was not trained on pairs like these ({preset})"
+    ]
+    assert experimental(study / "my_model" / "plan.json") == []
+    words = ["plan", study / "data", "--model", "my_model"]
+    assert run(*words, "-o", tmp_path / "same.json") == 0
+    assert experimental(tmp_path / "same.json") == []
+    words += ["--anatomy", "brain", "--modality.0", "mr", "--pairing", "intra"]
+    assert run(*words, "-o", tmp_path / "other.json") == 0
+    other = read(tmp_path / "other.json")["plan"]["preset"]
+    assert experimental(tmp_path / "other.json") == [
+        f"experimental: my_model was trained on pairs of {preset}, and these are {other}"
+    ]
+    assert other != preset
+
+
 def test_training_continues_from_the_model(study, trained, tmp_path, capsys):
     words = ["finetune", study / "plan.json", "--out", tmp_path / "next", *TRAINING[2:]]
     assert run(*words, "--from", "my_model") == 0

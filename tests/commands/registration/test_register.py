@@ -52,6 +52,30 @@ def test_the_plan_of_a_pair_is_printed_kept_and_can_be_used_again(images, tmp_pa
         assert (out / name).read_bytes() == (again / name).read_bytes()
 
 
+def test_the_plan_of_a_pair_states_the_settings_of_the_user_and_repeats_the_registration(
+    images, tmp_path
+):
+    words = ["--device", "cpu", "--report=false"]
+    own = ["--model", "mcbo", "--affine", "com", "--set", "mode=convexadam"]
+    assert run("register", *images, "--out", tmp_path / "a", *words, *own) == 0
+    file = tmp_path / "a" / "plan.json"
+    plan = json.loads(file.read_text())
+    assert (plan["affine"], plan["mode"]) == ("com", "convexadam")
+    for name in ("affine", "mode"):
+        assert plan["plan"]["choices"][name]["value"] == plan[name]
+        assert plan["plan"]["choices"][name]["rule"] == "user"
+    assert run("register", *images, "--out", tmp_path / "b", *words, "--plan", file) == 0
+    assert (tmp_path / "a" / "transform.nii.gz").read_bytes() == (
+        tmp_path / "b" / "transform.nii.gz"
+    ).read_bytes()
+    changed = ["--plan", file, "--set", "mode=paper"]
+    assert run("register", *images, "--out", tmp_path / "c", *words, *changed) == 0
+    plan = json.loads((tmp_path / "c" / "plan.json").read_text())
+    assert (plan["affine"], plan["mode"]) == ("com", "paper")
+    reason = plan["plan"]["choices"]["mode"]["because"]
+    assert reason == "set by the user over 'convexadam'"
+
+
 def test_without_guessing_a_missing_fact_stops_the_command(images, tmp_path, capsys):
     words = ["--out", tmp_path / "out", "--accept-guess=false"]
     assert "--anatomy brain" in refusal(capsys, "register", *images, *words)

@@ -1,18 +1,20 @@
 """`regzoo points` maps landmarks in any of the coordinate systems."""
 
+import json
+
 import numpy as np
 import torch
-from support.command_line import run
+from support.command_line import refusal, run
 
 
 def test_points_go_forward_and_back(files, tmp_path):
     folder, pair = files
     there, again = tmp_path / "moving.csv", tmp_path / "fixed.csv"
     assert run("points", folder / "points.csv", folder / "t.nii.gz", there, "--space", "ras") == 0
-    mapped = np.loadtxt(there, delimiter=",", skiprows=1)
+    mapped = np.loadtxt(there, delimiter=",")
     assert np.abs(mapped - pair.moving_points.numpy()).max() < 0.3
     assert run("points", there, folder / "t.nii.gz", again, "--space", "ras", "--back") == 0
-    back = np.loadtxt(again, delimiter=",", skiprows=1)
+    back = np.loadtxt(again, delimiter=",")
     assert np.abs(back - pair.fixed_points.numpy()).max() < 1e-3
 
 
@@ -33,7 +35,39 @@ def test_points_in_voxels_and_in_lps_are_the_same_places(files, tmp_path):
     np.savetxt(tmp_path / "l.csv", pair.fixed_points.numpy() * [-1, -1, 1], delimiter=",")
     run("points", tmp_path / "l.csv", folder / "t.nii.gz", tmp_path / "lo.csv", "--space", "lps")
     from_voxels = pair.moving_grid.to_world(
-        torch.from_numpy(np.loadtxt(tmp_path / "vo.csv", delimiter=",", skiprows=1))
+        torch.from_numpy(np.loadtxt(tmp_path / "vo.csv", delimiter=","))
     )
-    from_lps = np.loadtxt(tmp_path / "lo.csv", delimiter=",", skiprows=1) * [-1, -1, 1]
+    from_lps = np.loadtxt(tmp_path / "lo.csv", delimiter=",") * [-1, -1, 1]
     assert np.abs(from_voxels.numpy() - from_lps).max() < 1e-3
+
+
+def test_markups_come_back_as_markups(files, tmp_path, capsys):
+    folder, pair = files
+    points = (pair.fixed_points.numpy() * [-1, -1, 1]).tolist()
+    markup = {
+        "type": "Fiducial",
+        "coordinateSystem": "LPS",
+        "controlPoints": [{"label": f"P-{k}", "position": p} for k, p in enumerate(points)],
+    }
+    source, out = tmp_path / "a.mrk.json", tmp_path / "b.mrk.json"
+    source.write_text(json.dumps({"markups": [markup]}))
+    assert run("points", source, folder / "t.nii.gz", out) == 0
+    written = json.loads(out.read_text())["markups"][0]["controlPoints"]
+    assert [p["label"] for p in written] == [f"P-{k}" for k in range(len(points))]
+    mapped = np.array([p["position"] for p in written]) * [-1, -1, 1]
+    assert np.abs(mapped - pair.moving_points.numpy()).max() < 0.3
+    words = ("points", source, folder / "t.nii.gz")
+    assert "records its coordinate space" in refusal(capsys, *words, out, "--space", "ras")
+    assert "must end in .json" in refusal(capsys, *words, tmp_path / "b.fcsv")
+    words = ("points", folder / "points.csv", folder / "t.nii.gz", tmp_path / "b.csv")
+    assert "add --space" in refusal(capsys, *words)
+
+
+def test_points_go_through_a_chain_and_back(files, tmp_path):
+    folder, _ = files
+    chain = ("-t", folder / "t.nii.gz", "-t", f"inverse:{folder / 't.nii.gz'}", "--space", "ras")
+    originals = np.loadtxt(folder / "points.csv", delimiter=",")
+    for more in ((), ("--back",)):
+        assert run("points", folder / "points.csv", tmp_path / "same.csv", *chain, *more) == 0
+        same = np.loadtxt(tmp_path / "same.csv", delimiter=",")
+        assert np.abs(same - originals).max() < 1e-3

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from benchmarks.harness.spoiled_pairs import FAULTS, cases
-from benchmarks.verdict import area, detections, roc
+from benchmarks.verdict import area, detections, roc, true_error
 
 from zoo.evaluation.metrics import landmark_errors
 from zoo.geometry import Transform
@@ -36,3 +36,12 @@ def test_the_roc_of_a_perfect_a_useless_and_a_reversed_score():
     assert area(-perfect, spoiled) == 0
     false, true = roc(perfect, spoiled)
     assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
+
+
+@pytest.mark.parametrize("kind", ["units x10", "units x0.1", "scale x3", "T1 and T1"])
+def test_the_landmark_error_is_in_mm_of_the_anatomy_whatever_the_header_says(kind):
+    pair = next(case for case in cases(1) if case.kind == kind).make()
+    moving = pair.moving[0].grid
+    shift = moving.linear @ moving.linear.new_tensor([1, 0, 0])  # one voxel of 2.5 mm
+    mapped = (pair.moving_points + shift - pair.moving_points).norm(dim=1).mean()
+    assert true_error({"kind": kind, "error_mm": float(mapped)}) == pytest.approx(2.5)

@@ -15,6 +15,7 @@ def plan(
     pairing: Literal["intra", "inter"] | None = None,
     model: str | None = None,
     memory: str | None = None,
+    effort: Literal["fast", "normal", "best"] | None = None,
     set_: list[str] | None = None,
     name: str = "custom",
     accept_guess: bool = False,
@@ -34,6 +35,7 @@ def plan(
         regzoo plan plan.json --set affine=rigid --name stiff -o stiff.json
         regzoo plan --diff plan.json stiff.json
         regzoo plan data -o plan.json --model my_model
+        regzoo plan plan.json --effort fast -o fast.json
 
     Args:
         source: The folder of a dataset or its dataset.json, a fingerprint, or a plan to explain,
@@ -46,6 +48,9 @@ def plan(
         model: The model to use instead of the one that the presets recommend, or one of your own
             by its name or its folder.
         memory: The most memory that a run may take, such as 8GB.
+        effort: How much is computed: fast (coarser and shorter), normal (the settings of the
+            rules) or best (the best of several candidates). The default is normal, or the effort
+            of a plan that is changed.
         set: A setting of the bundle as KEY=VALUE; may be given several times.
         name: The name of a plan with settings from --set.
         accept_guess: Choose a model that suits any pair if a fact about the images is unknown.
@@ -76,6 +81,7 @@ def plan(
         pairing=pairing,
         model=model,
         memory=memory,
+        effort=effort,
         settings=parse_settings(set_ or [], ["affine"]),
         name=name,
         accept_guess=accept_guess,

@@ -43,10 +43,11 @@ def evaluate(
         moving: The moving image of --field.
         fixed_labels: A label map of the fixed image, for Dice and HD95.
         moving_labels: A label map of the moving image.
-        fixed_points: A CSV with landmarks of the fixed image, one per row, for the landmark error
-            in mm.
-        moving_points: A CSV with the corresponding landmarks of the moving image.
-        points_space: The coordinates of the landmarks: ras (mm, the default), lps (mm) or voxel.
+        fixed_points: Landmarks of the fixed image, for the landmark error in mm: a CSV with one
+            per row, markups (.mrk.json) or .fcsv of 3D Slicer, or .vtk or .vtp.
+        moving_points: The corresponding landmarks of the moving image, in the same order.
+        points_space: The coordinates of the landmarks: ras (mm, the default), lps (mm) or voxel. A
+            space that the file records is used instead.
         pairs: A CSV with the columns fixed and moving, and optionally fixed_labels, moving_labels,
             fixed_points, moving_points, points_space and field. Paths are relative to the CSV.
         dataset: A dataset.json or its folder, whose pairs the transforms in the folder register.

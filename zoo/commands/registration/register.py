@@ -54,6 +54,7 @@ def register(options: RegisterOptions) -> int:
         regzoo register ct.nii.gz mr.nii.gz --out result --modality.1 mr --anatomy abdomen
         regzoo register ct.nii.gz mr.nii.gz --out result --affine 0GenericAffine.mat
         regzoo register us.nii.gz t1.nii.gz,t2.nii.gz --out result --set mode=paper
+        regzoo register fixed.nii.gz moving.nii.gz --out result --effort best
         regzoo register fixed.nii.gz moving.nii.gz --out result --strict
         regzoo register fixed.nii.gz moving.nii.gz --out result --dry-run --verbose
         regzoo register fixed.nii.gz moving.nii.gz --out result --json
@@ -117,8 +118,13 @@ def summary(result: dict[str, Any]) -> str:
     figures = result["figures"].items()
     lines = [f"quality: {result['quality']}"]
     lines.append(f"initial affine alignment: {alignment['kind']} ({alignment['reason']})")
+    if candidates := result.get("candidates"):
+        values = (f"{name} {value:.3g}" for name, value in candidates["values"].items())
+        lines.append(f"candidate: {candidates['chosen']} ({', '.join(values) or 'the only one'})")
     lines += [f"{name}: {value:.4g}" for name, value in figures if value is not None]
-    lines.append(f"{result['wall_seconds']:.1f} s, {result['peak_memory_mib']} MiB")
+    memory = result["peak_memory_mib"]
+    spent = f"{result['wall_seconds']:.1f} s"
+    lines.append(spent if memory is None else f"{spent}, {memory} MiB")
     lines += [f"cite: {reference}" for reference in result.get("citation", [])[:1]]
     return "\n".join(lines)
 

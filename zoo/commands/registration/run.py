@@ -10,10 +10,15 @@ def run(
     *,
     split: Literal["train", "val", "test", "all"] | None = None,
     out: str | None = None,
-    workers: int = 1,
+    workers: str = "1",
     threads: int | None = None,
     device: str | None = None,
     model: str | None = None,
+    effort: Literal["fast", "normal", "best"] | None = None,
+    report: Literal["full", "light", "none"] | None = None,
+    scheduler: str | None = None,
+    cluster: Literal["slurm"] | None = None,
+    cluster_config: str | None = None,
     strict: bool = False,
 ) -> int:
     """Register every pair of a dataset according to its plan.
@@ -23,24 +28,37 @@ def run(
     stopped or killed: finished pairs are kept, and pairs whose files or settings have changed are
     registered again. A pair that cannot be registered does not stop the run; it is listed as an
     error, and the exit code is then 1. The quality of every registration is ok, check or failed;
-    the reasons are printed at the end, and so is whether the weights are those of the plan. Under
-    torchrun each process registers a part of the pairs.
+    the reasons are printed at the end, and so is whether the weights are those of the plan.
+
+    Several workers need Dask (pip install 'regzoo[cluster]'). They run on this computer, at a
+    running Dask scheduler, or as jobs of Slurm; all of them need to see the images and the folder
+    of the run under the same names.
 
     Examples:
         regzoo run plan.json --out runs/mcbo
         regzoo run plan.json --split test --workers 4
         regzoo run plan.json --model my_model
-        torchrun --nproc-per-node 8 -m zoo run plan.json --out runs/mcbo
+        regzoo run plan.json --scheduler tcp://node1:8786
+        regzoo run plan.json --cluster slurm --cluster-config slurm.yaml --workers 20
 
     Args:
         plan: The plan of a dataset, as `regzoo plan DATASET --out plan.json` writes it.
         split: The pairs to register: train, val, test or all. The default is the plan's split.
-        out: The folder of the run. The default is PLAN-SPLIT beside the plan.
-        workers: The number of worker processes on this computer.
-        threads: The number of CPU threads of each process. The default is an equal share.
-        device: The device: cpu, cuda, cuda:1 or mps. The default is all GPUs in turn, if any.
+        out: The folder of the run. The default is PLAN-SPLIT beside the plan, or PLAN-EFFORT-SPLIT
+            with --effort.
+        workers: The number of worker processes on this computer, or of Slurm jobs. 1 needs no
+            Dask; auto starts as many as the GPUs or the processors and the memory allow.
+        threads: The number of CPU threads of each worker. The default is an equal share, and at a
+            scheduler or under Slurm what OMP_NUM_THREADS says on the worker.
+        device: The device: cpu, cuda, cuda:1 or mps. The default is one GPU per worker, if any.
         model: A model of your own, by its name or its folder, whose settings and weights replace
             those of the plan. The default is the plan's model.
+        effort: How much is computed: fast, normal or best. The default is the plan's effort.
+        report: The report of each pair: full (with the interactive viewer, up to 8 MiB per pair),
+            light (pictures only) or none. The default is that of the plan, otherwise light.
+        scheduler: The address of a running Dask scheduler, such as tcp://node1:8786.
+        cluster: slurm submits the workers as jobs.
+        cluster_config: The YAML file that describes the jobs: queue, walltime, memory, job_cpu.
         strict: Exit with code 3 if the quality of any registration is failed.
     """
     import sys
@@ -49,7 +67,7 @@ def run(
     from zoo.commands._shared import QUALITY_FAILED, verdict_lines
     from zoo.pipelines.run import run_cohort
 
-    def report(line: str) -> None:
+    def print_line(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
     result = run_cohort(
@@ -60,21 +78,19 @@ def run(
         threads=threads,
         device=device,
         model=model,
-        report=report,
+        effort=effort,
+        pair_report=report,
+        scheduler=scheduler,
+        cluster=cluster,
+        cluster_config=cluster_config,
+        report=print_line,
     )
-    if result.summary is not None:
-        print(summary_text(result.summary, result.folder))
-        for case in result.summary["cases"]:
-            for line in verdict_lines(case["quality"], case["warnings"]):
-                report(f"regzoo: {case['name']}: {line}")
-        if result.killed_workers:
-            report(
-                f"regzoo: {result.killed_workers} of {workers} worker processes were killed, most "
-                "likely because memory ran out: use fewer --workers"
-            )
-        if result.stop_signal is not None:
-            report("regzoo: stopped; run the same command again to resume")
+    print(summary_text(result.summary, result.folder))
+    for case in result.summary["cases"]:
+        for line in verdict_lines(case["quality"], case["warnings"]):
+            print_line(f"regzoo: {case['name']}: {line}")
     if result.stop_signal is not None:
+        print_line("regzoo: stopped; run the same command again to resume")
         return 128 + result.stop_signal
     if not result.complete:
         return 1

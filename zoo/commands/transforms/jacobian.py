@@ -28,7 +28,7 @@ def jacobian(
         moving: The moving image, which a Learn2Reg field needs.
         mask: A mask on the same grid; the printed figures include only voxels where it is not 0.
     """
-    from zoo.commands._shared import open_transform, output_grid
+    from zoo.commands._shared import open_transform, output_grid, transform_files
     from zoo.errors import UserError
     from zoo.geometry import folding_percent, jacobian_determinant, sd_log_jacobian
     from zoo.io.labels import read_labels
@@ -36,8 +36,8 @@ def jacobian(
     from zoo.runtime.overwriting import refuse_overwriting
 
     images = {"--fixed": fixed, "--moving": moving, "--mask": mask}
-    refuse_overwriting({"the transform": transform, **images}, [out])
-    mapping = open_transform(transform, fixed, moving)
+    refuse_overwriting({**transform_files([transform]), **images}, [out])
+    mapping = open_transform([transform], fixed, moving)
     grid = output_grid(mapping, transform, fixed)
     inside = None
     if mask is not None:

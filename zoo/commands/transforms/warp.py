@@ -7,50 +7,66 @@ from typing import Literal
 
 def warp(
     moving: str,
-    transform: str,
+    transform: str | list[str],
     out: str,
     *,
     fixed: str | None = None,
     interpolation: Literal["linear", "cubic", "nearest"] = "linear",
     labels: bool = False,
     fill: float | None = None,
+    volume: int | None = None,
 ) -> None:
-    """Resample a moving image or label map on the fixed grid with a transform.
+    """Resample a moving image or label map on the fixed grid with one or several transforms.
+
+    Several transforms are given with -t, in order from the fixed to the moving image, as for
+    antsApplyTransforms: the first maps points of the fixed image, and each of the others what the
+    one before it returns. The image is interpolated once. inverse:FILE is the inverse of a
+    transform, fsl:FILE a matrix of FSL (flirt), and world:FILE a matrix of greedy, c3d or NiftyReg.
 
     Examples:
         regzoo warp moving.nii.gz result/transform.nii.gz warped.nii.gz
         regzoo warp labels.nii.gz result/transform.h5 warped.nii.gz --fixed fixed.nii.gz --labels
+        regzoo warp moving.nii.gz warped.nii.gz -t b_to_a.h5 -t inverse:b_to_c.h5 --fixed a.nii.gz
+        regzoo warp mr_folder result/transform.nii.gz warped_mr --fixed ct_folder
 
     Args:
         moving: The moving image or label map.
-        transform: The transform fixed -> moving, in any format that regzoo reads.
-        out: The volume file to write (.nii.gz, .nii, .mha or .nrrd).
+        transform: The transform fixed -> moving, in any format that regzoo reads. For several
+            transforms leave it out, and give each with -t (or --transform).
+        out: The volume file to write (.nii.gz, .nii, .mha or .nrrd). A name without a suffix is a
+            new folder for a derived DICOM series; both images must then be DICOM series.
         fixed: The fixed image, whose grid is used; by default the grid of the transform.
         interpolation: The interpolation: linear, cubic (B-spline) or nearest.
         labels: Treat the image as a label map: use nearest and keep the data type.
         fill: The value outside the moving image; by default 0, or the smallest value of the image
             if that is negative (CT), as in warped.nii.gz.
+        volume: The volume of a moving image with several volumes (4-D), counted from 0.
     """
-    from zoo.commands._shared import open_transform, output_grid
+    from zoo.commands._shared import names_of, open_transform, output_grid, transform_files
     from zoo.geometry import warp as warp_volume
+    from zoo.io.dicom.derived import is_series_name, write_derived_series
     from zoo.io.labels import read_labels
-    from zoo.io.volume import read_volume, write_volume
+    from zoo.io.volume import cast_voxels, read_volume, write_volume
     from zoo.runtime.overwriting import refuse_overwriting
 
-    inputs = {"the moving image": moving, "the transform": transform, "--fixed": fixed}
+    names = names_of(transform)
+    inputs = {"the moving image": moving, **transform_files(names), "--fixed": fixed}
     refuse_overwriting(inputs, [out])
-    volume = read_labels(moving) if labels else read_volume(moving)
+    image = read_labels(moving, volume) if labels else read_volume(moving, volume)
     if fill is None:
-        fill = 0.0 if labels else min(0.0, float(volume.data.min()))
-    mapping = open_transform(transform, fixed, moving)
-    grid = output_grid(mapping, transform, fixed)
+        fill = 0.0 if labels else min(0.0, float(image.data.min()))
+    mapping = open_transform(names, fixed, moving)
+    grid = output_grid(mapping, names[0], fixed)
     data = warp_volume(
-        volume.data[None],
-        volume.grid,
+        image.data[None],
+        image.grid,
         grid,
         mapping,
         interpolation="nearest" if labels else interpolation,
         fill=fill,
     )
-    write_volume(out, data[0], grid, volume.data.dtype)
+    if is_series_name(out):
+        write_derived_series(out, cast_voxels(data[0], image.data.dtype), grid, fixed, moving)
+    else:
+        write_volume(out, data[0], grid, image.data.dtype)
     print(f"written to {out}: {grid.describe()}")

@@ -23,12 +23,16 @@ RADIUS = 2
 LEAST_COUNT = 0.5 * (2 * RADIUS + 1) ** 3
 """A window with fewer voxels inside both masks does not count."""
 LEAST_VARIANCE = 1e-5
-"""A window with a smaller variance, for images in [0, 1], has no structure and does not count."""
+"""A window with a smaller variance, for images in [0, 1], has no structure and never counts."""
+FAINT_VARIANCE = 4e-4
+"""A window with a smaller variance shows faint structure or noise: 40 HU, or 2 % of the range."""
 FLOOR = 0.02
 """What is added to the curvature, as a share of its mean: steps fade far from all structure."""
 
 GAIN = 3.0
 """The curvature is the sum of those along the three axes, three times that along one of them."""
+GENTLE_GAIN = 1.0
+"""A third of it: for images whose soft tissues differ by little more than the noise, such as CT."""
 
 _ROW_BLOCKS = 4  # per thread, so that threads which finish early take more
 
@@ -81,21 +85,30 @@ class Steps(Protocol):
         ...
 
 
-def steps_for(images: LevelImages) -> Steps:
-    """Return the fastest implementation that runs on the device of the images."""
+def steps_for(
+    images: LevelImages, least_variance: float = LEAST_VARIANCE, gain: float = GAIN
+) -> Steps:
+    """Return the fastest implementation that runs on the device of the images.
+
+    Windows with a variance below `least_variance` in either image do not count. `gain` multiplies
+    the Gauss-Newton step.
+    """
     if images.fixed.device.type != "cpu":
-        return TorchSteps(images)
+        return TorchSteps(images, least_variance, gain)
     try:
-        return CompiledSteps(images)
+        return CompiledSteps(images, least_variance, gain)
     except ImportError:  # numba has no wheel for this computer
-        return TorchSteps(images)
+        return TorchSteps(images, least_variance, gain)
 
 
 class TorchSteps:
     """The steps in plain torch."""
 
-    def __init__(self, images: LevelImages) -> None:
+    def __init__(
+        self, images: LevelImages, least_variance: float = LEAST_VARIANCE, gain: float = GAIN
+    ) -> None:
         self.images = images
+        self.least_variance, self.gain = least_variance, gain
         self.identity = identity_index(images.fixed.shape[2:], device=images.fixed.device)
         self.floor: Tensor | None = None
 
@@ -110,7 +123,7 @@ class TorchSteps:
         """Return the Gauss-Newton step of `field`, and the mean local correlation before it."""
         warped, weight = self.warped(field)
         fixed, window = self.images.fixed, [box_taps(2 * RADIUS + 1)] * 3
-        w = windows(fixed, warped, weight)
+        w = windows(fixed, warped, weight, self.least_variance)
         correlation = float((w.covariance * w.inverse).sum() / w.counts.sum().clamp_min(1))
         a = w.inverse / w.voxels.clamp_min(1)
         ab = a * w.covariance / w.var_w.clamp_min(LEAST_VARIANCE)
@@ -122,7 +135,7 @@ class TorchSteps:
         if self.floor is None:
             positive = force[:, 3:][force[:, 3:] > 0]
             self.floor = FLOOR * positive.mean() if len(positive) else force.new_ones(())
-        step = GAIN * force[:, :3] / (force[:, 3:] + self.floor)
+        step = self.gain * force[:, :3] / (force[:, 3:] + self.floor)
         return step / (1 + step.norm(dim=1, keepdim=True) / longest), correlation
 
     def compose(self, outer: Tensor, inner: Tensor) -> Tensor:
@@ -134,23 +147,31 @@ class TorchSteps:
         return separable_filter(field, [_gaussian(sigma)] * 3) if sigma else field
 
 
-def windows(fixed: Tensor, warped: Tensor, weight: Tensor) -> Windows:
-    """Return the windows of two images, of which every voxel counts with its `weight`."""
+def windows(
+    fixed: Tensor, warped: Tensor, weight: Tensor, least_variance: float = LEAST_VARIANCE
+) -> Windows:
+    """Return the windows of two images, of which every voxel counts with its `weight`.
+
+    Windows with a variance below `least_variance` in either image do not count.
+    """
     products = [torch.ones_like(fixed), fixed, warped, fixed**2, warped**2, fixed * warped]
     sums = separable_filter(torch.cat(products, 1) * weight, [box_taps(2 * RADIUS + 1)] * 3)
     count = sums[:, :1]
     mean_f, mean_w, square_f, square_w, product = (sums[:, 1:] / count.clamp_min(1)).split(1, 1)
     var_f, var_w = square_f - mean_f**2, square_w - mean_w**2
-    counts = (count >= LEAST_COUNT) & (var_f >= LEAST_VARIANCE) & (var_w >= LEAST_VARIANCE)
+    counts = (count >= LEAST_COUNT) & (var_f >= least_variance) & (var_w >= least_variance)
     return Windows(count, mean_f, mean_w, var_f, var_w, product - mean_f * mean_w, counts)
 
 
 class CompiledSteps:
     """The steps in compiled loops, whose rows are shared by the threads of torch."""
 
-    def __init__(self, images: LevelImages) -> None:
+    def __init__(
+        self, images: LevelImages, least_variance: float = LEAST_VARIANCE, gain: float = GAIN
+    ) -> None:
         from zoo.solvers.fluid import filters, kernels  # numba is imported where it is needed
 
+        self.least_variance, self.gain = least_variance, gain
         self.kernels: Any = kernels
         self.filters: Any = filters
         self.moving, self.fixed, self.moving_mask, self.fixed_mask = (
@@ -175,7 +196,7 @@ class CompiledSteps:
             k.warp_rows, self.moving, self.moving_mask, field[0].numpy(), self.warped, self.valid
         )
         self._rows(k.sums_in_planes, *images, self.window, self.first)
-        least = np.float32(LEAST_COUNT), np.float32(LEAST_VARIANCE)
+        least = np.float32(LEAST_COUNT), np.float32(self.least_variance)
         found = self._rows(k.coefficients, self.first, self.window, *least, self.second[:3])
         force = self.first[:4]
         self._rows(k.force_rows, *images, self.second[:3], self.window, taps, force)
@@ -184,7 +205,9 @@ class CompiledSteps:
             positive = self.second[3][self.second[3] > 0]
             mean = positive.mean(dtype=np.float64) if len(positive) else 1 / FLOOR
             self.floor = np.float32(FLOOR * mean)
-        self._rows(k.divide_rows, self.second, self.floor, np.float32(GAIN), np.float32(longest))
+        self._rows(
+            k.divide_rows, self.second, self.floor, np.float32(self.gain), np.float32(longest)
+        )
         total, count = (sum(part[n] for part in found) for n in (0, 1))
         return torch.from_numpy(self.second[:3])[None], total / max(count, 1)
 

@@ -1,0 +1,53 @@
+"""A headless browser for the tests of pages: Chromium of the system, driven by playwright."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from support.report_cases import CHROMIUM
+
+DRIVER_NOTES = "GL Driver Message"  # of the software renderer about its own speed
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    """Start Chromium, with WebGL 2 in software; skip the test if it or playwright is missing."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed, so no page is opened")
+    api = pytest.importorskip("playwright.sync_api")
+    arguments = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield started
+        started.close()
+
+
+class Visit:
+    """A page with what it wrote to the console and what it requested."""
+
+    def __init__(self, started: Any, file: Path, script: str = "", **options: Any) -> None:
+        self.page = started.new_page(**options)
+        self.page.set_default_timeout(60_000)
+        self.messages: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda m: self._note(f"{m.type}: {m.text}"))
+        self.page.on("pageerror", lambda error: self._note(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        if script:
+            self.page.add_init_script(script)
+        self.page.goto(file.as_uri())
+
+    def _note(self, text: str) -> None:
+        if DRIVER_NOTES not in text:
+            self.messages.append(text)
+
+    def pixels(self, scratch: Path, selector: str) -> np.ndarray:
+        """Return a screenshot of an element: [rows, columns, 3], 0 to 255."""
+        shot = scratch / "element.png"
+        self.page.locator(selector).first.screenshot(path=shot)
+        return np.asarray(Image.open(shot).convert("RGB")).astype(int)
