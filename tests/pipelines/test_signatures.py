@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 
 import pytest
 
+from zoo.commands.registration.register import RegisterOptions
 from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.signatures import REQUIRED, Flag, about, command_taking, field_types, takes
 
@@ -78,3 +79,8 @@ def test_the_mark_of_keyword_only_fields_has_no_type():
     """Python 3.10 cannot resolve its annotation, if annotations are texts."""
     assert set(field_types(RegistrationOptions)) == {f.name for f in fields(RegistrationOptions)}
     assert field_types(Options)["out"] == str | None
+    inherited = field_types(RegisterOptions)
+    assert inherited["dry_run"] is bool
+    assert {name: inherited[name] for name in field_types(RegistrationOptions)} == field_types(
+        RegistrationOptions
+    )

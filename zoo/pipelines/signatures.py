@@ -104,7 +104,9 @@ def field_types(options: Any) -> dict[str, Any]:
 
     They are resolved one by one: Python 3.10 refuses the mark `_: KW_ONLY` among the annotations.
     """
-    namespace = vars(sys.modules[options.__module__])
+    namespace: dict[str, Any] = {}
+    for base in reversed(options.__mro__):  # a field is written with the names of its own module
+        namespace |= vars(sys.modules[base.__module__])
     annotated = SimpleNamespace(__annotations__={f.name: f.type for f in fields(options)})
     return typing.get_type_hints(annotated, namespace)
 
