@@ -43,7 +43,8 @@ def test_the_data_stay_below_the_limit(registration):
 
 def test_a_report_stays_below_its_limit_and_its_json_cannot_end_the_script(tmp_path):
     registration = phantom_registration(shape=(80, 70, 66))
-    result = result_of(registration, fixed="a</script><b>.nii.gz")
+    result = {"fixed": "a</script><b>.nii.gz", "moving": ["m.nii.gz"], "figures": {}}
+    result |= {"quality": "ok", "warnings": []}
     write_report(registration, result, tmp_path)
     full = (tmp_path / "report.html").stat().st_size
     write_report(registration, result, tmp_path, most_bytes=full - 500_000)
