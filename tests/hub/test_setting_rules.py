@@ -57,6 +57,7 @@ def test_every_rule_is_of_a_setting_of_the_configs(model):
     [
         ("mcbo", "mod", "paper", r"--set mod: mcbo has no such setting \(did you mean mode\?\)"),
         ("mcbo", "mode", "$x", "use one of accurate, paper, convexadam"),
+        ("mcbo", "report", "fancy", "use one of full, light, none, or true or false"),
         ("mcbo", "spacing", 0, "a number from 0.001 to 1000, or null"),
         ("mcbo", "spacing", True, "True is not allowed"),
         ("mcbo", "spacing", float("nan"), "nan is not allowed"),

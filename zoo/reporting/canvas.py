@@ -80,3 +80,10 @@ def png_bytes(pixels: Pixels) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels[..., 0] if grey else pixels).save(out, "PNG", compress_level=1)
     return out.getvalue()
+
+
+def jpeg_bytes(pixels: Pixels) -> bytes:
+    """Return pixels as a JPEG file with full resolution of its colours."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=85, subsampling=0)
+    return out.getvalue()

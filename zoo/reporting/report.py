@@ -46,7 +46,7 @@ def write_report(
         quality=result["quality"],
         warnings=warnings,
         tiles=tiles(result["figures"]),
-        panels=[embedded(panel) for panel in panels],
+        panels=[embedded(panel, small=kind == "full") for panel in panels],
         tables=figure_tables(result),
         affine=describe_affine(result),
         provenance=provenance_tables(result),

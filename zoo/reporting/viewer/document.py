@@ -28,7 +28,7 @@ MOST_LANDMARKS = 1000  # those with the largest errors are kept
 JACOBIAN_LIMIT = 2.0  # log2 of the largest volume change that is told apart
 WINDOW = (0.005, 0.995)  # quantiles of the intensities that are black and white at first
 LINE_DISTANCES = (1, 2, 5, 10, 20, 50)  # mm
-MOST_LINES = 30  # of the deformation grid, along the longest side
+MOST_LINES = 60  # of the deformation grid, along the longest side
 
 Document = dict[str, Any]
 

@@ -58,7 +58,7 @@ export function viewControls(document, state, changed) {
 }
 
 /** Return a slider per plane, the choice of the planes and the zoom. */
-export function sliceControls(scene, state, changed) {
+export function sliceControls(scene, state) {
   const { document } = scene;
   const sliders = PLANES.map((plane) => {
     const axis = normalAxis(plane);
@@ -83,7 +83,7 @@ export function sliceControls(scene, state, changed) {
     },
   );
   const zoom = slider("Zoom", { min: 1, max: 6, step: 0.1, value: 1 }, (z) => `${z.toFixed(1)} x`,
-    (value) => scene.setZoom(value)); // prettier-ignore
+    (value) => scene.setZoom(value));
   const refresh = () => {
     sliders.forEach((one, k) => one.set(scene.index[normalAxis(PLANES[k])]));
   };
@@ -119,7 +119,7 @@ export function overlayControls(document, state, changed) {
         [["", "choose"], ...document.landmarks.map(({ name, error_mm }, k) =>
           [k, `${name}: ${error_mm[1].toFixed(1)} mm (before: ${error_mm[0].toFixed(1)} mm)`])],
         (value) => value !== "" && changed({ goTo: document.landmarks[value].fixed }),
-      ), // prettier-ignore
+      ),
     );
   }
   const legend = element("legend", {}, "Draw on the images");
@@ -136,9 +136,9 @@ export function windowControls(document, state, changed) {
     const update = () => changed({ windows: { ...state.windows, [name]: [level - width / 2, level + width / 2] } });
     const step = range / 500;
     const levelSlider = slider("level", { min: levels[0], max: levels[255], step, value: level }, shown,
-      (value) => { level = value; update(); }); // prettier-ignore
+      (value) => { level = value; update(); });
     const widthSlider = slider("window", { min: step, max: range * 1.2, step, value: width }, shown,
-      (value) => { width = value; update(); }); // prettier-ignore
+      (value) => { width = value; update(); });
     const reset = element("button", { type: "button" }, "Reset");
     reset.addEventListener("click", () => {
       [level, width] = middleAndWidth(window);

@@ -35,7 +35,7 @@ export function drawLandmarks(canvas, scene, when, shown) {
 }
 
 function drawOne(pen, fixed, moving, ratio) {
-  for (const [width, colour] of [[4, "#000"], [2, "#fff"]]) { // prettier-ignore
+  for (const [width, colour] of [[4, "#000"], [2, "#fff"]]) {
     pen.lineWidth = width * ratio;
     pen.strokeStyle = colour;
     pen.beginPath();

@@ -45,7 +45,7 @@ export class Scene {
     upload(nv.gl, document);
     nv.setCustomSliceShader(FRAGMENT);
     scene.set({ ...UNITS, size: scene.size, lineDistance: document.shift.line_mm,
-      changeLimit: document.jacobian_limit }); // prettier-ignore
+      changeLimit: document.jacobian_limit });
     nv.addVolume(await niivue.NVImage.new(niftiOf(document), "fixed.nii", "gray"));
     const draw = nv.drawScene.bind(nv);
     nv.drawScene = () => {

@@ -9,7 +9,7 @@ export function upload(gl, document) {
   const images = [volumes.fixed, volumes.moving, volumes.warped, volumes.jacobian];
   texture3D(gl, UNITS.images, gl.LINEAR);
   gl.texImage3D(gl.TEXTURE_3D, 0, gl.RGBA8, ...shape, 0, gl.RGBA, gl.UNSIGNED_BYTE,
-    interleaved(images, Uint8Array, 4)); // prettier-ignore
+    interleaved(images, Uint8Array, 4));
 
   const maps = ["fixed_labels", "moving_labels", "warped_labels"].map((name) => volumes[name]);
   const known = document.labels !== null;

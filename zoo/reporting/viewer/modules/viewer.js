@@ -5,7 +5,7 @@ import { overlayControls, sliceControls, viewControls, windowControls } from "re
 import { element } from "regzoo/elements";
 import { histogram } from "regzoo/histogram";
 import { drawLandmarks } from "regzoo/landmarks";
-import { PLANES, Scene, normalAxis } from "regzoo/scene";
+import { Scene, normalAxis } from "regzoo/scene";
 
 const BLINK = 600; // milliseconds between two images
 const FEW = 40; // landmarks that are drawn at first
@@ -78,7 +78,7 @@ export async function open(root, encoded, niivue) {
   };
 
   const view = viewControls(data, state, change);
-  const slices = sliceControls(scene, state, change);
+  const slices = sliceControls(scene, state);
   const scale = histogram(data);
   root.prepend(...view.parts);
   root.append(
