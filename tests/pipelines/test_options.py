@@ -17,6 +17,7 @@ NAMES = [field.name for field in fields(RegistrationOptions)]
 VALUES = {
     "format": "both",
     "pairing": "intra",
+    "effort": "fast",
     "points_space": "lps",
     "precision": "bfloat16",
     "refine_mode": "weights",
