@@ -18,6 +18,7 @@ VALUES = {
     "format": "both",
     "guide": "points",
     "pairing": "intra",
+    "effort": "fast",
     "points_space": "lps",
     "precision": "bfloat16",
     "refine_mode": "weights",
