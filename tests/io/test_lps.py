@@ -10,6 +10,7 @@ from zoo.io.lps import flip_affine, flip_field, flip_points, grid_from_itk, grid
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 def test_grids_agree_with_simpleitk_and_round_trip(grid):
     origin, spacing, direction = grid_to_itk(grid)
+    np.testing.assert_allclose(direction.T @ direction, np.eye(3), atol=1e-9)
     image = sitk.Image(grid.shape, sitk.sitkUInt8)
     image.SetOrigin(origin.tolist())
     image.SetSpacing(spacing.tolist())
