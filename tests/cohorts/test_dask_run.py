@@ -26,7 +26,7 @@ from zoo.runtime.signals import StopSignal
 def in_this_process():
     """Return a cluster whose scheduler and worker are in this process."""
     return distributed.LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
     )
 
 
