@@ -220,6 +220,7 @@ def run(
     scheduler: str | None = None,
     cluster: Literal["slurm"] | None = None,
     cluster_config: str | PathLike[str] | None = None,
+    report: Literal["full", "light", "none"] | None = None,
     strict: bool = False,
 ) -> CohortResult:
     """Register every pair of a dataset with the settings of its plan, and return the summary.
@@ -242,6 +243,8 @@ def run(
         scheduler: The address of a running Dask scheduler, such as tcp://node1:8786.
         cluster: slurm submits the workers as jobs.
         cluster_config: The YAML file that describes the jobs: queue, walltime, memory, job_cpu.
+        report: The report of each pair: full (with the interactive viewer, up to 8 MiB per pair),
+            light (pictures only) or none. The default is that of the plan, otherwise light.
         strict: Raise `zoo.UserError` if the quality of any registration is failed. The results are
             written all the same.
     """
@@ -257,6 +260,7 @@ def run(
         scheduler=scheduler,
         cluster=cluster,
         cluster_config=cluster_config,
+        pair_report=report,
     )
     if strict and (failed := result.quality_failed):
         shown = ", ".join(failed[:5]) + (", ..." if len(failed) > 5 else "")
