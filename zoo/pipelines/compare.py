@@ -8,6 +8,7 @@ from typing import Any
 
 from zoo.evaluation import compare_runs, read_run
 from zoo.io.atomic import write_json
+from zoo.pipelines.run_folder import results_of
 from zoo.reporting import draw_comparison
 
 
@@ -23,12 +24,13 @@ def compare(
     seconds per pair, paired tests (Wilcoxon signed rank) and a ranking as in Learn2Reg.
 
     Args:
-        run_a: The folder of an evaluated run, or the JSON file that its evaluation wrote.
+        run_a: The folder of an evaluated run, the JSON file that its evaluation wrote, or a model
+            of one's own, which stands for the run in its folder.
         run_b: Another run.
         others: Further runs.
         out: The folder for comparison.json and comparison.png.
     """
-    runs = [read_run(Path(run)) for run in (run_a, run_b, *others)]
+    runs = [read_run(results_of(run)) for run in (run_a, run_b, *others)]
     comparison = compare_runs(runs)
     if out is not None:
         folder = Path(out)

@@ -20,6 +20,7 @@ from zoo.evaluation import (
     write_evaluation,
     write_submission,
 )
+from zoo.pipelines.run_folder import results_of
 
 File = str | PathLike[str]
 
@@ -61,7 +62,8 @@ def evaluate(
 
     Args:
         folder: The results of one registration or of a run, or a folder of transforms that
-            `dataset` or `pairs` assigns to images.
+            `dataset` or `pairs` assigns to images. A model of one's own, by its folder or by name,
+            stands for the run in its folder.
         field: One transform file: ITK, ANTs, Slicer, BIDS or Learn2Reg.
         fixed: The fixed image of `field`.
         moving: The moving image of `field`.
@@ -89,6 +91,7 @@ def evaluate(
         "points_space": points_space,
     }
     _check_combination(folder, field, images, pairs, dataset, split)
+    folder = None if folder is None else results_of(folder)
     file = None if out is None else Path(out)
     if file is None and folder is not None:
         file = Path(folder) / "figures.json"

@@ -72,6 +72,20 @@ def test_the_run_of_the_new_plan_has_the_figures_of_the_trained_weights(
     assert dice["start"] == pytest.approx(trained["figures_before"]["dice_after"])
     assert dice["mine"] > dice["start"]
     assert run("compare", tmp_path / "mine", tmp_path / "start") == 0
+    assert "the model my_model has no run in" in refusal(capsys, "evaluate", "my_model")
+    inside = study / "my_model" / "plan-val"
+    shutil.copytree(tmp_path / "mine", inside)
+    for model in ("my_model", study / "my_model"):
+        (inside / "figures.json").unlink(missing_ok=True)
+        assert run("evaluate", model) == 0
+        assert (
+            read(inside / "figures.json")["cases"] == read(tmp_path / "mine/figures.json")["cases"]
+        )
+        assert run("compare", model, tmp_path / "start") == 0
+    shutil.copytree(inside, study / "my_model" / "plan-test")
+    assert "has 2 runs in" in refusal(capsys, "compare", "my_model", tmp_path / "start")
+    for name in ("plan-val", "plan-test"):
+        shutil.rmtree(study / "my_model" / name)
 
 
 def test_a_dataset_is_planned_with_the_model_by_name_from_another_folder(

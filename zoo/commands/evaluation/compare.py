@@ -17,7 +17,8 @@ def compare(run_a: str, run_b: str, *others: str, out: str | None = None) -> Non
         regzoo compare run-a run-b ants/figures.json --out comparison
 
     Args:
-        run_a: The folder of a run that regzoo evaluate measured, or the JSON file it wrote.
+        run_a: The folder of a run that regzoo evaluate measured, the JSON file it wrote, or a model
+            of your own, which stands for the run in its folder.
         run_b: Another run.
         others: Further runs.
         out: The folder for comparison.json and comparison.png, which is created if it does not

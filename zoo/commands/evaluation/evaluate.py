@@ -38,6 +38,7 @@ def evaluate(
 
     Args:
         folder: The output folder of one pair, a folder of such folders, or a folder of transforms.
+            A model of your own, by its folder or by name, stands for the run in its folder.
         field: One transform file: ITK, ANTs, Slicer, BIDS or Learn2Reg.
         fixed: The fixed image of --field.
         moving: The moving image of --field.
