@@ -10,6 +10,7 @@ the repository: the pages exist during the build only, and those of `docs/` stay
 from __future__ import annotations
 
 import ast
+import json
 import pkgutil
 import posixpath
 import re
@@ -69,7 +70,9 @@ def navigation(index: str) -> list[dict[str, Any]]:
     for part in re.split(r"^## ", index, flags=re.MULTILINE)[1:]:
         title, _, body = part.partition("\n")
         entries: list[dict[str, Any]] = [
-            {name: uri} for name, uri in ENTRY.findall(body) if not uri.startswith("..")
+            {name: site_uri(f"docs/{uri}")}
+            for name, uri in ENTRY.findall(body)
+            if not uri.startswith("..")
         ]
         if title == "Reference":
             packages = [{name: python_uri(name)} for name in public_packages()]
@@ -87,7 +90,7 @@ def generated_reference() -> list[tuple[str, str]]:
 
 def generated_pages() -> dict[str, str]:
     """Return the Markdown of the pages that are not in `docs/`, by their place in the site."""
-    pages = {uri: (ROOT / source).read_text(encoding="utf-8") for uri, source in sources().items()}
+    pages = {uri: page_of(ROOT / source) for uri, source in sources().items()}
     pages[COMMANDS] = commands_page()
     pages |= {python_uri(name): python_page(name) for name in public_packages()}
     return pages
@@ -95,8 +98,26 @@ def generated_pages() -> dict[str, str]:
 
 def sources() -> dict[str, str]:
     """Return the files of the repository that are pages, by their place in the site."""
-    names = [*map(card_of, models()), *project_files()]
+    names = [*map(card_of, models()), *project_files(), *notebooks()]
     return {site_uri(name): name for name in names}
+
+
+def page_of(file: Path) -> str:
+    """Return a file of the repository as Markdown; a notebook as its text and its code."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix != ".ipynb":
+        return text
+    parts = []
+    for cell in json.loads(text)["cells"]:
+        source = "".join(cell["source"])
+        parts.append(f"```python\n{source}\n```" if cell["cell_type"] == "code" else source)
+    return "\n\n".join(parts)
+
+
+def notebooks() -> list[str]:
+    """Return the paths of the notebooks among the documentation."""
+    found = (ROOT / "docs").rglob("*.ipynb")
+    return sorted(path.relative_to(ROOT).as_posix() for path in found)
 
 
 def models() -> list[str]:
@@ -117,7 +138,7 @@ def project_files() -> list[str]:
 def site_uri(path: str) -> str:
     """Return the place in the site of a file of the repository, or an empty text if it has none."""
     if path.startswith("docs/"):
-        return path.removeprefix("docs/")
+        return re.sub(r"\.ipynb$", ".md", path.removeprefix("docs/"))
     if card := re.fullmatch(r"bundles/(\w+)/docs/README\.md", path):
         return f"models/{card[1]}.md"
     if image := re.fullmatch(r"bundles/(\w+)/models/(\w+\.png)", path):

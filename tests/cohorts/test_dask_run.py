@@ -10,7 +10,7 @@ import distributed
 import pytest
 import torch
 from benchmarks.cohorts import outputs
-from benchmarks.dask_processes import DaskProcesses, free_port
+from benchmarks.harness.dask_processes import DaskProcesses, free_port
 from support.cohort_cases import write_result
 
 from zoo import UserError

@@ -48,6 +48,10 @@ def test_every_page_is_in_the_navigation_once():
             "![c](../models/curve.png)", "bundles/unireg/docs/README.md", "models/unireg.md",
             "![c](unireg-curve.png)",
         ),
+        (
+            "[n](tutorials/registration.ipynb)", "docs/index.md", "index.md",
+            "[n](tutorials/registration.md)",
+        ),
         ("[layout](#layout)", "CONTRIBUTING.md", "project/contributing.md", "[layout](#layout)"),
         ("[the licence](LICENSE)", "CHANGELOG.md", "project/changelog.md", "the licence"),
         ("[x](https://a.org/b.md)", "docs/index.md", "index.md", "[x](https://a.org/b.md)"),

@@ -15,6 +15,8 @@
 | cohorts | throughput and memory of `regzoo run`, and recovery from killed processes |
 | cohorts_scale | cost per pair of Dask, digests and records, for many pairs |
 | fine_tuning | gain of fine-tuning the compact UniReg on little data |
+| effort | what `--effort fast` and `best` cost and gain, and how well `best` chooses |
+| reports | size of the report, and the time to write and to open it |
 | fluid_refinement | what the refinement of MCBO's field and its settings change |
 | compact_weights | error that trainings of compact weights leave on unseen pairs |
 | compact_pairs | accuracy of compact weights on real pairs, without refinement |

@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 import psutil
 import torch
 
-from benchmarks.dask_processes import DaskProcesses
+from benchmarks.harness.dask_processes import DaskProcesses
 from zoo.cohorts import dask_run
 from zoo.cohorts.clusters import quiet_dask
 from zoo.cohorts.dask_worker import CohortPlugin

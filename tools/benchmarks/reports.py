@@ -1,6 +1,6 @@
 """Size of report.html, the time to write it, and the time until a browser shows its viewer.
 
-    PYTHONPATH=tools OMP_NUM_THREADS=1 python -m benchmarks.reports --sizes 160,256
+    OMP_NUM_THREADS=1 PYTHONPATH=tools python -m benchmarks.reports --sizes 160,256
 
 A phantom pair per size is registered with its true transform. Times to write are of the processor.
 The browser is the Chromium of the system with WebGL in software, through playwright.
@@ -63,7 +63,9 @@ def seconds_to_open(page: Path) -> float | None:
 
 def main() -> None:
     """Print a row per size and kind of report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", default="160,256")
     sizes = [int(size) for size in parser.parse_args().sizes.split(",")]
     print("| voxels | report | MiB | s to write | s to open |\n|---|---|---|---|---|")
