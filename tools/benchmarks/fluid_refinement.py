@@ -27,11 +27,12 @@ from benchmarks.harness.rendered_pairs import rendered_pairs
 from benchmarks.harness.zoo_methods import dense_field
 from zoo.datasets.pairs import load_pair, pair_files
 from zoo.registration import MCBOInferer, mcbo_frame
-from zoo.registration.mcbo import refined
+from zoo.registration.mcbo import inferer, refined
 from zoo.registration.working_pair import WorkingPair
 from zoo.solvers import MCBO
-from zoo.solvers.fluid import contrast, refinement, steps, unfold
+from zoo.solvers.fluid import GAIN, GENTLE_GAIN, contrast, refinement, unfold
 from zoo.solvers.fluid.refinement import Smoothness
+from zoo.solvers.fluid.steps import LEAST_VARIANCE
 
 Changes = tuple[tuple[Any, str, Any], ...]
 """Module, name and value of each constant that a variant replaces."""
@@ -47,7 +48,9 @@ VARIANTS: dict[str, Changes | None] = {
     "steps smoothed by 1.3 voxels": _smoothed_by(1.3),
     "steps smoothed by 2 voxels": _smoothed_by(2.0),
     "steps smoothed by 3 voxels": _smoothed_by(3.0),
-    "steps a third as long": ((steps, "GAIN", 1.0),),
+    "short steps": ((inferer, "step_gain", lambda images: GENTLE_GAIN),),
+    "long steps": ((inferer, "step_gain", lambda images: GAIN),),
+    "faint windows count": ((refinement, "FAINT_VARIANCE", LEAST_VARIANCE),),
     "any contrast": ((contrast, "LEAST_MEAN", -1.0), (contrast, "LEAST_LOWEST", -1.0)),
 }
 
@@ -69,8 +72,8 @@ def main() -> None:
 def measure(pair: BenchPair) -> Iterator[list[str]]:
     """Yield the cells of one row for each variant."""
     loaded = load_pair(pair_files(str(pair.fixed), [str(pair.moving)]))
-    inferer = MCBOInferer(mcbo_frame("accurate"), bar=False)
-    work = inferer.prepare(loaded, inferer.initial_alignment(loaded))
+    mcbo = MCBOInferer(mcbo_frame("accurate"), bar=False)
+    work = mcbo.prepare(loaded, mcbo.initial_alignment(loaded))
     searched = unfold(MCBO()(work.image, masks=work.masks))[0]
     for name, changes in VARIANTS.items():
         started = time.perf_counter()
