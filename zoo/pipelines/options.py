@@ -182,8 +182,9 @@ class RegistrationOptions:
         default=None,
         metadata=about(
             "A mask of the fixed image, on its grid. Only voxels where it is not 0 are compared, "
-            "by the initial affine alignment and by the registration. Without a mask of the moving "
-            "image, all voxels of that image count.",
+            "by the initial affine alignment and by the registration; a constant background counts "
+            "as well if the mask contains nearly all the rest. Without a mask of the moving image, "
+            "all voxels of that image count.",
             _FILE,
         ),
     )
