@@ -157,7 +157,7 @@ def _checked(options: RegistrationOptions) -> _Request:
     if options.uncertainty is not None and options.uncertainty < FEWEST:
         raise UserError(
             f"--uncertainty {options.uncertainty} is too small; a standard deviation needs at "
-            f"least {FEWEST} perturbed registrations, and 8 or more make it less noisy"
+            f"least {FEWEST} perturbed registrations; use 8, for instance"
         )
     use_threads(options.threads)
     folder = Path(options.out).absolute()

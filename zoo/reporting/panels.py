@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
 
 from zoo.datasets.pairs import Pair
@@ -22,8 +21,6 @@ from zoo.reporting.overlays import (
     red_green,
 )
 from zoo.reporting.slices import Plane, Values, choose_planes, image_slices, label_slices
-
-_BRIGHTEST = 0.99  # quantile of the uncertainty that has the brightest colour
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,10 @@ def draw_panels(registration: RegisteredPair) -> list[Panel]:
         panels.append(_label_panel(pair, transform, planes, fixed))
     panels.append(_deformation_panel(transform, planes, fixed))
     if registration.uncertainty is not None:
-        panels.append(_uncertainty_panel(registration.uncertainty, pair.fixed.grid, planes))
+        brightest = registration.measured.figures["uncertainty_mm_p95"] or 1.0
+        panels.append(
+            _uncertainty_panel(registration.uncertainty, pair.fixed.grid, planes, brightest)
+        )
     return panels
 
 
@@ -145,17 +145,18 @@ def _deformation_panel(
     )
 
 
-def _uncertainty_panel(uncertainty: Tensor, grid: Grid, planes: Sequence[Plane]) -> Panel:
-    """Draw the standard deviation [X, Y, Z] in mm, which is on `grid`, in colours."""
+def _uncertainty_panel(
+    uncertainty: Tensor, grid: Grid, planes: Sequence[Plane], brightest: float
+) -> Panel:
+    """Draw the standard deviation [X, Y, Z] in mm on `grid` in colours, up to `brightest` mm."""
     cells = [
-        warp(uncertainty[None], grid, plane.grid, Transform.identity())[0, :, :, 0].T.numpy()
+        warp(uncertainty[None], grid, plane.grid, Transform.identity())[0, :, :, 0] / brightest
         for plane in planes
     ]
-    largest = max(float(np.quantile(cell, _BRIGHTEST)) for cell in cells) or 1.0
-    scaled = [(cell / largest).astype(np.float32) for cell in cells]
+    pictures = [coloured(cell.clamp(0, 1).T.numpy(), INFERNO) for cell in cells]
     return Panel(
         "Uncertainty",
         "Standard deviation of the displacement under small perturbations of the images. Black is "
-        f"0 mm and pale yellow is {largest:.2g} mm or more.",
-        (Strip("mm", paint(planes, [coloured(cell, INFERNO) for cell in scaled])),),
+        f"0 mm. Pale yellow is {brightest:.2g} mm, the 95th percentile in the body, or more.",
+        (Strip("standard deviation", paint(planes, pictures)),),
     )

@@ -117,10 +117,13 @@ def test_the_figures_are_those_of_the_body():
     assert uniform["uncertainty_mm_p95"] == pytest.approx(3)
 
 
-def test_no_uncertainty_at_all_can_be_drawn():
-    pair, stub = case("RAS", 0)
-    found = RegisteredPair(pair, stub.truth, uncertainty=torch.zeros(pair.fixed.grid.shape))
-    assert not draw_panels(found)[-1].strips[0].pixels.std() > 30
+@pytest.mark.parametrize(("millimetres", "colour"), [(0, (0, 0, 4)), (2, (252, 255, 164))])
+def test_the_colours_end_at_the_95th_percentile(millimetres, colour):
+    pair, stub = case("LPS", 0)
+    uniform = torch.full(pair.fixed.grid.shape, float(millimetres))
+    pixels = draw_panels(RegisteredPair(pair, stub.truth, uncertainty=uniform))[-1].strips[0].pixels
+    share = (pixels == np.array(colour)).all(axis=2).mean()
+    assert share > 0.8  # the rest are gaps and letters
 
 
 def test_a_perturbed_registration_with_nan_is_an_error():
