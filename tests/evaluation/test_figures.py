@@ -1,4 +1,5 @@
 import pytest
+import torch
 from support.report_cases import phantom_registration
 
 from zoo.evaluation import COMPARED, FIGURE_KEYS, FIGURES, PREFERRED, RANKED, key_figure, measure
@@ -8,7 +9,8 @@ from zoo.geometry import Transform
 def test_the_registry_describes_exactly_the_figures_that_are_measured():
     registration = phantom_registration()
     inverse = Transform.identity()
-    measured = measure(registration.pair, registration.transform, inverse).figures
+    spread = torch.ones(registration.pair.fixed.grid.shape)
+    measured = measure(registration.pair, registration.transform, inverse, spread).figures
     assert set(measured) == set(FIGURE_KEYS)
     assert len(set(FIGURE_KEYS)) == len(FIGURE_KEYS)
 

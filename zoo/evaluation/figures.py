@@ -101,6 +101,8 @@ _ALL = (
         "inverse_consistency_mm_p95", "Inverse consistency, 95th percentile", "mm", "{:.3f}", -1,
         before_after=False,
     ),
+    FigureSpec("uncertainty_mm_mean", "Uncertainty, mean", "mm", before_after=False),
+    FigureSpec("uncertainty_mm_p95", "Uncertainty, 95th percentile", "mm", before_after=False),
 )  # fmt: skip
 
 FIGURES: Mapping[str, FigureSpec] = {spec.name: spec for spec in _ALL}

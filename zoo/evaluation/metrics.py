@@ -48,8 +48,16 @@ class Measured:
     labels: dict[str, Figures] = field(default_factory=dict)
 
 
-def measure(pair: Pair, transform: Transform, inverse: Transform | None = None) -> Measured:
-    """Return all figures of a transform fixed -> moving that the annotations of the pair allow."""
+def measure(
+    pair: Pair,
+    transform: Transform,
+    inverse: Transform | None = None,
+    uncertainty: Tensor | None = None,
+) -> Measured:
+    """Return all figures of a transform fixed -> moving that the annotations of the pair allow.
+
+    `uncertainty` is the standard deviation of the displacement, [X, Y, Z] in mm on the fixed grid.
+    """
     require_finite(transform, "the transform")
     transform = transform.to("cpu")
     out = regularity(transform, pair.fixed.grid)
@@ -69,6 +77,8 @@ def measure(pair: Pair, transform: Transform, inverse: Transform | None = None) 
         out |= {f"{k}_{when}": v for k, v in agreement(fixed, moving, map_).items()}
     if inverse is not None:
         out |= inverse_consistency(transform, inverse.to("cpu"), fixed, pair.moving[0].grid)
+    if uncertainty is not None:
+        out |= uncertainty_figures(uncertainty, pair.fixed.grid, fixed)
     return Measured(out, labels)
 
 
@@ -222,6 +232,17 @@ def inverse_consistency(
     return {
         "inverse_consistency_mm": float(distances.mean()),
         "inverse_consistency_mm_p95": float(distances.quantile(0.95)),
+    }
+
+
+def uncertainty_figures(uncertainty: Tensor, grid: Grid, fixed: Body) -> Figures:
+    """Return mean and 95th percentile, in the fixed body, of an uncertainty [X, Y, Z] on `grid`."""
+    values = warp(uncertainty[None], grid, fixed.grid, Transform.identity())[0][fixed.mask > 0]
+    if not len(values):
+        return {"uncertainty_mm_mean": None, "uncertainty_mm_p95": None}
+    return {
+        "uncertainty_mm_mean": float(values.double().mean()),
+        "uncertainty_mm_p95": float(values.quantile(0.95)),
     }
 
 

@@ -12,14 +12,14 @@ from zoo.evaluation.learn2reg_names import learn2reg_name
 from zoo.io.bids import PATTERN
 from zoo.io.json_documents import read_json_object
 
-RESULT, PLAN = "result.json", "plan.json"
+RESULT, PLAN, UNCERTAINTY = "result.json", "plan.json", "uncertainty.nii.gz"
 
 Report = Literal["full", "light", "none"]
 """full: a page with the interactive viewer; light: a page of pictures; none: no report."""
 
 OUTPUT_FILES = (
     *(RESULT, "transform.nii.gz", "transform.h5", "inverse.nii.gz", "inverse.h5"),
-    *("warped.nii.gz", "warped_labels.nii.gz", "report.html", "report.png"),
+    *("warped.nii.gz", "warped_labels.nii.gz", UNCERTAINTY, "report.html", "report.png"),
 )
 """The files that any registration may write."""
 

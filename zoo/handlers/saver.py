@@ -18,6 +18,7 @@ from zoo.geometry import warp
 from zoo.handlers.contrasts import with_contrast_note
 from zoo.handlers.output_files import (
     RESULT,
+    UNCERTAINTY,
     Report,
     learn2reg_file,
     remove_previous_outputs,
@@ -147,9 +148,14 @@ class RegistrationSaver:
         }
 
     def _write_images(self, registration: RegisteredPair, folder: Path) -> tuple[list[str], float]:
-        """Write transforms and warped images; return the names of the files, and the seconds."""
+        """Write transforms and images; return the names of the files, and the seconds."""
         started = time.perf_counter()
         files = [*self._transforms(registration, folder), *self._warped(registration, folder)]
+        if registration.uncertainty is not None:
+            write_volume(
+                folder / UNCERTAINTY, registration.uncertainty, registration.pair.fixed.grid
+            )
+            files.append(UNCERTAINTY)
         return files, time.perf_counter() - started
 
     def _transforms(self, registration: RegisteredPair, folder: Path) -> list[str]:

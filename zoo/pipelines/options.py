@@ -227,6 +227,14 @@ class RegistrationOptions:
             "out, and result.json reports the error of these. labels needs the model mcbo."
         ),
     )
+    uncertainty: int | None = field(
+        default=None,
+        metadata=about(
+            "Register the pair so many more times, at least 2, each time with a small known "
+            "perturbation, and write the standard deviation of the displacement in mm as "
+            "uncertainty.nii.gz."
+        ),
+    )
     inverse: bool = field(
         default=False, metadata=about("Also write the inverse transform, from moving to fixed.")
     )

@@ -30,6 +30,7 @@ from zoo.pipelines.plan_pair import plan_pair
 from zoo.pipelines.settings import resolve_settings
 from zoo.planning.plan import Plan
 from zoo.registration.guidance import register_guided
+from zoo.registration.uncertainty import FEWEST, with_uncertainty
 from zoo.runtime.device import choose_device, use_threads
 from zoo.runtime.output_folder import staged_outputs
 from zoo.runtime.overwriting import refuse_overwriting
@@ -80,10 +81,12 @@ def register_files(
                 on_plan(plan)
         with _open_bundle(options, plan, staged, request.settings, bar=bar) as registrar:
             pair = load_pair(request.files, read=request.read)
-            if options.guide is None:
-                registered = registrar.register(pair)
-            else:
-                registered = register_guided(registrar.register, pair, options.guide)
+            register = registrar.register
+            if options.guide is not None:
+                register = partial(register_guided, registrar.register, guide=options.guide)
+            registered = register(pair)
+            if options.uncertainty is not None:
+                registered = with_uncertainty(register, pair, registered, options.uncertainty)
             result = registrar.saver.save(registered, staged)
         if options.volume is not None:
             result["volume"] = options.volume
@@ -151,6 +154,11 @@ def _checked(options: RegistrationOptions) -> _Request:
     """Check the options and the paths of a registration."""
     if options.out is None:
         raise UserError("the folder for the results is missing; add --out FOLDER")
+    if options.uncertainty is not None and options.uncertainty < FEWEST:
+        raise UserError(
+            f"--uncertainty {options.uncertainty} is too small; a standard deviation needs at "
+            f"least {FEWEST} perturbed registrations; use 8, for instance"
+        )
     use_threads(options.threads)
     folder = Path(options.out).absolute()
     files = absolute_files(options)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from torch import Tensor
+
 from zoo.datasets.pairs import Pair
 from zoo.evaluation.common_structure import CommonStructure, common_structure
 from zoo.evaluation.metrics import Measured, measure
@@ -19,7 +21,8 @@ class RegisteredPair:
     """A pair with the transform fixed -> moving and, if it was requested, its inverse.
 
     `seconds` are per stage. `notes` say how the transform was found; result.json and the report
-    show them.
+    show them. `uncertainty`, if it was requested, is the standard deviation of the displacement on
+    the fixed grid, [X, Y, Z] in mm; see `zoo.registration.uncertainty`.
     """
 
     pair: Pair
@@ -27,11 +30,12 @@ class RegisteredPair:
     inverse: Transform | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    uncertainty: Tensor | None = None
 
     @cached_property
     def measured(self) -> Measured:
         """The figures of the registration, computed once."""
-        return measure(self.pair, self.transform, self.inverse)
+        return measure(self.pair, self.transform, self.inverse, self.uncertainty)
 
     @cached_property
     def structure(self) -> CommonStructure | None:

@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from zoo.datasets.pairs import Pair
-from zoo.geometry import Transform
+from zoo.geometry import Grid, Transform, warp
 from zoo.registration.result import RegisteredPair
 from zoo.reporting.canvas import Pixels, paint, png_bytes
 from zoo.reporting.deformation import grid_lines, line_distance, volume_change
-from zoo.reporting.overlays import checkerboard, difference, outlined, red_green
+from zoo.reporting.overlays import (
+    INFERNO,
+    checkerboard,
+    coloured,
+    difference,
+    outlined,
+    red_green,
+)
 from zoo.reporting.slices import Plane, Values, choose_planes, image_slices, label_slices
 
 
@@ -44,6 +53,11 @@ def draw_panels(registration: RegisteredPair) -> list[Panel]:
     if pair.fixed_labels is not None and pair.moving_labels is not None:
         panels.append(_label_panel(pair, transform, planes, fixed))
     panels.append(_deformation_panel(transform, planes, fixed))
+    if registration.uncertainty is not None:
+        brightest = registration.measured.figures["uncertainty_mm_p95"] or 1.0
+        panels.append(
+            _uncertainty_panel(registration.uncertainty, pair.fixed.grid, planes, brightest)
+        )
     return panels
 
 
@@ -128,4 +142,21 @@ def _deformation_panel(
         "Jacobian: volume change from the fixed to the moving image. Blue is half the volume, "
         "white is no change, red is twice the volume, and folded voxels are yellow.",
         (Strip("grid", paint(planes, cells)), Strip("Jacobian", changes)),
+    )
+
+
+def _uncertainty_panel(
+    uncertainty: Tensor, grid: Grid, planes: Sequence[Plane], brightest: float
+) -> Panel:
+    """Draw the standard deviation [X, Y, Z] in mm on `grid` in colours, up to `brightest` mm."""
+    cells = [
+        warp(uncertainty[None], grid, plane.grid, Transform.identity())[0, :, :, 0] / brightest
+        for plane in planes
+    ]
+    pictures = [coloured(cell.clamp(0, 1).T.numpy(), INFERNO) for cell in cells]
+    return Panel(
+        "Uncertainty",
+        "Standard deviation of the displacement under small perturbations of the images. Black is "
+        f"0 mm. Pale yellow is {brightest:.2g} mm, the 95th percentile in the body, or more.",
+        (Strip("standard deviation", paint(planes, pictures)),),
     )
