@@ -267,8 +267,7 @@ def run(
         shown = ", ".join(failed[:5]) + (", ..." if len(failed) > 5 else "")
         raise UserError(
             f"the quality of {len(failed)} registration{'s' if len(failed) > 1 else ''} is failed "
-            f"({shown}); the reasons are in "
-            f"{result.folder / 'summary.json'}"
+            f"({shown}); the reasons are in {result.folder / 'summary.json'}"
         )
     return result
 

@@ -141,7 +141,9 @@ def described(planned: CohortPlan) -> str:
         *([f"pending: {shown}"] if pending else []),
         *([text] if (text := weights_text(planned.weights)) else []),
         f"the results need up to {size_text(planned.needed_bytes)} in {planned.folder}; "
-        f"{size_text(planned.free_bytes)} are free",
+        f"{size_text(planned.free_bytes)} are free"
+        if pending
+        else f"nothing is left to register in {planned.folder}",
         "Nothing was written" if planned.unreadable else "The checks passed; nothing was written",
     ]
     return "\n".join(lines)
