@@ -203,13 +203,16 @@ def report_page(document: Mapping[str, Any], folder: Path, report: Report = "lig
               "largest"),
         rows=summary_rows(document["summary"]),
         cards=cards,
-        viewer="" if report == "full" or not cases else _viewer_command(folder, cases[0]["name"]),
+        viewer="" if report == "full" or not cases else _viewer_command(cases[0]["name"]),
     )  # fmt: skip
 
 
-def _viewer_command(folder: Path, name: str) -> str:
-    """Return the command that writes the report of a pair with the interactive viewer."""
-    return f"regzoo report {shlex.quote(str(folder / name))}"
+def _viewer_command(name: str) -> str:
+    """Return the command, in the run's folder, that gives the report of a pair the viewer.
+
+    The page does not name the folder, so that it stays right if the folder is moved.
+    """
+    return f"regzoo report {shlex.quote(name)}"
 
 
 def _has_report(folder: Path, name: str) -> bool:
