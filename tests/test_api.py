@@ -263,6 +263,7 @@ FUNCTIONS = ["plan", "finetune", "evaluate", "compare", "register", "run"]
 PRINTING = {
     "plan": {"second", "explain", "diff"},
     "register": {"dry_run", "json", "quiet", "verbose"},
+    "run": {"dry_run", "json", "quiet"},
 }
 """Arguments of a command that only select what it prints."""
 

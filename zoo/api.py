@@ -32,7 +32,7 @@ from zoo.pipelines.finetune import finetune
 from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.plan import plan
 from zoo.pipelines.register import register_files
-from zoo.pipelines.run import CohortResult, run_cohort
+from zoo.pipelines.run import CohortOptions, CohortResult, run_cohort
 from zoo.pipelines.signatures import takes
 from zoo.registration.progress import in_notebook
 from zoo.runtime.output_folder import staged_outputs
@@ -248,7 +248,7 @@ def run(
         strict: Raise `zoo.UserError` if the quality of any registration is failed. The results are
             written all the same.
     """
-    result = run_cohort(
+    options = CohortOptions(
         plan,
         split=split,
         out=out,
@@ -260,14 +260,14 @@ def run(
         scheduler=scheduler,
         cluster=cluster,
         cluster_config=cluster_config,
-        pair_report=report,
+        report=report,
     )
+    result = run_cohort(options)
     if strict and (failed := result.quality_failed):
         shown = ", ".join(failed[:5]) + (", ..." if len(failed) > 5 else "")
         raise UserError(
             f"the quality of {len(failed)} registration{'s' if len(failed) > 1 else ''} is failed "
-            f"({shown}); the reasons are in "
-            f"{result.folder / 'summary.json'}"
+            f"({shown}); the reasons are in {result.folder / 'summary.json'}"
         )
     return result
 

@@ -6,7 +6,7 @@ import pytest
 from benchmarks.cohorts import write_dataset, write_plan
 
 from zoo.cohorts.jobs import create_run_folder, plan_cohort, plan_of_run
-from zoo.pipelines.run import run_cohort
+from zoo.pipelines.run import CohortOptions, run_cohort
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,8 @@ def larger_study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("larger")
     write_dataset(folder / "data", 6, 16)
     write_plan(folder / "plan.json", folder / "data", affine="none", report=False)
-    run_cohort(folder / "plan.json", out=folder / "whole", threads=1, device="cpu")
+    options = CohortOptions(folder / "plan.json", out=folder / "whole", threads=1, device="cpu")
+    run_cohort(options)
     return folder
 
 

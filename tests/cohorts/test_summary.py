@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 from support.cohort_cases import write_result
@@ -147,3 +148,12 @@ def test_chromium_shows_the_report_with_its_thumbnails(cohort, tmp_path, width):
     assert coloured.mean() > 0.01
     assert (page[:, :4] == 255).all()
     assert (page[:, width - 4 :] == 255).all()
+
+
+def test_the_page_says_how_a_pair_gets_the_viewer_unless_all_have_it(settled):
+    worst = worst_first(write_summary(settled)["cases"])[0]["name"]
+    page = (settled.folder / "report.html").read_text()
+    assert f"regzoo report {worst}</code>" in page
+    assert str(settled.folder) not in page
+    write_summary(replace(settled, plan=settled.plan | {"report": "full"}))
+    assert "regzoo report" not in (settled.folder / "report.html").read_text()

@@ -10,7 +10,7 @@ import zoo
 from zoo import cli
 from zoo.errors import UserError
 from zoo.io.volume import read_volume, write_volume
-from zoo.pipelines.run import run_cohort
+from zoo.pipelines.run import CohortOptions, run_cohort
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +23,13 @@ def plan(tmp_path_factory):
 
 def test_a_second_run_registers_nothing_again(plan, tmp_path, capfd):
     lines = []
-    first = run_cohort(plan, out=tmp_path / "run", threads=1, report=lines.append)
+    options = CohortOptions(plan, out=tmp_path / "run", threads=1)
+    first = run_cohort(options, report=lines.append)
     assert first.complete
     assert first.summary["finished"] == 2
     assert [line[:5] for line in lines] == ["[1/2]", "[2/2]"]
     written = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").glob("*/*")}
-    second = run_cohort(plan, out=tmp_path / "run", threads=1, report=lines.append)
+    second = run_cohort(options, report=lines.append)
     assert second == first
     assert len(lines) == 2
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").glob("*/*")} == written
@@ -45,7 +46,7 @@ def test_a_second_run_registers_nothing_again(plan, tmp_path, capfd):
 )
 def test_invalid_options_are_refused_before_anything_is_written(plan, tmp_path, options, message):
     with pytest.raises(UserError, match=message):
-        run_cohort(plan, out=tmp_path / "run", threads=1, **options)
+        run_cohort(CohortOptions(plan, out=tmp_path / "run", threads=1, **options))
     assert not (tmp_path / "run").exists()
 
 

@@ -4,6 +4,8 @@
 |---|---|
 | pairs | one registration, from the command, Python and MONAI |
 | files | applying the transform, in regzoo and in SimpleITK |
+| formats | DICOM, motion series, chains of transforms, points of 3D Slicer |
+| options | effort, guidance, reports, dry runs, JSON, and the commands that tell and complete |
 | faults | spoiled images and wrong commands |
 | studies | a dataset: check, plan, run, resume, evaluate, compare |
 | training | fine-tuning, and the use of the new model |
@@ -12,7 +14,9 @@
 
 from promised.faults import FAULTS
 from promised.files import FILES, WITH_LANDMARKS
+from promised.formats import FORMATS
 from promised.hub import HUB
+from promised.options import OPTIONS
 from promised.pairs import OF_A_STATED_REGION, PAIRS
 from promised.promise import Broken, Outcome, Place, Promise, keep
 from promised.studies import STUDIES
@@ -23,6 +27,8 @@ PROMISES: tuple[Promise, ...] = (
     *OF_A_STATED_REGION,
     *FILES,
     *WITH_LANDMARKS,
+    *FORMATS,
+    *OPTIONS,
     *FAULTS,
     *STUDIES,
     *TRAINING_PROMISES,

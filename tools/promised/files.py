@@ -26,7 +26,7 @@ sitk.WriteImage(sitk.Resample(moving, fixed, transform, sitk.sitkLinear), "by_si
 """
 
 
-def _registered(place: Place) -> dict[str, Path]:
+def registered(place: Place) -> dict[str, Path]:
     """Put the registration of the pair, which is made once, into `result`; return its files."""
     files = place.images()
     made = place.shared / ("registered-real" if place.pair else "registered-phantom")
@@ -38,7 +38,7 @@ def _registered(place: Place) -> dict[str, Path]:
 
 def warp_repeats_the_result(place: Place) -> str:
     """`regzoo warp` with the transform gives warped.nii.gz of the registration."""
-    files = _registered(place)
+    files = registered(place)
     expected = voxels(place.folder / "result/warped.nii.gz")
     fill = min(0.0, float(voxels(files["moving"]).min()))
     differs = {}
@@ -54,7 +54,7 @@ def warp_repeats_the_result(place: Place) -> str:
 
 def labels_are_carried(place: Place) -> str:
     """`regzoo warp --labels` carries a label map as the registration does."""
-    files = _registered(place)
+    files = registered(place)
     if "moving_labels" not in files:
         return "not tried: the pair has no labels"
     place.regzoo("warp", files["moving_labels"], TRANSFORM, "labels.nii.gz", "--labels")
@@ -70,7 +70,7 @@ def converted_transform_is_the_same(place: Place) -> str:
     """`regzoo convert` writes the transform in another format that maps points identically, and
     `--back` maps them back.
     """
-    files = _registered(place)
+    files = registered(place)
     place.regzoo("convert", TRANSFORM, "converted.h5")
     points = files.get("fixed_points") or _centre(place, files["fixed"])
     mapped = []
@@ -116,7 +116,7 @@ def landmarks_come_closer(place: Place) -> str:
 
 def simpleitk_reads_the_transform(place: Place) -> str:
     """SimpleITK reads transform.h5 and resamples the moving image as regzoo does."""
-    files = _registered(place)
+    files = registered(place)
     place.python("-c", SIMPLEITK, files["fixed"], files["moving"])
     one, two = (voxels(place.folder / n) for n in ("by_simpleitk.nii.gz", "result/warped.nii.gz"))
     inside = one != 0  # SimpleITK fills what lies outside the moving image with 0
@@ -127,7 +127,7 @@ def simpleitk_reads_the_transform(place: Place) -> str:
 
 def jacobian_agrees_with_the_figures(place: Place) -> str:
     """`regzoo jacobian` writes a map whose folding is that of the registration's figures."""
-    _registered(place)
+    registered(place)
     place.regzoo("jacobian", TRANSFORM, "jacobian.nii.gz")
     determinant = voxels(place.folder / "jacobian.nii.gz")
     folding = 100 * float((determinant <= 0).mean())

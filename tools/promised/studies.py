@@ -6,16 +6,17 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from promised.promise import Place, Promise, ensure
+from promised.promise import Place, Promise, ensure, voxels
 from zoo.io.volume import write_volume
 from zoo.synthesis.phantom import make_pair
 
 CASES = 3
 
 
-def _study(place: Place) -> Path:
+def study(place: Place) -> Path:
     """Return the folder of the common study, in which `plan.json` and the run `run` are made once.
 
     It holds a T1 and a T2 image of each of three phantoms, with labels.
@@ -50,7 +51,7 @@ def a_study_is_described_and_planned(place: Place) -> str:
     """`init`, `check` and `plan --explain` describe a folder of images and give the rule of every
     setting.
     """
-    root = _study(place)
+    root = study(place)
     said = place.regzoo("check", root / "study")
     ensure("0 errors" in said, said)
     said = place.regzoo("plan", root / "study", "-o", "plan.json", "--explain")
@@ -64,7 +65,7 @@ def a_study_is_described_and_planned(place: Place) -> str:
 
 def every_pair_is_registered(place: Place) -> str:
     """`regzoo run` registers every pair, improves its Dice, and writes a summary and a report."""
-    run = _study(place) / "run"
+    run = study(place) / "run"
     results = _results(run)
     ensure(len(results) == CASES, f"{len(results)} of {CASES} pairs have a result")
     gains = [r["figures"]["dice_after"] - r["figures"]["dice_before"] for r in results.values()]
@@ -79,7 +80,7 @@ def every_pair_is_registered(place: Place) -> str:
 
 def a_run_is_resumed(place: Place) -> str:
     """The same `regzoo run` again registers only the pair whose result is missing."""
-    root = _study(place)
+    root = study(place)
     run = Path(shutil.copytree(root / "run", place.folder / "run"))
     names = sorted(_results(run))
     before = {name: (run / name / "result.json").stat().st_mtime_ns for name in names}
@@ -94,7 +95,7 @@ def a_run_is_resumed(place: Place) -> str:
 
 def a_run_is_evaluated(place: Place) -> str:
     """`regzoo evaluate` writes the figures of every pair, which are those of the registrations."""
-    run = shutil.copytree(_study(place) / "run", place.folder / "run")
+    run = shutil.copytree(study(place) / "run", place.folder / "run")
     place.regzoo("evaluate", "run")
     ensure((place.folder / "run" / "figures.csv").is_file(), "figures.csv was not written")
     mean = place.json("run/figures.json")["summary"]["dice_after"]["mean"]
@@ -106,7 +107,7 @@ def a_run_is_evaluated(place: Place) -> str:
 
 def two_runs_are_compared(place: Place) -> str:
     """A plan with one changed setting gives a second run, and `regzoo compare` ranks both."""
-    root = _study(place)
+    root = study(place)
     shutil.copytree(root / "run", place.folder / "accurate")
     words = ["plan", root / "plan.json", "--set", "mode=convexadam", "--name", "convexadam"]
     place.regzoo(*words, "-o", "convexadam.json")
@@ -123,10 +124,29 @@ def two_runs_are_compared(place: Place) -> str:
     return next(line for line in said.splitlines() if "dice_after" in line)
 
 
+def two_workers_give_the_same(place: Place) -> str:
+    """`regzoo run --workers 2` gives the transforms of one process."""
+    try:
+        import distributed  # noqa: F401
+    except ImportError:
+        return "not tried: Dask is not installed"
+    root = study(place)
+    place.regzoo("run", root / "plan.json", "--out", "run", "--workers", "2", "--threads", "1")
+    names = list(_results(root / "run"))
+    for name in names:
+        one, two = (
+            path / name / "transform.nii.gz" for path in (root / "run", place.folder / "run")
+        )
+        apart = float(np.abs(voxels(one) - voxels(two)).max())
+        ensure(apart < 1e-3, f"the transforms of {name} differ by {apart:.2g} mm")
+    return f"{len(names)} pairs, equal transforms"
+
+
 STUDIES: tuple[Promise, ...] = (
     a_study_is_described_and_planned,
     every_pair_is_registered,
     a_run_is_resumed,
     a_run_is_evaluated,
     two_runs_are_compared,
+    two_workers_give_the_same,
 )

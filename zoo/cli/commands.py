@@ -13,6 +13,13 @@ from zoo.errors import UserError
 
 Command = Callable[..., "int | None"]
 
+BUILT_IN = {
+    "completion": "Print a script that completes commands and options in your shell",
+    "help": "Print the commands",
+    "version": "Print the version",
+}
+"""The commands that need no module of their own, with their help."""
+
 
 def command_groups() -> dict[str, dict[str, str]]:
     """Return the title of each group of commands, with the modules of its commands by name."""
@@ -34,7 +41,8 @@ def find_command(name: str) -> Command:
     """Return the command called `name`."""
     modules = {key: module for group in command_groups().values() for key, module in group.items()}
     if name not in modules:
-        raise UserError(f"there is no command {name!r}{nearest(name, modules)}; see regzoo --help")
+        hint = nearest(name, [*modules, *BUILT_IN])
+        raise UserError(f"there is no command {name!r}{hint}; see regzoo --help")
     module = importlib.import_module(modules[name])
     command: Command = getattr(module, name.replace("-", "_"))
     return command

@@ -12,16 +12,11 @@ import shlex
 import typing
 from dataclasses import dataclass
 
-from zoo.cli.commands import command_groups, find_command, flag_of, parameters_of
+from zoo.cli.commands import BUILT_IN, command_groups, find_command, flag_of, parameters_of
 from zoo.errors import UserError
 from zoo.hub.bundles import bundle_names
 
 SHELLS = ("bash", "zsh", "fish")
-BUILT_IN = {
-    "completion": "Print a script that completes commands and options in your shell",
-    "help": "Print the commands",
-    "version": "Print the version",
-}
 INSTALLATION = """Usage: regzoo completion bash|zsh|fish
 
 Print a script that completes commands, options and their values.

@@ -25,8 +25,9 @@ def require_space(jobs: Collection[Job], plan: Plan, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
-            f"the results of {len(jobs)} pairs need up to {_size(needed)}, but {folder} has only "
-            f"{_size(free)} of free space; free some space or choose another folder with --out"
+            f"the results of {len(jobs)} pairs need up to {size_text(needed)}, but {folder} has "
+            f"only {size_text(free)} of free space; free some space or choose another folder with "
+            "--out"
         )
 
 
@@ -48,6 +49,16 @@ def result_bytes(job: Job, plan: Plan) -> int:
     return size + REPORT_BYTES[report_of(plan)] + OTHER_BYTES
 
 
+def unreadable_image(job: Job) -> str | None:
+    """Return why the header of an image of a job cannot be read; None if all can be read."""
+    try:
+        for path in (job.files.fixed, *job.files.moving):
+            read_header(path)
+    except UserError as error:
+        return str(error)
+    return None
+
+
 def _voxel_bytes(header: ImageHeader) -> int:
     """Return the number of bytes per voxel of an image."""
     try:
@@ -56,5 +67,6 @@ def _voxel_bytes(header: ImageHeader) -> int:
         return 8
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
+    """Return a number of bytes as text, such as "13.1 MB"."""
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -116,8 +116,8 @@ def plan_cohort(plan: Plan, folder: Path) -> Cohort:
     return Cohort(folder, plan, settings_digest(plan), jobs)
 
 
-def create_run_folder(cohort: Cohort) -> None:
-    """Create the folder of a run and write its plan; refuse the folder of another run."""
+def refuse_other_run(cohort: Cohort) -> None:
+    """Raise `UserError` if the folder of a run contains the run of another dataset or split."""
     folder, plan = cohort.folder, cohort.plan
     stored = folder / PLAN
     if stored.is_file():
@@ -128,13 +128,19 @@ def create_run_folder(cohort: Cohort) -> None:
                     f"{folder} contains the run of another {key} ({earlier.get(key)!r}, not "
                     f"{plan[key]!r}); choose another folder with --out"
                 )
+
+
+def create_run_folder(cohort: Cohort) -> None:
+    """Create the folder of a run and write its plan; refuse the folder of another run."""
+    refuse_other_run(cohort)
+    folder = cohort.folder
     try:
         (folder / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
             f"cannot create {folder}: {error.strerror}; choose another folder with --out"
         ) from error
-    write_json(stored, plan)
+    write_json(folder / PLAN, cohort.plan)
 
 
 @contextmanager

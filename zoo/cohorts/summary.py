@@ -5,17 +5,19 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.cohorts.jobs import Cohort, Job
+from zoo.cohorts.jobs import Cohort, Job, report_of
 from zoo.cohorts.record import RESULT, UNFINISHED, failure_of, is_finished, read_json
 from zoo.cohorts.worker import THUMBNAIL
 from zoo.evaluation.figures import COMPARED, FIGURES, key_figure
 from zoo.evaluation.quality import QUALITIES
 from zoo.evaluation.summary import summarise_figures
+from zoo.handlers.output_files import Report
 from zoo.io.atomic import write_json, write_text
 from zoo.planning.weights import planned_sha256
 from zoo.reporting.pages import render
@@ -30,7 +32,9 @@ def write_summary(cohort: Cohort) -> dict[str, Any]:
     document = summarise(cohort)
     write_json(cohort.folder / "summary.json", document)
     write_text(cohort.folder / "summary.csv", csv_table(document))
-    write_text(cohort.folder / "report.html", report_page(document, cohort.folder))
+    write_text(
+        cohort.folder / "report.html", report_page(document, cohort.folder, report_of(cohort.plan))
+    )
     if not document["missing"]:  # no process is at work any more: remove leftovers of killed ones
         shutil.rmtree(cohort.folder / UNFINISHED, ignore_errors=True)
     return document
@@ -168,8 +172,11 @@ def severity(case: Mapping[str, Any]) -> int:
     return QUALITIES.index("check" if quality is None else quality)
 
 
-def report_page(document: Mapping[str, Any], folder: Path) -> str:
-    """Return report.html: the errors, the summary, then all pairs with the worst first."""
+def report_page(document: Mapping[str, Any], folder: Path, report: Report = "light") -> str:
+    """Return report.html: the errors, the summary, then all pairs with the worst first.
+
+    Unless the kind of the pairs' `report` is full, the page says how a pair gets the viewer.
+    """
     cases = worst_first(document["cases"])
     cards = [
         {
@@ -196,7 +203,16 @@ def report_page(document: Mapping[str, Any], folder: Path) -> str:
               "largest"),
         rows=summary_rows(document["summary"]),
         cards=cards,
+        viewer="" if report == "full" or not cases else _viewer_command(cases[0]["name"]),
     )  # fmt: skip
+
+
+def _viewer_command(name: str) -> str:
+    """Return the command, in the run's folder, that gives the report of a pair the viewer.
+
+    The page does not name the folder, so that it stays right if the folder is moved.
+    """
+    return f"regzoo report {shlex.quote(name)}"
 
 
 def _has_report(folder: Path, name: str) -> bool:

@@ -98,6 +98,13 @@ def verdict_lines(quality: str | None, warnings: Sequence[str]) -> list[str]:
     return [f"quality {quality}: {warning}" for warning in warnings]
 
 
+def refuse_together(**given: bool) -> None:
+    """Raise `UserError` if more than one of these options is given; they exclude each other."""
+    flags = [f"--{name}" for name, value in given.items() if value]
+    if len(flags) > 1:
+        raise UserError(f"{' and '.join(flags)} exclude each other; give one of them")
+
+
 def print_json(value: Any) -> None:
     """Print a value as one JSON document."""
     import json

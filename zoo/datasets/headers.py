@@ -103,6 +103,10 @@ def inspect_header(
         return _inspect_dicom(root, name, volume)
     if not name.lower().endswith(SUFFIXES):
         what = "the format is not that of a volume"
+        if path.is_dir():
+            what = "the folder contains no DICOM image"
+            advice = "give a volume file or a folder with a DICOM series"
+            return None, [Problem("format", name, what, advice)]
         if name.lower().endswith(_UNSAFE_SUFFIXES):
             what = "the format can contain code or has no world coordinates, so it is never opened"
         return None, [Problem("format", name, what, "save the image as .nii.gz")]

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -106,7 +107,20 @@ def _read_annotation(path: Path | None, image: Volume) -> Volume | None:
 
 
 def _read_points(path: Path | None, space: Space, image: Volume) -> Tensor | None:
-    return None if path is None else read_points(path, space=space, grid=image.grid)
+    """Read landmarks; refuse those of which none lies in the image, as in a wrong space."""
+    if path is None:
+        return None
+    points = read_points(path, space=space, grid=image.grid)
+    index = image.grid.to_index(points)
+    within = (index >= -1) & (index <= torch.tensor(image.grid.shape))
+    if len(points) and not within.all(dim=1).any():
+        x, y, z = points[0].tolist()
+        raise UserError(
+            f"none of the {len(points)} points of {path} lies in {image.path} (the first is at "
+            f"{x:.4g}, {y:.4g}, {z:.4g} mm, RAS); check the file and its space, --points-space "
+            "ras, lps or voxel"
+        )
+    return points
 
 
 class PairDataset(Dataset[Pair]):

@@ -5,10 +5,11 @@ The transforms may come from this program or from any other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from zoo.datasets.pairs import PairFiles, pair_files, unique_pair_names
 from zoo.datasets.reading import read_dataset
@@ -16,6 +17,7 @@ from zoo.datasets.schema.table import read_pair_table
 from zoo.errors import UserError
 from zoo.evaluation.documents import read_result, total_seconds
 from zoo.evaluation.learn2reg_names import find_learn2reg_field
+from zoo.io.bids import PATTERN
 from zoo.io.points import Space
 from zoo.io.transforms import TRANSFORM_SUFFIXES
 
@@ -42,13 +44,22 @@ def case_of_result(folder: Path) -> Case:
     """Return the case that a registration wrote into `folder`."""
     result = read_result(folder / "result.json")
     given = {f.name: result[f.name] for f in fields(PairFiles) if result.get(f.name) is not None}
-    field = _first_file(folder, FIELD_NAMES)
+    bids = result.get("bids") or {}
+    field, inverse = (
+        _first_file(folder, [*names, *_bids_names(bids, names)])
+        for names in (FIELD_NAMES, INVERSE_NAMES)
+    )
     if field is None:
         raise UserError(
             f"{folder} contains neither {' nor '.join(FIELD_NAMES)}; register the pair again"
         )
-    inverse = _first_file(folder, INVERSE_NAMES)
     return Case(pair_files(**given), field, inverse, total_seconds(result))
+
+
+def _bids_names(renamed: Any, names: Sequence[str]) -> list[str]:
+    """Return the BIDS names of files in result.json; other names are ignored, such as ../x."""
+    found = [renamed.get(name) for name in names] if isinstance(renamed, dict) else []
+    return [name for name in found if isinstance(name, str) and re.fullmatch(PATTERN, name)]
 
 
 def cases_of_run(folder: Path) -> list[Case]:

@@ -140,6 +140,7 @@ class _Request:
         """Return the plan; an affine transform that it names is not an output."""
         plan = plan_pair(self.options, self.files, self.settings, self.own, self.read)
         if plan is not None:
+            _refuse_needless_weights(self.options, plan["plan"]["model"])
             affine = {"the affine transform of the plan": _affine_file(plan)}
             refuse_overwriting(affine, self.outputs)
         if self.options.guide == "labels" and (plan is None or plan["plan"]["model"] != "mcbo"):
@@ -148,6 +149,26 @@ class _Request:
                 "add --model mcbo"
             )
         return plan
+
+
+def _refuse_needless_weights(options: RegistrationOptions, model: str) -> None:
+    """Raise `UserError` if weights are given for a model without any."""
+    if options.weights is not None and not find_model(model).learned:
+        raise UserError(
+            f"--weights {options.weights} is for networks, and {model} has no weights; leave it "
+            "out, or choose a network with --model (see regzoo models)"
+        )
+
+
+def _refuse_points_of_one_image(files: PairFiles) -> None:
+    """Raise `UserError` if only one of the two images has landmarks."""
+    given = {"--fixed-points": files.fixed_points, "--moving-points": files.moving_points}
+    missing = [flag for flag, path in given.items() if path is None]
+    if len(missing) == 1:
+        raise UserError(
+            f"landmarks are compared in pairs, and {missing[0]} is missing; add it, or leave "
+            "the other one out (regzoo points maps points of one image)"
+        )
 
 
 def _checked(options: RegistrationOptions) -> _Request:
@@ -162,6 +183,7 @@ def _checked(options: RegistrationOptions) -> _Request:
     use_threads(options.threads)
     folder = Path(options.out).absolute()
     files = absolute_files(options)
+    _refuse_points_of_one_image(files)
     settings = resolve_settings(options.bundle_settings())
     bids = bids_outputs(files.fixed, files.moving[0]) if options.bids else None
     own = None if options.model == "auto" else find_own_model(options.model)

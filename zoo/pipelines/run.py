@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo.cohorts.disk_space import require_space
+from zoo.cohorts.digests import weights_sha256
+from zoo.cohorts.disk_space import require_space, result_bytes, unreadable_image
 from zoo.cohorts.distribution import Distribution
 from zoo.cohorts.in_process import run_in_process
-from zoo.cohorts.jobs import create_run_folder, locked_run_folder, plan_cohort, plan_of_run
+from zoo.cohorts.jobs import (
+    Cohort,
+    create_run_folder,
+    locked_run_folder,
+    plan_cohort,
+    plan_of_run,
+    refuse_other_run,
+)
 from zoo.cohorts.machine import threads_per_process
 from zoo.cohorts.progress import CohortProgress
 from zoo.cohorts.record import pending_jobs
-from zoo.cohorts.summary import write_summary
+from zoo.cohorts.summary import weights_used, write_summary
+from zoo.errors import UserError
 from zoo.handlers.output_files import Report
 from zoo.runtime.device import choose_device, use_threads
 from zoo.runtime.signals import StopSignal
@@ -46,28 +57,11 @@ class CohortResult:
         return not (self.summary["errors"] or self.summary["missing"])
 
 
-def run_cohort(
-    plan: str | PathLike[str],
-    *,
-    split: str | None = None,
-    out: str | PathLike[str] | None = None,
-    workers: int | str = 1,
-    threads: int | None = None,
-    device: str | None = None,
-    model: str | PathLike[str] | None = None,
-    effort: Literal["fast", "normal", "best"] | None = None,
-    pair_report: Report | None = None,
-    scheduler: str | None = None,
-    cluster: str | None = None,
-    cluster_config: str | PathLike[str] | None = None,
-    report: Callable[[str], None] | None = None,
-) -> CohortResult:
-    """Register every pair of a plan's dataset and write a summary.
+@dataclass(frozen=True)
+class CohortOptions:
+    """The request of a run.
 
-    Pairs whose results match their files and the plan are not registered again, so that running the
-    same plan again resumes a run.
-
-    Args:
+    Attributes:
         plan: The plan of a dataset, as `regzoo plan DATASET` writes it.
         split: The split to register: train, val, test or all; by default that of the plan.
         out: The folder of the run; by default PLAN-SPLIT beside the plan.
@@ -78,28 +72,128 @@ def run_cohort(
         model: A model of one's own, by its name or its folder, whose settings and weights replace
             those of the plan. The default is the plan's model.
         effort: How much is computed: fast, normal or best; by default that of the plan.
-        pair_report: The report of each pair: full, with the interactive viewer; light, pictures
-            only; or none. The default is that of the plan, otherwise light.
+        report: The report of each pair: full, with the interactive viewer; light, pictures only;
+            or none. The default is that of the plan, otherwise light.
         scheduler: The address of a running Dask scheduler, whose workers register the pairs.
         cluster: slurm, to start workers as jobs of Slurm.
         cluster_config: The YAML file that describes the jobs of `cluster`.
-        report: Is called with one line of text per settled pair, and with lines about the workers.
     """
-    config = None if cluster_config is None else Path(cluster_config)
-    distribution = Distribution(workers, threads, device, scheduler, cluster, config)
-    if not distribution.remote:
-        choose_device(device)  # refuses an unknown device before anything is written
-    folder = None if out is None else Path(out)
-    cohort = plan_cohort(*plan_of_run(plan, split, folder, model, effort, pair_report))
+
+    plan: str | PathLike[str]
+    _: KW_ONLY
+    split: str | None = None
+    out: str | PathLike[str] | None = None
+    workers: int | str = 1
+    threads: int | None = None
+    device: str | None = None
+    model: str | PathLike[str] | None = None
+    effort: Literal["fast", "normal", "best"] | None = None
+    report: Report | None = None
+    scheduler: str | None = None
+    cluster: str | None = None
+    cluster_config: str | PathLike[str] | None = None
+
+
+@dataclass(frozen=True)
+class CohortPlan:
+    """What a run would do, as JSON values: for `regzoo run --dry-run`.
+
+    Attributes:
+        folder: The folder of the run.
+        model: The model of the plan.
+        plan: The name and the preset of the plan.
+        split: The split of the dataset.
+        finished: The names of the pairs whose results match their files and settings.
+        pending: The names of the pairs that would be registered.
+        unreadable: The pending pairs whose headers cannot be read, with the reason.
+        weights: Whether the weights at hand are those of the plan; None for a model without any.
+        needed_bytes: An upper bound of the size of the pending results.
+        free_bytes: The free space of the disk.
+    """
+
+    folder: str
+    model: str
+    plan: dict[str, Any]
+    split: str
+    finished: list[str]
+    pending: list[str]
+    unreadable: list[dict[str, str]]
+    weights: dict[str, Any] | None
+    needed_bytes: int
+    free_bytes: int
+
+
+def check_cohort(options: CohortOptions) -> CohortPlan:
+    """Make the checks that precede a run, and say what it would do. Nothing is written."""
+    _, cohort = _requested(options)
+    refuse_other_run(cohort)
+    parent = next(
+        p for p in (cohort.folder.absolute(), *cohort.folder.absolute().parents) if p.exists()
+    )
+    if not parent.is_dir():
+        raise UserError(f"cannot write {cohort.folder}: {parent} is a file; choose another --out")
+    if not os.access(parent, os.W_OK):
+        raise UserError(f"cannot write into {parent}; choose another --out")
+    pending = pending_jobs(cohort)
+    require_space(pending, cohort.plan, parent)
+    names = {job.name for job in pending}
+    reasons = {job.name: unreadable_image(job) for job in pending}
+    used = weights_sha256(cohort.plan)
+    section = cohort.plan["plan"]
+    return CohortPlan(
+        folder=str(cohort.folder),
+        model=cohort.model,
+        plan={"name": section["name"], "preset": section["preset"]},
+        split=cohort.split,
+        finished=[job.name for job in cohort.jobs if job.name not in names],
+        pending=[job.name for job in pending],
+        unreadable=[{"name": n, "reason": r} for n, r in reasons.items() if r is not None],
+        weights=weights_used(cohort, [used]),
+        needed_bytes=sum(result_bytes(job, cohort.plan) for job in pending),
+        free_bytes=shutil.disk_usage(parent).free,
+    )
+
+
+def run_cohort(
+    options: CohortOptions, *, report: Callable[[str], None] | None = None
+) -> CohortResult:
+    """Register every pair of a plan's dataset and write a summary.
+
+    Pairs whose results match their files and the plan are not registered again, so that running the
+    same plan again resumes a run. `report` is called with one line of text per settled pair, and
+    with lines about the workers.
+    """
+    distribution, cohort = _requested(options)
     create_run_folder(cohort)
     with StopSignal() as stop, locked_run_folder(cohort):
         pending = pending_jobs(cohort)
         require_space(pending, cohort.plan, cohort.folder)
         progress = CohortProgress(cohort, len(pending), report)
         if pending and distribution.in_process:
-            use_threads(threads_per_process(threads, 1))
-            run_in_process(cohort, pending, stop, str(choose_device(device)), progress.settle)
+            use_threads(threads_per_process(options.threads, 1))
+            device = str(choose_device(options.device))
+            run_in_process(cohort, pending, stop, device, progress.settle)
         elif pending:
             distribution.run(cohort, pending, stop, progress)
         summary = write_summary(cohort)
     return CohortResult(cohort.folder, summary, stop.number)
+
+
+def _requested(options: CohortOptions) -> tuple[Distribution, Cohort]:
+    """Check the options of a run; return its workers and its pairs. Nothing is written."""
+    config = None if options.cluster_config is None else Path(options.cluster_config)
+    distribution = Distribution(
+        options.workers,
+        options.threads,
+        options.device,
+        options.scheduler,
+        options.cluster,
+        config,
+    )
+    if not distribution.remote:
+        choose_device(options.device)
+    folder = None if options.out is None else Path(options.out)
+    chosen = plan_of_run(
+        options.plan, options.split, folder, options.model, options.effort, options.report
+    )
+    return distribution, plan_cohort(*chosen)

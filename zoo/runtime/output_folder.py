@@ -222,6 +222,10 @@ def _resolved(folder: Path) -> Path:
         target = folder.resolve()
         if target.exists() and not target.is_dir():
             raise UserError(f"cannot write to {folder}: it is a file; give the name of a folder")
+        if (file := next((p for p in target.parents if p.is_file()), None)) is not None:
+            raise UserError(
+                f"cannot write to {folder}: {file} is a file, not a folder; choose another --out"
+            )
     except (OSError, RuntimeError) as error:  # no access, a name too long, a circle of links
         raise _cannot_write(folder, error) from error
     return target

@@ -152,6 +152,65 @@ def test_a_run_is_evaluated_and_compared(study, tmp_path, capsys):
     assert f"{PAIRS} pairs in common" in capsys.readouterr().out
 
 
+def contents(folder):
+    """The bytes and times of all files below a folder."""
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in files}
+
+
+def test_a_dry_run_tells_what_is_pending_and_writes_nothing(study, tmp_path, capsys):
+    words = ["run", str(study / "plan.json"), "--dry-run", "--out"]
+    assert run([*words, str(tmp_path / "new" / "run")]) == 0
+    told = capsys.readouterr().out
+    assert f"{PAIRS} pairs of the split val: 0 finished, {PAIRS} pending" in told
+    assert not (tmp_path / "new").exists()
+
+    shutil.copytree(study / "whole", tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / NAMES[3])
+    before = contents(tmp_path)
+    assert run([*words, str(tmp_path / "run"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["pending"] == [NAMES[3]]
+    assert told["finished"] == [name for name in NAMES if name != NAMES[3]]
+    assert told["unreadable"] == []
+    voxels = 24**3
+    assert told["needed_bytes"] == voxels * (12 + 2 + 2) + (256 << 10)  # field, image and labels
+    assert contents(tmp_path) == before
+
+
+def test_a_dry_run_refuses_what_the_run_would(study, tmp_path, capsys):
+    shutil.copytree(study / "data", tmp_path / "data")
+    image = tmp_path / "data" / "imagesTr" / "Phantom_0002_0000.nii.gz"
+    image.write_bytes(b"not an image")
+    write_plan(tmp_path / "plan.json", tmp_path / "data", affine="none", report=False)
+    words = ["run", str(tmp_path / "plan.json"), "--dry-run", "--quiet", "--out"]
+    assert run([*words, str(tmp_path / "run")]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"regzoo: {NAMES[1]} cannot be registered: ")
+    assert run([*words, str(study / "whole")]) == 2
+    assert "contains the run of another dataset_dir" in capsys.readouterr().err
+    assert run([*words, str(tmp_path / "plan.json" / "run")]) == 2
+    assert "plan.json is a file" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_json_is_all_of_stdout_and_quiet_prints_errors_only(study, tmp_path, capsys):
+    shutil.copytree(study / "whole", tmp_path / "run")
+    words = ["run", str(study / "plan.json"), "--out", str(tmp_path / "run")]
+    assert run([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told.pop("folder") == str(tmp_path / "run")
+    assert told == json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert run([*words, "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    warned = [case["name"] for case in told["cases"] for _ in case["warnings"]]
+    assert [line.split(": ")[1] for line in err.splitlines()] == warned
+    assert run([*words, "--quiet", "--json"]) == 2
+    assert "--json and --quiet exclude each other" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

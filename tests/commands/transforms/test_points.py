@@ -71,3 +71,15 @@ def test_points_go_through_a_chain_and_back(files, tmp_path):
         assert run("points", folder / "points.csv", tmp_path / "same.csv", *chain, *more) == 0
         same = np.loadtxt(tmp_path / "same.csv", delimiter=",")
         assert np.abs(same - originals).max() < 1e-3
+
+
+def test_points_outside_the_field_are_reported(files, tmp_path, capsys):
+    folder, pair = files
+    inside = pair.fixed_grid.to_world(torch.tensor([[1.0, 2, 3], [29, 25, 21]]).double())
+    far = torch.cat([inside, torch.tensor([[900.0, 0, 0]])])
+    np.savetxt(tmp_path / "p.csv", far.numpy(), delimiter=",")
+    words = ["points", tmp_path / "p.csv", folder / "t.nii.gz", tmp_path / "o.csv"]
+    assert run(*words, "--space", "ras") == 0
+    assert "1 of 3 points lie outside the grid" in capsys.readouterr().err
+    assert run(*words, "--space", "ras", "--back") == 0
+    assert "outside" not in capsys.readouterr().err

@@ -126,3 +126,13 @@ def test_a_chain_that_begins_without_a_grid_asks_for_the_fixed_image(files, tmp_
     for words in (("-t", turned(tmp_path), "-t", field), ("-t", f"inverse:{field}")):
         inputs = ("warp", folder / "moving.nii.gz", tmp_path / "w.nii.gz", *words)
         assert "--fixed" in refusal(capsys, *inputs)
+
+
+def test_a_label_map_without_the_flag_is_reported(files, tmp_path, capsys):
+    folder, _ = files
+    words = ["warp", folder / "labels.nii.gz", folder / "t.nii.gz", tmp_path / "o.nii.gz"]
+    assert run(*words) == 0
+    assert "seems to be a label map by its name" in capsys.readouterr().err
+    for more in (["--labels"], ["--interpolation", "nearest"]):
+        assert run(*words, *more) == 0
+        assert capsys.readouterr().err == ""

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from zoo.commands._shared import QUALITY_FAILED, print_json, uncollected_imports, verdict_lines
-from zoo.errors import UserError
+from zoo.commands._shared import (
+    QUALITY_FAILED,
+    print_json,
+    refuse_together,
+    uncollected_imports,
+    verdict_lines,
+)
 from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.signatures import about, command_taking
 
@@ -61,7 +66,7 @@ def register(options: RegisterOptions) -> int:
     """
     import sys
 
-    _refuse_contradictions(options)
+    refuse_together(json=options.json, quiet=options.quiet, verbose=options.verbose)
     with uncollected_imports():
         from zoo.pipelines.register import check_registration, register_files
         from zoo.runtime.wall_time import seconds_since_start
@@ -92,14 +97,6 @@ def register(options: RegisterOptions) -> int:
     for line in verdict_lines(result["quality"], result["warnings"]):
         print(f"regzoo: {line}", file=sys.stderr)
     return QUALITY_FAILED if options.strict and result["quality"] == "failed" else 0
-
-
-def _refuse_contradictions(options: RegisterOptions) -> None:
-    """Refuse two options that ask for different outputs."""
-    names = ("json", "quiet", "verbose")
-    given = [f"--{name}" for name in names if getattr(options, name)]
-    if len(given) > 1:
-        raise UserError(f"{' and '.join(given)} exclude each other; give one of them")
 
 
 def _described(plan: Plan | None, options: RegisterOptions) -> str:

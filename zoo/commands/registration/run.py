@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from zoo.pipelines.run import CohortPlan
 
 
 def run(
@@ -20,6 +23,9 @@ def run(
     cluster: Literal["slurm"] | None = None,
     cluster_config: str | None = None,
     strict: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+    quiet: bool = False,
 ) -> int:
     """Register every pair of a dataset according to its plan.
 
@@ -38,6 +44,8 @@ def run(
         regzoo run plan.json --out runs/mcbo
         regzoo run plan.json --split test --workers 4
         regzoo run plan.json --model my_model
+        regzoo run plan.json --out runs/mcbo --dry-run
+        regzoo run plan.json --out runs/mcbo --json
         regzoo run plan.json --scheduler tcp://node1:8786
         regzoo run plan.json --cluster slurm --cluster-config slurm.yaml --workers 20
 
@@ -60,17 +68,23 @@ def run(
         cluster: slurm submits the workers as jobs.
         cluster_config: The YAML file that describes the jobs: queue, walltime, memory, job_cpu.
         strict: Exit with code 3 if the quality of any registration is failed.
+        dry_run: Only check the run and print what it would do: the pairs that are finished and
+            pending, the disk space and the weights. Nothing is written. The exit code is 1 if a
+            pair cannot be read.
+        json: Print one JSON document: the folder of the run and summary.json.
+        quiet: Print errors and quality warnings only.
     """
     import sys
 
     from zoo.cohorts.summary import summary_text
-    from zoo.commands._shared import QUALITY_FAILED, verdict_lines
-    from zoo.pipelines.run import run_cohort
+    from zoo.commands._shared import QUALITY_FAILED, print_json, refuse_together, verdict_lines
+    from zoo.pipelines.run import CohortOptions, check_cohort, run_cohort
 
     def print_line(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    result = run_cohort(
+    refuse_together(json=json, quiet=quiet)
+    options = CohortOptions(
         plan,
         split=split,
         out=out,
@@ -79,13 +93,28 @@ def run(
         device=device,
         model=model,
         effort=effort,
-        pair_report=report,
+        report=report,
         scheduler=scheduler,
         cluster=cluster,
         cluster_config=cluster_config,
-        report=print_line,
     )
-    print(summary_text(result.summary, result.folder))
+    if dry_run:
+        planned = check_cohort(options)
+        if json:
+            print_json({"dry_run": True, **vars(planned)})
+        elif not quiet:
+            print(described(planned))
+        for row in planned.unreadable:
+            print_line(f"regzoo: {row['name']} cannot be registered: {row['reason']}")
+        return 1 if planned.unreadable else 0
+    result = run_cohort(options, report=None if json or quiet else print_line)
+    if json:
+        print_json({"folder": str(result.folder), **result.summary})
+    elif quiet:
+        for row in result.summary["errors"]:
+            print_line(f"regzoo: {row['name']} could not be registered: {row['reason']}")
+    else:
+        print(summary_text(result.summary, result.folder))
     for case in result.summary["cases"]:
         for line in verdict_lines(case["quality"], case["warnings"]):
             print_line(f"regzoo: {case['name']}: {line}")
@@ -95,3 +124,26 @@ def run(
     if not result.complete:
         return 1
     return QUALITY_FAILED if strict and result.quality_failed else 0
+
+
+def described(planned: CohortPlan) -> str:
+    """Return what a run would do as text."""
+    from zoo.cohorts.disk_space import size_text
+    from zoo.cohorts.summary import weights_text
+    from zoo.commands._shared import counted
+
+    finished, pending = len(planned.finished), len(planned.pending)
+    pairs = counted(finished + pending, "pair")
+    shown = ", ".join(planned.pending[:5]) + (", ..." if pending > 5 else "")
+    lines = [
+        f"model {planned.model}, plan {planned.plan['name']}, preset {planned.plan['preset']}",
+        f"{pairs} of the split {planned.split}: {finished} finished, {pending} pending",
+        *([f"pending: {shown}"] if pending else []),
+        *([text] if (text := weights_text(planned.weights)) else []),
+        f"the results need up to {size_text(planned.needed_bytes)} in {planned.folder}; "
+        f"{size_text(planned.free_bytes)} are free"
+        if pending
+        else f"nothing is left to register in {planned.folder}",
+        "Nothing was written" if planned.unreadable else "The checks passed; nothing was written",
+    ]
+    return "\n".join(lines)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo.geometry.chain import Link
 
 
 def points(
@@ -42,6 +48,8 @@ def points(
         fixed: The fixed image, which --space voxel, Learn2Reg fields and FSL matrices need.
         moving: The moving image, which --space voxel, Learn2Reg fields and FSL matrices need.
     """
+    import sys
+
     from zoo.commands._shared import counted, grid_of, names_of, open_chain, transform_files
     from zoo.errors import UserError
     from zoo.geometry.chain import map_along, map_back_along
@@ -69,8 +77,31 @@ def points(
     mapped, error = (map_back_along if back else map_along)(chain, originals)
     if back or any(link.inverted for link in chain):
         print(f"largest error when mapped forward again: {error:.4g} mm")
+    if outside := points_outside(chain, originals, back=back):
+        print(
+            f"regzoo: {outside} of {counted(len(originals), 'point')} lie outside the grid of the "
+            "transform, where its displacement is 0; check the coordinate space of the points",
+            file=sys.stderr,
+        )
     content = document.render(from_world(mapped, known, grid_of(target)))
     with atomic_path(out) as temporary:
         temporary.write_bytes(content)
     where = "its own space" if document.has_space else known
     print(f"{counted(len(mapped), 'point')} ({where}) written to {out}")
+
+
+def points_outside(chain: Sequence[Link], points: Tensor, *, back: bool) -> int:
+    """Return how many points lie more than a voxel outside the grid of the field they meet first.
+
+    Points whose first transform is inverted or affine are not counted: only its result meets a
+    grid.
+    """
+    import torch
+
+    first = chain[-1 if back else 0]
+    grid = first.transform.grid
+    if grid is None or first.inverted != back:
+        return 0
+    index = grid.to_index(points)
+    limit = torch.tensor(grid.shape)
+    return int(((index < -1) | (index > limit)).any(dim=1).sum())

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+LABEL_WORDS = {"label", "labels", "seg", "dseg", "segmentation", "mask", "aseg", "parc"}
+"""Words in the name of a file that is usually a label map."""
+
 
 def warp(
     moving: str,
@@ -42,6 +45,10 @@ def warp(
             if that is negative (CT), as in warped.nii.gz.
         volume: The volume of a moving image with several volumes (4-D), counted from 0.
     """
+    import re
+    import sys
+    from pathlib import PurePath
+
     from zoo.commands._shared import names_of, open_transform, output_grid, transform_files
     from zoo.geometry import warp as warp_volume
     from zoo.io.dicom.derived import is_series_name, write_derived_series
@@ -53,6 +60,13 @@ def warp(
     inputs = {"the moving image": moving, **transform_files(names), "--fixed": fixed}
     refuse_overwriting(inputs, [out])
     image = read_labels(moving, volume) if labels else read_volume(moving, volume)
+    words = set(re.split(r"[^a-z]+", PurePath(moving).name.lower()))
+    if not labels and interpolation != "nearest" and words & LABEL_WORDS:
+        print(
+            f"regzoo: {moving} seems to be a label map by its name, and is interpolated as an "
+            "image; add --labels to keep its values",
+            file=sys.stderr,
+        )
     if fill is None:
         fill = 0.0 if labels else min(0.0, float(image.data.min()))
     mapping = open_transform(names, fixed, moving)
