@@ -57,7 +57,7 @@ def test_the_plan_is_known_before_the_registration_and_the_result_is_the_file(pa
 
 def test_a_failed_registration_leaves_no_result(pair, tmp_path):
     with pytest.raises(UserError, match=r"missing\.nii"):
-        register_files(RegistrationOptions(**pair, out="out", fixed_points="missing.nii"))
+        register_files(RegistrationOptions(**pair, out="out", fixed_mask="missing.nii"))
     assert not list(tmp_path.glob("out/transform*"))
 
 

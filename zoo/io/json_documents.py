@@ -21,7 +21,9 @@ def read_json_object(path: AnyPath, limit: int = MAX_JSON_BYTES) -> dict[str, An
     try:
         value = parse_json(file.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError:
-        raise UserError(f"{file} is not a text file; give a JSON file") from None
+        raise UserError(
+            f"{file} is not valid JSON (it is not a text file); give a JSON file"
+        ) from None
     except ValueError as error:
         raise UserError(f"{file} is not valid JSON ({error}); correct it") from None
     if not isinstance(value, dict):

@@ -183,7 +183,6 @@ def _checked(options: RegistrationOptions) -> _Request:
     use_threads(options.threads)
     folder = Path(options.out).absolute()
     files = absolute_files(options)
-    _refuse_points_of_one_image(files)
     settings = resolve_settings(options.bundle_settings())
     bids = bids_outputs(files.fixed, files.moving[0]) if options.bids else None
     own = None if options.model == "auto" else find_own_model(options.model)
@@ -192,6 +191,7 @@ def _checked(options: RegistrationOptions) -> _Request:
     inputs = input_files(options, files, settings)
     inputs["the plan of --model"] = None if own is None else own.folder / PLAN
     refuse_overwriting(inputs, outputs)
+    _refuse_points_of_one_image(files)
     if bids is not None:
         refuse_other_dataset(folder, previous_outputs(folder))
     read = cache(partial(read_volume, volume=options.volume))

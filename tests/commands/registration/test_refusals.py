@@ -47,7 +47,7 @@ def test_a_folder_without_dicom_a_file_as_folder_and_a_plan_that_is_no_text(
     assert "the folder contains no DICOM image" in message
     words = ["register", *images, "--out", images[0] / "result"]
     assert "is a file, not a folder; choose another --out" in refusal(capsys, *words)
-    assert "is not a text file" in refused(capsys, images, tmp_path, "--plan", images[0])
+    assert "it is not a text file" in refused(capsys, images, tmp_path, "--plan", images[0])
 
 
 def test_a_mistyped_name_of_a_built_in_command(capsys):
