@@ -21,8 +21,8 @@ def notebook(**changes):
         ("a.ipynb", notebook(), []),
         ("a.ipynb", notebook(outputs=[{"output_type": "stream"}]), ["has outputs"]),
         ("a.ipynb", notebook(execution_count=3), ["has outputs"]),
-        ("a.bin", "x" * (512 * 1024), []),
-        ("a.bin", "x" * (512 * 1024 + 1), ["512 KiB, more than 512"]),
+        ("a.bin", "x" * (768 * 1024), []),
+        ("a.bin", "x" * (768 * 1024 + 1), ["768 KiB, more than 768"]),
         ("a.safetensors", "x" * (600 * 1024), []),
     ],
 )
