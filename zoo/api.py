@@ -244,7 +244,7 @@ def run(
         cluster: slurm submits the workers as jobs.
         cluster_config: The YAML file that describes the jobs: queue, walltime, memory, job_cpu.
         report: The report of each pair: full (with the interactive viewer, up to 8 MiB per pair),
-            light (pictures only) or none. The default is that of the plan, otherwise light.
+            light (pictures only) or none. The default is that of the plan, otherwise full.
         strict: Raise `zoo.UserError` if the quality of any registration is failed. The results are
             written all the same.
     """

@@ -37,11 +37,11 @@ def test_the_default_folder_is_named_after_the_plan_and_the_split(study):
         assert (plan["split"], folder) == (split, study / f"plan-{split}")
 
 
-def test_reports_are_light_unless_the_plan_or_the_command_says_otherwise(study, tmp_path):
+def test_reports_are_full_unless_the_plan_or_the_command_says_otherwise(study, tmp_path):
     plan, _ = plan_of_run(study / "plan.json", None, None)
-    assert report_of(plan) == "light"
-    asked, _ = plan_of_run(study / "plan.json", None, None, report="full")
-    assert asked["report"] == report_of(asked) == "full"
+    assert report_of(plan) == "full"
+    asked, _ = plan_of_run(study / "plan.json", None, None, report="light")
+    assert asked["report"] == report_of(asked) == "light"
     assert report_of(plan | {"report": False}) == "none"
 
 

@@ -61,8 +61,8 @@ class Cohort:
 
 
 def report_of(plan: Plan) -> Report:
-    """Return the kind of report for each pair of a run; without the setting in the plan, light."""
-    return report_kind(plan.get("report", "light"))
+    """Return the kind of report for each pair of a run; without the setting in the plan, full."""
+    return report_kind(plan.get("report", "full"))
 
 
 def plan_of_run(

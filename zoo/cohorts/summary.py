@@ -172,7 +172,7 @@ def severity(case: Mapping[str, Any]) -> int:
     return QUALITIES.index("check" if quality is None else quality)
 
 
-def report_page(document: Mapping[str, Any], folder: Path, report: Report = "light") -> str:
+def report_page(document: Mapping[str, Any], folder: Path, report: Report = "full") -> str:
     """Return report.html: the errors, the summary, then all pairs with the worst first.
 
     Unless the kind of the pairs' `report` is full, the page says how a pair gets the viewer.

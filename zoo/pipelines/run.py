@@ -73,7 +73,7 @@ class CohortOptions:
             those of the plan. The default is the plan's model.
         effort: How much is computed: fast, normal or best; by default that of the plan.
         report: The report of each pair: full, with the interactive viewer; light, pictures only;
-            or none. The default is that of the plan, otherwise light.
+            or none. The default is that of the plan, otherwise full.
         scheduler: The address of a running Dask scheduler, whose workers register the pairs.
         cluster: slurm, to start workers as jobs of Slurm.
         cluster_config: The YAML file that describes the jobs of `cluster`.

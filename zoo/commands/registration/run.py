@@ -63,7 +63,7 @@ def run(
             those of the plan. The default is the plan's model.
         effort: How much is computed: fast, normal or best. The default is the plan's effort.
         report: The report of each pair: full (with the interactive viewer, up to 8 MiB per pair),
-            light (pictures only) or none. The default is that of the plan, otherwise light.
+            light (pictures only) or none. The default is that of the plan, otherwise full.
         scheduler: The address of a running Dask scheduler, such as tcp://node1:8786.
         cluster: slurm submits the workers as jobs.
         cluster_config: The YAML file that describes the jobs: queue, walltime, memory, job_cpu.
