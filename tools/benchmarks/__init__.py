@@ -17,7 +17,7 @@
 | fine_tuning | gain of fine-tuning the compact UniReg on little data |
 | effort | what `--effort fast` and `best` cost and gain, and how well `best` chooses |
 | reports | size of the report, and the time to write and to open it |
-| uncertainty | how well the uncertainty of `register --uncertainty` ranks voxels by their true error |
+| uncertainty | how well the uncertainty of a registration ranks voxels by their true error |
 | fluid_refinement | what the refinement of MCBO's field and its settings change |
 | compact_weights | error that trainings of compact weights leave on unseen pairs |
 | compact_pairs | accuracy of compact weights on real pairs, without refinement |
