@@ -73,6 +73,8 @@ def variants(images: Mapping[str, Volume]) -> Iterator[tuple[str, dict[str, Volu
     yield "as it is", dict(images)
     yield "mask of the fixed brain", {**images, "fixed_mask": masks["fixed_mask"]}
     yield "both masks", {**images, **masks}
+    labelled = {f"{side}_mask": mask_of(images[f"{side}_labels"]) for side in ("fixed", "moving")}
+    yield "both masks, from the labels", {**images, **labelled}
     for fault in TRIED_FAULTS:
         spoiled, _ = FAULTS[fault](images["moving"], 0)
         labels = replace(images["moving_labels"], grid=spoiled.grid)
@@ -80,7 +82,7 @@ def variants(images: Mapping[str, Volume]) -> Iterator[tuple[str, dict[str, Volu
 
 
 def mask_of(brain: Volume) -> Volume:
-    """Return where an image without its skull is above zero."""
+    """Return where an image without its skull, or a label map, is above zero."""
     return replace(brain, data=(brain.data > 0).to(torch.uint8))
 
 
