@@ -4,9 +4,12 @@
     python tools/promises.py --only register_without_options --only noise_is_failed
     python tools/promises.py --fixed F --moving M --fixed-labels FL --moving-labels ML
 
+    python tools/promises.py --package OTHER_CHECKOUT
+
 Each promise is tried on phantoms, in a temporary folder and in processes of its own. With a real
-pair of one contrast, those about one registration are tried on that pair as well. The exit code is
-1 if a promise is broken.
+pair of one contrast, those about one registration are tried on that pair as well. `--package` tries
+those of another copy of the package, such as an earlier version. The exit code is 1 if a promise is
+broken.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # for support.loopback
 
-from promised import ON_A_REAL_PAIR, PROMISES, Outcome, Place, Promise, keep
+from promised import ON_A_REAL_PAIR, PROMISES, ROOT, Outcome, Place, Promise, keep
 
 from zoo.io.atomic import write_text
 
@@ -36,6 +39,9 @@ def main() -> int:
     for side in SIDES:
         parser.add_argument(f"--{side.replace('_', '-')}", type=Path, help="of a real pair")
     parser.add_argument("--only", action="append", metavar="NAME", help="only this promise")
+    parser.add_argument(
+        "--package", type=Path, default=ROOT, help="folder that holds the package zoo"
+    )
     parser.add_argument("--out", type=Path, help="also write the table to this Markdown file")
     args = parser.parse_args()
     pair = {side: path.resolve() for side in SIDES if (path := getattr(args, side))}
@@ -50,7 +56,7 @@ def main() -> int:
     print(HEAD, flush=True)
     kept = []
     with tempfile.TemporaryDirectory(prefix="regzoo-promises-") as scratch:
-        for outcome in try_all(chosen, Path(scratch), pair):
+        for outcome in try_all(chosen, Path(scratch), pair, args.package.resolve()):
             lines.append(row(outcome))
             kept.append(outcome.kept)
             print(lines[-1], flush=True)
@@ -61,7 +67,9 @@ def main() -> int:
     return 0 if all(kept) else 1
 
 
-def try_all(promises: Sequence[Promise], root: Path, pair: dict[str, Path]) -> Iterator[Outcome]:
+def try_all(
+    promises: Sequence[Promise], root: Path, pair: dict[str, Path], package: Path = ROOT
+) -> Iterator[Outcome]:
     """Yield the outcome of each promise on phantoms, then of those that also hold for `pair`."""
     places: list[tuple[Promise, str, dict[str, Path]]]
     places = [(promise, "phantom", {}) for promise in promises]
@@ -70,7 +78,7 @@ def try_all(promises: Sequence[Promise], root: Path, pair: dict[str, Path]) -> I
     for promise, kind, files in places:
         folder = root / kind / promise.__name__
         name = promise.__name__ + (" (real pair)" if files else "")
-        yield keep(promise, Place(folder, root / "shared", files), name)
+        yield keep(promise, Place(folder, root / "shared", files, package), name)
 
 
 def row(outcome: Outcome) -> str:

@@ -7,6 +7,7 @@
 | formats | DICOM, motion series, chains of transforms, points of 3D Slicer |
 | options | effort, guidance, reports, dry runs, JSON, and the commands that tell and complete |
 | faults | spoiled images and wrong commands |
+| trust | warnings, folding, robust intensities, printed seconds, and kills |
 | studies | a dataset: check, plan, run, resume, evaluate, compare |
 | training | fine-tuning, and the use of the new model |
 | hub | weights and bundles, against a Hub on this computer |
@@ -18,9 +19,10 @@ from promised.formats import FORMATS
 from promised.hub import HUB
 from promised.options import OPTIONS
 from promised.pairs import OF_A_STATED_REGION, PAIRS
-from promised.promise import Broken, Outcome, Place, Promise, keep
+from promised.promise import ROOT, Broken, Outcome, Place, Promise, keep
 from promised.studies import STUDIES
 from promised.training import TRAINING_PROMISES
+from promised.trust import TRUST
 
 PROMISES: tuple[Promise, ...] = (
     *PAIRS,
@@ -30,6 +32,7 @@ PROMISES: tuple[Promise, ...] = (
     *FORMATS,
     *OPTIONS,
     *FAULTS,
+    *TRUST,
     *STUDIES,
     *TRAINING_PROMISES,
     *HUB,
@@ -39,4 +42,4 @@ PROMISES: tuple[Promise, ...] = (
 ON_A_REAL_PAIR: tuple[Promise, ...] = (*PAIRS, *FILES)
 """The promises that hold for every pair of images of one contrast."""
 
-__all__ = ["ON_A_REAL_PAIR", "PROMISES", "Broken", "Outcome", "Place", "Promise", "keep"]
+__all__ = ["ON_A_REAL_PAIR", "PROMISES", "ROOT", "Broken", "Outcome", "Place", "Promise", "keep"]

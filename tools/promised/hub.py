@@ -10,7 +10,6 @@ from pathlib import Path
 from support.loopback import LoopbackHub
 
 from promised.promise import Place, Promise, ensure, phantom
-from zoo.hub.bundles import bundle_folder
 from zoo.hub.weights import sha256_of
 
 THEIRS = """
@@ -46,7 +45,7 @@ def _hub(place: Place) -> Iterator[tuple[LoopbackHub, dict[str, str]]]:
 
 def weights_are_pulled_once(place: Place) -> str:
     """`regzoo pull` downloads and verifies weights, and the second pull needs no network."""
-    weights = bundle_folder("unigradicon") / "models" / "model_compact.safetensors"
+    weights = place.bundle("unigradicon") / "models" / "model_compact.safetensors"
     with _hub(place) as (hub, user):
         hub.add("regzoo/unigradicon", {"models/model.safetensors": weights.read_bytes()}, "0.1.0")
         place.regzoo("pull", "unigradicon", "--source", "hub", user=user)
@@ -64,7 +63,7 @@ def weights_are_pulled_once(place: Place) -> str:
 
 def a_pushed_bundle_runs_with_monai(place: Place) -> str:
     """A bundle that `regzoo push` published is downloaded and run by MONAI alone."""
-    bundle = Path(shutil.copytree(bundle_folder("unireg"), place.folder / "unireg"))
+    bundle = Path(shutil.copytree(place.bundle("unireg"), place.folder / "unireg"))
     weights = bundle / "models" / "model.safetensors"
     (bundle / "models" / "model_compact.safetensors").rename(weights)
     files = phantom(place.shared / "phantom-t1")

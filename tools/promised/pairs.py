@@ -7,7 +7,6 @@ import json
 import numpy as np
 
 from promised.promise import Place, Promise, ensure, improved, same_bytes, voxels
-from zoo.hub.bundles import bundle_folder
 from zoo.io.volume import read_volume, write_volume
 
 WRITTEN = (
@@ -54,7 +53,7 @@ def monai_gives_the_same(place: Place) -> str:
     """`monai.bundle run` with the plan of a registration gives its transform bit for bit."""
     files = place.images()
     place.regzoo("register", files["fixed"], files["moving"], "--out", "command")
-    config = bundle_folder("mcbo") / "configs" / "inference.json"
+    config = place.bundle("mcbo") / "configs" / "inference.json"
     words = ["-m", "monai.bundle", "run", "--config_file", f"['{config}','command/plan.json']"]
     words += ["--fixed", str(files["fixed"]), "--moving", str(files["moving"])]
     place.python(*words, "--output_dir", "monai")

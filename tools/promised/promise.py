@@ -34,12 +34,13 @@ class Place:
     """Where a promise is tried: an empty folder, one that the promises share, and a real pair.
 
     `pair` holds the files `fixed` and `moving`, and where given their labels; it is empty for a
-    phantom.
+    phantom. `package` is the folder that holds the package `zoo` whose promises are tried.
     """
 
     folder: Path
     shared: Path
     pair: dict[str, Path] = field(default_factory=dict)
+    package: Path = ROOT
 
     def images(self, moving: str = "t1") -> dict[str, Path]:
         """Return the files of the real pair, or of a phantom whose moving contrast is `moving`."""
@@ -53,19 +54,25 @@ class Place:
         """
         return self.python("-m", "zoo", *words, code=code, user=user)
 
-    def python(self, *words: object, code: int = 0, user: Mapping[str, str] | None = None) -> str:
-        """Run the interpreter in the folder, as `regzoo` does."""
+    def python(
+        self, *words: object, code: int | None = 0, user: Mapping[str, str] | None = None
+    ) -> str:
+        """Run the interpreter in the folder, as `regzoo` does.
+
+        The `code` None stands for another program that fails, with a traceback or without.
+        """
         done = subprocess.run(
             [sys.executable, *map(str, words)],
             cwd=self.folder,
-            env={**self._environment(), **(user or {})},
+            env={**self.environment(), **(user or {})},
             capture_output=True,
             text=True,
         )
         command = " ".join(map(str, words)).removeprefix("-m zoo ")[:60]
         last = (done.stderr.strip() or "nothing on stderr").splitlines()[-1]
-        ensure(done.returncode == code, f"exit code {done.returncode} of `{command}`: {last}")
-        ensure(code == 0 or "Traceback" not in done.stderr, f"a traceback of `{command}`: {last}")
+        as_expected = done.returncode != 0 if code is None else done.returncode == code
+        ensure(as_expected, f"exit code {done.returncode} of `{command}`: {last}")
+        ensure(not code or "Traceback" not in done.stderr, f"a traceback of `{command}`: {last}")
         return done.stdout + done.stderr
 
     def register(
@@ -90,14 +97,19 @@ class Place:
         )
         return self.json(f"{out}/result.json")
 
+    def bundle(self, name: str) -> Path:
+        """Return the folder of a bundle of the package."""
+        folders = [self.package / "bundles" / name, self.package / "zoo" / "bundles" / name]
+        return next((folder for folder in folders if folder.is_dir()), folders[0])
+
     def json(self, name: str) -> Any:
         """Return the content of a JSON file in the folder."""
         ensure((self.folder / name).is_file(), f"{name} was not written")
         return json.loads((self.folder / name).read_text())
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """Return an environment with a home of its own, so that nothing of the user's is used."""
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        path = os.pathsep.join(filter(None, (str(self.package), os.environ.get("PYTHONPATH"))))
         home = str(self.shared / "home")
         own = {"PYTHONPATH": path, "HF_HOME": home, "HF_HUB_OFFLINE": "1"}
         return {**os.environ, **own, RECORD_VARIABLE: str(self.shared / "models.json")}
