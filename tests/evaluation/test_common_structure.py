@@ -6,7 +6,11 @@ import pytest
 import torch
 from support.report_cases import phantom_registration
 
-from zoo.evaluation.common_structure import common_structure, constant_voxels, misplaced_copies
+from zoo.evaluation.common_structure import (
+    common_structure,
+    constant_voxels,
+    turned_and_shifted_copies,
+)
 from zoo.evaluation.metrics import measure
 from zoo.geometry import Transform
 
@@ -31,6 +35,16 @@ def test_the_agreement_equals_the_figures_if_the_lattices_are_equal(registration
     assert structure.similarity == pytest.approx(figures["similarity_after"], abs=0.05)
 
 
+def test_a_body_whose_halves_differ_is_not_symmetric_and_one_of_equal_halves_is(registration):
+    fixed = registration.pair.fixed
+    halves = replace(fixed, data=fixed.data + fixed.data.flip(0))
+    pair = replace(registration.pair, fixed=halves, moving=(halves,))
+    symmetric = common_structure(pair, Transform.identity())
+    assert symmetric.mirrored_similarity == pytest.approx(symmetric.similarity, abs=0.02)
+    structure = common_structure(registration.pair, registration.transform)
+    assert structure.mirrored_similarity < 0.5 * structure.similarity
+
+
 def test_another_anatomy_agrees_as_unrelated_images_do(registration):
     other = phantom_registration(40).pair
     pair = replace(registration.pair, moving=other.moving)
@@ -52,8 +66,8 @@ def test_a_transform_out_of_the_moving_image_leaves_nothing_to_compare(registrat
 
 def test_the_copies_have_the_shape_and_about_the_values_of_the_image():
     image = torch.rand(6, 8, 10, generator=torch.Generator().manual_seed(1))
-    copies = list(misplaced_copies(image))
-    assert len(copies) == 13
+    copies = list(turned_and_shifted_copies(image))
+    assert len(copies) == 10
     for copy in copies:
         assert copy.shape == image.shape
         assert float((copy - image).abs().mean()) > 0.1

@@ -26,6 +26,7 @@ STRUCTURE = CommonStructure(
     nmi=1.2,
     unrelated_nmi=1.02,
     misplaced_nmi=1.05,
+    mirrored_similarity=0.2,
     empty_percent=0.0,
 )
 
@@ -87,6 +88,19 @@ def test_images_without_common_structure_give_one_warning(structure, quality, wo
     assert result.quality == quality
     (sentence,) = result.warnings
     assert words in sentence
+
+
+def test_a_symmetric_pair_is_ok_and_the_verdict_says_what_it_cannot_show():
+    result = verdict(structure=changed(mirrored_similarity=0.3))
+    assert (result.quality, result.warnings) == ("ok", ())
+    (sentence,) = result.limits
+    assert "left and right" in sentence
+    assert verdict().limits == ()
+
+
+def test_images_without_common_structure_are_not_called_symmetric():
+    noise = changed(similarity=0.1, nmi=1.02, mirrored_similarity=0.1)
+    assert verdict(structure=noise).limits == ()
 
 
 def rotation(degrees):

@@ -7,6 +7,7 @@
 | alignment_coverage | whether the initial alignment finds the right place on partial coverage |
 | whole_heads | folding of whole heads of which one lacks a part of the neck |
 | real_brains | what masks and a mirrored header change between real brains |
+| mirrored_brains | whether two brains tell a header that exchanges left and right |
 | peers | accuracy, time and memory of the models and solvers beside other packages |
 | choices | planned settings beside one fixed configuration for all pairs |
 | memory | peak memory of whole registrations, for the memory model of the planner |

@@ -36,8 +36,9 @@ class CommonStructure:
     `similarity` and `nmi` are defined as the figures of the same names, over the part of the fixed
     body that both images show. `unrelated_similarity` and `unrelated_nmi` are the second largest
     values among the misplaced copies, because one mirrored copy of a symmetric body is not
-    unrelated. `misplaced_nmi` is the largest value. `empty_percent` is the share of the common
-    region in which the warped image is constant.
+    unrelated. `misplaced_nmi` is the largest value. `mirrored_similarity` is the largest similarity
+    of a copy that is mirrored along one axis. `empty_percent` is the share of the common region in
+    which the warped image is constant.
     """
 
     similarity: float
@@ -45,6 +46,7 @@ class CommonStructure:
     nmi: float
     unrelated_nmi: float
     misplaced_nmi: float
+    mirrored_similarity: float
     empty_percent: float
 
     @property
@@ -85,27 +87,29 @@ def common_structure(pair: Pair, transform: Transform) -> CommonStructure | None
     def information(copy: Tensor) -> float:
         return normalised_mutual_information(image[region], copy[region])
 
-    copies = list(misplaced_copies(moved))
-    informations = sorted(map(information, copies))
+    mirrored = [moved.flip(axis) for axis in range(3)]
+    others = list(turned_and_shifted_copies(moved))
+    mirrored_similarities = list(map(similarity, mirrored))
+    informations = sorted(map(information, [*mirrored, *others]))
     return CommonStructure(
         similarity=similarity(moved),
-        unrelated_similarity=sorted(map(similarity, copies))[-2],
+        unrelated_similarity=sorted([*mirrored_similarities, *map(similarity, others)])[-2],
         nmi=information(moved),
         unrelated_nmi=informations[-2],
         misplaced_nmi=informations[-1],
+        mirrored_similarity=max(mirrored_similarities),
         empty_percent=100 * float(constant_voxels(moved)[region].float().mean()),
     )
 
 
-def misplaced_copies(image: Tensor) -> Iterator[Tensor]:
+def turned_and_shifted_copies(image: Tensor) -> Iterator[Tensor]:
     """Yield copies of an image [X, Y, Z] of the same shape whose content is in another place.
 
-    They are mirrored along one axis or along all, rotated by 180 or by 90 degrees about each axis,
-    and shifted by a quarter along each axis, with what leaves one side entering at the other.
+    They are mirrored along all axes, rotated by 180 or by 90 degrees about each axis, and shifted
+    by a quarter along each axis, with what leaves one side entering at the other.
     """
     for axis in range(3):
         first, second = (k for k in range(3) if k != axis)
-        yield image.flip(axis)
         yield image.flip((first, second))
         yield image.roll(image.shape[axis] // 4, axis)
         rotated = image.transpose(first, second).flip(first)

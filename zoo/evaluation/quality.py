@@ -46,6 +46,9 @@ LARGEST_ROTATION = 60.0
 """Rotation in degrees by the affine part up to which there is no warning."""
 LARGEST_STRETCH = 1.6
 """Ratio of the largest to the smallest stretch of the affine part without a warning."""
+SYMMETRIC = 0.5
+"""Similarity of a mirrored copy, relative to that of the warped image, from which the images look
+the same on both sides."""
 INVERSE_VOXELS = 2.0
 """Mean inverse consistency error in voxels of the fixed image without a warning."""
 
@@ -60,10 +63,14 @@ class Sign:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The quality of a registration and the sentences that explain it, the most severe first."""
+    """The quality of a registration and the sentences that explain it, the most severe first.
+
+    `limits` are sentences about faults that the measurements of this pair could not show.
+    """
 
     quality: Quality
     warnings: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
 
 
 def judge(
@@ -100,7 +107,18 @@ def judge(
     ]
     signs.sort(key=lambda sign: -QUALITIES.index(sign.quality))
     quality = signs[0].quality if signs else "ok"
-    return Verdict(quality, tuple(sign.sentence for sign in signs))
+    return Verdict(quality, tuple(sign.sentence for sign in signs), tuple(_limits(structure)))
+
+
+def _limits(structure: CommonStructure | None) -> Iterator[str]:
+    """Yield a sentence if registered images look the same when one of them is mirrored."""
+    if structure is None or structure.ratio < COMMON_RATIO:
+        return
+    if structure.mirrored_similarity > SYMMETRIC * structure.similarity:
+        yield (
+            "The images look nearly the same when one of them is mirrored, so a header that "
+            "exchanges left and right would not be noticed: make sure that both headers are right."
+        )
 
 
 def _overlap(figures: Figures) -> Iterator[Sign]:

@@ -118,6 +118,7 @@ class RegistrationSaver:
             **registration.notes,
             "quality": verdict.quality,
             "warnings": list(verdict.warnings),
+            "quality_limits": list(verdict.limits),
             "structure": None if structure is None else structure.record(),
             "figures": measured.figures,
             "labels": measured.labels,

@@ -45,6 +45,7 @@ def write_report(
         subtitle=f"{' + '.join(result['moving'])} \N{RIGHTWARDS ARROW} {result['fixed']}",
         quality=result["quality"],
         warnings=warnings,
+        limits=result.get("quality_limits", ()),  # absent in results of earlier versions
         tiles=tiles(result["figures"]),
         panels=[embedded(panel, small=kind == "full") for panel in panels],
         tables=figure_tables(result),

@@ -93,6 +93,8 @@ def register(options: RegisterOptions) -> int:
         print(summary(result))
         if options.verbose:
             print(details(result))
+        for limit in result["quality_limits"]:
+            print(limit)
         print(f"Results written to {options.out}")
     for line in verdict_lines(result["quality"], result["warnings"]):
         print(f"regzoo: {line}", file=sys.stderr)
