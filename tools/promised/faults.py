@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from benchmarks.harness.spoiled_pairs import FAULTS as SPOIL
 
-from promised.promise import Place, Promise, ensure, phantom
+from promised.promise import Place, Promise, ensure, phantom, quality_of
 from zoo.io.points import read_points, write_points
 from zoo.io.volume import read_volume, write_volume
 from zoo.synthesis.phantom import make_pair
@@ -29,8 +29,8 @@ def _spoiled(place: Place, fault: str) -> dict[str, Path]:
 def _reported(place: Place, fault: str, sign: str, *words: str) -> dict[str, Any]:
     """Register a spoiled pair, and ensure that the verdict is not ok and names the sign."""
     result = place.register(_spoiled(place, fault), "result", "--report=false", *words)
+    ensure(quality_of(result) != "ok", "the quality is ok")
     warnings = " ".join(result["warnings"])
-    ensure(result["quality"] != "ok", "the quality is ok")
     ensure(sign in warnings, f"quality {result['quality']}, but said: {warnings}")
     return result
 
@@ -73,7 +73,7 @@ def noise_is_failed(place: Place) -> str:
     files = _spoiled(place, "noise")
     images = {"fixed": files["fixed"], "moving": files["moving"]}
     result = place.register(images, "result", "--report=false", "--strict", code=3)
-    ensure(result["quality"] == "failed", f"the quality is {result['quality']}")
+    ensure(quality_of(result) == "failed", f"the quality is {result['quality']}")
     return f"quality failed, exit code 3: {result['warnings'][0]}"
 
 

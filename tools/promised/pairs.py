@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from promised.promise import Place, Promise, ensure, improved, same_bytes, voxels
+from promised.promise import Place, Promise, ensure, improved, quality_of, same_bytes, voxels
 from zoo.io.volume import read_volume, write_volume
 
 WRITTEN = (
@@ -34,7 +34,7 @@ def register_without_options(place: Place) -> str:
     missing = [name for name in WRITTEN if not (place.folder / "result" / name).is_file()]
     ensure(not missing, f"not written: {', '.join(missing)}")
     ensure(set(WRITTEN) <= set(result["files"]), f"result.json lists {result['files']}")
-    ensure(result["quality"] == "ok", f"quality {result['quality']}: {result['warnings']}")
+    ensure(quality_of(result) == "ok", f"quality {result['quality']}: {result['warnings']}")
     ensure(result["figures"]["folding_percent"] < 0.1, f"folding {result['figures']}")
     return f"{result['model']}, {improved(result['figures'])}, quality ok"
 
@@ -69,7 +69,7 @@ def _compact(place: Place, model: str, *words: str, moving: str = "t1") -> str:
     result = place.register(files, model, "--model", model, "--weights", "compact", *words)
     metadata = json.dumps(result["weights"])
     ensure("compact" in metadata, f"the weights were {metadata}")
-    ensure(result["quality"] != "failed", f"quality failed: {result['warnings']}")
+    ensure(quality_of(result) != "failed", f"quality failed: {result['warnings']}")
     return f"{improved(result['figures'])}, quality {result['quality']}"
 
 

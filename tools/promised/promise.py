@@ -156,6 +156,12 @@ def ensure(condition: bool, seen: str) -> None:
         raise Broken(seen)
 
 
+def quality_of(result: dict[str, Any]) -> str:
+    """Return the quality in the content of a result.json, which must have one."""
+    ensure("quality" in result, "result.json gives no quality and no warnings")
+    return str(result["quality"])
+
+
 def improved(figures: dict[str, Any]) -> str:
     """Ensure that a registration improved the pair; return the figure before and after.
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from benchmarks.harness.spoiled_pairs import FAULTS as SPOIL
 
-from promised.promise import Place, Promise, ensure, phantom
+from promised.promise import Place, Promise, ensure, phantom, quality_of
 from zoo.geometry import Grid
 from zoo.io.volume import read_volume, write_volume
 from zoo.synthesis.subjects import draw_pair
@@ -37,7 +37,7 @@ def other_faults_are_reported(place: Place) -> str:
         moving = place.folder / f"{fault}.nii.gz"
         write_volume(moving, volume.data, volume.grid)
         result = _registered(place, fault, good["fixed"], moving)
-        ensure(result.get("quality", "ok") != "ok", f"{fault}: nothing is reported")
+        ensure(quality_of(result) != "ok", f"{fault}: nothing is reported")
         ensure(bool(result["warnings"]), f"{fault}: no sentence says why")
     return f"{len(REPORTED)} faults are reported"
 
@@ -49,7 +49,7 @@ def another_patient_is_reported(place: Place) -> str:
         write_volume(place.folder / f"{side}.nii.gz", 1000 * image, SUBJECT_GRID, torch.int16)
     said = place.regzoo("register", "fixed.nii.gz", "moving.nii.gz", "--out", "result")
     result = place.json("result/result.json")
-    ensure(result.get("quality", "ok") != "ok", "nothing is reported")
+    ensure(quality_of(result) != "ok", "nothing is reported")
     ensure(result["warnings"][0] in " ".join(said.split()), f"the command printed only: {said}")
     return f"quality {result['quality']}: {result['warnings'][0]}"
 
