@@ -54,6 +54,7 @@ def run(
     cluster: Literal["slurm"] | None = None,
     cluster_config: str | PathLike[str] | None = None,
     report: Literal["full", "light", "none"] | None = None,
+    uncertainty: int | None = None,
     strict: bool = False,
 ) -> CohortResult:
     """Register every pair of a dataset with the settings of its plan, and return the summary.
@@ -78,6 +79,8 @@ def run(
         cluster_config: The YAML file that describes the jobs: queue, walltime, memory, job_cpu.
         report: The report of each pair: full (with the interactive viewer, up to 8 MiB per pair),
             light (pictures only) or none. The default is that of the plan, otherwise full.
+        uncertainty: Register each pair so many more times, at least 2, each time with a small known
+            perturbation, and write the standard deviation of the displacement in mm.
         strict: Raise `zoo.UserError` if the quality of any registration is failed. The results are
             written all the same.
     """
@@ -94,6 +97,7 @@ def run(
         cluster=cluster,
         cluster_config=cluster_config,
         report=report,
+        uncertainty=uncertainty,
     )
     result = run_cohort(options)
     if strict and (failed := result.quality_failed):

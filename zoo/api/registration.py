@@ -16,7 +16,7 @@ from zoo.errors import UserError
 from zoo.evaluation.figures import FIGURES, key_figure
 from zoo.geometry import Transform
 from zoo.geometry import warp as warp_image
-from zoo.handlers.output_files import RESULT, previous_outputs
+from zoo.handlers.output_files import RESULT, UNCERTAINTY, previous_outputs
 from zoo.io.images import to_nibabel, to_sitk
 from zoo.io.json_documents import read_json_object
 from zoo.io.transforms import read_transform
@@ -112,6 +112,15 @@ class Registration:
     def warped(self) -> Volume:
         """The moving image on the fixed grid, with its own intensities."""
         return read_volume(self._file("warped.nii.gz"))
+
+    @cached_property
+    def uncertainty(self) -> Volume | None:
+        """The standard deviation of the displacement, mm, on the fixed grid; None without one.
+
+        It is estimated if `uncertainty=N` is requested.
+        """
+        path = self.folder / UNCERTAINTY
+        return read_volume(path) if path.exists() else None
 
     def to_nibabel(self) -> nibabel.Nifti1Image:
         """Return the moving image on the fixed grid as a nibabel image."""

@@ -23,10 +23,11 @@ from zoo.planning.plan import Plan, for_a_pair
 from zoo.registration.weights import SelectedWeights
 
 
-def settings_digest(plan: Plan) -> str:
+def settings_digest(plan: Plan, uncertainty: int | None = None) -> str:
     """Return the digest of what all pairs of a run have in common, independent of file locations.
 
-    The weights are those that the bundle selects for the plan.
+    The weights are those that the bundle selects for the plan. `uncertainty` is the number of
+    perturbed registrations of each pair.
     """
     settings = {k: v for k, v in for_a_pair(plan).items() if k != "plan"}
     for name in ("affine", "preset"):
@@ -38,6 +39,8 @@ def settings_digest(plan: Plan) -> str:
         "weights": weights_sha256(plan),
         "settings": settings,
     }
+    if uncertainty is not None:
+        common["uncertainty"] = uncertainty
     return _digest_of(common)
 
 

@@ -38,12 +38,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Cohort:
-    """The jobs of a run in `folder`, and the digest of the settings that they have in common."""
+    """The jobs of a run in `folder`, and the digest of the settings that they have in common.
+
+    `uncertainty` is the number of perturbed registrations of each pair, if it was requested.
+    """
 
     folder: Path
     plan: Plan
     settings: str
     jobs: tuple[Job, ...]
+    uncertainty: int | None = None
 
     @property
     def model(self) -> str:
@@ -104,7 +108,7 @@ def plan_of_run(
     return plan, folder or Path(source).with_name(f"{stem}-{plan['split']}")
 
 
-def plan_cohort(plan: Plan, folder: Path) -> Cohort:
+def plan_cohort(plan: Plan, folder: Path, uncertainty: int | None = None) -> Cohort:
     """Return the cohort of a plan without writing anything.
 
     A dataset that has changed since it was planned for is refused.
@@ -113,7 +117,7 @@ def plan_cohort(plan: Plan, folder: Path) -> Cohort:
     files = [pair_files(**mapping) for mapping in dataset.pairs]
     names = unique_pair_names(files)
     jobs = tuple(Job(n, pair, folder / n) for n, pair in zip(names, files, strict=True))
-    return Cohort(folder, plan, settings_digest(plan), jobs)
+    return Cohort(folder, plan, settings_digest(plan, uncertainty), jobs, uncertainty)
 
 
 def refuse_other_run(cohort: Cohort) -> None:

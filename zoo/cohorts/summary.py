@@ -63,6 +63,7 @@ def summarise(cohort: Cohort) -> dict[str, Any]:
         "weights": weights_used(cohort, [case["weights"] for case in cases]),
         "dataset": cohort.plan["dataset_dir"],
         "split": cohort.split,
+        "uncertainty": cohort.uncertainty,
         "pairs": len(cohort.jobs),
         "finished": len(cases),
         "quality": {name: sum(case["quality"] == name for case in cases) for name in QUALITIES},

@@ -15,6 +15,7 @@ from zoo.datasets.pairs import Pair, load_pair
 from zoo.hub.bundles import bundle_folder
 from zoo.hub.setting_rules import for_monai
 from zoo.registration.result import RegisteredPair
+from zoo.registration.uncertainty import with_uncertainty
 from zoo.reporting.thumbnail import write_thumbnail
 from zoo.runtime.registrar import Registrar, open_registrar
 
@@ -64,7 +65,7 @@ class PairWorker:
 
     def require_space(self, job: Job) -> None:
         """Raise `UserError` if the disk has no room for the results of a job."""
-        require_space([job], self.cohort.plan, self.cohort.folder)
+        require_space([job], self.cohort, self.cohort.folder)
 
     def load(self, job: Job) -> LoadedJob:
         """Read the pair of a job and compute the digests of its files."""
@@ -72,7 +73,10 @@ class PairWorker:
 
     def register(self, loaded: LoadedJob) -> RegisteredPair:
         """Register a pair; the result holds the digests for result.json."""
-        registration = self.registrar.register(loaded.pair)
+        register, count = self.registrar.register, self.cohort.uncertainty
+        registration = register(loaded.pair)
+        if count is not None:
+            registration = with_uncertainty(register, loaded.pair, registration, count)
         return replace(registration, notes=registration.notes | {"content": loaded.content})
 
     def save(self, loaded: LoadedJob, registration: RegisteredPair) -> None:

@@ -30,7 +30,7 @@ from zoo.pipelines.plan_pair import plan_pair
 from zoo.pipelines.settings import resolve_settings
 from zoo.planning.plan import Plan
 from zoo.registration.guidance import register_guided
-from zoo.registration.uncertainty import FEWEST, with_uncertainty
+from zoo.registration.uncertainty import require_perturbations, with_uncertainty
 from zoo.runtime.device import choose_device, use_threads
 from zoo.runtime.output_folder import staged_outputs
 from zoo.runtime.overwriting import refuse_overwriting
@@ -175,11 +175,7 @@ def _checked(options: RegistrationOptions) -> _Request:
     """Check the options and the paths of a registration."""
     if options.out is None:
         raise UserError("the folder for the results is missing; add --out FOLDER")
-    if options.uncertainty is not None and options.uncertainty < FEWEST:
-        raise UserError(
-            f"--uncertainty {options.uncertainty} is too small; a standard deviation needs at "
-            f"least {FEWEST} perturbed registrations; use 8, for instance"
-        )
+    require_perturbations(options.uncertainty)
     use_threads(options.threads)
     folder = Path(options.out).absolute()
     files = absolute_files(options)

@@ -28,6 +28,7 @@ from zoo.cohorts.record import pending_jobs
 from zoo.cohorts.summary import weights_used, write_summary
 from zoo.errors import UserError
 from zoo.handlers.output_files import Report
+from zoo.registration.uncertainty import require_perturbations
 from zoo.runtime.device import choose_device, use_threads
 from zoo.runtime.signals import StopSignal
 
@@ -74,6 +75,7 @@ class CohortOptions:
         effort: How much is computed: fast, normal or best; by default that of the plan.
         report: The report of each pair: full, with the interactive viewer; light, pictures only;
             or none. The default is that of the plan, otherwise full.
+        uncertainty: The number of perturbed registrations of each pair, at least 2.
         scheduler: The address of a running Dask scheduler, whose workers register the pairs.
         cluster: slurm, to start workers as jobs of Slurm.
         cluster_config: The YAML file that describes the jobs of `cluster`.
@@ -89,6 +91,7 @@ class CohortOptions:
     model: str | PathLike[str] | None = None
     effort: Literal["fast", "normal", "best"] | None = None
     report: Report | None = None
+    uncertainty: int | None = None
     scheduler: str | None = None
     cluster: str | None = None
     cluster_config: str | PathLike[str] | None = None
@@ -135,7 +138,7 @@ def check_cohort(options: CohortOptions) -> CohortPlan:
     if not os.access(parent, os.W_OK):
         raise UserError(f"cannot write into {parent}; choose another --out")
     pending = pending_jobs(cohort)
-    require_space(pending, cohort.plan, parent)
+    require_space(pending, cohort, parent)
     names = {job.name for job in pending}
     reasons = {job.name: unreadable_image(job) for job in pending}
     used = weights_sha256(cohort.plan)
@@ -149,7 +152,7 @@ def check_cohort(options: CohortOptions) -> CohortPlan:
         pending=[job.name for job in pending],
         unreadable=[{"name": n, "reason": r} for n, r in reasons.items() if r is not None],
         weights=weights_used(cohort, [used]),
-        needed_bytes=sum(result_bytes(job, cohort.plan) for job in pending),
+        needed_bytes=sum(result_bytes(job, cohort) for job in pending),
         free_bytes=shutil.disk_usage(parent).free,
     )
 
@@ -167,7 +170,7 @@ def run_cohort(
     create_run_folder(cohort)
     with StopSignal() as stop, locked_run_folder(cohort):
         pending = pending_jobs(cohort)
-        require_space(pending, cohort.plan, cohort.folder)
+        require_space(pending, cohort, cohort.folder)
         progress = CohortProgress(cohort, len(pending), report)
         if pending and distribution.in_process:
             use_threads(threads_per_process(options.threads, 1))
@@ -181,6 +184,7 @@ def run_cohort(
 
 def _requested(options: CohortOptions) -> tuple[Distribution, Cohort]:
     """Check the options of a run; return its workers and its pairs. Nothing is written."""
+    require_perturbations(options.uncertainty)
     config = None if options.cluster_config is None else Path(options.cluster_config)
     distribution = Distribution(
         options.workers,
@@ -196,4 +200,4 @@ def _requested(options: CohortOptions) -> tuple[Distribution, Cohort]:
     chosen = plan_of_run(
         options.plan, options.split, folder, options.model, options.effort, options.report
     )
-    return distribution, plan_cohort(*chosen)
+    return distribution, plan_cohort(*chosen, options.uncertainty)

@@ -19,6 +19,7 @@ def run(
     model: str | None = None,
     effort: Literal["fast", "normal", "best"] | None = None,
     report: Literal["full", "light", "none"] | None = None,
+    uncertainty: int | None = None,
     scheduler: str | None = None,
     cluster: Literal["slurm"] | None = None,
     cluster_config: str | None = None,
@@ -64,6 +65,8 @@ def run(
         effort: How much is computed: fast, normal or best. The default is the plan's effort.
         report: The report of each pair: full (with the interactive viewer, up to 8 MiB per pair),
             light (pictures only) or none. The default is that of the plan, otherwise full.
+        uncertainty: Register each pair so many more times, at least 2, each time with a small known
+            perturbation, and write the standard deviation of the displacement in mm.
         scheduler: The address of a running Dask scheduler, such as tcp://node1:8786.
         cluster: slurm submits the workers as jobs.
         cluster_config: The YAML file that describes the jobs: queue, walltime, memory, job_cpu.
@@ -94,6 +97,7 @@ def run(
         model=model,
         effort=effort,
         report=report,
+        uncertainty=uncertainty,
         scheduler=scheduler,
         cluster=cluster,
         cluster_config=cluster_config,
