@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -25,9 +26,11 @@ from zoo.cohorts.jobs import (
 from zoo.cohorts.machine import threads_per_process
 from zoo.cohorts.progress import CohortProgress
 from zoo.cohorts.record import pending_jobs
-from zoo.cohorts.summary import weights_used, write_summary
+from zoo.cohorts.summary import SUMMARY, Overview, write_summary
 from zoo.errors import UserError
+from zoo.evaluation.documents import read_result
 from zoo.handlers.output_files import Report
+from zoo.planning.weights import weights_used
 from zoo.registration.uncertainty import require_perturbations
 from zoo.runtime.device import choose_device, use_threads
 from zoo.runtime.signals import StopSignal
@@ -39,23 +42,28 @@ class CohortResult:
 
     Attributes:
         folder: The folder of the run.
-        summary: The content of summary.json.
+        overview: What summary.json says about the whole run, and the pairs with warnings.
         stop_signal: The number of the signal that stopped the run; None without one.
     """
 
     folder: Path
-    summary: dict[str, Any]
+    overview: Overview
     stop_signal: int | None = None
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The content of summary.json, read on first access: the figures of every pair."""
+        return read_result(self.folder / SUMMARY)
 
     @property
     def quality_failed(self) -> list[str]:
         """The names of the registered pairs whose quality is failed."""
-        return [c["name"] for c in self.summary["cases"] if c["quality"] == "failed"]
+        return [pair.name for pair in self.overview.warned if pair.quality == "failed"]
 
     @property
     def complete(self) -> bool:
         """Whether every pair that the summary covers is registered."""
-        return not (self.summary["errors"] or self.summary["missing"])
+        return not (self.overview.document["errors"] or self.overview.document["missing"])
 
 
 @dataclass(frozen=True)
@@ -151,7 +159,7 @@ def check_cohort(options: CohortOptions) -> CohortPlan:
         finished=[job.name for job in cohort.jobs if job.name not in names],
         pending=[job.name for job in pending],
         unreadable=[{"name": n, "reason": r} for n, r in reasons.items() if r is not None],
-        weights=weights_used(cohort, [used]),
+        weights=weights_used(cohort.plan, [used]),
         needed_bytes=sum(result_bytes(job, cohort) for job in pending),
         free_bytes=shutil.disk_usage(parent).free,
     )
@@ -178,8 +186,8 @@ def run_cohort(
             run_in_process(cohort, pending, stop, device, progress.settle)
         elif pending:
             distribution.run(cohort, pending, stop, progress)
-        summary = write_summary(cohort)
-    return CohortResult(cohort.folder, summary, stop.number)
+        overview = write_summary(cohort)
+    return CohortResult(cohort.folder, overview, stop.number)
 
 
 def _requested(options: CohortOptions) -> tuple[Distribution, Cohort]:

@@ -79,7 +79,7 @@ def run(
     """
     import sys
 
-    from zoo.cohorts.summary import summary_text
+    from zoo.cohorts.summary import copy_summary, summary_text
     from zoo.commands._shared import QUALITY_FAILED, print_json, refuse_together, verdict_lines
     from zoo.pipelines.run import CohortOptions, check_cohort, run_cohort
 
@@ -113,15 +113,15 @@ def run(
         return 1 if planned.unreadable else 0
     result = run_cohort(options, report=None if json or quiet else print_line)
     if json:
-        print_json({"folder": str(result.folder), **result.summary})
+        copy_summary(result.folder, sys.stdout.write)
     elif quiet:
-        for row in result.summary["errors"]:
+        for row in result.overview.document["errors"]:
             print_line(f"regzoo: {row['name']} could not be registered: {row['reason']}")
     else:
-        print(summary_text(result.summary, result.folder))
-    for case in result.summary["cases"]:
-        for line in verdict_lines(case["quality"], case["warnings"]):
-            print_line(f"regzoo: {case['name']}: {line}")
+        print(summary_text(result.overview.document, result.folder))
+    for pair in result.overview.warned:
+        for line in verdict_lines(pair.quality, pair.warnings):
+            print_line(f"regzoo: {pair.name}: {line}")
     if result.stop_signal is not None:
         print_line("regzoo: stopped; run the same command again to resume")
         return 128 + result.stop_signal
@@ -133,8 +133,8 @@ def run(
 def described(planned: CohortPlan) -> str:
     """Return what a run would do as text."""
     from zoo.cohorts.disk_space import size_text
-    from zoo.cohorts.summary import weights_text
     from zoo.commands._shared import counted
+    from zoo.planning.weights import weights_text
 
     finished, pending = len(planned.finished), len(planned.pending)
     pairs = counted(finished + pending, "pair")
