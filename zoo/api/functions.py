@@ -55,6 +55,8 @@ def run(
     cluster_config: str | PathLike[str] | None = None,
     report: Literal["full", "light", "none"] | None = None,
     uncertainty: int | None = None,
+    data: str | None = None,
+    scratch: str | None = None,
     strict: bool = False,
 ) -> CohortResult:
     """Register every pair of a dataset with the settings of its plan, and return the summary.
@@ -81,6 +83,10 @@ def run(
             light (pictures only) or none. The default is that of the plan, otherwise full.
         uncertainty: Register each pair so many more times, at least 2, each time with a small known
             perturbation, and write the standard deviation of the displacement in mm.
+        data: The URL of a folder with the dataset, such as s3://bucket/study. The default is the
+            folder that the plan was made for.
+        scratch: The most disk space for local copies of files at a URL, of each worker, such as
+            50GB. The default is 20 GiB.
         strict: Raise `zoo.UserError` if the quality of any registration is failed. The results are
             written all the same.
     """
@@ -98,6 +104,8 @@ def run(
         cluster_config=cluster_config,
         report=report,
         uncertainty=uncertainty,
+        data=data,
+        scratch=scratch,
     )
     result = run_cohort(options)
     if strict and (failed := result.quality_failed):

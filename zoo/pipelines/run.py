@@ -26,10 +26,12 @@ from zoo.cohorts.jobs import (
 from zoo.cohorts.machine import threads_per_process
 from zoo.cohorts.progress import CohortProgress
 from zoo.cohorts.record import pending_jobs
+from zoo.cohorts.scratch import DEFAULT_BYTES
 from zoo.cohorts.summary import SUMMARY, Overview, write_summary
 from zoo.errors import UserError
 from zoo.evaluation.documents import read_result
 from zoo.handlers.output_files import Report
+from zoo.planning.memory import parse_memory
 from zoo.planning.weights import weights_used
 from zoo.registration.uncertainty import require_perturbations
 from zoo.runtime.device import choose_device, use_threads
@@ -84,6 +86,8 @@ class CohortOptions:
         report: The report of each pair: full, with the interactive viewer; light, pictures only;
             or none. The default is that of the plan, otherwise full.
         uncertainty: The number of perturbed registrations of each pair, at least 2.
+        data: The URL of the dataset, such as s3://bucket/study; by default that of the plan.
+        scratch: The largest size of the local copies of files at `data`, such as 20GB, per worker.
         scheduler: The address of a running Dask scheduler, whose workers register the pairs.
         cluster: slurm, to start workers as jobs of Slurm.
         cluster_config: The YAML file that describes the jobs of `cluster`.
@@ -100,6 +104,8 @@ class CohortOptions:
     effort: Literal["fast", "normal", "best"] | None = None
     report: Report | None = None
     uncertainty: int | None = None
+    data: str | None = None
+    scratch: str | None = None
     scheduler: str | None = None
     cluster: str | None = None
     cluster_config: str | PathLike[str] | None = None
@@ -148,7 +154,8 @@ def check_cohort(options: CohortOptions) -> CohortPlan:
     pending = pending_jobs(cohort)
     require_space(pending, cohort, parent)
     names = {job.name for job in pending}
-    reasons = {job.name: unreadable_image(job) for job in pending}
+    checked = pending if cohort.remote is None else []  # the files at a URL are not here
+    reasons = {job.name: unreadable_image(job) for job in checked}
     used = weights_sha256(cohort.plan)
     section = cohort.plan["plan"]
     return CohortPlan(
@@ -206,6 +213,15 @@ def _requested(options: CohortOptions) -> tuple[Distribution, Cohort]:
         choose_device(options.device)
     folder = None if options.out is None else Path(options.out)
     chosen = plan_of_run(
-        options.plan, options.split, folder, options.model, options.effort, options.report
+        options.plan,
+        options.split,
+        folder,
+        options.model,
+        options.effort,
+        options.report,
+        options.data,
     )
-    return distribution, plan_cohort(*chosen, options.uncertainty)
+    scratch = DEFAULT_BYTES
+    if options.scratch is not None:
+        scratch = int(parse_memory(options.scratch, "--scratch") * 2**20)
+    return distribution, plan_cohort(*chosen, options.uncertainty, scratch)

@@ -20,6 +20,8 @@ def run(
     effort: Literal["fast", "normal", "best"] | None = None,
     report: Literal["full", "light", "none"] | None = None,
     uncertainty: int | None = None,
+    data: str | None = None,
+    scratch: str | None = None,
     scheduler: str | None = None,
     cluster: Literal["slurm"] | None = None,
     cluster_config: str | None = None,
@@ -47,6 +49,7 @@ def run(
         regzoo run plan.json --model my_model
         regzoo run plan.json --out runs/mcbo --dry-run
         regzoo run plan.json --out runs/mcbo --json
+        regzoo run plan.json --out runs/mcbo --data s3://bucket/study
         regzoo run plan.json --scheduler tcp://node1:8786
         regzoo run plan.json --cluster slurm --cluster-config slurm.yaml --workers 20
 
@@ -67,6 +70,10 @@ def run(
             light (pictures only) or none. The default is that of the plan, otherwise full.
         uncertainty: Register each pair so many more times, at least 2, each time with a small known
             perturbation, and write the standard deviation of the displacement in mm.
+        data: The URL of a folder with the dataset, such as s3://bucket/study. The default is the
+            folder that the plan was made for.
+        scratch: The most disk space for local copies of files at a URL, of each worker, such as
+            50GB. The default is 20 GiB.
         scheduler: The address of a running Dask scheduler, such as tcp://node1:8786.
         cluster: slurm submits the workers as jobs.
         cluster_config: The YAML file that describes the jobs: queue, walltime, memory, job_cpu.
@@ -98,6 +105,8 @@ def run(
         effort=effort,
         report=report,
         uncertainty=uncertainty,
+        data=data,
+        scratch=scratch,
         scheduler=scheduler,
         cluster=cluster,
         cluster_config=cluster_config,
