@@ -85,7 +85,7 @@ def test_a_new_version_is_downloaded_again(folder, tmp_path):
 
 
 def test_a_digest_is_known_until_the_file_changes(folder):
-    remote = RemoteFiles(folder, ROOT)
+    remote = RemoteFiles(folder, ROOT, 300)
     known = {"sha256": "0" * 64, **folder.version("a")}
     assert remote.file_digest(ROOT / "a", known) == known
     MEMORY.pipe("/bucket/a", b"A" * 100)
@@ -94,7 +94,7 @@ def test_a_digest_is_known_until_the_file_changes(folder):
 
 
 def test_the_folder_is_removed_afterwards(folder):
-    with open_scratch(RemoteFiles(folder, ROOT)) as scratch:
+    with open_scratch(RemoteFiles(folder, ROOT, 300)) as scratch:
         with scratch.holding(pair("a", "b"), "settings") as (files, _):
             copies = files.fixed.parent
         assert names(copies) == {"a", "b"}

@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from zoo.cohorts.digests import pair_digest, settings_digest
-from zoo.cohorts.scratch import DEFAULT_BYTES, RemoteFiles
+from zoo.cohorts.scratch import RemoteFiles
 from zoo.datasets.pairs import DatasetPairs, PairFiles, pair_files, unique_pair_names
 from zoo.datasets.remote import remote_pairs
 from zoo.errors import UserError
@@ -117,7 +117,7 @@ def plan_of_run(
 
 
 def plan_cohort(
-    plan: Plan, folder: Path, uncertainty: int | None = None, scratch: int = DEFAULT_BYTES
+    plan: Plan, folder: Path, uncertainty: int | None = None, scratch: int = 0
 ) -> Cohort:
     """Return the cohort of a plan without writing anything.
 

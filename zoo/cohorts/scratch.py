@@ -16,8 +16,6 @@ from zoo.errors import UserError
 from zoo.hub.weights import sha256_of
 from zoo.io.remote import RemoteFolder
 
-DEFAULT_BYTES = 20 << 30
-
 
 @dataclass(frozen=True)
 class RemoteFiles:
@@ -28,7 +26,7 @@ class RemoteFiles:
 
     folder: RemoteFolder
     root: Path
-    limit: int = DEFAULT_BYTES
+    limit: int
 
     def name(self, path: Path) -> str:
         """Return the name of a file in the remote folder."""

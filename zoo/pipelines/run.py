@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from zoo.cohorts.digests import weights_sha256
 from zoo.cohorts.disk_space import require_space, result_bytes, unreadable_image
@@ -26,11 +25,10 @@ from zoo.cohorts.jobs import (
 from zoo.cohorts.machine import threads_per_process
 from zoo.cohorts.progress import CohortProgress
 from zoo.cohorts.record import pending_jobs
-from zoo.cohorts.scratch import DEFAULT_BYTES
 from zoo.cohorts.summary import SUMMARY, Overview, write_summary
 from zoo.errors import UserError
 from zoo.evaluation.documents import read_result
-from zoo.handlers.output_files import Report
+from zoo.pipelines.cohort_options import CohortOptions
 from zoo.planning.memory import parse_memory
 from zoo.planning.weights import weights_used
 from zoo.registration.uncertainty import require_perturbations
@@ -66,49 +64,6 @@ class CohortResult:
     def complete(self) -> bool:
         """Whether every pair that the summary covers is registered."""
         return not (self.overview.document["errors"] or self.overview.document["missing"])
-
-
-@dataclass(frozen=True)
-class CohortOptions:
-    """The request of a run.
-
-    Attributes:
-        plan: The plan of a dataset, as `regzoo plan DATASET` writes it.
-        split: The split to register: train, val, test or all; by default that of the plan.
-        out: The folder of the run; by default PLAN-SPLIT beside the plan.
-        workers: The number of worker processes on this machine or of jobs of the cluster, or auto.
-            One process registers here, without Dask.
-        threads: The number of CPU threads of each worker; by default an equal share.
-        device: cpu, cuda, cuda:N or mps; by default one GPU per worker if there are any.
-        model: A model of one's own, by its name or its folder, whose settings and weights replace
-            those of the plan. The default is the plan's model.
-        effort: How much is computed: fast, normal or best; by default that of the plan.
-        report: The report of each pair: full, with the interactive viewer; light, pictures only;
-            or none. The default is that of the plan, otherwise full.
-        uncertainty: The number of perturbed registrations of each pair, at least 2.
-        data: The URL of the dataset, such as s3://bucket/study; by default that of the plan.
-        scratch: The largest size of the local copies of files at `data`, such as 20GB, per worker.
-        scheduler: The address of a running Dask scheduler, whose workers register the pairs.
-        cluster: slurm, to start workers as jobs of Slurm.
-        cluster_config: The YAML file that describes the jobs of `cluster`.
-    """
-
-    plan: str | PathLike[str]
-    _: KW_ONLY
-    split: str | None = None
-    out: str | PathLike[str] | None = None
-    workers: int | str = 1
-    threads: int | None = None
-    device: str | None = None
-    model: str | PathLike[str] | None = None
-    effort: Literal["fast", "normal", "best"] | None = None
-    report: Report | None = None
-    uncertainty: int | None = None
-    data: str | None = None
-    scratch: str | None = None
-    scheduler: str | None = None
-    cluster: str | None = None
-    cluster_config: str | PathLike[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -221,7 +176,5 @@ def _requested(options: CohortOptions) -> tuple[Distribution, Cohort]:
         options.report,
         options.data,
     )
-    scratch = DEFAULT_BYTES
-    if options.scratch is not None:
-        scratch = int(parse_memory(options.scratch, "--scratch") * 2**20)
+    scratch = int(parse_memory(options.scratch, "--scratch") * 2**20)
     return distribution, plan_cohort(*chosen, options.uncertainty, scratch)
