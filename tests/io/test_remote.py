@@ -22,6 +22,7 @@ def test_a_folder_lists_its_files_with_sizes(bucket):
     folder = RemoteFolder(f"{bucket}/")
     sizes = {name: version["size"] for name, version in folder.list_files().items()}
     assert sizes == {"a/b.txt": 7, "c.txt": 1}
+    assert folder.listed_version("c.txt") == RemoteFolder(bucket).version("c.txt")
     assert pickle.loads(pickle.dumps(folder)).version("c.txt") == folder.version("c.txt")
 
 

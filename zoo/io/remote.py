@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,8 @@ from zoo.errors import UserError
 SCHEMES: Mapping[str, str | None] = {"s3": "s3", "gs": "gs", "file": None, "memory": None}
 """The schemes that are read, with the extra of regzoo that each one needs."""
 
-_VERSION_KEYS = (
-    *("ETag", "etag", "md5Hash", "generation", "LastModified", "updated", "mtime", "created"),
-)
+_VERSION_KEYS = ("ETag", "etag", "generation", "LastModified", "updated", "mtime", "created")
+"""What tells two versions of a file apart in some file system; the first one known is used."""
 
 
 def is_url(path: object) -> bool:
@@ -112,8 +112,10 @@ class RemoteFolder:
 
 def _version(info: Mapping[str, Any]) -> dict[str, Any]:
     """Return the size and the version of a file from what its file system says about it."""
-    known = [f"{key}={info[key]}" for key in _VERSION_KEYS if info.get(key) is not None]
-    return {"size": int(info["size"] or 0), "version": " ".join(known)}
+    value = next((info[key] for key in _VERSION_KEYS if info.get(key) is not None), "")
+    if isinstance(value, datetime):  # a listing may have the same time as a number
+        value = value.timestamp()
+    return {"size": int(info["size"] or 0), "version": str(value)}
 
 
 @contextmanager
