@@ -17,7 +17,7 @@ from zoo.evaluation.quality import QUALITIES
 class FinishedPairs:
     """Entries of summary.json in `file`, which is open for reading and writing.
 
-    About 10 bytes per pair and per figure are in memory.
+    Eight bytes per pair and figure are in memory, twice as many while they are summarised.
     """
 
     def __init__(self, file: IO[str]) -> None:
