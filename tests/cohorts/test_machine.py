@@ -1,6 +1,7 @@
 """Each worker gets its share of the machine."""
 
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -74,7 +75,7 @@ def test_workers_that_may_need_too_much_memory_are_warned_about(monkeypatch):
 def test_the_memory_of_a_worker_is_that_of_the_largest_pair(cohort):
     """Reading and writing the images takes more than MCBO, unless the working grid is large."""
     mcbo, images = find_memory_model("mcbo mode=accurate"), find_memory_model(IMAGES)
-    small = worker_memory_mib(cohort.jobs, cohort.plan)
+    small = worker_memory_mib(cohort.jobs, cohort)
     assert small == pytest.approx(images.peak_mib(16**3) + 2 * 4 * 16**3 / 2**20)
     job = cohort.jobs[-1]
     job.files.fixed.unlink()
@@ -82,10 +83,12 @@ def test_the_memory_of_a_worker_is_that_of_the_largest_pair(cohort):
     voxels = 100 * 110 * 120
     peak = max(mcbo.peak_mib(voxels), images.peak_mib(voxels))
     expected = peak + 4 * (voxels + 16**3) / 2**20
-    assert worker_memory_mib(cohort.jobs, cohort.plan) == pytest.approx(expected, rel=0.01)
+    assert worker_memory_mib(cohort.jobs, cohort) == pytest.approx(expected, rel=0.01)
+    with_uncertainty = worker_memory_mib(cohort.jobs, replace(cohort, uncertainty=8))
+    assert with_uncertainty - expected == pytest.approx((20 * voxels + 4 * 16**3) / 2**20, rel=0.01)
 
 
 def test_a_pair_that_cannot_be_read_has_no_known_memory(cohort):
     for job in cohort.jobs:
         job.files.fixed.write_bytes(b"not an image")
-    assert worker_memory_mib(cohort.jobs, cohort.plan) is None
+    assert worker_memory_mib(cohort.jobs, cohort) is None

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from zoo.cohorts.overlap import process_overlapped
+from zoo.cohorts.in_process import process_overlapped
 
 COUNT = 4
 

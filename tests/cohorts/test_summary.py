@@ -3,21 +3,20 @@
 import csv
 import json
 from dataclasses import replace
+from io import StringIO
 
+import numpy as np
 import pytest
 from support.cohort_cases import write_result
 from support.report_cases import needs_chromium, phantom_registration, screenshot
 
 from zoo import UserError
+from zoo.cohorts import page as page_module
+from zoo.cohorts.finished_pairs import FinishedPairs
 from zoo.cohorts.record import describe_failure, record_failure
-from zoo.cohorts.summary import (
-    summary_text,
-    weights_text,
-    weights_used,
-    worst_first,
-    write_summary,
-)
+from zoo.cohorts.summary import summary_text, write_summary
 from zoo.cohorts.worker import THUMBNAIL
+from zoo.planning.weights import weights_text, weights_used
 from zoo.reporting.thumbnail import write_thumbnail
 
 
@@ -34,15 +33,18 @@ def settled(cohort):
 def test_an_unfinished_pair_is_missing(cohort):
     one, two, three = cohort.jobs
     write_result(cohort, two, dice_after=0.7)
-    document = write_summary(cohort)
+    document = write_summary(cohort).document
     assert document["missing"] == [one.name, three.name]
     assert document["finished"] == 1
     assert document["pairs"] == 3
 
 
 def test_the_summary_has_the_figures_of_every_pair(settled):
-    document = write_summary(settled)
-    assert document == json.loads((settled.folder / "summary.json").read_text())
+    overview = write_summary(settled).document
+    text = (settled.folder / "summary.json").read_text()
+    document = json.loads(text)
+    assert json.dumps(document, indent=2) + "\n" == text
+    assert overview == {key: value for key, value in document.items() if key != "cases"}
     assert document["errors"] == [{"name": settled.jobs[2].name, "reason": "it is <broken>"}]
     assert document["missing"] == []
     assert [case["figures"]["dice_after"] for case in document["cases"]] == [0.9, 0.7]
@@ -70,7 +72,7 @@ def test_the_report_shows_failures_first_and_then_the_worst_pairs(settled):
 
 
 def test_the_text_names_the_failures_and_the_means(settled):
-    lines = summary_text(write_summary(settled), settled.folder).splitlines()
+    lines = summary_text(write_summary(settled).document, settled.folder).splitlines()
     assert lines[0] == "2 of 3 pairs are registered"
     assert lines[1] == "quality: 2 ok, 0 check, 0 failed"
     assert lines[2] == f"error: {settled.jobs[2].name}: it is <broken>"
@@ -87,12 +89,35 @@ def test_the_quality_ranks_before_the_warnings_and_these_before_low_figures():
         ("failed", "failed", 1, 1.0),
         ("twice warned", "check", 2, 1.0),
     ]
-    cases = [
-        {"name": name, "quality": quality, "warnings": ["x"] * n, "figures": {"tre_mm_after": mm}}
-        for name, quality, n, mm in rows
-    ]
+    finished = FinishedPairs(StringIO())
+    for name, quality, n, mm in rows:
+        figures = {"dice_after": 0.1, "tre_mm_after": mm} if n else {"tre_mm_after": mm}
+        case = {"name": name, "quality": quality, "warnings": ["x"] * n, "figures": figures}
+        finished.add(case)
     order = ["failed", "twice warned", "warned", "unknown", "lower", "low"]
-    assert [case["name"] for case in worst_first(cases)] == order
+    assert [case["name"] for case in finished.worst(6)] == order
+    assert [case["name"] for case in finished.worst(2)] == order[:2]
+    assert np.array_equal(finished.columns()["tre_mm_after"], [row[3] for row in rows])
+    dice = finished.columns()["dice_after"]
+    assert np.array_equal(dice, [np.nan, np.nan, 0.1, np.nan, 0.1, 0.1], equal_nan=True)
+
+
+def test_a_run_without_a_finished_pair_has_a_summary(cohort):
+    write_summary(cohort)
+    text = (cohort.folder / "summary.json").read_text()
+    assert json.loads(text)["cases"] == []
+    assert json.dumps(json.loads(text), indent=2) + "\n" == text
+
+
+def test_a_long_page_shows_the_worst_pairs_and_the_table_all(settled, monkeypatch):
+    monkeypatch.setattr(page_module, "MAX_CARDS", 1)
+    write_summary(settled)
+    page = (settled.folder / "report.html").read_text()
+    one, two, _ = (job.name for job in settled.jobs)
+    assert "The 1 worst of 2 pairs" in page
+    assert f"<h3>{two}" in page
+    assert one not in page
+    assert one in (settled.folder / "summary.csv").read_text()
 
 
 def test_the_quality_is_counted_and_written_for_every_pair(cohort):
@@ -100,7 +125,9 @@ def test_the_quality_is_counted_and_written_for_every_pair(cohort):
     write_result(cohort, one, "failed", ["It is empty."], dice_after=0.1)
     write_result(cohort, two, "check", ["It folds."], dice_after=0.9)
     write_result(cohort, three, dice_after=0.8)
-    document = write_summary(cohort)
+    overview = write_summary(cohort)
+    document = json.loads((cohort.folder / "summary.json").read_text())
+    assert [pair.name for pair in overview.warned] == [one.name, two.name]
     assert document["quality"] == {"ok": 1, "check": 1, "failed": 1}
     assert [case["quality"] for case in document["cases"]] == ["failed", "check", "ok"]
     rows = list(csv.DictReader((cohort.folder / "summary.csv").open()))
@@ -128,7 +155,7 @@ def test_the_summary_says_whether_the_weights_are_those_of_the_plan(
 ):
     if planned is not None:
         cohort.plan["plan"]["weights"] = {"variant": "own", "sha256": planned}
-    weights = weights_used(cohort, used)
+    weights = weights_used(cohort.plan, used)
     assert (weights or {"as_planned": "no weights"})["as_planned"] == as_planned
     assert text in weights_text(weights)
     assert bool(text) == bool(weights_text(weights))
@@ -152,7 +179,8 @@ def test_chromium_shows_the_report_with_its_thumbnails(cohort, tmp_path, width):
 
 def test_the_page_says_how_a_pair_gets_the_viewer_unless_all_have_it(settled):
     light = replace(settled, plan=settled.plan | {"report": "light"})
-    worst = worst_first(write_summary(light)["cases"])[0]["name"]
+    worst = settled.jobs[1].name
+    write_summary(light)
     page = (settled.folder / "report.html").read_text()
     assert f"regzoo report {worst}</code>" in page
     assert str(settled.folder) not in page

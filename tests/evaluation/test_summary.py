@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from zoo.evaluation.summary import bootstrap_interval, evaluation, summarise_figures
+from zoo.evaluation.summary import MOST_RESAMPLED, bootstrap_interval, evaluation, summarise_figures
 
 
 def test_summary_of_known_values():
@@ -25,6 +25,14 @@ def test_the_bootstrap_interval_is_that_of_scipy():
     assert high == pytest.approx(theirs.confidence_interval.high, abs=0.04)
     assert bootstrap_interval(values) == (low, high)
     assert bootstrap_interval(values[:1]) == (None, None)
+
+
+def test_the_interval_of_many_values_is_that_of_the_bootstrap():
+    values = np.random.default_rng(4).gamma(2, size=MOST_RESAMPLED)
+    low, high = bootstrap_interval(values)
+    many = bootstrap_interval(np.append(values, values.mean()))
+    assert many == pytest.approx((low, high), abs=0.05 * (high - low))
+    assert many != (low, high)
 
 
 def test_the_interval_covers_the_true_mean_about_95_times_in_100():

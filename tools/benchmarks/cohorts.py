@@ -51,7 +51,7 @@ from concurrent.futures import Future
 from contextlib import nullcontext
 
 import zoo.cli
-from zoo.cohorts import overlap
+from zoo.cohorts import in_process
 
 
 class InTurn(nullcontext):
@@ -64,7 +64,7 @@ class InTurn(nullcontext):
         return future
 
 
-overlap.ThreadPoolExecutor = lambda *_: InTurn()
+in_process.ThreadPoolExecutor = lambda *_: InTurn()
 zoo.cli.main(sys.argv[1:])
 """
 """`regzoo` without the threads that read and save while the next pair is registered."""

@@ -121,8 +121,8 @@ def measure(folder: Path, pairs: int, workers: int, records_only: bool) -> None:
             _register(processes, cohort, jobs)
     left = _step("find the pending pairs, all finished", lambda: pending_jobs(cohort))
     assert not left
-    document = _step("write the summary", lambda: write_summary(cohort))
-    assert document["finished"] == pairs
+    overview = _step("write the summary", lambda: write_summary(cohort))
+    assert overview.document["finished"] == pairs
     sizes = {
         name: (cohort.folder / name).stat().st_size for name in ("summary.json", "report.html")
     }

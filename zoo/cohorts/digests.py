@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,15 @@ from zoo.io.files import existing_file
 from zoo.planning.plan import Plan, for_a_pair
 from zoo.registration.weights import SelectedWeights
 
+DigestOf = Callable[[Path, "Mapping[str, Any] | None"], dict[str, Any]]
+"""Returns the digest of a file, given an earlier one if there is one."""
 
-def settings_digest(plan: Plan) -> str:
+
+def settings_digest(plan: Plan, uncertainty: int | None = None) -> str:
     """Return the digest of what all pairs of a run have in common, independent of file locations.
 
-    The weights are those that the bundle selects for the plan.
+    The weights are those that the bundle selects for the plan. `uncertainty` is the number of
+    perturbed registrations of each pair.
     """
     settings = {k: v for k, v in for_a_pair(plan).items() if k != "plan"}
     for name in ("affine", "preset"):
@@ -38,6 +42,8 @@ def settings_digest(plan: Plan) -> str:
         "weights": weights_sha256(plan),
         "settings": settings,
     }
+    if uncertainty is not None:
+        common["uncertainty"] = uncertainty
     return _digest_of(common)
 
 
@@ -51,15 +57,20 @@ def weights_sha256(plan: Plan) -> str | None:
 
 
 def pair_digest(
-    files: PairFiles, settings: str, known: Mapping[str, Any] | None = None
+    files: PairFiles,
+    settings: str,
+    known: Mapping[str, Any] | None = None,
+    digest: DigestOf | None = None,
 ) -> dict[str, Any]:
     """Return the digest of a pair and of each of its files, as result.json stores them.
 
     `settings` is the result of `settings_digest`. `known` is an earlier result of this function:
-    files whose size and times have not changed since are not read again.
+    files whose size and times have not changed since are not read again. `digest` returns that of a
+    file; by default it is `file_digest`.
     """
+    digest = digest or file_digest
     earlier = (known or {}).get("files", {})
-    parts = {role: file_digest(path, earlier.get(role)) for role, path in files_by_role(files)}
+    parts = {role: digest(path, earlier.get(role)) for role, path in files_by_role(files)}
     content = {role: part["sha256"] for role, part in parts.items()}
     return {"sha256": _digest_of([settings, files.points_space, content]), "files": parts}
 

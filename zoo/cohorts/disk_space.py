@@ -8,20 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.cohorts.jobs import Job, report_of
+from zoo.cohorts.jobs import Cohort, Job, report_of
 from zoo.errors import UserError
 from zoo.io.volume import ImageHeader, read_header
-from zoo.planning.plan import Plan
 
 VECTOR_BYTES = 12  # per voxel of a displacement field
 LABEL_BYTES = 2  # per voxel of warped labels
+UNCERTAINTY_BYTES = 4  # per voxel of uncertainty.nii.gz
 REPORT_BYTES = {"full": 12 << 20, "light": 4 << 20, "none": 0}  # report.html and report.png
 OTHER_BYTES = 256 << 10  # result.json and the thumbnail
 
 
-def require_space(jobs: Collection[Job], plan: Plan, folder: Path) -> None:
+def require_space(jobs: Collection[Job], cohort: Cohort, folder: Path) -> None:
     """Raise `UserError` if the disk of `folder` cannot hold the results of all jobs."""
-    needed = sum(result_bytes(job, plan) for job in jobs)
+    needed = sum(result_bytes(job, cohort) for job in jobs)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
@@ -31,7 +31,7 @@ def require_space(jobs: Collection[Job], plan: Plan, folder: Path) -> None:
         )
 
 
-def result_bytes(job: Job, plan: Plan) -> int:
+def result_bytes(job: Job, cohort: Cohort) -> int:
     """Return an upper bound of the size of a job's results: their size without compression.
 
     A pair whose headers cannot be read counts as 0, because its registration will fail.
@@ -41,10 +41,12 @@ def result_bytes(job: Job, plan: Plan) -> int:
         moving = [read_header(path) for path in job.files.moving]
     except UserError:
         return 0
+    plan = cohort.plan
     fields = 2 if plan.get("format") == "both" else 1
     size = fixed.grid.voxels * VECTOR_BYTES * (fields + bool(plan.get("learn2reg")))
     size += sum(fixed.grid.voxels * _voxel_bytes(header) for header in moving)
     size += fixed.grid.voxels * LABEL_BYTES * (job.files.moving_labels is not None)
+    size += fixed.grid.voxels * UNCERTAINTY_BYTES * (cohort.uncertainty is not None)
     size += moving[0].grid.voxels * VECTOR_BYTES * fields * bool(plan.get("inverse"))
     return size + REPORT_BYTES[report_of(plan)] + OTHER_BYTES
 

@@ -79,7 +79,7 @@ class Distribution:
             if progress.report is not None:
                 progress.report(f"regzoo: {line}")
 
-        need = None if self.scheduler is not None else worker_memory_mib(jobs, cohort.plan)
+        need = None if self.scheduler is not None else worker_memory_mib(jobs, cohort)
         gpus = [] if self.remote else visible_gpus()
         count = 0 if self.scheduler else workers_for(self.workers, need, gpus, self.device)
         count = min(count, len(jobs))

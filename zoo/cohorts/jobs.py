@@ -11,13 +11,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from zoo.cohorts.digests import pair_digest, settings_digest
+from zoo.cohorts.scratch import RemoteFiles
 from zoo.datasets.pairs import DatasetPairs, PairFiles, pair_files, unique_pair_names
+from zoo.datasets.remote import remote_pairs
 from zoo.errors import UserError
 from zoo.handlers.output_files import Report, report_kind
 from zoo.hub.own_models import find_own_model
 from zoo.io.atomic import write_json
 from zoo.io.files import AnyPath
 from zoo.io.json_documents import read_json_object
+from zoo.io.remote import RemoteFolder, checked_url, is_url
 from zoo.planning.effort import with_effort
 from zoo.planning.plan import Plan, read_plan
 from zoo.planning.weights import record_weights, refuse_unsuitable_weights, with_own_model
@@ -38,12 +41,18 @@ class Job:
 
 @dataclass(frozen=True)
 class Cohort:
-    """The jobs of a run in `folder`, and the digest of the settings that they have in common."""
+    """The jobs of a run in `folder`, and the digest of the settings that they have in common.
+
+    `uncertainty` is the number of perturbed registrations of each pair, if it was requested.
+    `remote` is the dataset if it is at a URL.
+    """
 
     folder: Path
     plan: Plan
     settings: str
     jobs: tuple[Job, ...]
+    uncertainty: int | None = None
+    remote: RemoteFiles | None = None
 
     @property
     def model(self) -> str:
@@ -57,7 +66,8 @@ class Cohort:
 
     def digest(self, job: Job, known: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the digest of a job and of its files; see `pair_digest`."""
-        return pair_digest(job.files, self.settings, known)
+        digest = None if self.remote is None else self.remote.file_digest
+        return pair_digest(job.files, self.settings, known, digest)
 
 
 def report_of(plan: Plan) -> Report:
@@ -72,13 +82,14 @@ def plan_of_run(
     model: AnyPath | None = None,
     effort: str | None = None,
     report: Report | None = None,
+    data: str | None = None,
 ) -> tuple[Plan, Path]:
     """Return the plan of a run and the run's folder.
 
     By default the folder is beside the plan and is named after the plan and the split. With a
     `model` of one's own, its settings and weights replace those of the plan, and an `effort`
     replaces that of the plan; both are then part of the name. `report` replaces the plan's kind of
-    report.
+    report, and `data`, the URL of a dataset, the dataset of the plan.
     """
     plan = read_plan(source)
     if "dataset_dir" not in plan:
@@ -86,7 +97,8 @@ def plan_of_run(
             f"{source} is a plan for one pair; make a plan for a dataset with regzoo plan DATASET"
         )
     plan = plan | {"split": split or plan["split"]} | ({"report": report} if report else {})
-    plan["dataset_dir"] = str(Path(plan["dataset_dir"]).absolute())
+    folder_of_images = str(Path(plan["dataset_dir"]).absolute())
+    plan["dataset_dir"] = folder_of_images if data is None else checked_url(data)
     stem = Path(source).stem
     if effort is not None:
         plan = with_effort(plan, effort)
@@ -104,16 +116,24 @@ def plan_of_run(
     return plan, folder or Path(source).with_name(f"{stem}-{plan['split']}")
 
 
-def plan_cohort(plan: Plan, folder: Path) -> Cohort:
+def plan_cohort(
+    plan: Plan, folder: Path, uncertainty: int | None = None, scratch: int = 0
+) -> Cohort:
     """Return the cohort of a plan without writing anything.
 
-    A dataset that has changed since it was planned for is refused.
+    A dataset that has changed since it was planned for is refused, unless it is at a URL. Local
+    copies of its files then take at most `scratch` bytes for each worker.
     """
-    dataset = DatasetPairs(plan["dataset_dir"], plan["split"], plan["plan"]["content"])
-    files = [pair_files(**mapping) for mapping in dataset.pairs]
+    remote, location, split = None, plan["dataset_dir"], plan["split"]
+    if is_url(location):
+        pairs, root = remote_pairs(folder_at := RemoteFolder(location), split)
+        remote = RemoteFiles(folder_at, root, scratch)
+    else:
+        pairs = DatasetPairs(location, split, plan["plan"]["content"]).pairs
+    files = [pair_files(**mapping) for mapping in pairs]
     names = unique_pair_names(files)
     jobs = tuple(Job(n, pair, folder / n) for n, pair in zip(names, files, strict=True))
-    return Cohort(folder, plan, settings_digest(plan), jobs)
+    return Cohort(folder, plan, settings_digest(plan, uncertainty), jobs, uncertainty, remote)
 
 
 def refuse_other_run(cohort: Cohort) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from zoo.cohorts.jobs import Job
+from zoo.cohorts.jobs import Cohort, Job
 from zoo.cohorts.worker import THREADS
 from zoo.errors import UserError
 from zoo.hub.catalogue import find_model
@@ -16,12 +16,13 @@ from zoo.io.volume import ImageHeader, read_header
 from zoo.planning.budget import working_voxels
 from zoo.planning.evidence import Evidence
 from zoo.planning.memory import IMAGES, find_memory_model, measurement_name, memory_models
-from zoo.planning.plan import Plan, for_a_pair
+from zoo.planning.plan import for_a_pair
 from zoo.resources import available_cores, available_memory
 
 SAMPLED_PAIRS = 200
 """The memory of a pair is that of the largest of this many pairs, evenly chosen."""
 VOXEL_BYTES = 4  # of an image in memory
+SPREAD_BYTES = 16  # per voxel of the fixed image, for the uncertainty
 
 
 def threads_per_process(requested: int | None, processes: int) -> int | None:
@@ -81,20 +82,21 @@ def memory_warning(workers: int, need_mib: float | None) -> str | None:
     )
 
 
-def worker_memory_mib(jobs: Sequence[Job], plan: Plan) -> float | None:
+def worker_memory_mib(jobs: Sequence[Job], cohort: Cohort) -> float | None:
     """Return the peak memory of a worker, MiB, from the measurements that the planner uses.
 
     A worker registers one pair and holds the images of the others that it reads or saves. The
     result is None if the memory of the plan's model was not measured.
     """
     step = max(1, len(jobs) // SAMPLED_PAIRS)
-    needs = [_pair_memory_mib(job, plan) for job in jobs[::step]]
+    needs = [_pair_memory_mib(job, cohort) for job in jobs[::step]]
     known = [need for need in needs if need is not None]
     return max(known, default=None)
 
 
-def _pair_memory_mib(job: Job, plan: Plan) -> float | None:
+def _pair_memory_mib(job: Job, cohort: Cohort) -> float | None:
     """Return the peak memory with one pair, MiB; None if it is unknown."""
+    plan = cohort.plan
     try:
         headers = [read_header(path) for path in (job.files.fixed, *job.files.moving)]
         spec, settings = find_model(str(plan["plan"]["model"])), for_a_pair(plan)
@@ -106,7 +108,10 @@ def _pair_memory_mib(job: Job, plan: Plan) -> float | None:
         return None
     images = find_memory_model(IMAGES).peak_mib(max(header.grid.voxels for header in headers))
     waiting = sum(header.grid.voxels for header in headers) * VOXEL_BYTES / 2**20
-    return max(measured.peak_mib(voxels), images) + (THREADS - 1) * waiting
+    perturbed = 0.0  # the perturbed copies, and the mean and variance of the displacement
+    if cohort.uncertainty is not None:
+        perturbed = waiting + headers[0].grid.voxels * SPREAD_BYTES / 2**20
+    return max(measured.peak_mib(voxels), images) + perturbed + (THREADS - 1) * waiting
 
 
 def _evidence_of(header: ImageHeader) -> Evidence:

@@ -34,14 +34,20 @@ def pending_jobs(cohort: Cohort) -> list[Job]:
 
 def is_finished(job: Job, cohort: Cohort) -> bool:
     """Return whether a job has a result that matches its present files and settings."""
+    return finished_result(job, cohort) is not None
+
+
+def finished_result(job: Job, cohort: Cohort) -> dict[str, Any] | None:
+    """Return the content of a job's result.json; None unless it matches files and settings."""
     result = read_json(job.folder / RESULT)
     known = None if result is None else result.get("content")
     if not isinstance(known, dict):
-        return False
+        return None
     try:
-        return bool(cohort.digest(job, known)["sha256"] == known.get("sha256"))
+        current = cohort.digest(job, known)
     except (UserError, OSError):
-        return False  # a file is missing; the attempt to register the pair reports which one
+        return None  # a file is missing; the attempt to register the pair reports which one
+    return result if current["sha256"] == known.get("sha256") else None
 
 
 def failure_of(job: Job) -> Failure | None:

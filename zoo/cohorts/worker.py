@@ -11,10 +11,12 @@ from typing import Any
 from zoo.cohorts.disk_space import require_space
 from zoo.cohorts.jobs import PLAN, Cohort, Job, report_of
 from zoo.cohorts.record import Failure, describe_failure, is_finished, replaced_results
+from zoo.cohorts.scratch import Scratch, open_scratch
 from zoo.datasets.pairs import Pair, load_pair
 from zoo.hub.bundles import bundle_folder
 from zoo.hub.setting_rules import for_monai
 from zoo.registration.result import RegisteredPair
+from zoo.registration.uncertainty import with_uncertainty
 from zoo.reporting.thumbnail import write_thumbnail
 from zoo.runtime.registrar import Registrar, open_registrar
 
@@ -36,9 +38,12 @@ class LoadedJob:
 class PairWorker:
     """Registers pairs of a cohort with one model, whose weights are loaded once."""
 
-    def __init__(self, cohort: Cohort, registrar: Registrar) -> None:
+    def __init__(
+        self, cohort: Cohort, registrar: Registrar, scratch: Scratch | None = None
+    ) -> None:
         self.cohort = cohort
         self.registrar = registrar
+        self.scratch = scratch
         self._in_memory = Semaphore(THREADS)
         self._registering, self._saving = Lock(), Lock()
 
@@ -64,16 +69,25 @@ class PairWorker:
 
     def require_space(self, job: Job) -> None:
         """Raise `UserError` if the disk has no room for the results of a job."""
-        require_space([job], self.cohort.plan, self.cohort.folder)
+        require_space([job], self.cohort, self.cohort.folder)
 
     def load(self, job: Job) -> LoadedJob:
         """Read the pair of a job and compute the digests of its files."""
-        return LoadedJob(job, self.cohort.digest(job), load_pair(job.files))
+        if self.scratch is None:
+            return LoadedJob(job, self.cohort.digest(job), load_pair(job.files))
+        with self.scratch.holding(job.files, self.cohort.settings) as (files, content):
+            return LoadedJob(job, content, load_pair(files))
 
     def register(self, loaded: LoadedJob) -> RegisteredPair:
         """Register a pair; the result holds the digests for result.json."""
-        registration = self.registrar.register(loaded.pair)
-        return replace(registration, notes=registration.notes | {"content": loaded.content})
+        register, count = self.registrar.register, self.cohort.uncertainty
+        registration = register(loaded.pair)
+        if count is not None:
+            registration = with_uncertainty(register, loaded.pair, registration, count)
+        notes = registration.notes | {"content": loaded.content}
+        if self.cohort.remote is not None:
+            notes |= self.cohort.remote.urls(loaded.job.files)
+        return replace(registration, notes=notes)
 
     def save(self, loaded: LoadedJob, registration: RegisteredPair) -> None:
         """Write the results of a job and move them into place."""
@@ -96,5 +110,8 @@ def open_worker(cohort: Cohort, device: str) -> Iterator[PairWorker]:
         "device": f"$torch.device({device!r})",
     }
     plan = (cohort.folder / PLAN).absolute()
-    with open_registrar(bundle, overrides, plan) as registrar:
-        yield PairWorker(cohort, registrar)
+    with (
+        open_registrar(bundle, overrides, plan) as registrar,
+        open_scratch(cohort.remote) as scratch,
+    ):
+        yield PairWorker(cohort, registrar, scratch)

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from zoo.datasets.dataset import SIDES, Item, NamedPair, Split
 from zoo.datasets.names import stem
-from zoo.datasets.path_safety import file_problem, path_problem
+from zoo.datasets.path_safety import FileFinder, path_problem
 from zoo.datasets.problems import Problem, warning
 from zoo.datasets.schema.document import is_points_key, unknown_entry_keys
 from zoo.io.points import Space
@@ -25,9 +25,10 @@ class EntryCollector:
     Usable entries are kept; each unusable one becomes a problem, which is recorded once.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, finder: FileFinder | None = None) -> None:
         self.file = file
         self.root = file.parent
+        self.finder = finder or FileFinder(self.root)
         self.items: list[Item] = []
         self.pairs: list[NamedPair] = []
         self.problems: list[Problem] = []
@@ -111,9 +112,9 @@ class EntryCollector:
         """Return the file of key points; Learn2Reg's lists say .nii.gz where the file is a .csv."""
         if isinstance(text, str) and text.endswith(".nii.gz") and path_problem(text) is None:
             table = text.removesuffix(".nii.gz") + ".csv"
-            if (self.root / table).is_file():
+            if self.finder.exists(table):
                 return self._usable_name(table)
-            if (self.root / text).is_file():
+            if self.finder.exists(text):
                 what = "key points are given as a volume, but only lists of coordinates are read"
                 fix = "save the coordinates as .csv"
                 self.add_problem(warning("points-volume", text, what, fix))
@@ -128,7 +129,7 @@ class EntryCollector:
         for kind in kinds:
             other = re.sub(r"images(?=(Tr|Ts|Val)$)", kind, folder)
             name = f"{other}/{last if suffix is None else stem(last) + suffix}"
-            if (self.root / name).is_file():
+            if self.finder.exists(name):
                 return self._usable_name(name)
         return None
 
@@ -136,7 +137,7 @@ class EntryCollector:
         """Return a file's name without a leading ./; None, and a problem, if it is unusable."""
         name = re.sub(r"^(\./+)+", "", text) if isinstance(text, str) else str(text)[:80]
         if name not in self._usable:
-            problem = path_problem(text) or file_problem(self.root, name)
+            problem = path_problem(text) or self.finder.problem(name)
             self._usable[name] = problem is None
             if problem is not None:
                 self.add_problem(problem)

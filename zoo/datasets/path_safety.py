@@ -49,6 +49,24 @@ def path_problem(text: object) -> Problem | None:
     return None
 
 
+class FileFinder:
+    """Says which files a dataset's folder has; this one looks on the disk."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._found: dict[str, bool] = {}
+
+    def exists(self, name: str) -> bool:
+        """Return whether the folder has a file with this name."""
+        if name not in self._found:  # an image that is in many pairs is looked up once
+            self._found[name] = (self._root / name).is_file()
+        return self._found[name]
+
+    def problem(self, name: str) -> Problem | None:
+        """Return what is wrong with a file; see `file_problem`."""
+        return file_problem(self._root, name)
+
+
 def file_problem(root: Path, name: str) -> Problem | None:
     """Return what is wrong with the file `root / name` on disk.
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from zoo.datasets.dataset import SPLITS, Dataset, Pairing, Split
 from zoo.datasets.entries import EntryCollector
+from zoo.datasets.path_safety import FileFinder
 from zoo.datasets.problems import Problem
 from zoo.datasets.schema.document import COUNTS, LISTS, check_document
 from zoo.datasets.schema.table import read_pair_table
@@ -15,20 +16,26 @@ from zoo.errors import UserError
 from zoo.io.files import AnyPath, existing_file
 from zoo.io.json_documents import read_json_object
 
+DESCRIPTIONS = ("dataset.json", "pairs.csv")
+"""The files that describe a dataset, the preferred one first."""
 
-def read_dataset(path: AnyPath) -> Dataset:
+
+def read_dataset(path: AnyPath, finder: FileFinder | None = None) -> Dataset:
     """Read a dataset from its folder, its dataset.json or its pairs.csv.
 
     Unusable entries end up in `problems`. A file that is not a dataset, or that has keys or values
-    which a dataset does not have, is an error.
+    which a dataset does not have, is an error. `finder` says which files exist, if they are not
+    beside the dataset's file.
     """
     file = _file_in(Path(path)) if Path(path).is_dir() else Path(path)
-    return _read_table(file) if file.suffix.lower() == ".csv" else _read_document(file)
+    if file.suffix.lower() == ".csv":
+        return _read_table(file, finder)
+    return _read_document(file, finder)
 
 
 def _file_in(folder: Path) -> Path:
     """Return the file that describes the dataset in a folder."""
-    for name in ("dataset.json", "pairs.csv"):
+    for name in DESCRIPTIONS:
         if (folder / name).exists():
             return folder / name
     candidates = sorted(folder.glob("*dataset*.json"))
@@ -39,11 +46,11 @@ def _file_in(folder: Path) -> Path:
     return candidates[0]
 
 
-def _read_document(file: Path) -> Dataset:
+def _read_document(file: Path, finder: FileFinder | None) -> Dataset:
     """Read a dataset.json."""
     value = read_json_object(file)
     check_document(file, value)
-    entries = EntryCollector(file)
+    entries = EntryCollector(file, finder)
     counts: dict[str, int] = {}
     for key in (key for key in value if key in LISTS):
         listed = value[key]
@@ -73,10 +80,10 @@ def _read_document(file: Path) -> Dataset:
     )
 
 
-def _read_table(given: Path) -> Dataset:
+def _read_table(given: Path, finder: FileFinder | None) -> Dataset:
     """Read a pairs.csv: one pair per row, with optional columns for annotations and split."""
     file = existing_file(given)
-    entries = EntryCollector(file)
+    entries = EntryCollector(file, finder)
     spaces = set()
     for line, entry in read_pair_table(file, ("split",)):
         spaces.add(entry.pop("points_space", "ras"))

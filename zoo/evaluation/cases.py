@@ -19,6 +19,7 @@ from zoo.evaluation.documents import read_result, total_seconds
 from zoo.evaluation.learn2reg_names import find_learn2reg_field
 from zoo.io.bids import PATTERN
 from zoo.io.points import Space
+from zoo.io.remote import is_url
 from zoo.io.transforms import TRANSFORM_SUFFIXES
 
 FIELD_NAMES = ("transform.nii.gz", "transform.h5")
@@ -44,6 +45,14 @@ def case_of_result(folder: Path) -> Case:
     """Return the case that a registration wrote into `folder`."""
     result = read_result(folder / "result.json")
     given = {f.name: result[f.name] for f in fields(PairFiles) if result.get(f.name) is not None}
+    for value in given.values():
+        if urls := [
+            path for path in (value if isinstance(value, list) else [value]) if is_url(path)
+        ]:
+            raise UserError(
+                f"{folder} was made from {urls[0]}; download the files, and register them again or "
+                f"write their local names into {folder / 'result.json'}"
+            )
     bids = result.get("bids") or {}
     field, inverse = (
         _first_file(folder, [*names, *_bids_names(bids, names)])

@@ -27,10 +27,11 @@ from zoo.io.bids import BidsOutputs, bids_outputs, refuse_other_dataset
 from zoo.io.volume import Volume, read_volume
 from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.plan_pair import plan_pair
+from zoo.pipelines.remote_inputs import local_inputs
 from zoo.pipelines.settings import resolve_settings
 from zoo.planning.plan import Plan
 from zoo.registration.guidance import register_guided
-from zoo.registration.uncertainty import FEWEST, with_uncertainty
+from zoo.registration.uncertainty import require_perturbations, with_uncertainty
 from zoo.runtime.device import choose_device, use_threads
 from zoo.runtime.output_folder import staged_outputs
 from zoo.runtime.overwriting import refuse_overwriting
@@ -60,8 +61,8 @@ def register_files(
 ) -> RegisteredFiles:
     """Register a pair and write everything to `options.out`.
 
-    All images are files here. The files of an earlier registration in the folder are replaced
-    together after the registration has succeeded; see `zoo.runtime.output_folder`.
+    All images are files or URLs here. The files of an earlier registration in the folder are
+    replaced together after the registration has succeeded; see `zoo.runtime.output_folder`.
 
     Args:
         options: The request.
@@ -71,6 +72,20 @@ def register_files(
             the time is counted from this call.
     """
     started = time.perf_counter()
+    if wall_seconds is None:
+        wall_seconds = lambda: time.perf_counter() - started  # noqa: E731
+    with local_inputs(options) as (local, urls):
+        return _register(local, urls, on_plan, bar, wall_seconds)
+
+
+def _register(
+    options: RegistrationOptions,
+    urls: Mapping[str, Any],
+    on_plan: Callable[[Plan], None] | None,
+    bar: bool,
+    wall_seconds: Callable[[], float],
+) -> RegisteredFiles:
+    """Register a pair of files on this computer; `urls` are where they come from."""
     request = _checked(options)
     folder = request.folder
     with staged_outputs(folder, previous_outputs, marker=RESULT) as staged:
@@ -87,6 +102,7 @@ def register_files(
             registered = register(pair)
             if options.uncertainty is not None:
                 registered = with_uncertainty(register, pair, registered, options.uncertainty)
+            registered = replace(registered, notes=registered.notes | dict(urls))
             result = registrar.saver.save(registered, staged)
         if options.volume is not None:
             result["volume"] = options.volume
@@ -94,8 +110,7 @@ def register_files(
             version = result["versions"]["regzoo"]
             images = (request.files.fixed, request.files.moving[0])
             result["bids"] = rename_to_bids(staged, request.bids, *images, version)
-        passed = time.perf_counter() - started if wall_seconds is None else wall_seconds()
-        result["wall_seconds"] = round(passed, 3)
+        result["wall_seconds"] = round(wall_seconds(), 3)
         written = (path for path in staged.rglob("*") if path.is_file())
         result["files"] = sorted(path.relative_to(staged).as_posix() for path in written)
         write_json(staged / RESULT, result)
@@ -108,6 +123,12 @@ def check_registration(options: RegistrationOptions) -> Plan | None:
     Images, labels, masks and landmarks are read, and the weights are looked up. Returns the plan,
     or None with the option `bundle`.
     """
+    with local_inputs(options) as (local, _):
+        return _check(local)
+
+
+def _check(options: RegistrationOptions) -> Plan | None:
+    """Check a registration of files on this computer."""
     request = _checked(options)
     parent = next(path for path in (request.folder, *request.folder.parents) if path.exists())
     if not parent.is_dir():
@@ -175,11 +196,7 @@ def _checked(options: RegistrationOptions) -> _Request:
     """Check the options and the paths of a registration."""
     if options.out is None:
         raise UserError("the folder for the results is missing; add --out FOLDER")
-    if options.uncertainty is not None and options.uncertainty < FEWEST:
-        raise UserError(
-            f"--uncertainty {options.uncertainty} is too small; a standard deviation needs at "
-            f"least {FEWEST} perturbed registrations; use 8, for instance"
-        )
+    require_perturbations(options.uncertainty)
     use_threads(options.threads)
     folder = Path(options.out).absolute()
     files = absolute_files(options)

@@ -16,7 +16,7 @@ from zoo.evaluation.cases import case_of_result
 from zoo.evaluation.documents import read_result
 from zoo.evaluation.metrics import require_finite
 from zoo.geometry import Grid, Transform
-from zoo.handlers.output_files import RESULT
+from zoo.handlers.output_files import RESULT, UNCERTAINTY
 from zoo.io.atomic import write_json
 from zoo.io.json_documents import report_missing_keys
 from zoo.io.transforms import read_transform
@@ -77,7 +77,13 @@ def _registration(folder: Path, result: Mapping[str, Any]) -> RegisteredPair:
             f"({transform.grid.describe()}): it has changed since the registration; register the "
             "pair again"
         )
-    return RegisteredPair(pair, split_affine(transform, _initial_affine(folder, result), fixed))
+    affine = _initial_affine(folder, result)
+    uncertainty = folder / UNCERTAINTY
+    return RegisteredPair(
+        pair,
+        split_affine(transform, affine, fixed),
+        uncertainty=read_volume(uncertainty).data if uncertainty.is_file() else None,
+    )
 
 
 def split_affine(transform: Transform, affine: torch.Tensor, grid: Grid) -> Transform:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
-from os import PathLike
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from zoo.cohorts.digests import weights_sha256
 from zoo.cohorts.disk_space import require_space, result_bytes, unreadable_image
@@ -25,9 +25,13 @@ from zoo.cohorts.jobs import (
 from zoo.cohorts.machine import threads_per_process
 from zoo.cohorts.progress import CohortProgress
 from zoo.cohorts.record import pending_jobs
-from zoo.cohorts.summary import weights_used, write_summary
+from zoo.cohorts.summary import SUMMARY, Overview, write_summary
 from zoo.errors import UserError
-from zoo.handlers.output_files import Report
+from zoo.evaluation.documents import read_result
+from zoo.pipelines.cohort_options import CohortOptions
+from zoo.planning.memory import parse_memory
+from zoo.planning.weights import weights_used
+from zoo.registration.uncertainty import require_perturbations
 from zoo.runtime.device import choose_device, use_threads
 from zoo.runtime.signals import StopSignal
 
@@ -38,60 +42,28 @@ class CohortResult:
 
     Attributes:
         folder: The folder of the run.
-        summary: The content of summary.json.
+        overview: What summary.json says about the whole run, and the pairs with warnings.
         stop_signal: The number of the signal that stopped the run; None without one.
     """
 
     folder: Path
-    summary: dict[str, Any]
+    overview: Overview
     stop_signal: int | None = None
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The content of summary.json, read on first access: the figures of every pair."""
+        return read_result(self.folder / SUMMARY)
 
     @property
     def quality_failed(self) -> list[str]:
         """The names of the registered pairs whose quality is failed."""
-        return [c["name"] for c in self.summary["cases"] if c["quality"] == "failed"]
+        return [pair.name for pair in self.overview.warned if pair.quality == "failed"]
 
     @property
     def complete(self) -> bool:
         """Whether every pair that the summary covers is registered."""
-        return not (self.summary["errors"] or self.summary["missing"])
-
-
-@dataclass(frozen=True)
-class CohortOptions:
-    """The request of a run.
-
-    Attributes:
-        plan: The plan of a dataset, as `regzoo plan DATASET` writes it.
-        split: The split to register: train, val, test or all; by default that of the plan.
-        out: The folder of the run; by default PLAN-SPLIT beside the plan.
-        workers: The number of worker processes on this machine or of jobs of the cluster, or auto.
-            One process registers here, without Dask.
-        threads: The number of CPU threads of each worker; by default an equal share.
-        device: cpu, cuda, cuda:N or mps; by default one GPU per worker if there are any.
-        model: A model of one's own, by its name or its folder, whose settings and weights replace
-            those of the plan. The default is the plan's model.
-        effort: How much is computed: fast, normal or best; by default that of the plan.
-        report: The report of each pair: full, with the interactive viewer; light, pictures only;
-            or none. The default is that of the plan, otherwise full.
-        scheduler: The address of a running Dask scheduler, whose workers register the pairs.
-        cluster: slurm, to start workers as jobs of Slurm.
-        cluster_config: The YAML file that describes the jobs of `cluster`.
-    """
-
-    plan: str | PathLike[str]
-    _: KW_ONLY
-    split: str | None = None
-    out: str | PathLike[str] | None = None
-    workers: int | str = 1
-    threads: int | None = None
-    device: str | None = None
-    model: str | PathLike[str] | None = None
-    effort: Literal["fast", "normal", "best"] | None = None
-    report: Report | None = None
-    scheduler: str | None = None
-    cluster: str | None = None
-    cluster_config: str | PathLike[str] | None = None
+        return not (self.overview.document["errors"] or self.overview.document["missing"])
 
 
 @dataclass(frozen=True)
@@ -135,9 +107,10 @@ def check_cohort(options: CohortOptions) -> CohortPlan:
     if not os.access(parent, os.W_OK):
         raise UserError(f"cannot write into {parent}; choose another --out")
     pending = pending_jobs(cohort)
-    require_space(pending, cohort.plan, parent)
+    require_space(pending, cohort, parent)
     names = {job.name for job in pending}
-    reasons = {job.name: unreadable_image(job) for job in pending}
+    checked = pending if cohort.remote is None else []  # the files at a URL are not here
+    reasons = {job.name: unreadable_image(job) for job in checked}
     used = weights_sha256(cohort.plan)
     section = cohort.plan["plan"]
     return CohortPlan(
@@ -148,8 +121,8 @@ def check_cohort(options: CohortOptions) -> CohortPlan:
         finished=[job.name for job in cohort.jobs if job.name not in names],
         pending=[job.name for job in pending],
         unreadable=[{"name": n, "reason": r} for n, r in reasons.items() if r is not None],
-        weights=weights_used(cohort, [used]),
-        needed_bytes=sum(result_bytes(job, cohort.plan) for job in pending),
+        weights=weights_used(cohort.plan, [used]),
+        needed_bytes=sum(result_bytes(job, cohort) for job in pending),
         free_bytes=shutil.disk_usage(parent).free,
     )
 
@@ -167,7 +140,7 @@ def run_cohort(
     create_run_folder(cohort)
     with StopSignal() as stop, locked_run_folder(cohort):
         pending = pending_jobs(cohort)
-        require_space(pending, cohort.plan, cohort.folder)
+        require_space(pending, cohort, cohort.folder)
         progress = CohortProgress(cohort, len(pending), report)
         if pending and distribution.in_process:
             use_threads(threads_per_process(options.threads, 1))
@@ -175,12 +148,13 @@ def run_cohort(
             run_in_process(cohort, pending, stop, device, progress.settle)
         elif pending:
             distribution.run(cohort, pending, stop, progress)
-        summary = write_summary(cohort)
-    return CohortResult(cohort.folder, summary, stop.number)
+        overview = write_summary(cohort)
+    return CohortResult(cohort.folder, overview, stop.number)
 
 
 def _requested(options: CohortOptions) -> tuple[Distribution, Cohort]:
     """Check the options of a run; return its workers and its pairs. Nothing is written."""
+    require_perturbations(options.uncertainty)
     config = None if options.cluster_config is None else Path(options.cluster_config)
     distribution = Distribution(
         options.workers,
@@ -194,6 +168,13 @@ def _requested(options: CohortOptions) -> tuple[Distribution, Cohort]:
         choose_device(options.device)
     folder = None if options.out is None else Path(options.out)
     chosen = plan_of_run(
-        options.plan, options.split, folder, options.model, options.effort, options.report
+        options.plan,
+        options.split,
+        folder,
+        options.model,
+        options.effort,
+        options.report,
+        options.data,
     )
-    return distribution, plan_cohort(*chosen)
+    scratch = int(parse_memory(options.scratch, "--scratch") * 2**20)
+    return distribution, plan_cohort(*chosen, options.uncertainty, scratch)

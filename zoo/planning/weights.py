@@ -8,7 +8,7 @@ one contrast are refused wherever the plan is used.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -97,6 +97,36 @@ def planned_sha256(plan: Plan) -> str | None:
     recorded = plan["plan"].get("weights")
     sha256 = recorded.get("sha256") if isinstance(recorded, dict) else None
     return sha256 if isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256) else None
+
+
+def weights_used(plan: Plan, sha256: Iterable[str | None]) -> dict[str, Any] | None:
+    """Return whether the finished pairs, whose weights have these sha256, used the plan's weights.
+
+    `as_planned` is None if no pair is finished or if the plan was made without weights on its
+    computer. The result is None for a model without weights.
+    """
+    used = sorted({digest for digest in sha256 if digest is not None})
+    planned = planned_sha256(plan)
+    if not used and planned is None:
+        return None
+    known = used and planned is not None
+    return {
+        "planned": planned,
+        "used": used,
+        "as_planned": used == [planned] if known else None,
+    }
+
+
+def weights_text(weights: Mapping[str, Any] | None) -> str:
+    """Return in words whether the weights of a run are those of its plan; empty without weights."""
+    if weights is None or not weights["used"]:
+        return ""
+    used = " and ".join(digest[:12] for digest in weights["used"])
+    if weights["as_planned"] is None:
+        return f"weights: sha256 {used}; the plan states none"
+    if weights["as_planned"]:
+        return f"weights: those of the plan (sha256 {used})"
+    return f"weights: NOT those of the plan (sha256 {used}, planned {weights['planned'][:12]})"
 
 
 def declared_modalities(plan: Plan) -> dict[str, str]:

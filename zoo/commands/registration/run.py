@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING
+
+from zoo.pipelines.cohort_options import CohortOptions
+from zoo.pipelines.signatures import about, command_taking
 
 if TYPE_CHECKING:
     from zoo.pipelines.run import CohortPlan
 
 
-def run(
-    plan: str,
-    *,
-    split: Literal["train", "val", "test", "all"] | None = None,
-    out: str | None = None,
-    workers: str = "1",
-    threads: int | None = None,
-    device: str | None = None,
-    model: str | None = None,
-    effort: Literal["fast", "normal", "best"] | None = None,
-    report: Literal["full", "light", "none"] | None = None,
-    scheduler: str | None = None,
-    cluster: Literal["slurm"] | None = None,
-    cluster_config: str | None = None,
-    strict: bool = False,
-    dry_run: bool = False,
-    json: bool = False,
-    quiet: bool = False,
-) -> int:
+@dataclass(frozen=True)
+class RunOptions(CohortOptions):
+    """The request of the command: that of a run, and what is printed about it."""
+
+    _: KW_ONLY
+    dry_run: bool = field(
+        default=False,
+        metadata=about(
+            "Only check the run and print what it would do: the pairs that are finished and "
+            "pending, the disk space and the weights. Nothing is written. The exit code is 1 if a "
+            "pair cannot be read."
+        ),
+    )
+    json: bool = field(
+        default=False,
+        metadata=about("Print one JSON document: the folder of the run and summary.json."),
+    )
+    quiet: bool = field(default=False, metadata=about("Print errors and quality warnings only."))
+
+
+@command_taking(RunOptions)
+def run(options: RunOptions) -> int:
     """Register every pair of a dataset according to its plan.
 
     Each pair gets a folder with the files that `regzoo register` writes; summary.json, summary.csv
@@ -46,91 +53,53 @@ def run(
         regzoo run plan.json --model my_model
         regzoo run plan.json --out runs/mcbo --dry-run
         regzoo run plan.json --out runs/mcbo --json
+        regzoo run plan.json --out runs/mcbo --data s3://bucket/study
         regzoo run plan.json --scheduler tcp://node1:8786
         regzoo run plan.json --cluster slurm --cluster-config slurm.yaml --workers 20
-
-    Args:
-        plan: The plan of a dataset, as `regzoo plan DATASET --out plan.json` writes it.
-        split: The pairs to register: train, val, test or all. The default is the plan's split.
-        out: The folder of the run. The default is PLAN-SPLIT beside the plan, or PLAN-EFFORT-SPLIT
-            with --effort.
-        workers: The number of worker processes on this computer, or of Slurm jobs. 1 needs no
-            Dask; auto starts as many as the GPUs or the processors and the memory allow.
-        threads: The number of CPU threads of each worker. The default is an equal share, and at a
-            scheduler or under Slurm what OMP_NUM_THREADS says on the worker.
-        device: The device: cpu, cuda, cuda:1 or mps. The default is one GPU per worker, if any.
-        model: A model of your own, by its name or its folder, whose settings and weights replace
-            those of the plan. The default is the plan's model.
-        effort: How much is computed: fast, normal or best. The default is the plan's effort.
-        report: The report of each pair: full (with the interactive viewer, up to 8 MiB per pair),
-            light (pictures only) or none. The default is that of the plan, otherwise full.
-        scheduler: The address of a running Dask scheduler, such as tcp://node1:8786.
-        cluster: slurm submits the workers as jobs.
-        cluster_config: The YAML file that describes the jobs: queue, walltime, memory, job_cpu.
-        strict: Exit with code 3 if the quality of any registration is failed.
-        dry_run: Only check the run and print what it would do: the pairs that are finished and
-            pending, the disk space and the weights. Nothing is written. The exit code is 1 if a
-            pair cannot be read.
-        json: Print one JSON document: the folder of the run and summary.json.
-        quiet: Print errors and quality warnings only.
     """
     import sys
 
-    from zoo.cohorts.summary import summary_text
+    from zoo.cohorts.summary import copy_summary, summary_text
     from zoo.commands._shared import QUALITY_FAILED, print_json, refuse_together, verdict_lines
-    from zoo.pipelines.run import CohortOptions, check_cohort, run_cohort
+    from zoo.pipelines.run import check_cohort, run_cohort
 
     def print_line(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    refuse_together(json=json, quiet=quiet)
-    options = CohortOptions(
-        plan,
-        split=split,
-        out=out,
-        workers=workers,
-        threads=threads,
-        device=device,
-        model=model,
-        effort=effort,
-        report=report,
-        scheduler=scheduler,
-        cluster=cluster,
-        cluster_config=cluster_config,
-    )
-    if dry_run:
+    refuse_together(json=options.json, quiet=options.quiet)
+    if options.dry_run:
         planned = check_cohort(options)
-        if json:
+        if options.json:
             print_json({"dry_run": True, **vars(planned)})
-        elif not quiet:
+        elif not options.quiet:
             print(described(planned))
         for row in planned.unreadable:
             print_line(f"regzoo: {row['name']} cannot be registered: {row['reason']}")
         return 1 if planned.unreadable else 0
-    result = run_cohort(options, report=None if json or quiet else print_line)
-    if json:
-        print_json({"folder": str(result.folder), **result.summary})
-    elif quiet:
-        for row in result.summary["errors"]:
+    result = run_cohort(options, report=None if options.json or options.quiet else print_line)
+    if options.json:
+        copy_summary(result.folder, sys.stdout.write)
+    elif options.quiet:
+        for row in result.overview.document["errors"]:
             print_line(f"regzoo: {row['name']} could not be registered: {row['reason']}")
     else:
-        print(summary_text(result.summary, result.folder))
-    for case in result.summary["cases"]:
-        for line in verdict_lines(case["quality"], case["warnings"]):
-            print_line(f"regzoo: {case['name']}: {line}")
+        print(summary_text(result.overview.document, result.folder))
+    for pair in result.overview.warned:
+        for line in verdict_lines(pair.quality, pair.warnings):
+            print_line(f"regzoo: {pair.name}: {line}")
     if result.stop_signal is not None:
         print_line("regzoo: stopped; run the same command again to resume")
         return 128 + result.stop_signal
     if not result.complete:
         return 1
-    return QUALITY_FAILED if strict and result.quality_failed else 0
+    return QUALITY_FAILED if options.strict and result.quality_failed else 0
 
 
 def described(planned: CohortPlan) -> str:
     """Return what a run would do as text."""
     from zoo.cohorts.disk_space import size_text
-    from zoo.cohorts.summary import weights_text
     from zoo.commands._shared import counted
+    from zoo.planning.weights import weights_text
 
     finished, pending = len(planned.finished), len(planned.pending)
     pairs = counted(finished + pending, "pair")

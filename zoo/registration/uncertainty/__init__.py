@@ -7,19 +7,19 @@ from zoo.registration.uncertainty.perturbation import (
     undo,
 )
 from zoo.registration.uncertainty.spread import (
-    FEWEST,
     Spread,
     estimate_uncertainty,
+    require_perturbations,
     with_uncertainty,
 )
 
 __all__ = [
-    "FEWEST",
     "Perturbation",
     "Spread",
     "draw_perturbation",
     "estimate_uncertainty",
     "perturb",
+    "require_perturbations",
     "undo",
     "with_uncertainty",
 ]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from zoo.datasets.pairs import Pair
+from zoo.errors import UserError
 from zoo.evaluation.metrics import require_finite
 from zoo.geometry import Grid, Transform
 from zoo.geometry.sampling import affine_index
@@ -22,6 +23,15 @@ Register = Callable[[Pair], RegisteredPair]
 
 FEWEST = 2
 """A standard deviation needs at least two registrations."""
+
+
+def require_perturbations(count: int | None) -> None:
+    """Raise `UserError` if `count` perturbed registrations have no standard deviation."""
+    if count is not None and count < FEWEST:
+        raise UserError(
+            f"--uncertainty {count} is too small; a standard deviation needs at least {FEWEST} "
+            "perturbed registrations; use 8, for instance"
+        )
 
 
 class Spread:
