@@ -16,6 +16,8 @@ an annotation.
 from __future__ import annotations
 
 import argparse
+import gc
+import importlib
 import json
 import os
 import random
@@ -56,6 +58,24 @@ PROCESSOR_SECONDS = 200
 
 TIMEOUT = 1200
 """The same in seconds by the clock, for tests that wait without using the processor."""
+
+IMPORTED_ONCE = (
+    *(
+        "torch",
+        "scipy.ndimage",
+        "scipy.optimize",
+        "numba",
+        "nibabel",
+        "SimpleITK",
+        "pydicom",
+        "h5py",
+    ),
+    *("monai.data", "monai.metrics", "monai.bundle", "hypothesis", "pytest"),
+)
+"""Libraries imported before the tests, which run in forks and import zoo anew."""
+
+PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:unraisableexception", "-m", "not slow")
+"""Options without the plugins that take longer than the tests of many a module."""
 
 MARKS = ("+++", "---")  # of the file names in a diff
 
@@ -142,7 +162,7 @@ def mutate(modules: list[str], tests: str | None, sample: Sample) -> list[Mutant
             else:
                 copy.mkdir(exist_ok=True)
                 shutil.copy(source, copy / name)
-        environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(copy)}
         words = [sys.executable, __file__, "--serve", str(copy / "tests.socket"), *modules]
         words += ["--tests", tests] if tests else []
         server = subprocess.Popen(words, cwd=copy, env=environment, stdout=subprocess.DEVNULL)
@@ -200,10 +220,9 @@ def serve(address: str, modules: list[str], tests: str | None) -> None:
 
     `modules` are paths in the working directory. Without a change, all their tests run.
     """
-    import nibabel  # noqa: F401
-    import scipy.ndimage  # noqa: F401
-    import SimpleITK  # noqa: F401
-    import torch  # noqa: F401
+    for name in IMPORTED_ONCE:
+        importlib.import_module(name)
+    gc.freeze()
 
     originals = {module: Path(module).read_bytes() for module in modules}
     with Listener(address, "AF_UNIX") as listener:
@@ -212,7 +231,7 @@ def serve(address: str, modules: list[str], tests: str | None) -> None:
                 changed = [m for m, text in originals.items() if Path(m).read_bytes() != text]
                 code = 0
                 for part in [tests] if tests else stages(changed or modules):
-                    code = code or run_tests(part)
+                    code = code or run_tests(part, keep_bytecode=not changed)
                 print(*changed, "survived" if code == 0 else "killed", file=sys.stderr, flush=True)
                 with suppress(OSError):  # cosmic-ray has given up the change
                     connection.send(code)
@@ -224,14 +243,21 @@ def stages(modules: list[str]) -> list[str]:
     return [mirrored_tests(modules[0]), *folders] if len(modules) == 1 else folders
 
 
-def run_tests(tests: str) -> int:
-    """Return the exit code of pytest, run in a fork with limits."""
+def run_tests(tests: str, *, keep_bytecode: bool) -> int:
+    """Return the exit code of pytest, run in a fork with limits.
+
+    The bytecode of a changed module is not kept: its file may have the time and size of the next.
+    """
     import pytest
 
     child = os.fork()
     if child == 0:
+        if not keep_bytecode:
+            sys.dont_write_bytecode = True
+            os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS))
-        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", tests])))
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        os._exit(int(pytest.main([*PYTEST, tests])))
     limit = threading.Timer(TIMEOUT, os.kill, (child, signal.SIGKILL))
     limit.start()
     _, status = os.waitpid(child, 0)
