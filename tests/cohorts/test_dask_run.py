@@ -137,6 +137,7 @@ def processes(tmp_path):
         yield started
 
 
+@pytest.mark.slow
 def test_a_killed_worker_a_restarted_scheduler_and_a_late_worker_change_no_result(
     processes, larger_study, larger_cohort, monkeypatch
 ):

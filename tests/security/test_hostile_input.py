@@ -17,6 +17,7 @@ from zoo.planning.evidence import UserOptions
 from zoo.planning.plan import for_a_pair, make_plan
 from zoo.synthesis.phantom import make_pair
 
+pytestmark = pytest.mark.slow
 TESTS = Path(__file__).resolve().parents[1]
 
 
