@@ -7,10 +7,10 @@
 cosmic-ray makes the changes (`uv tool install cosmic-ray`, or `pip install cosmic-ray` in an
 environment of its own); it must be on the path. It works on a copy of the checkout. With --sample,
 so many changes are drawn at random from all of them. The tests are those that mirror the changed
-module, and then those of the whole folder, without the slow ones; --tests names others. They run in
-forks of a process that has imported torch already; Linux and macOS only. The score of each module
-and the survivors are printed. Unions such as `int | None` are left alone, because nothing evaluates
-an annotation.
+module, and then, unless --mirrored is given, those of the whole folder, without the slow ones;
+--tests names others. They run in forks of a process that has imported torch already; Linux and
+macOS only. The score of each module and the survivors are printed. Unions such as `int | None` are
+left alone, because nothing evaluates an annotation.
 """
 
 from __future__ import annotations
@@ -150,7 +150,9 @@ def modules_below(path: str) -> list[str]:
     return [file.relative_to(ROOT).as_posix() for file in found if file.name != "__init__.py"]
 
 
-def mutate(modules: list[str], tests: str | None, sample: Sample) -> list[Mutant]:
+def mutate(
+    modules: list[str], tests: str | None, sample: Sample, *, mirrored: bool = False
+) -> list[Mutant]:
     """Try the changes of some modules, in a copy of the checkout."""
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / "checkout"
@@ -164,7 +166,7 @@ def mutate(modules: list[str], tests: str | None, sample: Sample) -> list[Mutant
                 shutil.copy(source, copy / name)
         environment = {**os.environ, "PYTHONPATH": str(copy)}
         words = [sys.executable, __file__, "--serve", str(copy / "tests.socket"), *modules]
-        words += ["--tests", tests] if tests else []
+        words += [*(["--tests", tests] if tests else []), *(["--mirrored"] if mirrored else [])]
         server = subprocess.Popen(words, cwd=copy, env=environment, stdout=subprocess.DEVNULL)
         try:
             tried = run_cosmic_ray(modules, copy, environment, sample)
@@ -215,7 +217,7 @@ def keep_sample(session: Path, sample: Sample) -> None:
             database.executemany(f"delete from {table} where job_id = ?", removed)
 
 
-def serve(address: str, modules: list[str], tests: str | None) -> None:
+def serve(address: str, modules: list[str], tests: str | None, *, mirrored: bool) -> None:
     """For each connection, run the tests of the module that is changed, and send the exit code.
 
     `modules` are paths in the working directory. Without a change, all their tests run.
@@ -230,15 +232,17 @@ def serve(address: str, modules: list[str], tests: str | None) -> None:
             with listener.accept() as connection:
                 changed = [m for m, text in originals.items() if Path(m).read_bytes() != text]
                 code = 0
-                for part in [tests] if tests else stages(changed or modules):
+                for part in [tests] if tests else stages(changed or modules, mirrored=mirrored):
                     code = code or run_tests(part, keep_bytecode=not changed)
                 print(*changed, "survived" if code == 0 else "killed", file=sys.stderr, flush=True)
                 with suppress(OSError):  # cosmic-ray has given up the change
                     connection.send(code)
 
 
-def stages(modules: list[str]) -> list[str]:
+def stages(modules: list[str], *, mirrored: bool) -> list[str]:
     """Return what mirrors a module and then the tests of its top folder; the latter for several."""
+    if len(modules) == 1 and mirrored:
+        return [mirrored_tests(modules[0])]
     folders = sorted({"/".join(["tests", *Path(module).parts[1:2]]) for module in modules})
     return [mirrored_tests(modules[0]), *folders] if len(modules) == 1 else folders
 
@@ -284,6 +288,9 @@ def main() -> int:
         "paths", nargs="+", metavar="path", help="a module or folder of zoo/, from the root"
     )
     parser.add_argument("--tests", help="the tests that should notice the changes")
+    parser.add_argument(
+        "--mirrored", action="store_true", help="run only the tests that mirror the changed module"
+    )
     parser.add_argument("--sample", type=int, help="how many changes are tried; all by default")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw of the sample")
     parser.add_argument("--serve", metavar="SOCKET", help=argparse.SUPPRESS)
@@ -291,7 +298,7 @@ def main() -> int:
     parser.add_argument("--least", type=float, default=0, help="the lowest score, in percent")
     arguments = parser.parse_args()
     if arguments.serve:
-        serve(arguments.serve, arguments.paths, arguments.tests)
+        serve(arguments.serve, arguments.paths, arguments.tests, mirrored=arguments.mirrored)
     if arguments.ask:
         return ask(arguments.ask)
     for path in arguments.paths:
@@ -301,7 +308,8 @@ def main() -> int:
         parser.error("cosmic-ray is not on the path; install it with `uv tool install cosmic-ray`")
     started = time.monotonic()
     modules = [module for path in arguments.paths for module in modules_below(path)]
-    tried = mutate(modules, arguments.tests, Sample(arguments.sample, arguments.seed))
+    sample = Sample(arguments.sample, arguments.seed)
+    tried = mutate(modules, arguments.tests, sample, mirrored=arguments.mirrored)
     print(report(" ".join(arguments.paths), tried, time.monotonic() - started))
     return int(sum(m.killed for m in tried) * 100 < arguments.least * len(tried))
 
