@@ -51,9 +51,7 @@ def register(address, cohort, stop=None, settled=None):
     return outcomes, lines
 
 
-def test_every_pair_has_an_outcome_and_results_are_those_of_one_process(
-    cluster, cohort, monkeypatch
-):
+def test_every_pair_has_an_outcome_and_each_failure_its_reason(cluster, cohort, monkeypatch):
     """With one pair in flight at a time, each outcome makes the next submission."""
     monkeypatch.setattr(dask_run, "IN_FLIGHT", 1)
     unreadable, constant, sound = cohort.jobs
