@@ -169,6 +169,14 @@ def test_archives_are_checked_before_they_are_decompressed(tmp_path, content, pa
     refused(tmp_path / "a.npz", content, pattern, lambda path: read_transform(path, GRID, GRID))
 
 
+def test_an_archive_that_announces_more_than_4_gib_is_refused(tmp_path):
+    content = npz_of(HEADER.format("<f4", False, (1,)), bytes(4))
+    end = content.rindex(b"PK\5\6")
+    content = content[:end] + b"PK\6\7" + bytes(16) + content[end:]
+    pattern = "more than 4 GiB"
+    refused(tmp_path / "a.npz", content, pattern, lambda path: read_transform(path, GRID, GRID))
+
+
 def test_arrays_in_both_orders_and_byte_orders_are_read(tmp_path):
     field = np.random.default_rng(0).normal(size=(5, 6, 7, 3)).astype("<f4")
     np.savez(tmp_path / "c.npz", field)

@@ -159,6 +159,21 @@ def test_a_warped_series_of_real_numbers_keeps_its_values(study):
     assert float((read_volume(study / "w").data - data).abs().max()) < 816 / 65535
 
 
+def test_the_slices_of_a_warped_series_are_numbered_from_one_along_the_normal(study):
+    from zoo.io.dicom.derived import write_derived_series
+
+    grid = read_header(study / "fixed").grid
+    write_derived_series(
+        study / "w", torch.rand(grid.shape), grid, study / "fixed", study / "moving"
+    )
+    slices = [pydicom.dcmread(path) for path in (study / "w").iterdir()]
+    slices.sort(key=lambda one: one.InstanceNumber)
+    assert [one.InstanceNumber for one in slices] == list(range(1, grid.shape[2] + 1))
+    rows, columns = np.array(slices[0].ImageOrientationPatient, float).reshape(2, 3)
+    heights = [np.cross(rows, columns) @ np.array(s.ImagePositionPatient, float) for s in slices]
+    assert np.diff(heights) == pytest.approx([grid.spacing[2]] * (grid.shape[2] - 1), abs=1e-3)
+
+
 def test_no_patient_data_are_in_what_is_written(study):
     fixed, moving = study / "fixed", study / "moving"
     grid = read_header(fixed).grid

@@ -27,6 +27,14 @@ def test_the_sample_is_read(tmp_path):
     assert read_transform(tmp_path / "a.h5").field.shape == (3, 5, 6, 7)
 
 
+def test_a_vector_in_many_chunks_is_read(tmp_path):
+    vector = np.arange(630, dtype="f4")
+    content = replaced("TransformParameters", data=vector, chunks=(7,), compression="gzip")
+    (tmp_path / "a.h5").write_bytes(content)
+    field = read_transform(tmp_path / "a.h5").field
+    assert sorted(field.abs().flatten().tolist()) == vector.tolist()
+
+
 @pytest.mark.parametrize(
     ("how", "pattern"),
     [
