@@ -130,10 +130,15 @@ def test_much_data_after_the_voxels_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("position", [252, 254])
-def test_unknown_codes_of_a_form_are_refused(tmp_path, position):
+def test_codes_of_a_form_are_those_of_nifti(tmp_path, position):
     content = bytearray(samples.nifti())
-    content[position : position + 2] = struct.pack("<h", 9)
-    refused(tmp_path / "a.nii", bytes(content), "form code 9", read_volume)
+    for code in range(6):  # unknown, scanner, aligned, Talairach, MNI, template
+        content[position : position + 2] = struct.pack("<h", code)
+        (tmp_path / "a.nii").write_bytes(content)
+        read_volume(tmp_path / "a.nii")
+    for code in (-1, 6, 9):
+        content[position : position + 2] = struct.pack("<h", code)
+        refused(tmp_path / "a.nii", bytes(content), f"form code {code}; only 0 to 5", read_volume)
 
 
 def npz_of(header, body=b"", *, method=zipfile.ZIP_DEFLATED, copies=1, version=b"\1\0"):
