@@ -51,9 +51,7 @@ def register(address, cohort, stop=None, settled=None):
     return outcomes, lines
 
 
-def test_every_pair_has_an_outcome_and_results_are_those_of_one_process(
-    cluster, cohort, monkeypatch
-):
+def test_every_pair_has_an_outcome_and_each_failure_its_reason(cluster, cohort, monkeypatch):
     """With one pair in flight at a time, each outcome makes the next submission."""
     monkeypatch.setattr(dask_run, "IN_FLIGHT", 1)
     unreadable, constant, sound = cohort.jobs
@@ -137,6 +135,7 @@ def processes(tmp_path):
         yield started
 
 
+@pytest.mark.slow
 def test_a_killed_worker_a_restarted_scheduler_and_a_late_worker_change_no_result(
     processes, larger_study, larger_cohort, monkeypatch
 ):

@@ -21,6 +21,7 @@ def test_a_notebook_is_stored_without_outputs(path):
         assert cell.execution_count is None
 
 
+@pytest.mark.slow
 def test_the_tutorial_registers_a_pair_and_shows_it(tmp_path):
     (path,) = (path for path in NOTEBOOKS if path.stem == "registration")
     notebook = nbformat.read(path, as_version=4)

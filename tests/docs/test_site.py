@@ -75,6 +75,7 @@ def site(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_every_command_is_described_as_the_terminal_does(site):
     page = html.unescape(re.sub("<[^>]+>", "", (site / "reference" / "commands.html").read_text()))
     for name in command_names():
@@ -83,6 +84,7 @@ def test_every_command_is_described_as_the_terminal_does(site):
     assert subprocess.run(words, capture_output=True, text=True).stdout in page
 
 
+@pytest.mark.slow
 def test_every_public_name_has_an_entry(site):
     missing = []
     for package in docs_site.public_packages():
@@ -94,6 +96,7 @@ def test_every_public_name_has_an_entry(site):
     assert missing == []
 
 
+@pytest.mark.slow
 def test_the_site_loads_nothing_from_elsewhere(site):
     for page in site.rglob("*.html"):
         assert re.findall(r'(?:src|<link[^>]+href)="(?:https?:)?//[^"]+"', page.read_text()) == []

@@ -114,6 +114,31 @@ def test_a_surface_has_the_same_area_inside_out_and_mirrored():
     assert np.array_equal(areas, areas[mirrored])
 
 
+def parts_of(code):
+    """Return the sets of corners of a cube that are connected along its edges, as codes."""
+    left, parts = {k for k in range(8) if code >> k & 1}, []
+    while left:
+        part = frontier = {left.pop()}
+        while frontier:
+            frontier = {k for k in left for f in frontier if (k ^ f).bit_count() == 1}
+            part, left = part | frontier, left - frontier
+        parts.append(sum(1 << k for k in part))
+    return parts
+
+
+def test_the_surfaces_around_separate_corners_add_up():
+    """A corner is cut off by a triangle with sides of sqrt(1/2), an edge by a rectangle."""
+    areas = learn2reg.piece_areas()
+    assert learn2reg.CORNERS[1] == (0, 0, 1)  # the bits of an index are the coordinates
+    assert areas[0b1] == pytest.approx(np.sqrt(3) / 8)
+    assert areas[0b11] == pytest.approx(np.sqrt(0.5))
+    assert areas[0b1111] == pytest.approx(1)
+    small = [code for code in range(256) if code.bit_count() <= 4 and len(parts_of(code)) > 1]
+    assert {len(parts_of(code)) for code in small} == {2, 3, 4}
+    for code in small:
+        assert areas[code] == pytest.approx(sum(areas[part] for part in parts_of(code))), code
+
+
 def test_the_pieces_of_a_flat_surface_add_up_to_its_area():
     mask = np.zeros((12, 12, 12), dtype=bool)
     mask[3:9, 3:9, 3:9] = True

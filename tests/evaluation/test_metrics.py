@@ -106,6 +106,14 @@ def test_error_figures_of_ten_known_errors():
     assert result["tre_mm_hardest30"] == pytest.approx(9.0)
 
 
+@pytest.mark.parametrize(
+    ("values", "hardest"), [([4.0], 4.0), ([1.0, 6.0, 2.0], 6.0), ([1.0, 9.0, 5.0, 2.0, 3.0], 7.0)]
+)
+def test_the_hardest_30_percent_of_few_landmarks_are_at_least_one(values, hardest):
+    result = metrics.error_figures(torch.tensor(values, dtype=torch.float64))
+    assert result["tre_mm_hardest30"] == pytest.approx(hardest)
+
+
 def test_the_true_transform_is_better_than_the_identity_in_every_figure():
     registration = phantom_registration(contrasts=("t1", "t2"))
     result = metrics.measure(registration.pair, registration.transform).figures

@@ -21,6 +21,12 @@ def test_to_index_inverts_to_world(grid):
     assert torch.allclose(grid.to_index(grid.to_world(index)), index, atol=1e-9)
 
 
+def test_the_number_of_voxels_and_the_centre_are_those_of_all_voxels(grid):
+    voxels = torch.cartesian_prod(*[torch.arange(n) for n in grid.shape])
+    assert grid.voxels == len(voxels)
+    assert torch.allclose(grid.centre, grid.to_world(voxels).mean(dim=0))
+
+
 @pytest.mark.parametrize("shape", [(75, 75, 75), (11, 60, 19), (23, 30, 1)])
 def test_resize_agrees_with_torch_interpolate(grid, shape):
     """World coordinates stored as a volume and resized by torch are those of the new grid."""
@@ -69,7 +75,13 @@ def test_describe_gives_shape_spacing_and_orientation():
 
 @pytest.mark.parametrize(
     ("shape", "affine"),
-    [((3, 0, 3), torch.eye(4)), ((3, 3, 3), torch.zeros(4, 4)), ((3, 3, 3), torch.eye(4) / 0)],
+    [
+        ((3, 0, 3), torch.eye(4)),
+        ((3, 3), torch.eye(4)),
+        ((3, 3, 3), torch.eye(5)),
+        ((3, 3, 3), torch.zeros(4, 4)),
+        ((3, 3, 3), torch.eye(4) / 0),
+    ],
 )
 def test_invalid_shapes_and_affines_are_refused(shape, affine):
     with pytest.raises(ValueError, match="grid"):

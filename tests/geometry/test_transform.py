@@ -100,6 +100,14 @@ def test_field_that_does_not_fit_its_grid_is_refused(field, grid):
         Transform(torch.eye(4), field, grid)
 
 
+@pytest.mark.parametrize(
+    "affine", [torch.eye(3), torch.eye(5), torch.zeros(4, 4, 4), torch.full((4, 4), torch.inf)]
+)
+def test_an_affine_that_is_no_finite_4x4_matrix_is_refused(affine):
+    with pytest.raises(ValueError, match="finite 4x4 matrix"):
+        Transform(affine)
+
+
 def test_composing_an_affine_with_a_field_is_exact():
     grid = placed_grid((9, 8, 7), (1.0, 2.0, 1.5), "LPS", 15)
     affine, dense = Transform(some_affine()), some_transform(grid)

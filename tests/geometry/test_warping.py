@@ -90,6 +90,7 @@ print((after - before) * 1024 / (volume.numel() * 4))
 """
 
 
+@pytest.mark.slow
 def test_warp_needs_less_than_three_times_the_memory_of_the_volume():
     out = subprocess.run(
         [sys.executable, "-c", MEMORY_PROGRAM], capture_output=True, text=True, check=True

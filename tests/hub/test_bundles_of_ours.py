@@ -14,12 +14,13 @@ from zoo.hub.push import plan_push, push
 from zoo.io.volume import write_volume
 from zoo.synthesis.phantom import make_pair
 
-SMALL = ["--set", "size=[40,40,40]", "--set", "refine=0"]
+NO_AFFINE = ["--set", "affine=none"]
+SMALL = ["--set", "size=[40,40,40]", "--set", "refine=0", *NO_AFFINE]
 SETTINGS = {
-    "mcbo": [],
+    "mcbo": NO_AFFINE,
     "unigradicon": SMALL,
     "multigradicon": SMALL,
-    "unireg": [*SMALL[:2], "--set", "region=brain", "--set", "type=inter"],
+    "unireg": [*SMALL[:2], *NO_AFFINE, "--set", "region=brain", "--set", "type=inter"],
 }
 DOWNLOAD = """
 import sys, monai.bundle
@@ -37,6 +38,7 @@ def images(tmp_path_factory):
     return folder / "fixed.nii.gz", folder / "moving.nii.gz"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", bundle_names())
 def test_a_shipped_bundle_from_the_hub_registers_as_the_one_of_the_package(
     hub_here, user, images, model, tmp_path
@@ -52,6 +54,7 @@ def test_a_shipped_bundle_from_the_hub_registers_as_the_one_of_the_package(
     np.testing.assert_array_equal(*fields)
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_bundle_from_the_hub_registers_as_before_without_trust(
     hub_here, user, images, tmp_path, monkeypatch
 ):

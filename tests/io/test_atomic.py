@@ -107,6 +107,7 @@ for turn in range(10**9):
 """
 
 
+@pytest.mark.slow
 def test_killed_writer_leaves_a_complete_file(tmp_path):
     target = tmp_path / "a.bin"
     target.write_bytes(bytes([255]) * (1 << 20))

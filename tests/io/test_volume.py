@@ -104,3 +104,13 @@ def test_unknown_suffix_is_refused_with_the_allowed_ones(tmp_path):
     with pytest.raises(UserError, match=r"\.nii\.gz, \.nii, \.mha or \.nrrd"):
         write_volume(tmp_path / "a.tiff", NUMBERS, GRID)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [-1, 3, 7])
+def test_a_volume_that_a_series_does_not_have_is_refused(tmp_path, number):
+    data = np.arange(7 * 6 * 5 * 3, dtype=np.int16).reshape(7, 6, 5, 3)
+    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "a.nii")
+    with pytest.raises(UserError, match=f"volume {number} does not exist; use 0 to 2"):
+        read_volume(tmp_path / "a.nii", number)
+    chosen = read_volume(tmp_path / "a.nii", 2).data
+    assert torch.equal(chosen, torch.from_numpy(data[..., 2].copy()))

@@ -48,6 +48,7 @@ def names(folder):
     return {path.name for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_the_old_results_or_the_new_ones(pair, tmp_path):
     out = tmp_path / "results" / "out"
     exchanged = {"fixed": pair["moving"], "moving": pair["fixed"]}

@@ -17,6 +17,7 @@ from zoo.planning.evidence import UserOptions
 from zoo.planning.plan import for_a_pair, make_plan
 from zoo.synthesis.phantom import make_pair
 
+pytestmark = pytest.mark.slow
 TESTS = Path(__file__).resolve().parents[1]
 
 
@@ -30,7 +31,7 @@ def results(tmp_path_factory):
         write_volume(root / f"{side}.nii.gz", getattr(pair, side), grid)
     facts = fingerprint("prostate", "mr", "us", "intra") | {"dataset": str(root / "data")}
     (root / "fingerprint.json").write_text(json.dumps(facts))
-    plan = make_plan(facts, UserOptions(settings={"mode": "paper"}))
+    plan = make_plan(facts, UserOptions(settings={"mode": "paper", "affine": "none"}))
     (root / "dataset-plan.json").write_text(json.dumps(plan))
     (root / "pair-plan.json").write_text(json.dumps(for_a_pair(plan)))
     words = [root, root / "pair-plan.json", root / "dataset-plan.json"]

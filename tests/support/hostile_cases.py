@@ -45,7 +45,7 @@ class Case:
 def mcbo_config() -> dict[str, Any]:
     text = (bundle_folder("mcbo") / "configs" / "inference.json").read_text(encoding="utf-8")
     config: dict[str, Any] = json.loads(text)
-    return config | {"mode": "paper"}
+    return config | {"mode": "paper", "affine": "none"}
 
 
 METADATA = {"version": "0.1.0", "trained": {"model": "mcbo"}}

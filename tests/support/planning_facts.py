@@ -1,4 +1,7 @@
-"""Short fingerprints for the tests of the rules."""
+"""Short fingerprints for the tests of the rules, and plans made from them."""
+
+from zoo.planning.evidence import UserOptions
+from zoo.planning.plan import make_plan
 
 ALL = ("mcbo", "unigradicon", "multigradicon", "unireg")
 ALIGNED = {
@@ -36,3 +39,8 @@ def fingerprint(anatomy, fixed, moving, pairing, **more):
         "pairs": {"slots": {"0-1": 3}, "splits": {"val": 3}, "largest_field_ratio": 1.0},
         "alignment": ALIGNED | more,
     }
+
+
+def planned(*facts, **options):
+    """Return the plan for a fingerprint of these facts, with the weights of all models at hand."""
+    return make_plan(fingerprint(*facts), UserOptions(available=ALL, **options))

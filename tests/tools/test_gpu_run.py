@@ -46,6 +46,7 @@ def call(out, minutes):
     gpu_run.main([*words, "--sizes", "66", "--batch", "2", "--minutes", str(minutes)])
 
 
+@pytest.mark.slow
 def test_all_parts_run_in_turn_and_a_second_call_goes_on(tmp_path, tiny, monkeypatch, capsys):
     monkeypatch.setattr(gpu_run, "run_tests", lambda report, _seconds: report.write_text("none"))
     out = tmp_path / "out"

@@ -9,7 +9,7 @@ import pytest
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 MODULES = [f"benchmarks.{p.stem}" for p in sorted((TOOLS / "benchmarks").glob("[!_]*.py"))]
 MODULES += ["compact.train", "compact.anatomy"]
-SCRIPTS = ["check_distribution", "check_files", "convert", "demo", "demo_picture"]
+SCRIPTS = ["check_distribution", "check_files", "convert", "demo", "demo_picture", "docs_figures"]
 SCRIPTS += ["installation_checks", "make_demo_data", "mutation", "promises", "release", "setup_env"]
 
 

@@ -83,6 +83,7 @@ def in_one(images, out):
     run_bundle(bundle_folder("unireg"), overrides, ["train.yaml"])
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_losses_of_one_with_twice_the_batch_and_resume(
     images, alone, tmp_path
 ):
@@ -97,6 +98,7 @@ def test_two_processes_give_the_losses_of_one_with_twice_the_batch_and_resume(
     assert (tmp_path / "configs" / "inference.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_job_and_is_reported(images, tmp_path):
     command = command_for_two(images, tmp_path, epochs=2000)
     job = subprocess.Popen(

@@ -59,6 +59,7 @@ class TrainingLog:
         self.losses: list[Row] = []
         self.figures: list[Row] = []
         self.pair_figures: list[dict[str, float | None]] = []
+        self.written: list[Row] = []
         shown = bar and not process_rank()
         self.bar = tqdm(desc="training", disable=None if shown else True, leave=False)
 
@@ -122,9 +123,11 @@ class TrainingLog:
         self.clock = time.perf_counter()
 
     def write(self, _engine: Engine) -> None:
-        """Write the tables and the picture; only the first process writes."""
-        if process_rank():
+        """Write the tables and the picture if there are new rows; only the first process writes."""
+        rows = [*self.losses, *self.figures]
+        if process_rank() or rows == self.written:
             return
+        self.written = rows
         write_rows(self.folder / LOSSES, self.losses)
         write_rows(self.folder / FIGURES, self.figures)
         draw_curve(self.folder / CURVE, self.losses, self.figures)

@@ -86,7 +86,12 @@ def draw_curve(path: Path, losses: Sequence[Row], figures: Sequence[Row]) -> Non
         return
     columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)
-    picture = Figure(figsize=(4 * columns, 2.7 * rows), layout="constrained")
+    width, height = 4 * columns, 2.7 * rows  # inches; a layout by matplotlib takes most of the time
+    picture = Figure(figsize=(width, height))
+    picture.subplots_adjust(
+        left=0.6 / width, right=1 - 0.1 / width, bottom=0.45 / height, top=1 - 0.3 / height,
+        wspace=0.22, hspace=0.45,
+    )  # fmt: skip
     canvas = FigureCanvasAgg(picture)
     for k, (name, table, smooth) in enumerate(panels, start=1):
         points = [(row["step"], row[name]) for row in table if row.get(name) is not None]

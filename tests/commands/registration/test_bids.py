@@ -29,7 +29,7 @@ def scans(tmp_path_factory):
 
 def test_register_writes_a_derivative(scans, tmp_path, capsys):
     out = tmp_path / "derivatives" / "sub-01"
-    words = ["--out", out, "--device", "cpu", "--report=false", "--inverse"]
+    words = ["--out", out, "--device", "cpu", "--affine", "none", "--report=false", "--inverse"]
     assert run("register", *scans, *words, "--bids", "--format", "both") == 0
     files = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
     inverse = "sub-01/anat/sub-01_from-T1w_to-T2w_mode-image_xfm"

@@ -18,6 +18,7 @@ def test_the_uncertainty_is_written_and_the_transform_is_as_without_it(files, tm
     out = tmp_path / "out"
     images = (folder / "fixed.nii.gz", folder / "moving.nii.gz")
     words = ["--device", "cpu", "--report=false", "--quiet", "--threads", "1", "--out", out]
+    words += ["--affine", "none"]
     assert run("register", *images, *words, "--uncertainty", "2") == 0
     result = json.loads((out / "result.json").read_text())
     assert "uncertainty.nii.gz" in result["files"]

@@ -205,7 +205,9 @@ def test_a_series_of_several_volumes_needs_the_number_of_one(tmp_path):
             stored = np.frombuffer(dataset.PixelData, "<u2") + 100 * k
             dataset.PixelData = stored.astype("<u2").tobytes()
         write_slices(tmp_path / "cine" / str(k), slices)
-    with pytest.raises(UserError, match="has 3 volumes of 7 slices; choose one with --volume"):
+    with pytest.raises(
+        UserError, match="has 3 volumes of 7 slices; choose one with --volume 0 to 2"
+    ):
         read_volume(tmp_path / "cine")
     first, last = (read_volume(tmp_path / "cine", k) for k in (0, 2))
     check_analytic(first)

@@ -12,7 +12,7 @@ from support.command_line import refusal, run
 from support.dicom_cases import NAME, OBLIQUE, PATIENT, write_series
 from support.io_cases import AFFINE, GRIDS, inner_points, max_distance, smooth_transform
 
-from zoo.geometry import Transform
+from zoo.geometry import Grid, Transform
 from zoo.io.dicom.registration import DEFORMABLE, SPATIAL
 from zoo.io.transforms import read_transform, write_transform
 from zoo.io.volume import read_header, read_volume
@@ -157,6 +157,27 @@ def test_a_warped_series_of_real_numbers_keeps_its_values(study):
     data = torch.linspace(-3.5, 812.25, header.grid.voxels).reshape(header.grid.shape)
     write_derived_series(study / "w", data, header.grid, study / "fixed", study / "moving")
     assert float((read_volume(study / "w").data - data).abs().max()) < 816 / 65535
+
+
+@pytest.mark.parametrize("spacing", [(1.5, 1.5, 2.0), (0.7, 0.6, 0.9)])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_slices_of_a_warped_series_are_numbered_from_one_along_the_normal(
+    study, spacing, mirrored
+):
+    from zoo.io.dicom.derived import write_derived_series
+
+    grid = Grid((6, 7, 5), read_header(study / "fixed").grid.affine).with_spacing(spacing)
+    if mirrored:
+        grid = grid.moved(torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0])))
+    write_derived_series(
+        study / "w", torch.rand(grid.shape), grid, study / "fixed", study / "moving"
+    )
+    slices = [pydicom.dcmread(path) for path in (study / "w").iterdir()]
+    slices.sort(key=lambda one: one.InstanceNumber)
+    assert [one.InstanceNumber for one in slices] == list(range(1, grid.shape[2] + 1))
+    rows, columns = np.array(slices[0].ImageOrientationPatient, float).reshape(2, 3)
+    heights = [np.cross(rows, columns) @ np.array(s.ImagePositionPatient, float) for s in slices]
+    assert np.diff(heights) == pytest.approx([grid.spacing[2]] * (grid.shape[2] - 1), abs=1e-3)
 
 
 def test_no_patient_data_are_in_what_is_written(study):

@@ -35,6 +35,14 @@ def versor():
     return transform
 
 
+def half_turn():
+    transform = sitk.VersorRigid3DTransform()
+    transform.SetCenter(CENTRE)
+    transform.SetRotation((0.0, 0.6, 0.8), np.pi)
+    assert np.linalg.norm(transform.GetParameters()[:3]) == 1
+    return transform
+
+
 def similarity():
     transform = sitk.Similarity3DTransform()
     transform.SetCenter(CENTRE)
@@ -73,6 +81,7 @@ SINGLE = {
     "euler": euler,
     "euler zyx": lambda: euler(True),
     "versor": versor,
+    "half a turn": half_turn,
     "similarity": similarity,
     "translation": lambda: sitk.TranslationTransform(3, SHIFT),
     "composite of affines": lambda: composite(affine(), euler(), versor()),

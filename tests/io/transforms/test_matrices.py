@@ -13,6 +13,7 @@ from support.io_cases import AFFINE, GRIDS, inner_points, max_distance, smooth_t
 from zoo import UserError
 from zoo.geometry import Grid, Transform, warp
 from zoo.io.transforms import read_transform, write_transform
+from zoo.io.transforms.matrices import is_text_matrix
 
 CASES = ["RAS", "LAS", "permuted PIR", "oblique RAS", "oblique anisotropic LAS"]
 PAIRS = list(itertools.product(CASES, repeat=2))
@@ -99,6 +100,20 @@ def test_matrices_store_no_deformation(tmp_path, kind):
     with pytest.raises(UserError, match="stores an affine only"):
         write_transform(tmp_path / "a.mat", smooth_transform(a), a, kind, moving=b)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", True),
+        ("1 0 0\n0 1 0\n0 0 1\n", False),
+        ("one two three four\n" * 4, False),
+        ("\N{GREEK SMALL LETTER PI} 0 0 0\n" * 4, False),
+    ],
+)
+def test_four_rows_of_four_numbers_are_a_matrix(tmp_path, text, expected):
+    (tmp_path / "file").write_text(text, encoding="utf-8")
+    assert is_text_matrix(tmp_path / "file") is expected
 
 
 def test_fsl_matrices_need_both_images(tmp_path):

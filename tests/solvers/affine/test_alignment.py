@@ -1,7 +1,6 @@
-import math
-
 import pytest
 import torch
+from support.affine_cases import FIXED, TARGETS, TRUTH, draw, error, placed, world_map
 
 from zoo.errors import UserError
 from zoo.geometry.grid import Grid
@@ -13,69 +12,6 @@ from zoo.solvers.affine.alignment import (
     select_alignment,
 )
 from zoo.solvers.affine.objective import AffineObjective
-from zoo.synthesis.phantom import placed_grid
-
-SIZE = torch.tensor([62.0, 78.0, 58.0], dtype=torch.float64)  # half-widths of the body, mm
-
-
-def anatomy(points):
-    """Return the values of an ellipsoid with bright and dark organs at world points (n, 3) mm."""
-    generator = torch.Generator().manual_seed(5)
-    body = torch.sigmoid((1 - (points / SIZE).norm(dim=1)) * 25)
-    inner = torch.zeros(len(points), dtype=torch.float64)
-    for _ in range(14):
-        centre = (torch.rand(3, generator=generator, dtype=torch.float64) - 0.5) * 1.2 * SIZE
-        width = 8 + 12 * torch.rand(1, generator=generator, dtype=torch.float64)
-        sign = 1 if torch.rand(1, generator=generator) > 0.4 else -0.8
-        inner += sign * torch.exp(-((points - centre).square().sum(1)) / (2 * width**2))
-    return body * (1 + 0.7 * torch.tanh(inner))
-
-
-def draw(grid, matrix=None, noise=0.03):
-    """Draw the anatomy moved by a 4x4 world matrix."""
-    points = grid.to_world(torch.cartesian_prod(*[torch.arange(n) for n in grid.shape]))
-    if matrix is not None:
-        back = torch.linalg.inv(matrix)
-        points = points @ back[:3, :3].T + back[:3, 3]
-    image = anatomy(points).float().view(grid.shape)
-    return image + noise * torch.randn(grid.shape, generator=torch.Generator().manual_seed(0))
-
-
-def world_map(turn=(0, 0, 0), scale=(1, 1, 1), shift=(0, 0, 0)):
-    """Return a 4x4 map that scales along the axes, rotates by degrees and shifts by mm."""
-    x, y, z = (math.radians(t) for t in turn)
-    skew = torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]], dtype=torch.float64)
-    matrix = torch.eye(4, dtype=torch.float64)
-    matrix[:3, :3] = torch.matrix_exp(skew) @ torch.diag(torch.tensor(scale, dtype=torch.float64))
-    matrix[:3, 3] = torch.tensor(shift, dtype=torch.float64)
-    return matrix
-
-
-def error(result, truth):
-    """Return the mean distance in mm between two maps over the body."""
-    random = torch.Generator().manual_seed(1)
-    points = (torch.rand(500, 3, generator=random, dtype=torch.float64) * 2 - 1) * SIZE
-    points = points[(points / SIZE).norm(dim=1) < 1]
-    change = result - truth
-    return float((points @ change[:3, :3].T + change[:3, 3]).norm(dim=1).mean())
-
-
-def placed(shape, spacing, axes="RAS", tilt=0.0, centre=(0, 0, 0)):
-    """Return a grid centred at a world point."""
-    shift = torch.eye(4, dtype=torch.float64)
-    shift[:3, 3] = torch.tensor(centre, dtype=torch.float64)
-    return placed_grid(shape, spacing, axes, tilt).moved(shift)
-
-
-FIXED = placed((52, 64, 50), (3, 3, 3))
-TRUTH = world_map((8, -6, 10), (1.1, 0.92, 1.04), (12, -7, 9))
-TARGETS = {
-    "same": placed((56, 66, 54), (3, 3, 3), centre=(10, -5, 10)),
-    "LAS": placed((56, 66, 54), (3, 3, 3), "LAS", centre=(10, -5, 10)),
-    "permuted": placed((54, 56, 66), (3, 3, 3), "SLA", centre=(10, -5, 10)),
-    "oblique, anisotropic": placed((88, 104, 36), (2, 2, 5), "LPS", 25, (10, -5, 10)),
-    "large": placed((80, 80, 80), (3.5, 3.5, 3.5), centre=(40, -40, 30)),
-}
 
 
 @pytest.mark.parametrize("grid", TARGETS.values(), ids=TARGETS)
@@ -242,90 +178,3 @@ def test_an_unknown_kind_is_an_error():
     image = draw(FIXED)
     with pytest.raises(UserError, match="'similarity' is unknown; choose one of auto, none"):
         align_affine(image, FIXED, image, FIXED, "similarity")
-
-
-def half_of(grid, upper):
-    """Return a mask of one half of a grid along its first axis."""
-    mask = torch.zeros(grid.shape)
-    middle = grid.shape[0] // 2
-    mask[middle:] = float(upper)
-    mask[:middle] = float(not upper)
-    return mask
-
-
-def test_masks_of_ones_change_nothing():
-    grid = TARGETS["oblique, anisotropic"]
-    fixed, moving = draw(FIXED), draw(grid, TRUTH)
-    plain = align_affine(fixed, FIXED, moving, grid)
-    ones = {"fixed_mask": torch.ones(FIXED.shape), "moving_mask": torch.ones(grid.shape)}
-    assert torch.equal(align_affine(fixed, FIXED, moving, grid, **ones).matrix, plain.matrix)
-
-
-@pytest.mark.parametrize("side", ["fixed", "moving"])
-def test_voxels_outside_a_mask_do_not_influence_the_alignment(side):
-    grid = TARGETS["same"]
-    images = {"fixed": draw(FIXED), "moving": draw(grid, TRUTH)}
-    own = FIXED if side == "fixed" else grid
-    mask = half_of(own, upper=True)
-    results = []
-    for value in (0, 5):
-        spoiled = images | {side: torch.where(mask > 0, images[side], value)}
-        result = align_affine(
-            spoiled["fixed"], FIXED, spoiled["moving"], grid, **{f"{side}_mask": mask}
-        )
-        results.append(result.matrix)
-    assert torch.equal(*results)
-    assert error(results[0], TRUTH) < 4
-
-
-def test_an_empty_mask_is_refused():
-    image = draw(FIXED)
-    with pytest.raises(UserError, match=r"the mask of the fixed image covers 0 of \d+ voxels"):
-        align_affine(image, FIXED, image, FIXED, fixed_mask=torch.zeros(FIXED.shape))
-
-
-def cut(image, axis, part, value=0.0):
-    """Return an image whose first or last (negative) part along an axis is padding, and its data.
-
-    `part` is a fraction of the length of the axis.
-    """
-    data = torch.zeros(image.shape, dtype=torch.bool)
-    n = round(abs(part) * image.shape[axis])
-    size = image.shape[axis] - n
-    data.narrow(axis, n if part > 0 else 0, size).fill_(True)
-    return torch.where(data, image, value), data
-
-
-@pytest.mark.parametrize("target", ["same", "oblique, anisotropic"])
-def test_padding_of_any_value_does_not_influence_the_alignment(target):
-    grid = TARGETS[target]
-    truth = world_map((6, -4, 8), shift=(12, -7, 9))
-    moving = draw(grid, truth)
-    matrices = [
-        align_affine(draw(FIXED), FIXED, cut(moving, 1, 0.45, value)[0], grid, "affine").matrix
-        for value in (0.0, -2.0, 5.0)
-    ]
-    assert error(matrices[1], matrices[0]) < 0.1
-    assert error(matrices[2], matrices[0]) < 0.1
-    assert error(matrices[0], truth) < 1.5
-
-
-def test_padding_counts_like_a_mask_that_excludes_it():
-    grid = TARGETS["LAS"]
-    moving = draw(grid, TRUTH)
-    padded, data = cut(moving, 2, 0.4)
-    by_padding = align_affine(draw(FIXED), FIXED, padded, grid)
-    by_mask = align_affine(draw(FIXED), FIXED, moving, grid, moving_mask=data)
-    assert error(by_padding.matrix, by_mask.matrix) < 1
-
-
-def test_images_that_cover_different_parts_are_aligned():
-    grid = TARGETS["same"]
-    truth = world_map((5, -5, 8), shift=(15, -10, 12))
-    fixed, _ = cut(draw(FIXED), 2, 0.4)
-    moving, _ = cut(draw(grid, truth), 2, -0.35)
-    com = align_affine(fixed, FIXED, moving, grid, "com")
-    found = align_affine(fixed, FIXED, moving, grid, "rigid")
-    assert error(com.matrix, truth) > 20
-    assert error(found.matrix, truth) < 2
-    assert not found.header_fault

@@ -4,35 +4,16 @@ import sys
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter
+from scipy.ndimage import map_coordinates
+from support.mcbo_cases import pair, phantom
 
 from zoo.errors import UserError
 from zoo.solvers.mcbo import MCBO
 
 
-def phantom(shape, seed=0, amplitude=4.0):
-    """Return fixed, moving and the true displacement [3, X, Y, Z]: fixed(i) = moving(i + d(i))."""
-    rng = np.random.default_rng(seed)
-    moving = sum(gaussian_filter(rng.standard_normal(shape), s) * s**1.5 for s in (1.5, 3, 6))
-    truth = np.stack([gaussian_filter(rng.standard_normal(shape), 10) for _ in range(3)])
-    truth *= amplitude / np.abs(truth).max()
-    index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij")) + truth
-    fixed = map_coordinates(moving, index, order=3, mode="nearest")
-    return torch.tensor(fixed).float(), torch.tensor(moving).float(), torch.tensor(truth).float()
-
-
-def pair(*volumes):
-    return torch.stack(volumes)[None]
-
-
 def error(result, truth, border=6):
     inner = (slice(border, -border),) * 3
     return float((result[0] - truth).norm(dim=0)[inner].mean())
-
-
-@pytest.fixture(scope="module")
-def small():
-    return phantom((48, 48, 36))
 
 
 @pytest.mark.parametrize(("mode", "share"), [("accurate", 0.25), ("convexadam", 0.4)])
@@ -49,110 +30,6 @@ def test_recovers_it_across_contrasts(small):
     other = torch.cos(moving / moving.std()) + 0.1 * moving / moving.std()
     result = MCBO()(pair(other, fixed))
     assert error(result, truth) < 0.6 * float(truth.norm(dim=0).mean())
-
-
-# A plain numpy implementation of MCBO and ConvexAdam, written from the papers, for the test below.
-
-
-def plain_features(image):
-    image = np.asarray(image, float)
-    steps = [s * e for e in np.eye(3, dtype=int) for s in (1, -1)]
-    channels = []
-    for i in range(6):
-        for j in range(i):
-            if ((steps[i] - steps[j]) ** 2).sum() != 2:
-                continue
-            padded = np.pad(image, 2, mode="edge")
-            a, b = (
-                padded[
-                    tuple(
-                        slice(2 + 2 * o, 2 + 2 * o + n) for o, n in zip(s, image.shape, strict=True)
-                    )
-                ]
-                for s in (steps[i], steps[j])
-            )
-            channels.append(uniform_filter((a - b) ** 2, 3, mode="nearest"))
-    m = np.stack(channels) - np.min(channels, 0)
-    variance = m.mean(0)
-    return np.exp(-m / np.clip(variance, 1e-3 * variance.mean(), 1e3 * variance.mean()))
-
-
-def plain_pool(volume, n):
-    c, x, y, z = volume.shape
-    return volume.reshape(c, x // n, n, y // n, n, z // n, n).mean((2, 4, 6))
-
-
-def plain_search(fixed, moving, reach=4):
-    shape = fixed.shape[1:]
-    padded = np.pad(moving, [(0, 0)] + [(reach, reach)] * 3)
-    span = np.arange(-reach, reach + 1)
-    options = np.array([(x, y, z) for x in span for y in span for z in span])
-    cost = np.empty((len(options), *shape), np.float32)
-    for k, d in enumerate(options + reach):
-        window = padded[(slice(None), *(slice(s, s + n) for s, n in zip(d, shape, strict=True)))]
-        ssd = ((fixed - window) ** 2).sum(0)
-        for _ in range(2):
-            ssd = uniform_filter(ssd, 3, mode="constant")
-        cost[k] = ssd
-
-    def smooth(choice):
-        return np.stack(
-            [
-                uniform_filter(options[choice][..., k].astype(float), 3, mode="constant")
-                for k in range(3)
-            ]
-        )
-
-    u = smooth(cost.argmin(0))
-    iterates = []
-    for coupling in (0.003, 0.01, 0.03, 0.1, 0.3, 1.0):
-        choice = np.empty(shape, int)
-        for x in range(shape[0]):
-            away = options[:, :, None, None] - u[None, :, x]
-            choice[x] = (cost[:, x] + coupling * (away**2).sum(1)).argmin(0)
-        u = smooth(choice)
-        iterates.append(u)
-    return np.mean(iterates, 0)
-
-
-def plain_level(fixed, moving, n):
-    """Correlation, weight-balanced coupled convex, inverse consistency, upsampling: voxels."""
-    shape = fixed.shape
-    f, m = plain_pool(plain_features(fixed), n), plain_pool(plain_features(moving), n)
-    there, back = plain_search(f, m), plain_search(m, f)
-    index = np.stack(np.meshgrid(*map(np.arange, f.shape[1:]), indexing="ij"))
-
-    def at(field, d):
-        return np.stack([map_coordinates(v, index + d, order=1, mode="nearest") for v in field])
-
-    for _ in range(15):
-        there, back = (there - at(back, there)) / 2, (back - at(there, back)) / 2
-    fine = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"))
-    where = (fine - (n - 1) / 2) / n
-    return n * np.stack([map_coordinates(v, where, order=1, mode="nearest") for v in there])
-
-
-@pytest.mark.parametrize("level", [2, 4, 6])
-def test_levels_are_those_of_a_plain_implementation_of_the_paper(level):
-    fixed, moving, _ = phantom((24, 24, 36) if level == 2 else (48, 36, 36), amplitude=2.5 * level)
-    solver = MCBO("paper", changes={"levels": [level], "reach": [4], "weights": [1.0]})
-    result = solver(pair(moving, fixed))[0].numpy()
-    expected = plain_level(fixed.numpy(), moving.numpy(), level)
-    assert np.linalg.norm(expected, axis=0).mean() > 0.5
-    distance = np.linalg.norm(result - expected, axis=0)
-    assert distance.mean() < 0.03
-    assert np.quantile(distance, 0.95) < 0.1
-
-
-def test_paper_sums_the_levels_with_its_weights(small):
-    """Level 6 has too few cells on 36 x 36 x 36 voxels, so levels 1, 2 and 4 weigh a third each."""
-    image = pair(*(v[:36, :36, :36] for v in (small[1], small[0])))
-    parts = [
-        MCBO("paper", changes={"levels": [n], "reach": [2], "weights": [1.0]})(image)
-        for n in (1, 2, 4)
-    ]
-    whole = MCBO("paper", changes={"reach": [2, 2, 2, 2]})(image)
-    torch.testing.assert_close(whole, sum(parts) / 3, atol=1e-4, rtol=0)
 
 
 def test_published_convexadam_is_that_of_pypi():
@@ -225,61 +102,6 @@ def test_a_batch_is_registered_pair_by_pair(small):
     both = solver(torch.cat([image, image.flip(1)]))
     assert torch.equal(both[:1], solver(image))
     assert torch.equal(both[1:], solver(image.flip(1)))
-
-
-def test_voxels_outside_a_mask_do_not_count(small):
-    fixed, moving, truth = small
-    corrupted = moving.clone()
-    corrupted[:, :, 24:] = torch.rand(48, 48, 12, generator=torch.Generator().manual_seed(0)) * 20
-    hidden = torch.ones(1, 2, 48, 48, 36)
-    hidden[:, 0, :, :, 24:] = 0
-    image = pair(corrupted, fixed)
-    inner = (..., slice(6, -6), slice(6, -6), slice(6, 18))
-
-    def miss(result):
-        return float((result[0] - truth)[inner].norm(dim=0).mean())
-
-    assert miss(MCBO()(image, hidden)) < 0.5 * miss(MCBO()(image))
-
-
-def half_mask(channel, size=(48, 48, 36)):
-    """Return masks [1, 2, X, Y, Z] that exclude the upper third of one channel."""
-    masks = torch.ones(1, 2, *size)
-    masks[:, channel, :, :, 24:] = 0
-    return masks
-
-
-@pytest.mark.parametrize("mode", ["accurate", "convexadam"])
-@pytest.mark.parametrize("channel", [0, 1], ids=["moving", "fixed"])
-def test_values_outside_a_mask_have_no_influence_at_all(small, mode, channel):
-    image = pair(small[1], small[0])
-    changed = image.clone()
-    changed[:, channel, :, :, 24:] = 1000
-    masks = half_mask(channel)
-    solver = MCBO(mode, changes={"adam_iterations": [9] * (2 if mode == "accurate" else 1)})
-    expected = solver(image, masks)
-    assert torch.equal(solver(changed, masks), expected)
-    assert not torch.equal(solver(image), expected)
-
-
-def test_outside_the_fixed_mask_the_field_is_smooth(small):
-    """The excluded half of the fixed image is noise, which the field must not follow."""
-    fixed, moving, _ = small
-    noise = torch.rand(48, 48, 12, generator=torch.Generator().manual_seed(1)) * 4
-    fixed = torch.cat([fixed[..., :24], noise], 2)
-    image = pair(moving, fixed)
-    masked, unmasked = MCBO()(image, half_mask(1)), MCBO()(image)
-
-    def roughness(field):
-        return float(field[..., 27:].diff(n=2, dim=2).square().mean())
-
-    assert roughness(masked) < 0.1 * roughness(unmasked)
-
-
-@pytest.mark.parametrize("mode", ["accurate", "convexadam"])
-def test_masks_of_ones_change_nothing(small, mode):
-    image = pair(small[1], small[0])[..., :24]
-    assert torch.equal(MCBO(mode)(image, torch.ones_like(image)), MCBO(mode)(image))
 
 
 @pytest.mark.parametrize(("mode", "tolerance"), [("accurate", 0.2), ("paper", 1.5)])
