@@ -168,6 +168,13 @@ export class Scene {
     this.listeners.push(listener);
   }
 
+  /** Free the graphics card and stop listening; the canvas cannot be used again. */
+  close() {
+    cancelAnimationFrame(this.frame);
+    this.nv.cleanup();
+    this.nv.gl.getExtension("WEBGL_lose_context")?.loseContext();
+  }
+
   moved() {
     for (const listener of this.listeners) listener();
   }
