@@ -1,6 +1,6 @@
 // The interactive viewer: the slices of a registration with their controls.
 
-import { decoded, offset, toWorld, volumeChange } from "regzoo/data";
+import { decoded, offset, toWorld, volumeChange, windowUniform } from "regzoo/data";
 import { overlayControls, sliceControls, viewControls, windowControls } from "regzoo/controls";
 import { element } from "regzoo/elements";
 import { histogram } from "regzoo/histogram";
@@ -57,7 +57,7 @@ export async function open(root, encoded, niivue) {
       label: state.label,
       share: state.share,
       square: state.square,
-      windows: [...windowOf(state.windows.fixed), ...windowOf(state.windows.moving)],
+      windows: [...windowUniform(state.windows.fixed), ...windowUniform(state.windows.moving)],
       outlines: state.outlines ? 1 : 0,
       lines: state.lines ? 0.75 : 0,
       change: state.change ? 0.75 : 0,
@@ -115,8 +115,6 @@ export async function open(root, encoded, niivue) {
   };
   return { scene, state, change, close };
 }
-
-const windowOf = ([low, high]) => [low, 1 / Math.max(high - low, 1e-6)];
 
 /** Return in words what is at a voxel index. */
 export function described(data, index, side) {
