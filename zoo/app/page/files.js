@@ -2,7 +2,7 @@
 
 import { ServerError, request, send } from "./server.js";
 
-const IMAGES = [".nii", ".nii.gz", ".mha", ".nrrd", ".hdr", ".zip"];
+const IMAGES = [".nii", ".nii.gz", ".mha", ".nrrd", ".zip"];
 const AT_ONCE = 4; // files of a folder that are sent at the same time
 
 /** One image to upload: a file, or a folder whose files have paths relative to it. */

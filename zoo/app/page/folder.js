@@ -11,8 +11,13 @@ export function folderList(chosen, signal) {
   const show = async (path) => {
     try {
       const folder = await request(`/api/data?path=${encodeURIComponent(path)}`, { signal });
-      const rows = folder.entries.map((entry) => row(entry));
-      if (folder.parent !== null && folder.path) rows.unshift(element("li", {}, button("\u2191 up", () => show(folder.parent))));
+      const rows = folder.entries.map(row);
+      if (folder.dicom && folder.path) {
+        rows.unshift(element("li", {}, button("Use the DICOM files in this folder", () => chosen(folder.path))));
+      }
+      if (folder.parent !== null) {
+        rows.unshift(element("li", {}, button("\u2191 up", () => show(folder.parent))));
+      }
       if (!rows.length) rows.push(element("li", { className: "soft" }, "This folder has no images."));
       list.replaceChildren(
         element("p", { className: "caption path" }, folder.path || "The data folder"),
@@ -22,14 +27,10 @@ export function folderList(chosen, signal) {
       if (error.name !== "AbortError") list.replaceChildren(failure(error.message));
     }
   };
-  const row = ({ name, path, kind, bytes, dicom }) => {
-    const item = element("li", {});
-    if (kind === "folder") item.append(button(`${name}/`, () => show(path)));
-    if (kind !== "folder" || dicom) {
-      item.append(button(kind === "folder" ? `Use ${name}, a DICOM folder` : name, () => chosen(path)));
-    }
-    if (bytes !== null) item.append(element("span", { className: "soft" }, size(bytes)));
-    return item;
+  const row = ({ name, path, kind, bytes }) => {
+    const open = kind === "folder" ? button(`${name}/`, () => show(path)) : button(name, () => chosen(path));
+    const text = bytes === null ? "" : size(bytes);
+    return element("li", {}, open, element("span", { className: "soft" }, text));
   };
   const made = element("details", {}, element("summary", {}, "Choose from the data folder"), list);
   made.addEventListener("toggle", () => made.open && !list.childElementCount && show(""));
