@@ -97,12 +97,12 @@ def find_memory_model(name: str) -> MemoryModel:
     return models[name]
 
 
-def parse_memory(text: str) -> float:
+def parse_memory(text: str, flag: str = "--memory") -> float:
     """Return an amount such as 8GB, 512MiB or 16G in MiB."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     amount = float(match[1]) * _UNITS[match[2].upper()] if match else 0.0
     if amount <= 0:
         raise UserError(
-            f"--memory {text!r} is not an amount of memory; use for example --memory 8GB"
+            f"{flag} {text!r} is not an amount of memory; use for example {flag} 8GB"
         )
     return amount

@@ -1,0 +1,93 @@
+"""Everything that a server holds while it runs; all files are in its temporary folder."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse
+
+from zoo.app.changes import Changes, Told
+from zoo.app.inputs import Inputs
+from zoo.app.jobs import Jobs
+from zoo.app.reader import Reader
+from zoo.app.reading.results import convert_transform, file_of_result, write_viewer_document
+from zoo.app.registration_request import Chosen, RegistrationRequest
+from zoo.app.run_watch import RunWatch
+
+UNUSED_SECONDS = 3600.0
+"""After so long a public server removes inputs and results that nobody asked for."""
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """The parts of a server. `folder` is temporary; `public` means that visitors are strangers."""
+
+    folder: Path
+    inputs: Inputs
+    jobs: Jobs
+    reader: Reader
+    changes: Changes
+    run: RunWatch | None = None
+    public: bool = False
+
+    def chosen(self, request: RegistrationRequest) -> Chosen:
+        """Return a request with its inputs, as they are now."""
+        inputs = {role: self.inputs[id] for role, id in request.inputs.items()}
+        moved = {role for role, i in inputs.items() if i.folder is not None}
+        return Chosen(
+            request,
+            {role: input.path for role, input in inputs.items()},
+            {role: input.name for role, input in inputs.items()},
+            {role: i.typed if role in moved else str(i.path) for role, i in inputs.items()},
+            frozenset(moved),
+        )
+
+    def remove_unused(self) -> None:
+        """Remove what strangers left behind."""
+        if self.public:
+            self.jobs.remove_unused(UNUSED_SECONDS)
+            self.inputs.remove_unused(UNUSED_SECONDS, self.jobs.inputs_in_use())
+
+    def told(self, only: str | None) -> Told:
+        """Return what a client is told: about everything, or about the job `only`."""
+        documents = self.jobs.documents()
+        shown = [job for job in reversed(documents) if only in (None, job["id"])]
+        told = {job["id"]: ("job", job) for job in shown}
+        told["queue"] = ("queue", self.jobs.counts())
+        if self.run is not None and only is None:
+            told["run"] = ("run", self.run.to_json())
+        return told
+
+    def has_told_all(self, only: str | None) -> bool:
+        """Return whether nothing more can happen to the job `only`."""
+        return only is not None and (only not in self.jobs or self.jobs[only].ended)
+
+    async def viewer_answer(self, folder: Path) -> FileResponse:
+        """Answer with the document of the viewer for the registration in `folder`.
+
+        It is kept until the result changes, because making it takes seconds.
+        """
+        written = (folder / "result.json").stat().st_mtime_ns
+        digest = hashlib.sha256(f"{folder} {written}".encode()).hexdigest()
+        path = self.folder / f"viewer-{digest[:32]}.json"
+        if not path.exists():
+            await self.reader.call(write_viewer_document, folder, path)
+        return FileResponse(path, media_type="application/json")
+
+    async def result_file(self, folder: Path, name: str) -> Path:
+        """Return a file of the registration in `folder`."""
+        return await self.reader.call(file_of_result, folder, name)
+
+    async def transform(self, folder: Path, format: str) -> tuple[Path, BackgroundTask]:
+        """Return the transform in another format, and what removes it after it was sent."""
+        target = tempfile.TemporaryDirectory(dir=self.folder)
+        try:
+            path = await self.reader.call(convert_transform, folder, format, Path(target.name))
+        except BaseException:
+            target.cleanup()
+            raise
+        return path, BackgroundTask(target.cleanup)
