@@ -1,4 +1,4 @@
-"""Who may use the server: token, host and origin of every request, and the headers of every answer."""
+"""Who may use the server: token, host and origin of a request, and the headers of answers."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from zoo.app.refusal import Refusal
+from zoo.app.request_error import RequestError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SAFE_METHODS = ("GET", "HEAD")
 FRAMES = "https://huggingface.co"
 """Who may show the page of a public server in a frame."""
 
-NO_TOKEN = (
-    "this address needs a token; open the address that regzoo app printed, which contains it"
-)
+NO_TOKEN = "this address needs a token; open the address that regzoo app printed, which contains it"
 
 
 @dataclass(frozen=True)
@@ -38,20 +36,20 @@ class Access:
         return f"regzoo-{self.port}"
 
     def refuse(self, method: str, path: str, headers: Mapping[str, str]) -> None:
-        """Raise `Refusal` unless a request comes from the page of this server.
+        """Raise `RequestError` unless a request comes from the page of this server.
 
         A name that an attacker points at 127.0.0.1 is recognised by `Host`, and the page of another
         site by `Origin` and `Sec-Fetch-Site`.
         """
         host = headers.get("host", "")
         if self.token is not None and _name_of(host) not in LOOPBACK:
-            raise Refusal(f"this server is not {host[:200]!r}; open it as 127.0.0.1", 421)
+            raise RequestError(f"this server is not {host[:200]!r}; open it as 127.0.0.1", 421)
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
-            raise Refusal(f"requests from {origin[:200]} are not answered", 403)
+        if origin is not None and origin.partition("://")[2] != host:
+            raise RequestError(f"requests from {origin[:200]} are not answered", 403)
         opens_page = method == "GET" and path == "/" and headers.get("sec-fetch-mode") == "navigate"
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and not opens_page:
-            raise Refusal("requests from the page of another site are not answered", 403)
+            raise RequestError("requests from the page of another site are not answered", 403)
 
     def admits(self, headers: Mapping[str, str]) -> bool:
         """Return whether a request has the token, in its cookie or as a bearer token."""
@@ -67,9 +65,7 @@ class Access:
 
     def is_token(self, text: str) -> bool:
         """Return whether a text is the token; the time that this takes does not depend on it."""
-        return self.token is not None and secrets.compare_digest(
-            text.encode(), self.token.encode()
-        )
+        return self.token is not None and secrets.compare_digest(text.encode(), self.token.encode())
 
     def welcome(self) -> Response:
         """Return the answer to the printed address: the cookie, and the address without token."""
@@ -135,7 +131,7 @@ class AccessCheck:
         headers, method, path = Headers(scope=scope), scope["method"], scope["path"]
         try:
             self.access.refuse(method, path, headers)
-        except Refusal as refusal:
+        except RequestError as refusal:
             return JSONResponse({"error": str(refusal)}, refusal.status)
         tokens = parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
         if method == "GET" and path == "/" and len(tokens) == 1 and self.access.is_token(tokens[0]):

@@ -55,5 +55,5 @@ class Changes:
                 return
             try:
                 await asyncio.wait_for(changed.wait(), HEARTBEAT)
-            except asyncio.TimeoutError:  # noqa: UP041 - another class before Python 3.11
+            except asyncio.TimeoutError:  # another class before Python 3.11
                 yield ": still here\n\n"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.app.refusal import Refusal
+from zoo.app.request_error import RequestError
 from zoo.datasets.names import SUFFIXES
 from zoo.datasets.path_safety import file_problem, path_problem
 from zoo.io.dicom.location import is_dicom_file
@@ -28,7 +28,7 @@ class DataFolder:
         _refuse_bad(name)
         if problem := file_problem(self.root, name):
             status = 403 if problem.id == "path-link" else 404
-            raise Refusal(f"{name[:200]!r}: {problem.what}; {problem.fix}", status)
+            raise RequestError(f"{name[:200]!r}: {problem.what}; {problem.fix}", status)
         return self.root / name
 
     def list(self, name: str) -> dict[str, Any]:
@@ -37,9 +37,9 @@ class DataFolder:
             _refuse_bad(name)
         folder = self.root / name
         if not self._holds(folder):
-            raise Refusal(f"{name[:200]!r} leads out of the folder of --data", 403)
+            raise RequestError(f"{name[:200]!r} leads out of the folder of --data", 403)
         if not folder.is_dir():
-            raise Refusal(f"there is no folder {name[:200]!r} in the folder of --data", 404)
+            raise RequestError(f"there is no folder {name[:200]!r} in the folder of --data", 404)
         with os.scandir(folder) as found:
             names = sorted(entry.name for entry in found if not entry.name.startswith("."))
         paths = [folder / each for each in names[:MOST_ENTRIES]]
@@ -81,4 +81,4 @@ def kind_of_name(name: str) -> str:
 def _refuse_bad(name: str) -> None:
     """Refuse a name that could lead out of the folder, as it is written."""
     if problem := path_problem(name):
-        raise Refusal(f"{name[:200]!r}: {problem.what}; {problem.fix}", 403)
+        raise RequestError(f"{name[:200]!r}: {problem.what}; {problem.fix}", 403)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.app.data_folder import DataFolder
-from zoo.app.refusal import Refusal
+from zoo.app.request_error import RequestError
 from zoo.datasets.path_safety import path_problem
 from zoo.io.dicom.location import SEPARATOR
 from zoo.io.limits import MAX_DICOM_FILES
@@ -25,7 +25,7 @@ RESERVE = 1 << 30
 
 @dataclass
 class Input:
-    """A file or a folder at `location`; `folder` is removed with it, and `series` is a UID in it."""
+    """A file or folder at `location`; `folder` is removed with it, and `series` is a UID in it."""
 
     id: str
     name: str
@@ -72,14 +72,16 @@ class Inputs:
     def __getitem__(self, id: str) -> Input:
         found = self._inputs.get(id)
         if found is None:
-            raise Refusal("this file is no longer on the server; choose it again", 404)
+            raise RequestError("this file is no longer on the server; choose it again", 404)
         found.used = time.monotonic()
         return found
 
     def of_data(self, name: str) -> Input:
         """Return a new input for a file of `--data`."""
         if self.data is None:
-            raise Refusal("the server was started without --data; upload the file instead", 403)
+            raise RequestError(
+                "the server was started without --data; upload the file instead", 403
+            )
         path = self.data.find(name)
         size = path.stat().st_size if path.is_file() else 0
         return self._added(Input(_new_id(), path.name, "data", path, bytes=size))
@@ -99,7 +101,7 @@ class Inputs:
         """
         target = input.path / inside if inside else input.path
         if inside and target.exists():
-            raise Refusal(f"{inside[:200]!r} was uploaded twice", 409)
+            raise RequestError(f"{inside[:200]!r} was uploaded twice", 409)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with target.open("xb") as stream:
@@ -125,13 +127,13 @@ class Inputs:
     def check_member(self, input: Input, name: str, announced: int | None) -> None:
         """Refuse a file that may not be added to the folder of an input."""
         if input.complete or input.source != "upload" or input.path.is_file():
-            raise Refusal(f"{input.name} is complete; nothing can be added to it", 409)
+            raise RequestError(f"{input.name} is complete; nothing can be added to it", 409)
         if problem := path_problem(name):
-            raise Refusal(f"{name[:200]!r}: {problem.what}; {problem.fix}")
+            raise RequestError(f"{name[:200]!r}: {problem.what}; {problem.fix}")
         for part in name.split("/"):
             _checked_name(part)
         if input.files >= MAX_DICOM_FILES:
-            raise Refusal(f"a folder may have {MAX_DICOM_FILES} files", 413)
+            raise RequestError(f"a folder may have {MAX_DICOM_FILES} files", 413)
         self._check(input.name, announced or 0, input.bytes + (announced or 0))
 
     def remove(self, id: str) -> None:
@@ -150,7 +152,7 @@ class Inputs:
         """Let an input be one series of its folder."""
         listed = input.detected.get("series") or []
         if uid not in [series["uid"] for series in listed]:
-            raise Refusal(f"{input.name} has no series {uid[:100]!r}")
+            raise RequestError(f"{input.name} has no series {uid[:100]!r}")
         input.series = uid
 
     def _added(self, input: Input) -> Input:
@@ -160,13 +162,13 @@ class Inputs:
     def _check(self, name: str, size: int, total: int = 0) -> None:
         """Refuse bytes that exceed the limit of an upload or the disk."""
         if max(size, total) > self.most_bytes:
-            raise Refusal(
+            raise RequestError(
                 f"{name[:200]} is larger than {self.most_bytes / 1e6:.0f} MB, the limit of this "
                 "server; start it with a larger --max-upload, or use --data",
                 413,
             )
         if shutil.disk_usage(self.folder).free - size < RESERVE:
-            raise Refusal("the disk of the server is full; remove some files", 507)
+            raise RequestError("the disk of the server is full; remove some files", 507)
 
 
 def _new_id() -> str:
@@ -177,9 +179,9 @@ def _checked_name(name: str) -> str:
     """Return the name of an uploaded file; refuse a path and what not every system allows."""
     problem = path_problem(name)
     if "/" in name or name in (".", ".."):
-        raise Refusal(f"{name[:200]!r} is a path; only the name of a file is allowed")
+        raise RequestError(f"{name[:200]!r} is a path; only the name of a file is allowed")
     if problem is not None:
-        raise Refusal(f"{name[:200]!r}: {problem.what}; {problem.fix}")
+        raise RequestError(f"{name[:200]!r}: {problem.what}; {problem.fix}")
     if found := [c for c in NOT_PORTABLE if c in name]:
-        raise Refusal(f"the name {name[:200]!r} contains {found[0]!r}; rename the file")
+        raise RequestError(f"the name {name[:200]!r} contains {found[0]!r}; rename the file")
     return name

@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import zoo
-from zoo.app.refusal import Refusal
+from zoo.app.reader import kill_first
+from zoo.app.request_error import RequestError
 from zoo.registration.progress import LINE
 
 PATIENCE = 5.0
@@ -21,16 +22,11 @@ PATIENCE = 5.0
 
 LONGEST_LINE = 1 << 16
 KEPT_LINES = 40
-FIRST_TO_KILL = 1000
-"""Linux kills the process with this value first if the computer runs out of memory."""
-
 KILLED = 9
-"""The signal with which a system ends a process for want of memory."""
+"""The signal with which a system ends a process if the memory is not enough."""
 
-UNEXPECTED = (
-    "the registration ended because of a mistake in regzoo or in a library ({why}); the log of the "
-    "server has the details"
-)
+UNEXPECTED = 500
+"""The status of a failure that is a mistake in regzoo or in a library."""
 
 
 class JobProcess:
@@ -59,8 +55,7 @@ class JobProcess:
             start_new_session=not windows,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) if windows else 0,
         )
-        with suppress(OSError):  # other systems than Linux
-            Path(f"/proc/{process.pid}/oom_score_adj").write_text(str(FIRST_TO_KILL))
+        kill_first(process.pid)
         return cls(process)
 
     async def wait(self, report: Callable[[float, str], None]) -> int:
@@ -83,7 +78,7 @@ class JobProcess:
         self._signal(hard=False)
         try:
             await asyncio.wait_for(self.process.wait(), PATIENCE)
-        except asyncio.TimeoutError:  # noqa: UP041 - another class before Python 3.11
+        except asyncio.TimeoutError:  # another class before Python 3.11
             self._signal(hard=True)
             await self.process.wait()
 
@@ -107,18 +102,24 @@ async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
         yield rest.decode("utf-8", "replace")
 
 
-def why_it_failed(code: int, lines: Sequence[str]) -> Refusal:
+def why_it_failed(code: int, lines: Sequence[str]) -> RequestError:
     """Return in a sentence why a registration failed that ended with this exit code."""
     said = [line.removeprefix("regzoo: ") for line in lines if line.startswith("regzoo: ")]
     if code == 2 and said:
-        return Refusal(said[-1], 422)
+        return RequestError(said[-1], 422)
     last = next((line for line in reversed(lines) if line.strip()), "")
     if code == -KILLED or any(word in last for word in ("MemoryError", "out of memory")):
-        return Refusal(
+        return RequestError(
             "the registration was killed, most likely because the memory of the computer is not "
             "enough; try the effort fast, smaller images, or a computer with more memory",
             507,
         )
     if code < 0:
-        return Refusal(f"the registration was ended from outside by signal {-code}; run it again")
-    return Refusal(UNEXPECTED.format(why=f"exit code {code}"), 500)
+        return RequestError(
+            f"the registration was ended from outside by signal {-code}; run it again"
+        )
+    return RequestError(
+        "the registration ended because of a mistake in regzoo or in a library (exit code "
+        f"{code}); the log of the server has the details",
+        UNEXPECTED,
+    )

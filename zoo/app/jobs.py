@@ -7,15 +7,15 @@ import logging
 import secrets
 import shutil
 import time
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from zoo.app.changes import Changes
-from zoo.app.job_process import JobProcess, why_it_failed
-from zoo.app.refusal import Refusal
+from zoo.app.job_process import UNEXPECTED, JobProcess, why_it_failed
 from zoo.app.registration_request import RESULT_FOLDER, Chosen, job_words
+from zoo.app.request_error import RequestError
 from zoo.errors import UserError
 from zoo.io.json_documents import read_json_object
 
@@ -40,6 +40,7 @@ class Job:
     started: float | None = None
     seconds: float = 0.0
     cancelled: bool = False
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
     process: JobProcess | None = None
     used: float = field(default_factory=time.monotonic)
 
@@ -76,9 +77,12 @@ class Job:
 class Jobs:
     """All jobs of a server, the oldest first."""
 
-    def __init__(self, folder: Path, changes: Changes) -> None:
+    def __init__(
+        self, folder: Path, changes: Changes, without_folders: Callable[[str], str]
+    ) -> None:
         self.folder = folder
         self.changes = changes
+        self.without_folders = without_folders
         self._jobs: dict[str, Job] = {}
         self._added = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
@@ -86,7 +90,7 @@ class Jobs:
     def __getitem__(self, id: str) -> Job:
         job = self._jobs.get(id)
         if job is None:
-            raise Refusal("there is no such registration on the server; it was removed", 404)
+            raise RequestError("there is no such registration on the server; it was removed", 404)
         job.used = time.monotonic()
         return job
 
@@ -98,19 +102,16 @@ class Jobs:
         self._runner = asyncio.create_task(self._run_all())
 
     async def stop(self) -> None:
-        """Cancel all jobs and wait until none runs."""
+        """Cancel all jobs, the last first, and wait until none runs."""
+        for job in reversed(self._jobs.values()):
+            await self.cancel(job)
         if self._runner is not None:
             self._runner.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._runner
-        for job in self._jobs.values():
-            if job.process is not None:
-                await job.process.stop()
 
     def add(self, chosen: Chosen) -> Job:
         """Add a job for a request with its inputs."""
         if self.counts()["waiting"] >= MOST_WAITING:
-            raise Refusal(f"{MOST_WAITING} registrations are waiting; try again later", 429)
+            raise RequestError(f"{MOST_WAITING} registrations are waiting; try again later", 429)
         id = secrets.token_urlsafe(12)
         job = self._jobs[id] = Job(id, chosen, self.folder / id)
         self._added.set()
@@ -118,20 +119,21 @@ class Jobs:
         return job
 
     async def cancel(self, job: Job) -> None:
-        """Cancel a job, whether it waits or runs; nothing happens if it has ended."""
-        if job.ended:
-            return
-        job.cancelled = True
-        if job.process is not None:
-            await job.process.stop()
+        """Cancel a job and wait until it has ended; nothing happens if it had ended before."""
         if job.state == "waiting":
             job.state = "cancelled"
-        self.changes.announce()
+            job.finished.set()
+            self.changes.announce()
+        elif job.state == "running":
+            job.cancelled = True
+            if job.process is not None:
+                await job.process.stop()
+            await job.finished.wait()
 
     def remove(self, job: Job) -> None:
         """Remove an ended job with its files."""
         if not job.ended:
-            raise Refusal("the registration has not ended; cancel it first", 409)
+            raise RequestError("the registration has not ended; cancel it first", 409)
         del self._jobs[job.id]
         shutil.rmtree(job.folder, ignore_errors=True)
         self.changes.announce()
@@ -189,7 +191,7 @@ class Jobs:
             job.state = "cancelled" if job.cancelled else "done"
         except UserError as error:
             job.state = "cancelled" if job.cancelled else "failed"
-            job.error = None if job.cancelled else job.chosen.with_names(str(error))
+            job.error = None if job.cancelled else self.without_folders(str(error))
         except Exception:
             log.exception("the registration %s could not be run", job.id)
             job.state, job.error = "failed", "a mistake in regzoo; see the log of the server"
@@ -198,6 +200,7 @@ class Jobs:
             job.process = None
             if job.state != "done":
                 shutil.rmtree(job.folder, ignore_errors=True)
+            job.finished.set()
             self.changes.announce()
 
     async def _register(self, job: Job) -> None:
@@ -215,8 +218,8 @@ class Jobs:
             await job.process.stop()
         code = await job.process.wait(report)
         if code != 0:
-            if not job.cancelled:
-                log.warning("registration %s ended with exit code %d", job.id, code)
-                log.info("\n".join(job.process.lines))
-            raise why_it_failed(code, job.process.lines)
+            reason = why_it_failed(code, job.process.lines)
+            if reason.status == UNEXPECTED and not job.cancelled:
+                log.error("a registration failed:\n%s", "\n".join(job.process.lines))
+            raise reason
         job.quality = read_json_object(job.result / "result.json").get("quality")

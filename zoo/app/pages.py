@@ -10,7 +10,7 @@ from pathlib import Path
 
 from starlette.responses import FileResponse
 
-from zoo.app.refusal import Refusal
+from zoo.app.request_error import RequestError
 
 PACKAGE = Path(__file__).parent
 REPORTING = PACKAGE.parent / "reporting"
@@ -45,7 +45,7 @@ def page_file(address: str) -> FileResponse:
     """Return the answer to the address of a file of the page."""
     path = page_files().get(address)
     if path is None:
-        raise Refusal(f"there is no {address[:200]!r} here", 404)
+        raise RequestError(f"there is no {address[:200]!r} here", 404)
     headers = {"Cache-Control": "no-cache"}
     return FileResponse(path, media_type=TYPES[path.suffix], headers=headers)
 

@@ -8,13 +8,18 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing import active_children, connection, get_context, parent_process
+from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 
-from zoo.app.refusal import Refusal
+from zoo.app.request_error import RequestError
 
 T = TypeVar("T")
+
+FIRST_TO_KILL = 1000
+"""Linux kills the process with this value first if the computer runs out of memory."""
 
 
 class Reader:
@@ -35,7 +40,7 @@ class Reader:
         except BrokenProcessPool:
             if self._pool is pool:
                 self._pool = None
-            raise Refusal(
+            raise RequestError(
                 "the process that reads images was killed, most likely because the computer has "
                 "too little memory for them; try smaller images",
                 507,
@@ -56,7 +61,14 @@ def _pool() -> ProcessPoolExecutor:
 def _prepare() -> None:
     """Leave Ctrl-C to the server, and end when the server has ended, however that happened."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    kill_first(os.getpid())
     Thread(target=_end_with_parent, daemon=True).start()
+
+
+def kill_first(process: int) -> None:
+    """Let the system end this process, and not the server, if the memory is not enough."""
+    with suppress(OSError):  # only Linux knows this
+        Path(f"/proc/{process}/oom_score_adj").write_text(str(FIRST_TO_KILL))
 
 
 def _end_with_parent() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zoo.app.refusal import Refusal
+from zoo.app.request_error import RequestError
 from zoo.datasets.modality import MODALITIES
 from zoo.hub.catalogue import load_catalogue
 from zoo.hub.own_models import recorded_folders
@@ -69,12 +69,6 @@ class Chosen:
         """Return the fields of `RegistrationOptions`."""
         return {role: str(path) for role, path in self.paths.items()} | dict(self.request.facts)
 
-    def with_names(self, text: str) -> str:
-        """Return a message in which files have the names that the user knows."""
-        for role in sorted(self.paths, key=lambda role: -len(str(self.paths[role]))):
-            text = text.replace(str(self.paths[role]), self.names[role])
-        return text
-
     def same_as(self) -> dict[str, Any]:
         """Return the same registration as a command and in Python, with a note about the files."""
         options = self._typed() | dict(self.request.facts)
@@ -103,19 +97,19 @@ class Chosen:
 
 
 def parse_request(document: Any) -> RegistrationRequest:
-    """Return the request in a JSON document; `Refusal` says what is not allowed."""
+    """Return the request in a JSON document; `RequestError` says what is not allowed."""
     if not isinstance(document, dict):
-        raise Refusal("a request is a JSON object")
+        raise RequestError("a request is a JSON object")
     given = {key: value for key, value in document.items() if value is not None}
     if unknown := sorted(set(given) - {*ROLES, *FACTS}):
-        raise Refusal(f"a request has no key {unknown[0][:60]!r}")
+        raise RequestError(f"a request has no key {unknown[0][:60]!r}")
     for role in ("fixed", "moving"):
         if role not in given:
-            raise Refusal(f"the {role} image is missing; choose one")
+            raise RequestError(f"the {role} image is missing; choose one")
     inputs = {role: given[role] for role in ROLES if role in given}
     for role, id in inputs.items():
         if not isinstance(id, str):
-            raise Refusal(f"{role} must be the id of an input")
+            raise RequestError(f"{role} must be the id of an input")
     facts = {key: _checked(key, given[key]) for key in FACTS if key in given}
     return RegistrationRequest(inputs, facts)
 
@@ -123,11 +117,13 @@ def parse_request(document: Any) -> RegistrationRequest:
 def _checked(key: str, value: Any) -> Any:
     if key == "volume":
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MOST_VOLUMES:
-            raise Refusal(f"volume must be a whole number from 0, not {str(value)[:60]!r}")
+            raise RequestError(f"volume must be a whole number from 0, not {str(value)[:60]!r}")
         return value
     if key == "modality":
         if not isinstance(value, dict) or set(value) - {"0", "1"}:
-            raise Refusal('modality must be an object with the keys "0" (fixed) and "1" (moving)')
+            raise RequestError(
+                'modality must be an object with the keys "0" (fixed) and "1" (moving)'
+            )
         given = {slot: word for slot, word in sorted(value.items()) if word is not None}
         return {slot: _one_of("modality", MODALITIES, word) for slot, word in given.items()}
     return _one_of(key, choices()[key], value)
@@ -162,7 +158,7 @@ def models() -> list[dict[str, Any]]:
 
 def _one_of(key: str, allowed: tuple[str, ...], value: Any) -> str:
     if value not in allowed:
-        raise Refusal(f"{key} must be one of {', '.join(allowed)}, not {str(value)[:60]!r}")
+        raise RequestError(f"{key} must be one of {', '.join(allowed)}, not {str(value)[:60]!r}")
     return str(value)
 
 

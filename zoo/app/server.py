@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -29,11 +30,12 @@ from zoo.app.inputs import Inputs
 from zoo.app.jobs import Jobs
 from zoo.app.pages import INDEX, script_hashes
 from zoo.app.reader import Reader
-from zoo.app.refusal import Refusal
+from zoo.app.request_error import RequestError
 from zoo.app.routes import ROUTES
+from zoo.app.routes.requests import state_of
 from zoo.app.run_watch import RunWatch
-from zoo.app.state import ServerState
-from zoo.errors import UserError
+from zoo.app.state import ServerState, without_folders
+from zoo.errors import UserError, on_one_line
 from zoo.pipelines.run_folder import results_of
 
 PORT = 8470
@@ -94,7 +96,7 @@ def server_state(
     return ServerState(
         folder,
         Inputs(folder / "inputs", options.most_bytes, data),
-        Jobs(folder / "jobs", changes),
+        Jobs(folder / "jobs", changes, partial(without_folders, folder=folder, data=data)),
         Reader(),
         changes,
         run,
@@ -126,9 +128,10 @@ def application(state: ServerState, access: Access) -> ASGIApp:
     return AccessCheck(app, access, scripts)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
-    status = error.status if isinstance(error, Refusal) else 422
-    return JSONResponse({"error": str(error)}, status)
+async def _refused(request: Request, error: Exception) -> Response:
+    status = error.status if isinstance(error, RequestError) else 422
+    text = on_one_line(state_of(request).without_folders(str(error)))
+    return JSONResponse({"error": text}, status)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

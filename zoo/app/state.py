@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
 from zoo.app.changes import Changes, Told
+from zoo.app.data_folder import DataFolder
 from zoo.app.inputs import Inputs
 from zoo.app.jobs import Jobs
 from zoo.app.reader import Reader
@@ -20,6 +23,15 @@ from zoo.app.run_watch import RunWatch
 
 UNUSED_SECONDS = 3600.0
 """After so long a public server removes inputs and results that nobody asked for."""
+
+
+def without_folders(text: str, folder: Path, data: DataFolder | None) -> str:
+    """Return a message without the folders where the server keeps files, and that of `--data`."""
+    inputs = (
+        rf"{re.escape(str(folder))}[\\/](inputs|jobs)[\\/][^\\/]+[\\/]((unpacked|result)[\\/])?"
+    )
+    shorter = re.sub(inputs, "", text)
+    return shorter if data is None else shorter.replace(f"{data.root}{os.sep}", "")
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,10 @@ class ServerState:
             {role: i.typed if role in moved else str(i.path) for role, i in inputs.items()},
             frozenset(moved),
         )
+
+    def without_folders(self, text: str) -> str:
+        """Return a message in which the names of files are those that the user knows."""
+        return without_folders(text, self.folder, self.inputs.data)
 
     def remove_unused(self) -> None:
         """Remove what strangers left behind."""

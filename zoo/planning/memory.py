@@ -102,7 +102,5 @@ def parse_memory(text: str, flag: str = "--memory") -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     amount = float(match[1]) * _UNITS[match[2].upper()] if match else 0.0
     if amount <= 0:
-        raise UserError(
-            f"{flag} {text!r} is not an amount of memory; use for example {flag} 8GB"
-        )
+        raise UserError(f"{flag} {text!r} is not an amount of memory; use for example {flag} 8GB")
     return amount

@@ -14,7 +14,6 @@ from tqdm import tqdm
 from zoo.errors import on_one_line
 from zoo.solvers.instance import ProgressCallback
 
-
 Bar = bool | Literal["lines"]
 """Whether a progress bar is shown; "lines" prints lines on standard error for another program."""
 

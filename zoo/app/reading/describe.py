@@ -38,7 +38,7 @@ EQUAL_NEIGHBOURS = 0.5
 def unpack(archive: Path, folder: Path, most_bytes: int) -> Path:
     """Unpack a zip into a folder and return the image in it: a file, or the folder of a series.
 
-    The archive is checked first, and is removed afterwards.
+    The archive is checked first.
     """
     for problem in archive_problems(archive):
         raise UserError(f"{archive.name}: {problem.what}; {problem.fix}")
@@ -56,7 +56,6 @@ def unpack(archive: Path, folder: Path, most_bytes: int) -> Path:
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise UserError(f"{archive.name} cannot be unpacked ({error}); pack it again") from None
-    archive.unlink()
     images = [path for path in folder.rglob("*") if path.name.lower().endswith(SUFFIXES)]
     if len(images) == 1:
         return images[0]
@@ -104,9 +103,7 @@ def _image(path: Path) -> dict[str, Any]:
     volume = 0 if volumes > 1 else None
     header, problems = inspect_header(path.parent, path.name, volume)
     if header is None:
-        raise UserError(
-            f"{path.name}: {problems[0].what}; {problems[0].fix}", code=problems[0].id
-        )
+        raise UserError(f"{path.name}: {problems[0].what}; {problems[0].fix}", code=problems[0].id)
     image = read_volume(path, volume)
     voxels = inspect_voxels(str(path.parent), path.name, "image", read=lambda _: image)
     values = [] if voxels.values is None else [voxels.values]

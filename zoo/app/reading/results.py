@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from zoo.app.refusal import Refusal
+from zoo.app.request_error import RequestError
 from zoo.errors import UserError
 from zoo.evaluation.cases import case_of_result
 from zoo.evaluation.documents import read_result
@@ -98,7 +98,7 @@ def file_of_result(folder: Path, name: str) -> Path:
     path = folder / name
     inside = path.resolve().is_relative_to(folder.resolve())
     if name not in listed or not inside or not path.is_file():
-        raise Refusal(f"the registration has no file {name[:200]!r}", 404)
+        raise RequestError(f"the registration has no file {name[:200]!r}", 404)
     return path
 
 
@@ -113,8 +113,8 @@ def write_viewer_document(folder: Path, target: Path) -> None:
 
 def convert_transform(folder: Path, wanted: str, target: Path) -> Path:
     """Write the transform of a registration in another format into the folder `target`."""
-    format = next((name for name in get_args(TransformFormat) if name == wanted), None)
-    if format not in FORMATS:
+    format = next((name for name in FORMATS if name == wanted), None)
+    if format is None:
         raise UserError(f"there is no format {wanted[:60]!r}; use one of {', '.join(FORMATS)}")
     result = read_result(folder / "result.json")
     case = case_of_result(folder)

@@ -39,7 +39,7 @@ def settled_pairs(folder: Path) -> Settled:
         for entry in sorted(entries, key=lambda entry: entry.name):
             for name in (RESULT, FAILURE):
                 try:
-                    written = os.stat(f"{entry.path}/{name}").st_mtime_ns
+                    written = (folder / entry.name / name).stat().st_mtime_ns
                 except OSError:
                     continue
                 found[entry.name] = (name, written)

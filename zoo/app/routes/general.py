@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from zoo import __version__
 from zoo.app.pages import page_file
 from zoo.app.reading.results import FORMATS
-from zoo.app.refusal import Refusal
 from zoo.app.registration_request import choices, models
+from zoo.app.request_error import RequestError
 from zoo.app.routes.requests import state_of
 from zoo.datasets.modality import MODALITIES
 
@@ -48,7 +48,7 @@ async def events(request: Request) -> Response:
     """Answer with the stream of events, of everything or of one job."""
     state, only = state_of(request), request.query_params.get("job")
     if only is None and state.public:
-        raise Refusal("name a registration with ?job=ID", 403)
+        raise RequestError("name a registration with ?job=ID", 403)
     if only is not None:
         state.jobs[only]  # an unknown one is refused
     stream = state.changes.events(lambda: state.told(only), lambda: state.has_told_all(only))

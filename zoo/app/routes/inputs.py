@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from zoo.app.inputs import Input
 from zoo.app.reading import describe
-from zoo.app.refusal import Refusal
+from zoo.app.request_error import RequestError
 from zoo.app.routes.requests import JSON, id_of, object_of, require_upload, state_of, type_of
 from zoo.app.state import ServerState
 
@@ -19,7 +19,7 @@ async def add_input(request: Request) -> Response:
     if type_of(request) == JSON:
         name = (await object_of(request)).get("path")
         if not isinstance(name, str):
-            raise Refusal("the key path must be the name of a file in the folder of --data")
+            raise RequestError("the key path must be the name of a file in the folder of --data")
         return await _detected(state, state.inputs.of_data(name))
     announced = require_upload(request)
     input = state.inputs.begin(request.query_params.get("name", ""), announced)
@@ -64,7 +64,7 @@ async def remove_input(request: Request) -> Response:
     state, id = state_of(request), id_of(request)
     state.inputs[id]  # an unknown one is refused
     if id in state.jobs.inputs_in_use():
-        raise Refusal("a registration uses this file; remove the registration first", 409)
+        raise RequestError("a registration uses this file; remove the registration first", 409)
     state.inputs.remove(id)
     return Response(status_code=204)
 
@@ -80,7 +80,7 @@ async def list_data(request: Request) -> Response:
     """List a folder of `--data`."""
     data = state_of(request).inputs.data
     if data is None:
-        raise Refusal("the server was started without --data", 404)
+        raise RequestError("the server was started without --data", 404)
     return JSONResponse(data.list(request.query_params.get("path", "")))
 
 
@@ -99,13 +99,18 @@ async def _detected(state: ServerState, input: Input, status: int = 201) -> Resp
     """
     input.complete = True
     if input.location.suffix.lower() == ".zip":
+        archive, folder = input.location, state.inputs.folder_for(input)
         try:
-            folder = state.inputs.folder_for(input)
             input.location = await state.reader.call(
-                describe.unpack, input.location, folder, state.inputs.most_bytes
+                describe.unpack, archive, folder, state.inputs.most_bytes
             )
         except BaseException:
             state.inputs.remove(input.id)
             raise
-    input.detected = await state.reader.call(describe.describe, input.path)
+        if input.source == "upload":
+            archive.unlink()
+    detected = await state.reader.call(describe.describe, input.path)
+    if detected["problem"] is not None:
+        detected["problem"] = state.without_folders(detected["problem"])
+    input.detected = detected
     return JSONResponse(input.to_json(), status)

@@ -8,22 +8,16 @@ from starlette.responses import JSONResponse, Response
 from zoo.app.jobs import Job
 from zoo.app.reading.planning import plan_document
 from zoo.app.reading.results import result_document
-from zoo.app.refusal import Refusal
 from zoo.app.registration_request import parse_request
+from zoo.app.request_error import RequestError
 from zoo.app.routes.requests import file_answer, id_of, json_of, state_of
-from zoo.errors import UserError
 
 
 async def plan(request: Request) -> Response:
     """Answer with the plan of a request, and with the same as a command."""
     state = state_of(request)
     chosen = state.chosen(parse_request(await json_of(request)))
-    try:
-        document = await state.reader.call(plan_document, chosen.options())
-    except Refusal:
-        raise
-    except UserError as error:
-        raise Refusal(chosen.with_names(str(error)), 422) from None
+    document = await state.reader.call(plan_document, chosen.options())
     return JSONResponse(document | chosen.same_as())
 
 
@@ -93,5 +87,5 @@ def _done(request: Request) -> Job:
     """Return the job of a request, which has a result."""
     job = state_of(request).jobs[id_of(request)]
     if job.state != "done":
-        raise Refusal(f"the registration has no result; it is {job.state}", 409)
+        raise RequestError(f"the registration has no result; it is {job.state}", 409)
     return job

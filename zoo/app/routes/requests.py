@@ -1,4 +1,4 @@
-"""What the answers share: the state of the server, the body of a request, and files as downloads."""
+"""What the answers share: the state of the server, bodies of requests, and files as downloads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import FileResponse
 
-from zoo.app.refusal import Refusal
+from zoo.app.request_error import RequestError
 from zoo.app.state import ServerState
 
 MOST_JSON = 1 << 20
@@ -38,7 +38,7 @@ def type_of(request: Request) -> str:
 def require_upload(request: Request) -> int | None:
     """Refuse a body that is not the bytes of a file; return its length if that is announced."""
     if type_of(request) != UPLOAD:
-        raise Refusal(f"the Content-Type of an upload must be {UPLOAD}", 415)
+        raise RequestError(f"the Content-Type of an upload must be {UPLOAD}", 415)
     text = request.headers.get("content-length", "")
     return int(text) if text.isdecimal() else None
 
@@ -46,23 +46,23 @@ def require_upload(request: Request) -> int | None:
 async def json_of(request: Request) -> Any:
     """Return the JSON document in the body of a request."""
     if type_of(request) != JSON:
-        raise Refusal(f"the Content-Type must be {JSON}", 415)
+        raise RequestError(f"the Content-Type must be {JSON}", 415)
     body = bytearray()
     async for block in request.stream():
         body += block
         if len(body) > MOST_JSON:
-            raise Refusal(f"the document has more than {MOST_JSON} bytes", 413)
+            raise RequestError(f"the document has more than {MOST_JSON} bytes", 413)
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
-        raise Refusal("the body of the request is not JSON") from None
+        raise RequestError("the body of the request is not JSON") from None
 
 
 async def object_of(request: Request) -> dict[str, Any]:
     """Return the JSON object in the body of a request."""
     document = await json_of(request)
     if not isinstance(document, dict):
-        raise Refusal("the body of the request is not a JSON object")
+        raise RequestError("the body of the request is not a JSON object")
     return document
 
 

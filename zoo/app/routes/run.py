@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from zoo.app.reading.results import result_document
 from zoo.app.reading.run_table import ADDRESS, run_document
-from zoo.app.refusal import Refusal
+from zoo.app.request_error import RequestError
 from zoo.app.routes.requests import file_answer, state_of
 from zoo.app.run_watch import RunWatch
 from zoo.cohorts.worker import THUMBNAIL
@@ -39,7 +39,7 @@ async def thumbnail(request: Request) -> Response:
     """Answer with the small picture of a pair."""
     path = _pair(request) / THUMBNAIL
     if not path.is_file():
-        raise Refusal("the pair has no picture", 404)
+        raise RequestError("the pair has no picture", 404)
     return file_answer(path)
 
 
@@ -59,13 +59,13 @@ async def transform(request: Request) -> Response:
 def _run(request: Request) -> RunWatch:
     run = state_of(request).run
     if run is None:
-        raise Refusal("the server was started without --run", 404)
+        raise RequestError("the server was started without --run", 404)
     return run
 
 
 def _pair(request: Request) -> Path:
     """Return the folder of a pair, which is a folder of the run with a result."""
-    run, name = _run(request), request.path_params["pair"]
+    run, name = _run(request), str(request.path_params["pair"])
     if name not in run.finished():
-        raise Refusal(f"the run has no finished pair {name[:200]!r}", 404)
+        raise RequestError(f"the run has no finished pair {name[:200]!r}", 404)
     return run.folder / name

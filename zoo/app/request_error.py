@@ -5,7 +5,7 @@ from __future__ import annotations
 from zoo.errors import UserError
 
 
-class Refusal(UserError):
+class RequestError(UserError):
     """A request that the server refuses; `status` is the code of the answer."""
 
     def __init__(self, message: str, status: int = 400) -> None:
