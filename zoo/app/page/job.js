@@ -20,7 +20,7 @@ export async function showJob(root, context, { name: id, signal }) {
   const again = element("p", { className: "ways" }, element("a", { href: addressOf(job.request) }, "Change the images or the plan, and register again"));
   root.replaceChildren(heading, status, body, again);
 
-  const progress = progressPart(context, id, status);
+  const progress = progressPart(context, id, status, signal);
   const show = async (now) => {
     root.dataset.state = now.state;
     if (!ENDED.includes(now.state)) return progress.show(now);
@@ -48,7 +48,7 @@ export async function showJob(root, context, { name: id, signal }) {
 }
 
 /** Return the bar, the stage and the button of a job that is not done; parts stay as it goes on. */
-function progressPart(context, id, status) {
+function progressPart(context, id, status, signal) {
   const bar = element("progress", { max: 100, "aria-label": "Progress of the registration" });
   const text = element("span", {});
   const stop = button("Cancel", async () => {
@@ -62,11 +62,22 @@ function progressPart(context, id, status) {
   });
   const problem = element("div", {});
   let announced = "";
+  let latest = null;
+  let since = 0; // when `latest` arrived, milliseconds
+  const write = () => {
+    const passed = latest.state === "running" ? (performance.now() - since) / 1000 : 0;
+    const time = latest.seconds === null ? "" : duration(Math.floor(latest.seconds + passed));
+    text.textContent = [stateOf(latest), latest.stage, time].filter(Boolean).join(" \u00b7 ");
+  };
+  const clock = setInterval(() => latest && write(), 1000);
+  signal.addEventListener("abort", () => clearInterval(clock));
   const show = (job) => {
+    latest = job;
+    since = performance.now();
     if (!bar.isConnected) status.replaceChildren(element("div", { className: "bar" }, bar, stop), element("p", {}, text), problem);
     if (job.percent === null) bar.removeAttribute("value");
     else bar.value = job.percent;
-    text.textContent = [stateOf(job), job.stage, duration(job.seconds)].filter(Boolean).join(" \u00b7 ");
+    write();
     const news = `${job.state} ${job.ahead} ${Math.floor((job.percent ?? 0) / ANNOUNCED)}`;
     if (news !== announced) context.say(stateOf(job));
     announced = news;

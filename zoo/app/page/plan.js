@@ -17,6 +17,8 @@ const TEXTS = {
   inter: "two patients", intra: "one patient",
   fast: "fast", normal: "normal", best: "best of several candidates",
 };
+/** Facts that the reasons of a plan name by the flags of the command. */
+const FLAGS = { "--modality.0": "modality of the fixed image", "--modality.1": "modality of the moving image", "--anatomy": "anatomy", "--pairing": "patients", "--model": "model", "--effort": "effort" };
 const WAIT = 150; // milliseconds in which several changes become one request
 
 export class PlanPanel {
@@ -90,13 +92,13 @@ export class PlanPanel {
       const isNew = before !== null && JSON.stringify(old?.value) !== JSON.stringify(value);
       const shown = `${inWords(value)}${isNew ? " (changed)" : ""}`;
       return element("tr", { className: isNew ? "new" : "" }, element("td", { className: "key" }, name),
-        element("td", {}, shown), element("td", {}, because));
+        element("td", {}, shown), element("td", {}, withoutFlags(because)));
     });
     const head = element("tr", {}, ...["Setting", "Value", "Reason"].map((text) => element("th", { scope: "col" }, text)));
     const open = this.answer.querySelector("details")?.open ?? false;
     this.answer.replaceChildren(
-      element("p", { className: "choice" }, element("b", {}, `${plan.title}, effort ${plan.effort}`), `: ${plan.because}`),
-      ...(plan.cautions.length ? [warningBox("check", plan.cautions)] : []),
+      element("p", { className: "choice" }, element("b", {}, `${plan.title}, effort ${plan.effort}`), `: ${withoutFlags(plan.because)}`),
+      ...(plan.cautions.length ? [warningBox("check", plan.cautions.map(withoutFlags))] : []),
       element("details", { open }, element("summary", {}, "All settings and their reasons"),
         scrolling(element("table", { className: "settings" }, head, ...settings), "Settings of the plan")),
       element("details", {}, element("summary", {}, "The same as a command or in Python"), recipe(plan, this.context.say)),
@@ -180,6 +182,8 @@ export class PlanPanel {
     }
   }
 }
+
+const withoutFlags = (text) => text.replace(/--[a-z]+(\.\d)?/g, (flag) => FLAGS[flag] ?? flag);
 
 function inWords(value) {
   if (value === true) return "yes";

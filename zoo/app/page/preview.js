@@ -78,14 +78,17 @@ export function link(first, second, linked) {
   const middle = ({ document }) => toWorld(document, document.centre);
   const between = agree ? [0, 0, 0] : middle(first).map((mm, k) => mm - middle(second)[k]);
   const seen = new Map([first, second].map((scene) => [scene, String(scene.index)]));
-  const follow = (leader, follower, sign) => () => {
-    if (seen.get(leader) === String(leader.index)) return;
-    seen.set(leader, String(leader.index));
-    if (!linked()) return;
+  const lead = (leader, follower, sign) => {
     const place = toWorld(leader.document, leader.index).map((mm, k) => mm - sign * between[k]);
     follower.goTo(toIndex(follower.document, place));
     seen.set(follower, String(follower.index));
   };
+  const follow = (leader, follower, sign) => () => {
+    if (seen.get(leader) === String(leader.index)) return;
+    seen.set(leader, String(leader.index));
+    if (linked()) lead(leader, follower, sign);
+  };
+  if (linked()) lead(first, second, 1);
   first.onDraw(follow(first, second, 1));
   second.onDraw(follow(second, first, -1));
   return agree;

@@ -6,6 +6,7 @@ import { size } from "./files.js";
 import { request } from "./server.js";
 import { QUALITIES, choiceField, failure, recipe, table } from "./widgets.js";
 
+const LONG = 12; // rows of a table that is shown at once
 const VERDICTS = {
   ok: "No sign of a failed registration was measured.",
   check: "Look at the images before you use the result.",
@@ -15,11 +16,11 @@ const VERDICTS = {
 /** Show a result in an element; `document` is the address of the viewer's document. */
 export async function showResult(root, context, result, document, signal) {
   const viewer = element("div", { className: "viewer", id: "viewer" }, "The images are being loaded.");
-  const parts = [verdict(result), tiles(result.tiles), viewer, downloads(result)];
+  const parts = [verdict(result), tiles(result.tiles), viewer, ...figures(result.tables), downloads(result)];
   if (result.command) {
     parts.push(element("section", {}, element("h2", {}, "The same without the browser"), recipe(result, context.say)));
   }
-  parts.push(details(result));
+  parts.push(...provenance(result));
   root.replaceChildren(...parts);
   await look(viewer, context, result, document, signal);
 }
@@ -78,14 +79,21 @@ function downloads({ files, transforms }) {
   return section;
 }
 
-function details({ tables, affine, provenance, citation }) {
-  const parts = tables.map(table);
-  const made = element("section", {}, element("h2", {}, "Figures"), ...parts.length ? parts : [element("p", {}, "There are no figures.")]);
-  made.append(element("details", {}, element("summary", {}, "How the transform was made"),
-    element("p", {}, affine), ...provenance.map(table)));
+/** Return the tables of figures; a long one is shown on demand. */
+function figures(tables) {
+  return tables.map((one) =>
+    one.rows.length <= LONG
+      ? table(one)
+      : element("details", {}, element("summary", {}, `${one.heading} (${one.rows.length})`), table({ ...one, heading: "" })));
+}
+
+function provenance({ affine, provenance, citation }) {
+  const parts = [element("h2", {}, "How the transform was made"), element("p", {}, affine),
+    element("details", {}, element("summary", {}, "Model, plan, settings, time and versions"),
+      element("div", { className: "columns" }, ...provenance.map(table)))];
   if (citation?.length) {
-    made.append(element("details", {}, element("summary", {}, "What to cite"),
+    parts.push(element("details", {}, element("summary", {}, "What to cite"),
       element("ul", {}, ...citation.map((text) => element("li", {}, text)))));
   }
-  return made;
+  return parts;
 }

@@ -46,7 +46,7 @@ export function table({ heading, caption, columns, rows }) {
   return element(
     "section",
     {},
-    ...(heading ? [element("h3", {}, heading)] : []),
+    ...(heading ? [element("h2", {}, heading)] : []),
     ...(caption ? [element("p", { className: "caption" }, caption)] : []),
     scrolling(made, heading || caption || "Table"),
   );
@@ -83,6 +83,6 @@ export function recipe({ command, note }, say) {
 /** Return a number of seconds in words. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "";
-  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  if (seconds < 60) return `${seconds < 10 ? Number(seconds.toFixed(1)) : Math.round(seconds)} s`;
   return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
 }
