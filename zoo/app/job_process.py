@@ -108,7 +108,7 @@ def why_it_failed(code: int, lines: Sequence[str]) -> RequestError:
     if code == 2 and said:
         return RequestError(said[-1], 422)
     last = next((line for line in reversed(lines) if line.strip()), "")
-    if code == -KILLED or any(word in last for word in ("MemoryError", "out of memory")):
+    if code == -KILLED or any(word in last for word in ("MemoryError", "out of memory", "allocate memory")):
         return RequestError(
             "the registration was killed, most likely because the memory of the computer is not "
             "enough; try the effort fast, smaller images, or a computer with more memory",
