@@ -28,9 +28,12 @@ def browser() -> Iterator[Any]:
 
 
 class Visit:
-    """A page with what it wrote to the console and what it requested."""
+    """A page of a file or an address, with what it wrote to the console and what it requested.
 
-    def __init__(self, started: Any, file: Path, script: str = "", **options: Any) -> None:
+    `started` is a browser or one of its contexts, whose pages share their cookies.
+    """
+
+    def __init__(self, started: Any, place: Path | str, script: str = "", **options: Any) -> None:
         self.page = started.new_page(**options)
         self.page.set_default_timeout(60_000)
         self.messages: list[str] = []
@@ -40,7 +43,7 @@ class Visit:
         self.page.on("request", lambda request: self.requests.append(request.url))
         if script:
             self.page.add_init_script(script)
-        self.page.goto(file.as_uri())
+        self.page.goto(place.as_uri() if isinstance(place, Path) else place)
 
     def _note(self, text: str) -> None:
         if DRIVER_NOTES not in text:
