@@ -7,7 +7,16 @@ from zoo.app.data_folder import DataFolder
 from zoo.app.request_error import RequestError
 
 OUTSIDE = [
-    *("../secret.nii.gz", "/etc/passwd", "a/../../secret.nii.gz", "..", "a/..", "", "~root", "$HOME"),
+    *(
+        "../secret.nii.gz",
+        "/etc/passwd",
+        "a/../../secret.nii.gz",
+        "..",
+        "a/..",
+        "",
+        "~root",
+        "$HOME",
+    ),
     *("link.nii.gz", "linked/secret.nii.gz", "a\\..\\secret", "C:/x", "a\0b", "//host/share"),
 ]
 

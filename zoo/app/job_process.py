@@ -17,6 +17,7 @@ from zoo.app.reader import kill_first
 from zoo.app.request_error import RequestError
 from zoo.registration.progress import LINE
 
+COMMAND = (sys.executable, "-m", "zoo")
 PATIENCE = 5.0
 """Seconds after which a process that was asked to end is killed."""
 
@@ -46,7 +47,7 @@ class JobProcess:
         path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
         windows = os.name == "nt"
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "zoo", *words),
+            *(*COMMAND, *words),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -76,11 +77,10 @@ class JobProcess:
     async def stop(self) -> None:
         """End the process and those that it started: ask first, then kill."""
         self._signal(hard=False)
-        try:
+        with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self.process.wait(), PATIENCE)
-        except asyncio.TimeoutError:  # another class before Python 3.11
-            self._signal(hard=True)
-            await self.process.wait()
+        self._signal(hard=True)  # also those that it started and that did not listen
+        await self.process.wait()
 
     def _signal(self, *, hard: bool) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -108,7 +108,9 @@ def why_it_failed(code: int, lines: Sequence[str]) -> RequestError:
     if code == 2 and said:
         return RequestError(said[-1], 422)
     last = next((line for line in reversed(lines) if line.strip()), "")
-    if code == -KILLED or any(word in last for word in ("MemoryError", "out of memory", "allocate memory")):
+    if code == -KILLED or any(
+        word in last for word in ("MemoryError", "out of memory", "allocate memory")
+    ):
         return RequestError(
             "the registration was killed, most likely because the memory of the computer is not "
             "enough; try the effort fast, smaller images, or a computer with more memory",

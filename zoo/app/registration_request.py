@@ -71,9 +71,13 @@ class Chosen:
 
     def same_as(self) -> dict[str, Any]:
         """Return the same registration as a command and in Python, with a note about the files."""
-        options = self._typed() | dict(self.request.facts)
+        options = self.typed_options()
         command = {"shell": shell_text(options), "python": python_text(options)}
         return {"command": command, "note": self._note()}
+
+    def typed_options(self) -> dict[str, Any]:
+        """Return the options of a registration as the user would type them."""
+        return self._typed() | dict(self.request.facts)
 
     def _typed(self) -> dict[str, str]:
         """Return what is typed for each file; a folder distinguishes files with equal names."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,18 +34,19 @@ FORMATS: Mapping[TransformFormat, str] = {
 """The formats of a transform with a displacement field, with what reads them."""
 
 TITLES: Mapping[str, str] = {
+    "report.html": "report with the interactive viewer",
     "warped.nii.gz": "moving image on the fixed grid",
-    "warped_labels.nii.gz": "moving labels on the fixed grid",
     "transform.nii.gz": "transform from fixed to moving points, ITK displacement field",
     "transform.h5": "transform from fixed to moving points, ITK composite",
+    "warped_labels.nii.gz": "moving labels on the fixed grid",
     "inverse.nii.gz": "transform from moving to fixed points, ITK displacement field",
     "inverse.h5": "transform from moving to fixed points, ITK composite",
     "uncertainty.nii.gz": "standard deviation of the displacement, mm",
-    "report.html": "report with the interactive viewer",
     "report.png": "pictures and figures",
     "result.json": "figures, settings and versions",
     "plan.json": "the plan",
 }
+"""What the files of a result are, the most wanted first."""
 
 
 def result_document(folder: Path, address: str) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def result_document(folder: Path, address: str) -> dict[str, Any]:
     result = read_result(file)
     with report_missing_keys(file):
         fixed, moving = Path(result["fixed"]).name, Path(result["moving"][0]).name
-        names = [name for name in result["files"] if (folder / name).is_file()]
+        names = _most_wanted_first(n for n in result["files"] if (folder / n).is_file())
         return {
             "name": f"{moving} to {fixed}",
             "fixed": fixed,
@@ -87,6 +88,11 @@ def result_document(folder: Path, address: str) -> dict[str, Any]:
         }
 
 
+def _most_wanted_first(names: Iterable[str]) -> list[str]:
+    order = [*TITLES]
+    return sorted(names, key=lambda name: order.index(name) if name in TITLES else len(order))
+
+
 def tile_documents(figures: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return the few most informative figures as text."""
     return [{"value": value, "title": title} for value, title in tiles(figures)]
@@ -96,8 +102,11 @@ def file_of_result(folder: Path, name: str) -> Path:
     """Return a file of a registration; only those that result.json lists are given away."""
     listed = read_result(folder / "result.json").get("files", [])
     path = folder / name
-    inside = path.resolve().is_relative_to(folder.resolve())
-    if name not in listed or not inside or not path.is_file():
+    if (
+        name not in listed
+        or not path.is_file()
+        or not path.resolve().is_relative_to(folder.resolve())
+    ):
         raise RequestError(f"the registration has no file {name[:200]!r}", 404)
     return path
 
