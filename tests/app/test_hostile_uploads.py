@@ -1,12 +1,13 @@
 """Uploads that would fill the disk, leave their folder or smuggle code are refused in words."""
 
+import asyncio
 import io
 import stat
 import tarfile
 import zipfile
 
 import pytest
-from support.app_client import UPLOAD, client, error_of
+from support.app_client import PORT, TOKEN, UPLOAD, client, error_of
 
 from zoo.app.inputs import RESERVE
 
@@ -184,3 +185,26 @@ def test_a_large_document_is_refused(server):
     body = b'{"fixed": "' + b"x" * (2 << 20) + b'"}'
     answer = server.post("/api/plan", content=body, headers={"Content-Type": "application/json"})
     error_of(answer, 413)
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(server, caplog):
+    async def answer():
+        messages = [{"type": "http.request", "body": b"part", "more_body": True}]
+        sent = []
+
+        async def receive():
+            return messages.pop() if messages else {"type": "http.disconnect"}
+
+        async def send(message):
+            sent.append(message)
+
+        names = {"host": f"127.0.0.1:{PORT}", "cookie": f"regzoo-{PORT}={TOKEN}"}
+        headers = [(k.lower().encode(), v.encode()) for k, v in (names | UPLOAD).items()]
+        scope = {"type": "http", "method": "POST", "path": "/api/inputs", "headers": headers}
+        scope |= {"query_string": b"name=a.nii.gz", "raw_path": b"", "root_path": ""}
+        await server.app(scope, receive, send)
+        return sent
+
+    assert asyncio.run(answer())[0]["status"] == 400
+    assert not left(server)
+    assert not caplog.records

@@ -279,15 +279,17 @@ def test_visitors_of_a_public_server_do_not_see_each_other(tmp_path, monkeypatch
 
 def test_a_public_server_removes_what_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr(job_process, "COMMAND", (sys.executable, "-c", DONE))
+    monkeypatch.setattr("zoo.app.state.TIDY_SECONDS", 0.02)
     with client(tmp_path, public=True) as server:
         request = inputs(server)
         id = server.post("/api/jobs", json=request).json()["id"]
         wait(server, id, "done")
-        server.state.remove_unused()
+        time.sleep(0.1)
         assert server.get(f"/api/jobs/{id}").status_code == 200
-        monkeypatch.setattr("zoo.app.state.UNUSED_SECONDS", 0.0)
-        time.sleep(0.01)
-        server.state.remove_unused()
+        monkeypatch.setattr("zoo.app.state.UNUSED_SECONDS", 0.01)
+        until = time.monotonic() + 20
+        while [path for path in tmp_path.rglob("*") if path.is_file()]:
+            assert time.monotonic() < until
+            time.sleep(0.05)
         error_of(server.get(f"/api/jobs/{id}"), 404)
         error_of(server.get(f"/api/inputs/{request['fixed']}"), 404)
-        assert not [path for path in tmp_path.rglob("*") if path.is_file()]

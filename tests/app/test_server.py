@@ -14,8 +14,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock
 from support.app_client import write_phantom
 from support.command_line import refusal
+
+from zoo.app.temporary import LOCK, remove_leftovers
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the tests send signals")
 
@@ -150,12 +153,30 @@ def test_ctrl_c_ends_the_server_quietly(server, tmp_path):
     assert not list((tmp_path / "temporary").iterdir())
 
 
-def test_a_server_that_is_killed_leaves_no_process_behind(server, files):
+def test_a_server_that_is_killed_leaves_no_process_behind(server, files, tmp_path):
     begin_job(server, files)
     server.registration()
     started = server.children()
     server.process.kill()
     assert gone(started)
+    (folder,) = (tmp_path / "temporary").glob("regzoo-app-*")
+    with FileLock(folder / LOCK, timeout=0):
+        remove_leftovers(tmp_path / "temporary")
+        assert folder.exists()  # it belongs to somebody who is running
+    remove_leftovers(tmp_path / "temporary")
+    assert not folder.exists()
+
+
+def test_only_leftovers_of_servers_are_removed(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / LOCK).touch()
+    (tmp_path / "regzoo-app-link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "regzoo-app-new").mkdir()  # a server that has not taken its lock yet
+    (tmp_path / "regzoo-app-old").mkdir()
+    (tmp_path / "regzoo-app-old" / LOCK).touch()
+    remove_leftovers(tmp_path)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["elsewhere", "regzoo-app-link", "regzoo-app-new"]
 
 
 def test_the_port_is_the_one_that_was_asked_for(capsys, tmp_path):

@@ -19,6 +19,9 @@ UPLOAD = {"Content-Type": "application/octet-stream"}
 class ReaderHere:
     """Stands in for the helper process, which takes seconds to start."""
 
+    def start(self):
+        pass
+
     async def call(self, function, *arguments):
         return await asyncio.to_thread(function, *arguments)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from importlib import import_module
 from multiprocessing import active_children, connection, get_context, parent_process
 from pathlib import Path
 from threading import Thread
@@ -31,6 +32,11 @@ class Reader:
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
+
+    def start(self) -> None:
+        """Start the process, which takes seconds, before anybody waits for it."""
+        self._pool = _pool()
+        self._pool.submit(import_module, "zoo.app.reading.describe")
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Return the result of a function; what it raises is raised here."""

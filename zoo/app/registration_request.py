@@ -114,11 +114,12 @@ def parse_request(document: Any) -> RegistrationRequest:
     for role, id in inputs.items():
         if not isinstance(id, str):
             raise RequestError(f"{role} must be the id of an input")
-    facts = {key: _checked(key, given[key]) for key in FACTS if key in given}
+    allowed = choices()
+    facts = {key: _checked(key, given[key], allowed) for key in FACTS if key in given}
     return RegistrationRequest(inputs, facts)
 
 
-def _checked(key: str, value: Any) -> Any:
+def _checked(key: str, value: Any, allowed: Mapping[str, tuple[str, ...]]) -> Any:
     if key == "volume":
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MOST_VOLUMES:
             raise RequestError(f"volume must be a whole number from 0, not {str(value)[:60]!r}")
@@ -130,7 +131,7 @@ def _checked(key: str, value: Any) -> Any:
             )
         given = {slot: word for slot, word in sorted(value.items()) if word is not None}
         return {slot: _one_of("modality", MODALITIES, word) for slot, word in given.items()}
-    return _one_of(key, choices()[key], value)
+    return _one_of(key, allowed[key], value)
 
 
 def choices() -> dict[str, tuple[str, ...]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from typing import NoReturn
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
@@ -35,6 +35,7 @@ from zoo.app.routes import ROUTES
 from zoo.app.routes.requests import state_of
 from zoo.app.run_watch import RunWatch
 from zoo.app.state import ServerState, without_folders
+from zoo.app.temporary import temporary_folder
 from zoo.errors import UserError, on_one_line
 from zoo.pipelines.run_folder import results_of
 
@@ -72,8 +73,8 @@ def serve(options: AppOptions, announce: Callable[[str], None]) -> None:
     port = listener.getsockname()[1]
     access = Access(None if options.public else secrets.token_urlsafe(24), port)
     signal.signal(signal.SIGTERM, _exit)
-    with listener, tempfile.TemporaryDirectory(prefix="regzoo-app-") as folder:
-        state = server_state(Path(folder).resolve(), options, data, run)
+    with listener, temporary_folder() as folder:
+        state = server_state(folder, options, data, run)
         config = uvicorn.Config(
             application(state, access),
             log_level="warning",
@@ -110,18 +111,24 @@ def application(state: ServerState, access: Access) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         state.jobs.start()
-        watching = None
-        if state.run is not None:
-            watching = asyncio.create_task(state.run.watch(state.changes))
+        state.reader.start()
+        tasks = [state.tidy()] if state.public else []
+        tasks += [] if state.run is None else [state.run.watch(state.changes)]
+        running = [asyncio.create_task(task) for task in tasks]
         try:
             yield
         finally:
-            if watching is not None:
-                watching.cancel()
+            for task in running:
+                task.cancel()
             await state.jobs.stop()
             state.reader.close()
 
-    handlers = {UserError: _refused, HTTPException: _http_error, Exception: _mistake}
+    handlers = {
+        UserError: _refused,
+        HTTPException: _http_error,
+        ClientDisconnect: _gone,
+        Exception: _mistake,
+    }
     app = Starlette(routes=ROUTES, lifespan=lifespan, exception_handlers=handlers)
     app.state.server = state
     scripts = script_hashes(INDEX.read_text(encoding="utf-8")) if INDEX.exists() else ""
@@ -138,6 +145,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     text = f"{request.method} {request.url.path[:200]}: {error.detail}"
     return JSONResponse({"error": text}, error.status_code, headers=error.headers)
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=400)  # nobody reads it: the browser was closed while it uploaded
 
 
 async def _mistake(_: Request, error: Exception) -> Response:
@@ -184,7 +195,8 @@ def _listener(options: AppOptions) -> socket.socket:
     ports = [PORT, 0] if options.port is None else [options.port]
     for port in ports:
         listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name != "nt":  # where it would let another program take the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
         except (OSError, OverflowError) as error:

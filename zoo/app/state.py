@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import os
 import re
 import tempfile
@@ -23,6 +23,8 @@ from zoo.app.run_watch import RunWatch
 
 UNUSED_SECONDS = 3600.0
 """After so long a public server removes inputs and results that nobody asked for."""
+
+TIDY_SECONDS = 60.0
 
 
 def without_folders(text: str, folder: Path, data: DataFolder | None) -> str:
@@ -62,11 +64,12 @@ class ServerState:
         """Return a message in which the names of files are those that the user knows."""
         return without_folders(text, self.folder, self.inputs.data)
 
-    def remove_unused(self) -> None:
-        """Remove what strangers left behind."""
-        if self.public:
+    async def tidy(self) -> None:
+        """Remove again and again what strangers left behind, until the task is cancelled."""
+        while True:
             self.jobs.remove_unused(UNUSED_SECONDS)
             self.inputs.remove_unused(UNUSED_SECONDS, self.jobs.inputs_in_use())
+            await asyncio.sleep(TIDY_SECONDS)
 
     def told(self, only: str | None) -> Told:
         """Return what a client is told: about everything, or about the job `only`."""
@@ -82,17 +85,14 @@ class ServerState:
         """Return whether nothing more can happen to the job `only`."""
         return only is not None and (only not in self.jobs or self.jobs[only].ended)
 
-    async def viewer_answer(self, folder: Path) -> FileResponse:
+    async def viewer_answer(self, folder: Path, kept: Path) -> FileResponse:
         """Answer with the document of the viewer for the registration in `folder`.
 
-        It is kept until the result changes, because making it takes seconds.
+        It is `kept` in a file, because making it takes seconds.
         """
-        written = (folder / "result.json").stat().st_mtime_ns
-        digest = hashlib.sha256(f"{folder} {written}".encode()).hexdigest()
-        path = self.folder / f"viewer-{digest[:32]}.json"
-        if not path.exists():
-            await self.reader.call(write_viewer_document, folder, path)
-        return FileResponse(path, media_type="application/json")
+        if not kept.exists():
+            await self.reader.call(write_viewer_document, folder, kept)
+        return FileResponse(kept, media_type="application/json")
 
     async def result_file(self, folder: Path, name: str) -> Path:
         """Return a file of the registration in `folder`."""

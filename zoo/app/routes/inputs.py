@@ -15,7 +15,6 @@ from zoo.app.state import ServerState
 async def add_input(request: Request) -> Response:
     """Begin an input: an uploaded file, the folder of an upload, or a file of `--data`."""
     state = state_of(request)
-    state.remove_unused()
     if type_of(request) == JSON:
         name = (await object_of(request)).get("path")
         if not isinstance(name, str):

@@ -24,7 +24,6 @@ async def plan(request: Request) -> Response:
 async def add_job(request: Request) -> Response:
     """Add a registration to the queue."""
     state = state_of(request)
-    state.remove_unused()
     job = state.jobs.add(state.chosen(parse_request(await json_of(request))))
     return JSONResponse(state.jobs.document(job), 201)
 
@@ -68,7 +67,8 @@ async def result(request: Request) -> Response:
 
 async def viewer(request: Request) -> Response:
     """Answer with the document of the viewer for a job."""
-    return await state_of(request).viewer_answer(_done(request).result)
+    job = _done(request)
+    return await state_of(request).viewer_answer(job.result, job.folder / "viewer.json")
 
 
 async def file(request: Request) -> Response:

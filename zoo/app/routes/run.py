@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from zoo.app.reading.run_table import ADDRESS, run_document
 from zoo.app.request_error import RequestError
 from zoo.app.routes.requests import file_answer, state_of
 from zoo.app.run_watch import RunWatch
+from zoo.cohorts.record import RESULT
 from zoo.cohorts.worker import THUMBNAIL
 
 
@@ -32,7 +34,10 @@ async def result(request: Request) -> Response:
 
 async def viewer(request: Request) -> Response:
     """Answer with the document of the viewer for a pair."""
-    return await state_of(request).viewer_answer(_pair(request))
+    state, folder = state_of(request), _pair(request)
+    written = (folder / RESULT).stat().st_mtime_ns
+    digest = hashlib.sha256(f"{folder.name} {written}".encode()).hexdigest()
+    return await state.viewer_answer(folder, state.folder / f"viewer-{digest[:32]}.json")
 
 
 async def thumbnail(request: Request) -> Response:
