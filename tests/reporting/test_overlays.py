@@ -15,7 +15,7 @@ from zoo.reporting.overlays import (
 )
 
 
-def test_overlay_is_yellow_where_the_images_agree_and_red_or_green_where_not():
+def test_overlay_is_grey_where_the_images_agree_and_orange_or_blue_where_not():
     fixed, moving = np.array([[1.0, 1.0, 0.0]]), np.array([[1.0, 0.0, 1.0]])
     assert orange_blue(fixed, moving) == pytest.approx(
         np.array([[[1, 1, 1], [1, 0.55, 0], [0, 0.45, 1]]])

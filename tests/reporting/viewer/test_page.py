@@ -67,7 +67,8 @@ def view_and_planes(visit):
           nv.drawScene();
           const tiles = viewer.scene.tiles().map(({ plane, left, top, width, height }) =>
             [plane, left, top, width, height]);
-          return [document.getElementById("viewer").dataset.shown, canvas.toDataURL(), canvas.width, tiles];
+          const { shown } = document.getElementById("viewer").dataset;
+          return [shown, canvas.toDataURL(), canvas.width, tiles];
         }"""
     )
     picture = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")
