@@ -80,7 +80,7 @@ export class PlanPanel {
     } catch (error) {
       if (error.name === "AbortError") return;
       this.root.dataset.state = "refused";
-      this.answer.replaceChildren(failure(error.message));
+      this.answer.replaceChildren(failure(withoutFlags(error.message)));
       if (!this.fields.childElementCount) this.renderFields({ beliefs: [], model: null });
     }
   }

@@ -6,6 +6,7 @@ import { request } from "./server.js";
 import { QUALITIES, choiceField, failure, table } from "./widgets.js";
 
 const ALL = "";
+const FOLDS = "of the voxels fold"; // the title of a tile, which follows its value
 const ERROR = "error";
 
 /** Show the table, or the pair whose name is in the address, until `signal` is aborted. */
@@ -14,8 +15,8 @@ export async function showRun(root, context, { name, signal }) {
   document.title = "Run \u2013 regzoo";
   const chosen = { quality: ALL, text: "" };
   const head = element("div", {});
-  const body = element("tbody", {});
-  const headings = element("tr", {});
+  const body = element("tbody", { role: "rowgroup" });
+  const headings = element("tr", { role: "row" });
   const count = element("p", { className: "caption", role: "status" });
   const rows = new Map();
   let run = null;
@@ -35,7 +36,7 @@ export async function showRun(root, context, { name, signal }) {
     head.replaceChildren(...heading(run));
     const titles = [...new Set(run.cases.flatMap((one) => one.tiles.map(({ title }) => title)))];
     headings.replaceChildren(...["Pair", "Quality", ...titles].map((text) =>
-      element("th", { scope: "col", className: titles.includes(text) ? "number" : "" }, text)));
+      element("th", { scope: "col", role: "columnheader", className: titles.includes(text) ? "number" : "" }, shortTitle(text))));
     const wanted = [
       ...run.errors.map((one) => errorRow(one, titles.length)),
       ...run.cases.map((one) => caseRow(one, titles)),
@@ -66,7 +67,9 @@ export async function showRun(root, context, { name, signal }) {
     head,
     element("div", { className: "bar filters" }, quality, element("label", { className: "field" }, element("span", {}, "Name contains"), search)),
     count,
-    element("div", { className: "scroll" }, element("table", { className: "run" }, element("thead", {}, headings), body)),
+    element("p", { className: "caption" }, "Pictures: the fixed image is orange and the moving image is blue; where both are equally bright, the overlay is grey. Before the registration above, after it below."),
+    // The style of a narrow screen would take their roles from the parts of the table.
+    element("table", { className: "run", role: "table" }, element("thead", { role: "rowgroup" }, headings), body),
   );
   let seen = JSON.stringify(context.jobs.run);
   context.jobs.addEventListener("change", () => {
@@ -98,20 +101,27 @@ function heading({ name, model, split, pairs, finished, quality, errors, missing
   return parts;
 }
 
+const shortTitle = (title) => (title === FOLDS ? "Folded voxels" : title);
+
 function caseRow({ name, quality, warnings, tiles, thumbnail }, titles) {
   const link = element("a", { href: `#/run/${encodeURIComponent(name)}`, className: "path" }, name);
-  const first = element("th", { scope: "row" }, link);
+  const first = element("th", { scope: "row", role: "rowheader" }, link);
   if (thumbnail) first.prepend(element("img", { src: thumbnail, alt: "", loading: "lazy" }));
-  const verdict = element("td", {}, element("b", { className: `badge ${quality}` }, QUALITIES[quality] ?? quality),
+  const verdict = element("td", { role: "cell" }, element("b", { className: `badge ${quality}` }, QUALITIES[quality] ?? quality),
     ...warnings.map((text) => element("span", { className: "caption" }, text)));
-  const values = titles.map((title) =>
-    element("td", { className: "number" }, tiles.find((tile) => tile.title === title)?.value ?? "\u2013"));
-  return keyed(element("tr", {}, first, verdict, ...values), name, quality);
+  const values = titles.map((title) => {
+    const value = tiles.find((tile) => tile.title === title)?.value ?? "\u2013";
+    const cell = element("td", { className: "number", role: "cell" }, value);
+    cell.dataset.title = shortTitle(title); // shown beside the value on a narrow screen
+    return cell;
+  });
+  return keyed(element("tr", { role: "row" }, first, verdict, ...values), name, quality);
 }
 
 function errorRow({ name, reason }, width) {
-  const verdict = element("td", { colSpan: 1 + width }, element("b", { className: "badge failed" }, "\u2715 not registered"), element("span", { className: "caption" }, reason));
-  return keyed(element("tr", {}, element("th", { scope: "row", className: "path" }, name), verdict), name, ERROR);
+  const verdict = element("td", { colSpan: 1 + width, role: "cell" }, element("b", { className: "badge failed" }, "\u2715 not registered"), element("span", { className: "caption" }, reason));
+  const first = element("th", { scope: "row", role: "rowheader", className: "path" }, name);
+  return keyed(element("tr", { role: "row" }, first, verdict), name, ERROR);
 }
 
 function keyed(row, name, quality) {
