@@ -133,6 +133,10 @@ def test_a_dicom_series_is_the_same_as_a_folder_and_as_a_zip(server, tmp_path):
         server.get(f"/api/inputs/{made['id']}/preview").json() for made in (by_folder, by_zip)
     ]
     assert previews[0]["data"] == previews[1]["data"]
+    request = {"fixed": by_zip["id"], "moving": by_folder["id"]}
+    plan = server.post("/api/plan", json=request).json()
+    assert plan["command"]["shell"].startswith("regzoo register scan series --out")
+    assert "unpacking" in plan["note"]
 
 
 def test_one_of_several_series_is_chosen(server, tmp_path):

@@ -18,6 +18,7 @@ from filelock import FileLock
 from support.app_client import write_phantom
 from support.command_line import refusal
 
+from zoo.app.server import AppOptions, listener
 from zoo.app.temporary import LOCK, remove_leftovers
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the tests send signals")
@@ -186,6 +187,20 @@ def test_the_port_is_the_one_that_was_asked_for(capsys, tmp_path):
         port = taken.getsockname()[1]
         assert f"--port {port}" in refusal(capsys, "app", "--port", port)
     assert "--port" in refusal(capsys, "app", "--port", 70000)
+
+
+def test_only_a_public_server_listens_on_all_addresses():
+    for public, host in ((False, "127.0.0.1"), (True, "0.0.0.0")):
+        with listener(AppOptions(port=0, public=public)) as made:
+            assert made.getsockname()[0] == host
+
+
+def test_without_a_port_a_free_one_is_found(monkeypatch):
+    with listener(AppOptions(port=0)) as taken:
+        taken.listen()
+        monkeypatch.setattr("zoo.app.server.PORT", taken.getsockname()[1])
+        with listener(AppOptions()) as made:
+            assert made.getsockname()[1] != taken.getsockname()[1]
 
 
 def test_folders_that_do_not_exist_are_refused(capsys, tmp_path):

@@ -46,14 +46,6 @@ class Input:
             return self.location
         return self.location.with_name(f"{self.location.name}{SEPARATOR}{self.series}")
 
-    @property
-    def typed(self) -> str:
-        """What a user types for the input who has it in the current folder, unpacked."""
-        name = self.name
-        if name.lower().endswith(".zip"):
-            name = self.location.name if self.location.is_file() else name[: -len(".zip")]
-        return name if self.series is None else f"{name}{SEPARATOR}{self.series}"
-
     def to_json(self) -> dict[str, Any]:
         """Return the document of the input."""
         facts = {"id": self.id, "name": self.name, "bytes": self.bytes, "source": self.source}
@@ -118,9 +110,9 @@ class Inputs:
             raise
 
     def folder_for(self, input: Input) -> Path:
-        """Return a new folder that is removed with the input."""
+        """Return a new folder for an archive, which has its name and is removed with the input."""
         input.folder = input.folder or self.folder / input.id
-        folder = input.folder / "unpacked"
+        folder = input.folder / "unpacked" / Path(input.name).stem
         folder.mkdir(parents=True)
         return folder
 

@@ -103,7 +103,7 @@ class Jobs:
 
     async def stop(self) -> None:
         """Cancel all jobs, the last first, and wait until none runs."""
-        for job in reversed(self._jobs.values()):
+        for job in [*reversed(self._jobs.values())]:
             await self.cancel(job)
         if self._runner is not None:
             self._runner.cancel()

@@ -95,7 +95,7 @@ class Chosen:
         note = "A browser does not tell in which folder your files are: run the command there"
         if any(self.names[role].lower().endswith(".zip") for role in self.moved):
             note += ", after unpacking the archives"
-        if any(name != self.typed[role] for role, name in self._typed().items()):
+        if len({self.typed[role] for role in self.moved}) < len(self.moved):
             note += ", and replace the folders of files with equal names"
         return f"{note}."
 

@@ -69,11 +69,11 @@ def serve(options: AppOptions, announce: Callable[[str], None]) -> None:
     """
     data = None if options.data is None else _data_folder(options.data)
     run = None if options.run is None else RunWatch.open(results_of(options.run))
-    listener = _listener(options)
-    port = listener.getsockname()[1]
+    opened = listener(options)
+    port = opened.getsockname()[1]
     access = Access(None if options.public else secrets.token_urlsafe(24), port)
     signal.signal(signal.SIGTERM, _exit)
-    with listener, temporary_folder() as folder:
+    with opened, temporary_folder() as folder:
         state = server_state(folder, options, data, run)
         config = uvicorn.Config(
             application(state, access),
@@ -84,7 +84,7 @@ def serve(options: AppOptions, announce: Callable[[str], None]) -> None:
         query = "" if access.token is None else f"?token={access.token}"
         address = f"http://{LOOPBACK}:{port}/{query}"
         with suppress(KeyboardInterrupt):
-            _Server(config, state.changes, lambda: announce(address)).run(sockets=[listener])
+            _Server(config, state.changes, lambda: announce(address)).run(sockets=[opened])
 
 
 def server_state(
@@ -189,19 +189,19 @@ def _data_folder(folder: Path) -> DataFolder:
     return DataFolder(folder.resolve())
 
 
-def _listener(options: AppOptions) -> socket.socket:
+def listener(options: AppOptions) -> socket.socket:
     """Return a socket that listens on the port; without one on the usual port or a free one."""
     host = EVERYWHERE if options.public else LOOPBACK
     ports = [PORT, 0] if options.port is None else [options.port]
     for port in ports:
-        listener = socket.socket()
+        opened = socket.socket()
         if os.name != "nt":  # where it would let another program take the port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((host, port))
+            opened.bind((host, port))
         except (OSError, OverflowError) as error:
-            listener.close()
+            opened.close()
             problem = error
         else:
-            return listener
+            return opened
     raise UserError(f"cannot listen on --port {ports[0]}: {problem}; choose another one")

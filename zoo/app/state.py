@@ -56,7 +56,7 @@ class ServerState:
             request,
             {role: input.path for role, input in inputs.items()},
             {role: input.name for role, input in inputs.items()},
-            {role: i.typed if role in moved else str(i.path) for role, i in inputs.items()},
+            {role: i.path.name if role in moved else str(i.path) for role, i in inputs.items()},
             frozenset(moved),
         )
 

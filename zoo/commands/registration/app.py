@@ -33,8 +33,8 @@ def app(
             in it is written.
         run: The folder of a run of regzoo run, finished or in progress, whose pairs are shown.
         max_upload: The largest upload, such as 200MB. The default is 4GB, and 200MB with --public.
-        public: Serve everybody who can reach this computer, without a token, as a Space does. Each
-            visitor sees only the own images; what was not used for an hour is removed.
+        public: Serve everybody who can reach this computer, without a token, as a Space does.
+            Visitors see only their own images; what was not used for an hour is removed.
     """
     from pathlib import Path
 
