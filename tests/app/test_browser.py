@@ -6,7 +6,7 @@ import re
 
 import pytest
 from support.app_process import running_app
-from support.browser import Visit, browser
+from support.browser import Visit, browser, serious_faults
 from support.report_cases import SMALL, on_disk
 
 from zoo.synthesis.phantom import make_pair
@@ -30,7 +30,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(files):
-    """A data folder with a pair in its pairs.csv, which is large enough to be cancelled."""
+    """The folder of the pair, with a pairs.csv."""
     folder = files["fixed"].parent
     (folder / "pairs.csv").write_text("fixed,moving\nfixed.nii.gz,moving.nii.gz\n")
     return folder
@@ -59,18 +59,6 @@ def context(chromium, app):
     opened.close()
 
 
-def faults(visit):
-    """Return the serious findings of axe on the page as it is now."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    # The policy of the page allows no script from elsewhere, so axe is not loaded as an element.
-    found = axe.run(visit.page).response["violations"]
-    return [
-        (one["id"], [node["html"][:200] for node in one["nodes"]])
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
-
-
 def choose_pair(visit):
     visit.page.get_by_label("Try a pair of the data folder").select_option(index=1)
     visit.page.wait_for_selector(".plan[data-state=planned]")
@@ -93,7 +81,7 @@ def test_the_journey_of_two_scans(context, app, files, tmp_path):
     visit = Visit(context, app.root)
     page = visit.page
     page.wait_for_selector(".slot")
-    assert faults(visit) == []
+    assert serious_faults(page) == []
 
     # Two files that are dropped at once are the fixed and the moving image.
     texts = [(files[side].name, to_base64(files[side])) for side in ("fixed", "moving")]
@@ -130,7 +118,7 @@ def test_the_journey_of_two_scans(context, app, files, tmp_path):
     page.get_by_label("Effort").select_option("fast")
     page.get_by_text("effort fast").first.wait_for()
     page.wait_for_selector(".plan[data-state=planned]")
-    assert faults(visit) == []
+    assert serious_faults(page) == []
 
     # A reload finds all of it again.
     page.reload()
@@ -143,7 +131,7 @@ def test_the_journey_of_two_scans(context, app, files, tmp_path):
     page.reload()
     page.wait_for_selector("#viewer[data-state=open]")
     assert page.locator("[data-quality]").get_attribute("data-quality") == "ok"
-    assert faults(visit) == []
+    assert serious_faults(page) == []
     result = json.loads(
         downloaded(visit, page.get_by_role("link", name="settings and versions").click)
         .path()

@@ -6,38 +6,18 @@ import time
 
 import pytest
 from support.app_client import client, error_of
-from support.command_line import run as command
+from support.run_cases import finished_run
 
 from zoo.app.run_watch import RunWatch
 from zoo.errors import UserError
 from zoo.io.atomic import write_json
-from zoo.io.volume import write_volume
-from zoo.synthesis.phantom import make_pair
 
 NAMES = ("a1_a2", "b1_b2", "c1_c2")
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The folder of a run of three tiny pairs, one of which could not be registered."""
-    folder = tmp_path_factory.mktemp("cohort")
-    rows = ["fixed,moving"]
-    for seed, letter in enumerate("abc"):
-        made = make_pair(seed, shape=(20, 20, 20))
-        for number, side in ((1, "fixed"), (2, "moving")):
-            path = folder / "data" / f"{letter}{number}.nii.gz"
-            path.parent.mkdir(exist_ok=True)
-            write_volume(path, getattr(made, side), getattr(made, f"{side}_grid"))
-        rows.append(f"{letter}1.nii.gz,{letter}2.nii.gz")
-    (folder / "data" / "pairs.csv").write_text("\n".join(rows) + "\n")
-    words = ["plan", folder / "data", "--out", folder / "plan.json", "--accept-guess"]
-    assert command(*words, "--model", "mcbo", "--effort", "fast") == 0
-    out = folder / "run"
-    assert command("run", folder / "plan.json", "--out", out, "--report", "light") == 0
-    shutil.rmtree(out / "c1_c2")
-    (out / "c1_c2").mkdir()
-    write_json(out / "c1_c2" / "failure.json", {"name": "c1_c2", "reason": "c1 is damaged"})
-    return out
+    return finished_run(tmp_path_factory.mktemp("cohort"))
 
 
 @pytest.fixture

@@ -54,3 +54,13 @@ class Visit:
         shot = scratch / "element.png"
         self.page.locator(selector).first.screenshot(path=shot)
         return np.asarray(Image.open(shot).convert("RGB")).astype(int)
+
+
+def serious_faults(page: Any) -> list[tuple[str, list[str]]]:
+    """Return the serious findings of axe about the accessibility of a page as it is now."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    return [
+        (one["id"], [node["html"][:200] for node in one["nodes"]])
+        for one in axe.run(page).response["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]

@@ -55,7 +55,7 @@ async function start() {
       else link.removeAttribute("aria-current");
     }
     delete main.dataset.state;
-    const root = element("div", { className: `page ${known}` });
+    const root = element("div", { className: "page" });
     main.replaceChildren(root);
     try {
       await PAGES[known](root, context, { name, params, signal: stop.signal });
