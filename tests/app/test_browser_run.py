@@ -41,7 +41,7 @@ def test_a_live_run_fills_the_table_and_a_pair_opens_in_the_viewer(run, tmp_path
         assert [name.strip() for name in names] == ["c1_c2", "b1_b2", "a1_a2"]
         assert page.evaluate("document.activeElement.textContent") == "a1_a2"
         assert "<i>It</i> folds." in page.locator(".run").inner_text()
-        page.wait_for_function("[...document.images].every((one) => one.naturalWidth > 100)")
+        page.wait_for_function("() => [...document.images].every((one) => one.naturalWidth > 100)")
         assert serious_faults(page) == []
 
         shown = page.locator(".run tbody tr:visible")

@@ -65,8 +65,8 @@ function progressPart(context, id, status, signal) {
   let latest = null;
   let since = 0; // when `latest` arrived, milliseconds
   const write = () => {
-    const passed = latest.state === "running" ? (performance.now() - since) / 1000 : 0;
-    const time = latest.seconds === null ? "" : duration(Math.floor(latest.seconds + passed));
+    const passed = (performance.now() - since) / 1000;
+    const time = latest.state === "running" ? duration(Math.floor(latest.seconds + passed)) : "";
     text.textContent = [stateOf(latest), latest.stage, time].filter(Boolean).join(" \u00b7 ");
   };
   const clock = setInterval(() => latest && write(), 1000);

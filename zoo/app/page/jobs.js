@@ -109,6 +109,9 @@ export function showQueue(root, jobs) {
   document.addEventListener("click", (event) => {
     if (!box.contains(event.target) || event.target.closest("a")) box.open = false;
   });
+  addEventListener("hashchange", () => {
+    box.open = false;
+  });
   box.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     box.open = false;
@@ -126,7 +129,7 @@ function fill(row, job) {
     row.append(link, element("span", { className: "soft" }), stop);
   }
   const [, text, stop] = row.children;
-  const time = ENDED.includes(job.state) ? duration(job.seconds) : "";
+  const time = ENDED.includes(job.state) && job.seconds ? duration(job.seconds) : "";
   text.textContent = [stateOf(job), time].filter(Boolean).join(", ");
   stop.hidden = ENDED.includes(job.state);
 }

@@ -97,7 +97,7 @@ export class PlanPanel {
     const head = element("tr", {}, ...["Setting", "Value", "Reason"].map((text) => element("th", { scope: "col" }, text)));
     const open = this.answer.querySelector("details")?.open ?? false;
     this.answer.replaceChildren(
-      element("p", { className: "choice" }, element("b", {}, `${plan.title}, effort ${plan.effort}`), `: ${withoutFlags(plan.because)}`),
+      element("p", { className: "reason" }, element("b", {}, `${plan.title}, effort ${plan.effort}`), `: ${withoutFlags(plan.because)}`),
       ...(plan.cautions.length ? [warningBox("check", plan.cautions.map(withoutFlags))] : []),
       element("details", { open }, element("summary", {}, "All settings and their reasons"),
         scrolling(element("table", { className: "settings" }, head, ...settings), "Settings of the plan")),

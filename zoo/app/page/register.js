@@ -1,13 +1,14 @@
 // The page on which two images are chosen, looked at, planned and registered.
 
 import { element } from "regzoo/elements";
+import { supported } from "regzoo/viewer";
 import { ROLES, addressOf, requestOf } from "./draft.js";
+import { dropped } from "./files.js";
 import { link, openPreview } from "./preview.js";
 import { PlanPanel } from "./plan.js";
 import { request } from "./server.js";
 import { Slot } from "./slot.js";
 import { choiceField, failure } from "./widgets.js";
-import { supported } from "regzoo/viewer";
 
 const HELP = {
   fixed: "It stays as it is. The results are on its grid.",
@@ -73,7 +74,7 @@ export async function showRegister(root, context, { params, signal }) {
     const spare = (uploads) => {
       const other = role === "fixed" ? slots.moving : slots.fixed;
       if (uploads.length === 1 && image && !other.input) other.take(Promise.resolve(uploads));
-      else context.say("Only the first image was taken.");
+      else context.say(`Only the first of ${uploads.length + 1} images was taken.`);
     };
     slots[role] = new Slot({ title, help: HELP[role], image, context, spare, signal,
       changed: (input) => set(role, input) });
@@ -109,6 +110,12 @@ export async function showRegister(root, context, { params, signal }) {
     more,
     plan.root,
   );
+  // A file that misses its place must not replace the page in the browser.
+  document.addEventListener("dragover", (event) => event.preventDefault(), { signal });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    (slots.fixed.input ? slots.moving : slots.fixed).take(dropped(event.dataTransfer));
+  }, { signal });
   for (const role of Object.keys(ROLES)) {
     if (wanted[role]) slots[role].takeId(wanted[role]);
   }

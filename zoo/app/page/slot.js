@@ -39,6 +39,7 @@ export class Slot {
     this.root.addEventListener("dragleave", over(false));
     this.root.addEventListener("drop", (event) => {
       over(false)(event);
+      event.stopPropagation();
       this.take(dropped(event.dataTransfer));
     });
   }
