@@ -16,7 +16,7 @@ SIZES ?= 64
 COUNT ?= 10000
 SEED ?= 0
 
-.PHONY: demo test test-peers coverage lint docs docs-preview bench fuzz dist env env-test env-docs \
+.PHONY: demo test test-peers coverage lint docs docs-preview bench fuzz dist space env env-test env-docs \
   env-dev env-peers clean
 
 demo: env
@@ -47,6 +47,12 @@ dist: env-dev
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/python tools/check_distribution.py dist
+
+# The files of the Space, in build/space; docs/how-to/app.md says how to publish them.
+space: env-dev
+	rm -rf dist
+	$(BIN)/python -m build --wheel
+	$(BIN)/python tools/make_space.py --wheel dist/*.whl --out build/space
 
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: env-docs

@@ -34,9 +34,12 @@ def imported_by(*words, cwd=None):
     return set(packages)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["register", "--help"], ["models"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["register", "--help"], ["app", "--help"], ["models"]]
+)
 def test_help_and_lists_need_no_torch(words):
-    assert not imported_by(*words) & {*UNNEEDED, "torch", "nibabel", "h5py"}
+    unneeded = {*UNNEEDED, "torch", "nibabel", "h5py", "starlette", "uvicorn"}
+    assert not imported_by(*words) & unneeded
 
 
 def test_the_python_api_needs_no_monai_before_it_trains():

@@ -13,7 +13,7 @@ from zoo.evaluation.documents import read_result
 from zoo.geometry import Grid, Transform
 from zoo.handlers.saver import RegistrationSaver
 from zoo.io.volume import read_volume, write_volume
-from zoo.pipelines.report import _registration, split_affine
+from zoo.pipelines.report import finished_registration, split_affine
 from zoo.registration.result import RegisteredPair
 from zoo.reporting.viewer import viewer_document
 from zoo.synthesis.phantom import make_pair
@@ -75,7 +75,7 @@ def test_the_viewer_shows_what_it_showed_after_the_registration(registered, tmp_
     folder, registration = registered
     result = read_result(folder / "result" / "result.json")
     one = viewer_document(registration, result, 4 << 20)
-    two = viewer_document(_registration(folder / "result", result), result, 4 << 20)
+    two = viewer_document(finished_registration(folder / "result", result), result, 4 << 20)
     for key in ("shape", "labels", "jacobian_limit"):
         assert one[key] == two[key], key
     for key in ("spacing", "affine", "centre"):

@@ -17,6 +17,27 @@ def test_the_seconds_of_repeated_stages_add_up():
     assert progress.seconds["a"] >= 0.04 > progress.seconds["b"] >= 0.02
 
 
+def test_lines_state_the_percentage_and_the_stage(capfd):
+    progress = RegistrationProgress("p", bar="lines")
+    with progress.stage("first", 20):
+        pass
+    with progress.stage("second", 50) as report:
+        report(0.5, "two\nlines")
+        report(0.501, "two\nlines")  # nothing that a reader could see has changed
+        report(0.2, "")  # never back
+    progress.close()
+    lines = capfd.readouterr().err.splitlines()
+    assert lines == [
+        "progress 0 first",
+        "progress 20 first",
+        "progress 20 second",
+        "progress 20 two lines",
+        "progress 45 two lines",
+        "progress 70 two lines",
+        "progress 100 saving",
+    ]
+
+
 def test_the_callback_moves_the_bar_inside_its_stage_and_never_back(monkeypatch):
     positions = []
 

@@ -10,14 +10,16 @@ from zoo.reporting.overlays import (
     checkerboard,
     coloured,
     difference,
+    orange_blue,
     outlined,
-    red_green,
 )
 
 
-def test_overlay_is_yellow_where_the_images_agree_and_red_or_green_where_not():
+def test_overlay_is_grey_where_the_images_agree_and_orange_or_blue_where_not():
     fixed, moving = np.array([[1.0, 1.0, 0.0]]), np.array([[1.0, 0.0, 1.0]])
-    assert red_green(fixed, moving).tolist() == [[[1, 1, 0], [1, 0, 0], [0, 1, 0]]]
+    assert orange_blue(fixed, moving) == pytest.approx(
+        np.array([[[1, 1, 1], [1, 0.55, 0], [0, 0.45, 1]]])
+    )
 
 
 def test_checkerboard_shows_both_images_in_equal_parts():

@@ -99,9 +99,9 @@ def test_the_demo_page_lists_registrations_and_what_is_wrong_with_them(tmp_path,
 @pytest.mark.parametrize("width", [1200, 390])
 def test_chromium_shows_the_report_with_all_its_pictures(folder, tmp_path, width):
     page = screenshot(folder / "report.html", tmp_path, width)
-    coloured = page.max(axis=2) - page.min(axis=2) > 60  # overlays, differences, Jacobian
+    coloured = page.max(axis=2) - page.min(axis=2) > 40  # overlays, differences, Jacobian
     black = page.max(axis=2) < 12  # backgrounds of the pictures
     assert black.mean() > 0.08
-    assert coloured.mean() > 0.03
+    assert coloured.mean() > 0.01
     assert (page[:, :4] == 255).all()  # nothing extends into the margin
     assert (page[:, width - 4 :] == 255).all()

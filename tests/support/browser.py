@@ -28,9 +28,12 @@ def browser() -> Iterator[Any]:
 
 
 class Visit:
-    """A page with what it wrote to the console and what it requested."""
+    """A page of a file or an address, with what it wrote to the console and what it requested.
 
-    def __init__(self, started: Any, file: Path, script: str = "", **options: Any) -> None:
+    `started` is a browser or one of its contexts, whose pages share their cookies.
+    """
+
+    def __init__(self, started: Any, place: Path | str, script: str = "", **options: Any) -> None:
         self.page = started.new_page(**options)
         self.page.set_default_timeout(60_000)
         self.messages: list[str] = []
@@ -40,7 +43,7 @@ class Visit:
         self.page.on("request", lambda request: self.requests.append(request.url))
         if script:
             self.page.add_init_script(script)
-        self.page.goto(file.as_uri())
+        self.page.goto(place.as_uri() if isinstance(place, Path) else place)
 
     def _note(self, text: str) -> None:
         if DRIVER_NOTES not in text:
@@ -51,3 +54,13 @@ class Visit:
         shot = scratch / "element.png"
         self.page.locator(selector).first.screenshot(path=shot)
         return np.asarray(Image.open(shot).convert("RGB")).astype(int)
+
+
+def serious_faults(page: Any) -> list[tuple[str, list[str]]]:
+    """Return the serious findings of axe about the accessibility of a page as it is now."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    return [
+        (one["id"], [node["html"][:200] for node in one["nodes"]])
+        for one in axe.run(page).response["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]

@@ -10,7 +10,8 @@ TOOLS = Path(__file__).resolve().parents[2] / "tools"
 MODULES = [f"benchmarks.{p.stem}" for p in sorted((TOOLS / "benchmarks").glob("[!_]*.py"))]
 MODULES += ["compact.train", "compact.anatomy"]
 SCRIPTS = ["check_distribution", "check_files", "convert", "demo", "demo_picture", "docs_figures"]
-SCRIPTS += ["installation_checks", "make_demo_data", "mutation", "promises", "release", "setup_env"]
+SCRIPTS += ["installation_checks", "make_demo_data", "make_space", "mutation", "promises"]
+SCRIPTS += ["release", "setup_env"]
 
 
 def help_of(module, monkeypatch, capsys):

@@ -17,6 +17,7 @@
 | cohorts_scale | cost per pair of Dask, digests and records, for many pairs |
 | fine_tuning | gain of fine-tuning the compact UniReg on little data |
 | effort | what `--effort fast` and `best` cost and gain, and how well `best` chooses |
+| app | time of `regzoo app` from the choice of a file to its first picture |
 | reports | size of the report, and the time to write and to open it |
 | uncertainty | how well the uncertainty of a registration ranks voxels by their true error |
 | fluid_refinement | what the refinement of MCBO's field and its settings change |

@@ -169,7 +169,7 @@ COMMON_RULES: Mapping[str, SettingRule] = MappingProxyType(
         "format": SettingRule("text", choices=("nifti", "h5", "both")),
         "learn2reg": SettingRule("boolean"),
         "report": SettingRule("text", choices=("full", "light", "none"), switch=True),
-        "bar": SettingRule("boolean"),
+        "bar": SettingRule("text", choices=("lines",), switch=True),
     }
 )
 """The rules of the settings that every model has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,13 @@ def plan_pair(
     settings: Mapping[str, Any],
     own: OwnModel | None = None,
     read: Callable[[Path], Volume] = read_volume,
+    fingerprint: Callable[..., dict[str, Any]] = pair_fingerprint,
 ) -> Plan | None:
     """Return the plan of a pair, newly made or read from a file; None with the option `bundle`.
 
     The plan states the `settings` and the weights of the user, so that it reproduces the
     registration. `own` is the model of one's own that the option `model` names. `read` reads the
-    images.
+    images, and `fingerprint` takes their fingerprint.
     """
     facts = {
         "--anatomy": options.anatomy,
@@ -73,13 +75,15 @@ def plan_pair(
         plan = for_a_pair(read_plan(options.plan))
         if options.effort is not None:
             plan = with_effort(plan, options.effort)
-        _refuse_unsuitable(options, files, plan, read)
+        take = partial(_fingerprint, options, files, read, fingerprint, aligned=True)
+        _refuse_unsuitable(options, plan, take)
         return _with_options(plan, options, settings)
     wishes = _user_options(options, files, settings, own)
     check_options(wishes)
     trained_models = set(wishes.available) - set(models_without_weights())
     aligned = bool(trained_models) or options.model != "auto"
-    plan = make_plan(_fingerprint(options, files, read, aligned=aligned), wishes)
+    measured = _fingerprint(options, files, read, fingerprint, aligned=aligned)
+    plan = make_plan(measured, wishes)
     if own is not None:
         plan = with_own_model(plan, own)
     return record_weights(_with_options(plan, options, settings))
@@ -98,11 +102,12 @@ def _fingerprint(
     options: RegistrationOptions,
     files: PairFiles,
     read: Callable[[Path], Volume],
+    fingerprint: Callable[..., dict[str, Any]],
     *,
     aligned: bool,
 ) -> dict[str, Any]:
     """Return the fingerprint of a pair; without `aligned` its alignment is not measured."""
-    return pair_fingerprint(
+    return fingerprint(
         files.fixed,
         files.moving[0],
         aligned=aligned,
@@ -115,17 +120,17 @@ def _fingerprint(
 
 
 def _refuse_unsuitable(
-    options: RegistrationOptions,
-    files: PairFiles,
-    plan: Plan,
-    read: Callable[[Path], Volume],
+    options: RegistrationOptions, plan: Plan, take: Callable[[], dict[str, Any]]
 ) -> None:
-    """Refuse weights for pairs of one contrast if this pair, or those planned for, are of two."""
+    """Refuse weights for pairs of one contrast if this pair, or those planned for, are of two.
+
+    `take` returns the fingerprint of the pair.
+    """
     model = plan["plan"]["model"]
     wanted = plan.get("weights") if options.weights is None else str(options.weights)
     if options.force or for_one_contrast(model, wanted) is None:
         return
-    measured = two_contrasts_of_pair(_fingerprint(options, files, read, aligned=True), plan)
+    measured = two_contrasts_of_pair(take(), plan)
     refuse_unsuitable_weights(plan["plan"], wanted, measured)
 
 

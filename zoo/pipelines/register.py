@@ -31,6 +31,7 @@ from zoo.pipelines.remote_inputs import local_inputs
 from zoo.pipelines.settings import resolve_settings
 from zoo.planning.plan import Plan
 from zoo.registration.guidance import register_guided
+from zoo.registration.progress import Bar
 from zoo.registration.uncertainty import require_perturbations, with_uncertainty
 from zoo.runtime.device import choose_device, use_threads
 from zoo.runtime.output_folder import staged_outputs
@@ -56,7 +57,7 @@ def register_files(
     options: RegistrationOptions,
     *,
     on_plan: Callable[[Plan], None] | None = None,
-    bar: bool = False,
+    bar: Bar = False,
     wall_seconds: Callable[[], float] | None = None,
 ) -> RegisteredFiles:
     """Register a pair and write everything to `options.out`.
@@ -67,7 +68,7 @@ def register_files(
     Args:
         options: The request.
         on_plan: Is called with the plan before the registration starts.
-        bar: Whether a progress bar is shown on a terminal.
+        bar: Whether a progress bar is shown on a terminal; lines prints lines on standard error.
         wall_seconds: Returns the time since the start of the program, for result.json; by default
             the time is counted from this call.
     """
@@ -260,7 +261,7 @@ def _open_bundle(
     folder: Path,
     settings: Mapping[str, Any],
     *,
-    bar: bool,
+    bar: Bar,
 ) -> AbstractContextManager[Registrar]:
     """Open the registrar of the plan's model or of the user's bundle, without pairs and handlers.
 
@@ -275,7 +276,7 @@ def _open_bundle(
         )
     overrides = {
         "weights": None if options.weights is None else _weights(str(options.weights)),
-        "bar": None if bar else False,
+        "bar": None if bar is True else bar,
         **options.outputs(),
         "pairs": [],
         "handlers": [],

@@ -56,7 +56,7 @@ def _write_report(folder: Path, kind: Literal["full", "light"]) -> Path:
     file = folder / RESULT
     result = read_result(file)
     with report_missing_keys(file):
-        registration = _registration(folder, result)
+        registration = finished_registration(folder, result)
         write_report(registration, result, folder, kind=kind)
         listed = list(result["files"])
     if missing := [name for name in REPORT_FILES if name not in listed]:
@@ -64,8 +64,11 @@ def _write_report(folder: Path, kind: Literal["full", "light"]) -> Path:
     return folder / REPORT_FILES[0]
 
 
-def _registration(folder: Path, result: Mapping[str, Any]) -> RegisteredPair:
-    """Return the registration in `folder`, read from its images and its transform."""
+def finished_registration(folder: Path, result: Mapping[str, Any]) -> RegisteredPair:
+    """Return the registration in `folder`, read from its images and its transform.
+
+    `result` is the content of its result.json.
+    """
     case = case_of_result(folder)
     pair = load_pair(case.files, read=partial(read_volume, volume=result.get("volume")))
     fixed = pair.fixed.grid

@@ -15,7 +15,7 @@ from zoo.geometry import Grid, Transform, invert
 from zoo.io.volume import Volume
 from zoo.registration.axis_order import AxisOrder
 from zoo.registration.initial_affine import AffineKind, read_given_affine
-from zoo.registration.progress import RegistrationProgress
+from zoo.registration.progress import Bar, RegistrationProgress
 from zoo.registration.result import RegisteredPair
 from zoo.registration.working_grid import Frame, ResizedFrame
 from zoo.registration.working_pair import Image, WorkingPair, keep_background
@@ -52,7 +52,7 @@ class PairInferer:
         allow_mirror: Whether the alignment may mirror an image whose header seems to be mirrored.
         inverse: Whether the result also contains the transform moving -> fixed.
         device: The device that the network runs on.
-        bar: Whether a progress bar is shown on a terminal.
+        bar: Whether a progress bar is shown on a terminal; lines prints lines instead.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class PairInferer:
         allow_mirror: bool = False,
         inverse: bool = False,
         device: torch.device | str = "cpu",
-        bar: bool = True,
+        bar: Bar = True,
     ) -> None:
         self.frame = frame
         self.fixed_intensity = intensity

@@ -7,28 +7,29 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from tqdm import tqdm
 
+from zoo.errors import on_one_line
 from zoo.solvers.instance import ProgressCallback
+
+Bar = bool | Literal["lines"]
+"""Whether a progress bar is shown; "lines" prints lines on standard error for another program."""
+
+LINE = "progress"
+"""The first word of a line of progress; the percentage and the stage follow."""
 
 
 class RegistrationProgress:
     """Measures the seconds per stage and shows the current stage in a progress bar.
 
-    The bar is shown on a terminal and in a notebook only.
+    The bar is shown on a terminal and in a notebook only. Lines are printed everywhere.
     """
 
-    def __init__(self, name: str, *, bar: bool = True) -> None:
+    def __init__(self, name: str, *, bar: Bar = True) -> None:
         self.seconds: dict[str, float] = {}
-        notebook = in_notebook()
-        self._bar = (_notebook_bar() if notebook and bar else tqdm)(
-            total=100,
-            desc=name,
-            disable=(False if notebook else None) if bar else True,
-            leave=False,
-            bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed} {postfix}",
-        )
+        self._bar = _Lines() if bar == "lines" else _progress_bar(name, shown=bar)
 
     @contextmanager
     def stage(self, name: str, percent: float) -> Iterator[ProgressCallback]:
@@ -55,11 +56,52 @@ class RegistrationProgress:
         self._bar.close()
 
 
+class _Lines:
+    """Prints a line for each percent and each stage, with the interface of a bar of tqdm."""
+
+    def __init__(self) -> None:
+        self.n = 0.0
+        self._stage = ""
+        self._printed = ""
+
+    def set_postfix_str(self, stage: str) -> None:
+        """Set the text that follows the percentage; an empty text changes nothing."""
+        self._stage = on_one_line(stage) or self._stage
+        self._print()
+
+    def update(self, percent: float) -> None:
+        """Advance by so many percent."""
+        self.n += percent
+        self._print()
+
+    def close(self) -> None:
+        """End the progress; what follows is that the results are saved."""
+        self.n, self._stage = 100.0, "saving"
+        self._print()
+
+    def _print(self) -> None:
+        line = f"{LINE} {self.n:.0f} {self._stage}"
+        if line != self._printed:
+            print(line, file=sys.stderr, flush=True)
+            self._printed = line
+
+
 def in_notebook() -> bool:
     """Return whether the code runs in the kernel of a notebook."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return shell is not None and "IPKernelApp" in shell.config
+
+
+def _progress_bar(name: str, *, shown: bool) -> tqdm:
+    notebook = in_notebook()
+    return (_notebook_bar() if notebook and shown else tqdm)(
+        total=100,
+        desc=name,
+        disable=(False if notebook else None) if shown else True,
+        leave=False,
+        bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed} {postfix}",
+    )
 
 
 def _notebook_bar() -> type[tqdm]:

@@ -12,6 +12,8 @@ from zoo.reporting.slices import Values
 FIXED_COLOUR = (1.0, 0.66, 0.12)
 MOVING_COLOUR = (0.20, 0.72, 1.0)
 COMMON_COLOUR = (1.0, 1.0, 1.0)
+FIXED_LIGHT = np.array([1.0, 0.55, 0.0], dtype=np.float32)
+MOVING_LIGHT = 1 - FIXED_LIGHT
 
 INFERNO = (
     *("000004", "160b39", "420a68", "6a176e", "932667"),
@@ -25,9 +27,13 @@ BLUE_WHITE_RED = (
 """Evenly spaced colours of matplotlib's map RdBu_r."""
 
 
-def red_green(fixed: Values, moving: Values) -> Values:
-    """Return the fixed image in red and the moving image in green: [rows, columns, 3]."""
-    return np.stack([fixed, moving, np.zeros_like(fixed)], axis=-1)
+def orange_blue(fixed: Values, moving: Values) -> Values:
+    """Return the fixed image in orange plus the moving image in blue: [rows, columns, 3].
+
+    Equal values are grey. These are the colours of the viewer; readers with any colour vision can
+    tell them apart.
+    """
+    return fixed[..., None] * FIXED_LIGHT + moving[..., None] * MOVING_LIGHT
 
 
 def checkerboard(fixed: Values, moving: Values, squares: int = 7) -> Values:

@@ -17,8 +17,8 @@ from zoo.reporting.overlays import (
     checkerboard,
     coloured,
     difference,
+    orange_blue,
     outlined,
-    red_green,
 )
 from zoo.reporting.slices import Plane, Values, choose_planes, image_slices, label_slices
 
@@ -87,9 +87,9 @@ def _image_panels(
         ),
         Panel(
             "Overlay",
-            "The fixed image is red and the moving image is green. Where both are equally bright, "
-            "the overlay is yellow.",
-            compared(red_green),
+            "The fixed image is orange and the moving image is blue. Where both are equally "
+            "bright, the overlay is grey.",
+            compared(orange_blue),
         ),
         Panel(
             "Checkerboard",

@@ -11,7 +11,7 @@ from zoo.geometry import Transform
 from zoo.io.atomic import atomic_path
 from zoo.registration.result import RegisteredPair
 from zoo.reporting.canvas import paint
-from zoo.reporting.overlays import red_green
+from zoo.reporting.overlays import orange_blue
 from zoo.reporting.slices import GAP, choose_planes, image_slices
 
 WIDTH = 420  # pixels
@@ -31,7 +31,7 @@ def draw_thumbnail(registration: RegisteredPair, width: int = WIDTH) -> Image.Im
     overlays = []
     for transform in (Transform.identity(), registration.transform):
         moving = image_slices(pair.moving[0], planes, transform)
-        cells = [red_green(f, m) for f, m in zip(fixed, moving, strict=True)]
+        cells = [orange_blue(f, m) for f, m in zip(fixed, moving, strict=True)]
         overlays.append(paint(planes, cells))
     before, after = overlays
     gap = np.full((GAP, before.shape[1], 3), 255, dtype=np.uint8)

@@ -161,9 +161,11 @@ def test_a_failed_registration_is_reported_and_with_strict_its_exit_code_is_3(
 
 def test_json_prints_one_document_and_nothing_else(images, tmp_path, capsys):
     out = tmp_path / "out"
-    words = ["--device", "cpu", "--report=false", "--json"]
+    words = ["--device", "cpu", "--report=false", "--json", "--progress"]
     assert run("register", *images, "--out", out, *words) == 0
-    printed = json.loads(capsys.readouterr().out)
+    captured = capsys.readouterr()
+    assert captured.err.splitlines()[-1] == "progress 100 saving"
+    printed = json.loads(captured.out)
     assert printed == {"folder": str(out), **json.loads((out / "result.json").read_text())}
     assert "Learn2Reg 2024" in printed["citation"][0]
     lines = details(printed).splitlines()

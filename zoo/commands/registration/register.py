@@ -32,6 +32,13 @@ class RegisterOptions(RegistrationOptions):
         default=False,
         metadata=about("Print one JSON document: the folder of the results and result.json."),
     )
+    progress: bool = field(
+        default=False,
+        metadata=about(
+            "Print the progress as lines on standard error, such as `progress 42 deformation`, for "
+            "a program that runs the command."
+        ),
+    )
     quiet: bool = field(
         default=False,
         metadata=about("Print errors and quality warnings only, and show no progress bar."),
@@ -83,7 +90,7 @@ def register(options: RegisterOptions) -> int:
     registered = register_files(
         options,
         on_plan=None if silent else lambda plan: print(_described(plan, options)),
-        bar=not silent,
+        bar="lines" if options.progress else not silent,
         wall_seconds=seconds_since_start,
     )
     result = registered.result

@@ -79,8 +79,8 @@ def _document(
         "spacing": grid.spacing,
         "affine": grid.affine.tolist(),
         "centre": grid.to_index(body_centre(pair.fixed)[None])[0].tolist(),
-        "fixed": _image(Path(result["fixed"]).name, levels["fixed"], volumes.fixed),
-        "moving": _image(Path(result["moving"][0]).name, levels["moving"], volumes.moving),
+        "fixed": image_document(Path(result["fixed"]).name, levels["fixed"], volumes.fixed),
+        "moving": image_document(Path(result["moving"][0]).name, levels["moving"], volumes.moving),
         "shift": {
             "shape": volumes.shift_grid.shape,
             "step_mm": step,
@@ -93,7 +93,7 @@ def _document(
     }
 
 
-def _image(name: str, levels: NDArray[np.float64], volume: Tensor) -> Document:
+def image_document(name: str, levels: NDArray[np.float64], volume: Tensor) -> Document:
     """Return the name of an image, its levels and the window in which it is shown at first."""
     skip = max(1, round((volume.numel() / 200_000) ** (1 / 3)))
     samples = volume[::skip, ::skip, ::skip].flatten()

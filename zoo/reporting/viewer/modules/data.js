@@ -39,6 +39,9 @@ export function offset(document, index) {
   return x + document.shape[0] * (y + document.shape[1] * z);
 }
 
+/** Return the black level and the slope of a window, as the shader takes them. */
+export const windowUniform = ([low, high]) => [low, 1 / Math.max(high - low, 1e-6)];
+
 /** Return the volume change of a code of the Jacobian; 0 for a folded voxel. */
 export function volumeChange(document, code) {
   if (code === 0) return 0;

@@ -7,7 +7,7 @@ import { UNITS, upload } from "regzoo/textures";
 export const PLANES = ["axial", "coronal", "sagittal"];
 const NORMAL = { axial: 2, coronal: 1, sagittal: 0 };
 const AXES = { axial: [0, 1], coronal: [0, 2], sagittal: [1, 2] }; // across, up
-const CROSSHAIR = 0.3; // width of its lines, percent of the field of view
+const CROSSHAIR = 1.3; // width of its lines, pixels of the page; thinner ones can vanish
 const GAP = 4; // pixels between two planes
 const NARROW = 700; // pixels of the canvas below which the planes are in two rows
 
@@ -28,8 +28,7 @@ export class Scene {
       logLevel: "error",
       backColor: [0, 0, 0, 1],
       crosshairColor: [0.45, 1, 0.75, 0.9],
-      crosshairWidth: CROSSHAIR,
-      crosshairWidthUnit: "percent",
+      crosshairWidthUnit: "mm",
       fontColor: [1, 1, 1, 1],
       isForceMouseClickToVoxelCenters: true,
       isRadiologicalConvention: true,
@@ -104,7 +103,7 @@ export class Scene {
       return centre - zoom * (centre + (this.middle[k] - 0.5) * this.size[k]);
     });
     this.nv.scene.pan2Dxyzmm = [...pan, zoom];
-    this.nv.opts.crosshairWidth = CROSSHAIR / zoom;
+    this.fitCrosshair();
     this.set({ middle: this.middle, zoom });
   }
 
@@ -143,7 +142,15 @@ export class Scene {
       top += heights[k] + gap;
     });
     this.nv.setCustomLayout(layout);
+    this.pixel = total[0] / Math.max(stage.clientWidth, 1);
+    this.fitCrosshair();
     this.draw();
+  }
+
+  /** Give the lines of the crosshair their width, whose unit is mm of the image. */
+  fitCrosshair() {
+    const width = (CROSSHAIR * this.pixel) / this.zoom;
+    if (width !== this.nv.opts.crosshairWidth) this.nv.setCrosshairWidth(width);
   }
 
   /** The planes on the canvas, each with the place of a voxel index in pixels of the canvas. */
@@ -166,6 +173,13 @@ export class Scene {
   /** Call `listener` whenever the canvas was drawn again. */
   onDraw(listener) {
     this.listeners.push(listener);
+  }
+
+  /** Free the graphics card and stop listening; the canvas cannot be used again. */
+  close() {
+    cancelAnimationFrame(this.frame);
+    this.nv.cleanup();
+    this.nv.gl.getExtension("WEBGL_lose_context")?.loseContext();
   }
 
   moved() {

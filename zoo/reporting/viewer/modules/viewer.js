@@ -1,11 +1,12 @@
 // The interactive viewer: the slices of a registration with their controls.
 
-import { decoded, offset, toWorld, volumeChange } from "regzoo/data";
+import { decoded, offset, toWorld, volumeChange, windowUniform } from "regzoo/data";
 import { overlayControls, sliceControls, viewControls, windowControls } from "regzoo/controls";
 import { element } from "regzoo/elements";
 import { histogram } from "regzoo/histogram";
 import { drawLandmarks } from "regzoo/landmarks";
-import { Scene, normalAxis } from "regzoo/scene";
+import { navigate } from "regzoo/navigation";
+import { Scene } from "regzoo/scene";
 
 const BLINK = 600; // milliseconds between two images
 const FEW = 40; // landmarks that are drawn at first
@@ -18,7 +19,11 @@ export function supported() {
   return gl !== null && typeof DecompressionStream === "function";
 }
 
-/** Show a document of `viewer_document` in an element; `niivue` is the module of NiiVue. */
+/**
+ * Show a document of `viewer_document` in an element; `niivue` is the module of NiiVue.
+ *
+ * The value has a function `close` for a page that removes the viewer again.
+ */
 export async function open(root, encoded, niivue) {
   const data = await decoded(encoded);
   const state = {
@@ -52,7 +57,7 @@ export async function open(root, encoded, niivue) {
       label: state.label,
       share: state.share,
       square: state.square,
-      windows: [...windowOf(state.windows.fixed), ...windowOf(state.windows.moving)],
+      windows: [...windowUniform(state.windows.fixed), ...windowUniform(state.windows.moving)],
       outlines: state.outlines ? 1 : 0,
       lines: state.lines ? 0.75 : 0,
       change: state.change ? 0.75 : 0,
@@ -95,14 +100,21 @@ export async function open(root, encoded, niivue) {
     const drawn = drawLandmarks(marks, scene, state.side === "moving" ? "before" : "after", state.landmarks);
     root.dataset.landmarks = drawn;
   });
-  listen(root, canvas, scene, state, change);
-  new ResizeObserver(() => scene.layOut()).observe(stage);
+  const listening = new AbortController();
+  const blink = () => change({ view: state.view === "blink" ? "fixed" : "blink" });
+  navigate(root, scene, state, { keys: { b: blink }, signal: listening.signal });
+  const resized = new ResizeObserver(() => scene.layOut());
+  resized.observe(stage);
   view.refresh();
   apply();
-  return { scene, state, change };
+  const close = () => {
+    listening.abort();
+    resized.disconnect();
+    clearInterval(timer);
+    scene.close();
+  };
+  return { scene, state, change, close };
 }
-
-const windowOf = ([low, high]) => [low, 1 / Math.max(high - low, 1e-6)];
 
 /** Return in words what is at a voxel index. */
 export function described(data, index, side) {
@@ -126,48 +138,4 @@ export function described(data, index, side) {
     parts.push(`label: fixed ${name(volumes.fixed_labels)}, moving ${name(moving)}`);
   }
   return parts.join(" \u00b7 ");
-}
-
-/** Connect keys, wheel and pointer. */
-function listen(root, canvas, scene, state, change) {
-  const steps = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 };
-  const ownKeys = "input, select, summary";
-  const pressed = (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key.toLowerCase() === "b") {
-      change({ view: state.view === "blink" ? "fixed" : "blink" });
-    } else if (event.key in steps && !event.target.matches(ownKeys)) {
-      const axis = normalAxis(state.plane);
-      const index = scene.index.map(Math.round);
-      scene.goTo(index.map((value, k) => (k === axis ? value + steps[event.key] : value)));
-    } else return;
-    event.preventDefault();
-    event.stopPropagation();
-  };
-  document.addEventListener(
-    "keydown",
-    (event) => {
-      if (root.contains(event.target) || event.target === document.body) pressed(event);
-    },
-    true,
-  );
-  const find = (event) => {
-    const box = canvas.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * canvas.width;
-    const y = ((event.clientY - box.top) / box.height) * canvas.height;
-    const inside = ({ left, top, width, height }) =>
-      x >= left && x <= left + width && y >= top && y <= top + height;
-    state.plane = scene.tiles().find(inside)?.plane ?? state.plane;
-  };
-  canvas.addEventListener("pointerdown", (event) => {
-    find(event);
-    canvas.focus({ preventScroll: true });
-  });
-  canvas.addEventListener("wheel", find, { passive: true });
-  canvas.parentElement.addEventListener(
-    "wheel",
-    // The page scrolls until the viewer was clicked.
-    (event) => document.activeElement !== canvas && event.stopPropagation(),
-    { capture: true, passive: true },
-  );
 }
