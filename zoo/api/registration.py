@@ -1,8 +1,4 @@
-"""The Python API: one function for each use case, with the options of the command.
-
-The functions call the same pipelines as the commands, print nothing, and raise `zoo.UserError` for
-whatever the caller can correct.
-"""
+"""`zoo.register`: one pair, from files or images in memory to a `Registration`."""
 
 from __future__ import annotations
 
@@ -26,13 +22,8 @@ from zoo.io.images import as_volume, to_nibabel, to_sitk
 from zoo.io.json_documents import read_json_object
 from zoo.io.transforms import read_transform
 from zoo.io.volume import Volume, read_volume, write_volume
-from zoo.pipelines.compare import compare
-from zoo.pipelines.evaluate import evaluate
-from zoo.pipelines.finetune import finetune
 from zoo.pipelines.options import RegistrationOptions
-from zoo.pipelines.plan import plan
 from zoo.pipelines.register import register_files
-from zoo.pipelines.run import CohortOptions, CohortResult, run_cohort
 from zoo.pipelines.signatures import takes
 from zoo.registration.progress import in_notebook
 from zoo.runtime.output_folder import staged_outputs
@@ -40,8 +31,6 @@ from zoo.runtime.output_folder import staged_outputs
 if TYPE_CHECKING:
     import nibabel
     import SimpleITK
-
-__all__ = ["Registration", "compare", "evaluate", "finetune", "plan", "register", "run"]
 
 IN_MEMORY = ("fixed_labels", "moving_labels", "fixed_mask", "moving_mask")
 """What may be an object in memory, besides the images."""
@@ -205,71 +194,6 @@ def register(options: RegistrationOptions) -> Registration:
     if options.strict and registration.quality == "failed":
         raise UserError(f"the registration has failed: {' '.join(registration.warnings)}")
     return registration
-
-
-def run(
-    plan: str | PathLike[str],
-    *,
-    split: Literal["train", "val", "test", "all"] | None = None,
-    out: str | PathLike[str] | None = None,
-    workers: int | Literal["auto"] = 1,
-    threads: int | None = None,
-    device: str | None = None,
-    model: str | PathLike[str] | None = None,
-    effort: Literal["fast", "normal", "best"] | None = None,
-    scheduler: str | None = None,
-    cluster: Literal["slurm"] | None = None,
-    cluster_config: str | PathLike[str] | None = None,
-    report: Literal["full", "light", "none"] | None = None,
-    strict: bool = False,
-) -> CohortResult:
-    """Register every pair of a dataset with the settings of its plan, and return the summary.
-
-    Call it again with the same arguments to resume a run that was interrupted.
-
-    Args:
-        plan: The file of a plan for a dataset.
-        split: The pairs to register: train, val, test or all. The default is the plan's split.
-        out: The folder of the run. The default is PLAN-SPLIT next to the plan.
-        workers: The number of worker processes on this computer, or of Slurm jobs. 1 needs no
-            Dask; auto starts as many as the GPUs or the processors and the memory allow. A script
-            that asks for several workers needs the guard `if __name__ == "__main__":`.
-        threads: The number of CPU threads of each worker. The default shares the processors
-            evenly.
-        device: The device: cpu, cuda, cuda:1 or mps. The default is one GPU per worker, if any.
-        model: A model of your own, by its name or its folder, whose settings and weights replace
-            those of the plan. The default is the plan's model.
-        effort: How much is computed: fast, normal or best. The default is the plan's effort.
-        scheduler: The address of a running Dask scheduler, such as tcp://node1:8786.
-        cluster: slurm submits the workers as jobs.
-        cluster_config: The YAML file that describes the jobs: queue, walltime, memory, job_cpu.
-        report: The report of each pair: full (with the interactive viewer, up to 8 MiB per pair),
-            light (pictures only) or none. The default is that of the plan, otherwise full.
-        strict: Raise `zoo.UserError` if the quality of any registration is failed. The results are
-            written all the same.
-    """
-    options = CohortOptions(
-        plan,
-        split=split,
-        out=out,
-        workers=workers,
-        threads=threads,
-        device=device,
-        model=model,
-        effort=effort,
-        scheduler=scheduler,
-        cluster=cluster,
-        cluster_config=cluster_config,
-        report=report,
-    )
-    result = run_cohort(options)
-    if strict and (failed := result.quality_failed):
-        shown = ", ".join(failed[:5]) + (", ..." if len(failed) > 5 else "")
-        raise UserError(
-            f"the quality of {len(failed)} registration{'s' if len(failed) > 1 else ''} is failed "
-            f"({shown}); the reasons are in {result.folder / 'summary.json'}"
-        )
-    return result
 
 
 def _as_files(options: RegistrationOptions, folder: Path) -> RegistrationOptions:
