@@ -36,8 +36,8 @@ def propagate(options: Options) -> int:
 
     Every atlas is registered to the target, and its labels are warped. At each voxel the atlases
     vote: with equal votes (labels_majority.nii.gz), and with votes that are weighted by how well
-    the image of the atlas agrees with the target around the voxel (labels.nii.gz). confidence.nii.gz
-    is the share of the weights that the winning label has, from 0 to 1. propagate.json has the
+    the image of the atlas agrees with the target around the voxel (labels.nii.gz). The share of the
+    weights that the winning label has, from 0 to 1, is confidence.nii.gz. propagate.json has the
     volume and the agreement of each label and, with --labels, the Dice overlap.
 
     An atlas whose registration fails is left out, and so is a label that only one atlas has; both
@@ -80,6 +80,7 @@ def described(document: Mapping[str, Any]) -> str:
         best = dice["best_atlas"]
         lines.append(
             f"mean Dice: weighted {dice['weighted']['mean']:.3f}, majority "
-            f"{dice['majority']['mean']:.3f}, best single atlas {dice['atlases'][best]:.3f} ({best})"
+            f"{dice['majority']['mean']:.3f}, best single atlas {dice['atlases'][best]:.3f} "
+            f"({best})"
         )
     return "\n".join(lines)

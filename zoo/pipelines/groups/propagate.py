@@ -70,14 +70,14 @@ def propagate_labels(
     group = read_group(options.atlases)
     atlases = [member for member in group.members if member.labels is not None]
     targets = _targets(options, folder)
-    atlases = _without_targets(atlases, targets)
-    if not atlases:
-        raise UserError(
-            f"{options.atlases} has no image with a label map (other than the target); an atlas is "
-            "an image and its labels"
-        )
+    for target in targets:
+        if not _without(target, atlases):
+            raise UserError(
+                f"{options.atlases} has no image with a label map besides the target {target.name};"
+                " an atlas is an image and its labels"
+            )
     _refuse_overwriting(atlases, targets)
-    example = PairFiles(targets[0].image, (atlases[0].image,))
+    example = PairFiles(targets[0].image, (_without(targets[0], atlases)[0].image,))
     plan = plan_of_group(options, group, example)
     (folder / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
     with StopSignal() as stop, locked_run_folder(folder):
@@ -120,10 +120,10 @@ def _paths(value: Any) -> list[Path]:
     return [Path(v) for v in ([value] if isinstance(value, (str, PathLike)) else value)]
 
 
-def _without_targets(atlases: Sequence[Member], targets: Sequence[Target]) -> list[Member]:
-    """Return the atlases that are not targets themselves, which would only copy their labels."""
-    images = {target.image.resolve() for target in targets}
-    return [atlas for atlas in atlases if atlas.image.resolve() not in images]
+def _without(target: Target, atlases: Sequence[Member]) -> list[Member]:
+    """Return the atlases that are not the target itself, which would only copy its labels."""
+    image = target.image.resolve()
+    return [atlas for atlas in atlases if atlas.image.resolve() != image]
 
 
 def _refuse_overwriting(atlases: Sequence[Member], targets: Sequence[Target]) -> None:
@@ -140,7 +140,7 @@ def _label(target: Target, atlases: Sequence[Member], engine: Engine) -> dict[st
     started = time.perf_counter()
     pairs = {
         atlas.name: PairFiles(target.image, (atlas.image,), moving_labels=atlas.labels)
-        for atlas in atlases
+        for atlas in _without(target, atlases)
     }
     outcome = engine.register(pairs, target.folder / REGISTRATIONS)
     require_some(outcome, 1, f"the labelling of {target.name}")
