@@ -27,7 +27,12 @@ from zoo.io.transforms import read_transform
 from zoo.io.volume import read_volume, write_volume
 from zoo.measures import dice_per_label
 
-FAST = {"model": "mcbo", "modality": "mr", "threads": 1, "settings": {"affine": "none", "spacing": 4.0}}
+FAST = {
+    "model": "mcbo",
+    "modality": "mr",
+    "threads": 1,
+    "settings": {"affine": "none", "spacing": 4.0},
+}
 OUTPUTS = (
     *("template.nii.gz", "labels.nii.gz", "labels_confidence.nii.gz"),
     *(f"transforms/s{k}_t1{end}.nii.gz" for k in range(4) for end in ("", "_inverse")),
@@ -156,7 +161,17 @@ def test_a_killed_command_resumes_with_the_same_bytes(data, made, tmp_path):
     out = tmp_path / "out"
     words = [
         *("template", str(data), "--out", str(out), "--iterations", "2", "--threads", "1"),
-        *("--model", "mcbo", "--modality", "mr", "--set", "spacing=4.0", "--set", "affine=none", "--quiet"),
+        *(
+            "--model",
+            "mcbo",
+            "--modality",
+            "mr",
+            "--set",
+            "spacing=4.0",
+            "--set",
+            "affine=none",
+            "--quiet",
+        ),
     ]
     process = subprocess.Popen([sys.executable, "-m", "zoo", *words])
     pairs = out / "iterations" / "2" / "pairs"
@@ -179,7 +194,18 @@ def test_a_subject_that_cannot_be_registered_is_left_out_and_named(data, tmp_pat
     noise = torch.rand(GRIDS[3].shape, generator=torch.Generator().manual_seed(5))
     write_volume(folder / "noise_t1.nii.gz", noise, GRIDS[3])
     words = ["template", str(folder), "--out", str(tmp_path / "out"), "--iterations", "1"]
-    words += ["--model", "mcbo", "--modality", "mr", "--set", "spacing=4.0", "--set", "affine=none", "--threads", "1"]
+    words += [
+        "--model",
+        "mcbo",
+        "--modality",
+        "mr",
+        "--set",
+        "spacing=4.0",
+        "--set",
+        "affine=none",
+        "--threads",
+        "1",
+    ]
     assert cli.run(words) == 1
     document = json.loads((tmp_path / "out" / "template.json").read_text())
     assert list(document["left_out"]) == ["noise_t1"]
