@@ -259,11 +259,13 @@ def test_tensors_with_gradients_and_of_half_precision_are_accepted(change):
     assert volume.grid.spacing == pytest.approx((1e-5,) * 3)
 
 
-FUNCTIONS = ["plan", "finetune", "evaluate", "compare", "register", "run"]
+FUNCTIONS = ["plan", "finetune", "evaluate", "compare", "register", "run", "template", "propagate"]
 PRINTING = {
     "plan": {"second", "explain", "diff"},
     "register": {"dry_run", "json", "quiet", "verbose"},
     "run": {"dry_run", "json", "quiet"},
+    "template": {"json", "quiet"},
+    "propagate": {"json", "quiet"},
 }
 """Arguments of a command that only select what it prints."""
 
