@@ -8,11 +8,14 @@ every real brain are labelled by all others of their kind (`zoo.propagate`): by 
 votes, by majority, and by each atlas alone. Then a template of the rendered brains is made
 (`zoo.template`), and the labels of the same pairs of brains are warped through the template. The
 tables are in OUT/tables.md. Results in OUT are kept; run the same command again to resume.
+
+With `--weights` other weights of the votes are tried on the registrations in OUT.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,14 +23,18 @@ from statistics import mean
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import zoo
 from benchmarks.harness.rendered_heads import label_map, render
 from benchmarks.harness.tables import heading, row
+from zoo.atlases import local_weights
+from zoo.atlases.voting import count_votes
 from zoo.geometry import Transform, warp
 from zoo.io.labels import read_labels
 from zoo.io.transforms import read_transform
 from zoo.io.volume import Volume, read_volume, write_volume
+from zoo.losses.filters import gaussian_taps, separable_filter
 from zoo.measures import dice_per_label, pool
 
 PERSONS = (1, 2, 3, 4, 5, 6)
@@ -44,9 +51,13 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path, help="folder with the label maps and the real brains")
     parser.add_argument("--out", type=Path, default=Path("bench/groups"))
+    parser.add_argument("--weights", action="store_true", help="try other weights of the votes")
     parser.add_argument("--targets", type=int, default=3, help="rendered brains to label")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    if args.weights:
+        print(weights_table(sorted((args.out / "labelled_rendered").glob("*/propagate.json"))))
+        return
     start = time.process_time()
     rendered = write_rendered(args.data / "anatomy_synthseg", args.out / "rendered")
     real = write_real(args.data / "brain_malf_oasis", args.out / "real")
@@ -174,6 +185,51 @@ def through_template(brains: Sequence[Path], targets: Sequence[Path], folder: Pa
             scores = dice_per_label(warped, known, wanted)
             found.append(mean(value or 0.0 for value in scores.values()))
     return mean(found)
+
+
+def weights_table(documents: Sequence[Path]) -> str:
+    """Return the mean Dice of the labelled targets with other weights of the votes."""
+    scores: dict[str, list[float]] = {}
+    for path in documents:
+        document = json.loads(path.read_text())
+        target = read_volume(document["target"])
+        known = read_labels(labels_of(target.path)).data.to(torch.int32)
+        wanted = sorted(set(known.unique().tolist()) - {0})
+        folders = [path.parent / "registrations" / row["name"] for row in document["atlases"]]
+        labels = torch.stack(
+            [read_labels(f / "warped_labels.nii.gz").data.to(torch.int32) for f in folders]
+        )
+        warped = [read_volume(f / "warped.nii.gz").data.float() for f in folders]
+        for name, weights in alternatives(target, warped, (labels != 0).any(dim=0)).items():
+            found = dice_per_label(count_votes(labels, weights)[0], known, wanted)
+            scores.setdefault(name, []).append(mean(value or 0.0 for value in found.values()))
+    lines = [heading(["weight of a vote"], ["mean Dice"])]
+    lines += [row([name, f"{mean(values):.4f}"]) for name, values in scores.items()]
+    return "\n".join(lines)
+
+
+def alternatives(target: Volume, warped: Sequence[Tensor], region: Tensor) -> dict[str, Tensor]:
+    """Return weights of the votes of all atlases, [N, X, Y, Z], by what they are made of."""
+    found = {"equal": torch.ones(len(warped), *target.grid.shape)}
+    for radius in (1.0, 1.5, 2.0, 4.0):
+        weights = [local_weights(target.data, w, region, target.grid, radius) for w in warped]
+        found[f"1 / (1 - r^2), patch {radius:g} mm"] = torch.stack(weights)
+    for radius in (1.5, 4.0):
+        squares = torch.stack([squared_difference(target, w, region, radius) for w in warped])
+        for power in (1, 2):
+            name = f"squared difference to the power -{power}, patch {radius:g} mm"
+            found[name] = (squares + 1e-3) ** -power
+    return found
+
+
+def squared_difference(target: Volume, warped: Tensor, region: Tensor, radius: float) -> Tensor:
+    """Return the squared difference in a Gaussian patch; its unit is the variance in the region."""
+    one, two = (
+        (image.float() - image.float()[region].mean()) / image.float()[region].std()
+        for image in (target.data, warped)
+    )
+    taps = [gaussian_taps(radius / spacing) for spacing in target.grid.spacing]
+    return separable_filter(((one - two) ** 2)[None, None], taps, edge="replicate")[0, 0]
 
 
 def pairs_text(direct: float, through: float) -> str:

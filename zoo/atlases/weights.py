@@ -15,18 +15,21 @@ UNEXPLAINED = 1e-2
 """The smallest unexplained part that counts, so that no atlas decides alone."""
 
 
-def local_weights(target: Tensor, warped: Tensor, region: Tensor, grid: Grid) -> Tensor:
+def local_weights(
+    target: Tensor, warped: Tensor, region: Tensor, grid: Grid, radius_mm: float = RADIUS_MM
+) -> Tensor:
     """Return the weight of a warped atlas at each voxel of the target: [X, Y, Z], float32.
 
     The weight is 1 / (1 - r^2), where r is the correlation of the two images within a Gaussian
     patch. 1 - r^2 is the part of the target's variance in the patch that no linear function of the
     atlas explains, so that bias fields and other contrasts do not matter; it is an inverse power of
     a squared difference, as in Artaechevarria et al. (2009), after a local fit of the intensities.
-    `region` [X, Y, Z] (bool) sets the scale of the intensities.
+    `region` [X, Y, Z] (bool) sets the scale of the intensities; `radius_mm` is the standard
+    deviation of the patch.
     """
     a, b = _standardised(target, region), _standardised(warped, region)
-    taps = [gaussian_taps(max(RADIUS_MM / mm, 0.5), 2 * round(3 * max(RADIUS_MM / mm, 0.5)) + 1)
-            for mm in grid.spacing]  # fmt: skip
+    sigmas = [max(radius_mm / spacing, 0.5) for spacing in grid.spacing]
+    taps = [gaussian_taps(sigma, 2 * round(3 * sigma) + 1) for sigma in sigmas]
 
     def patch_mean(image: Tensor) -> Tensor:
         return separable_filter(image[None, None], taps, edge="replicate")[0, 0]
