@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from support.group_cases import (
-    GRIDS,
     anatomy_of,
     correlation,
     draw,
@@ -26,6 +25,7 @@ from zoo.geometry import Transform, warp
 from zoo.io.transforms import read_transform
 from zoo.io.volume import read_volume, write_volume
 from zoo.measures import dice_per_label
+from zoo.synthesis.phantom import placed_grid
 
 FAST = {
     "model": "mcbo",
@@ -191,8 +191,9 @@ def test_a_subject_that_cannot_be_registered_is_left_out_and_named(data, tmp_pat
     folder.mkdir()
     for k in range(3):
         (folder / f"s{k}_t1.nii.gz").write_bytes((data / f"s{k}_t1.nii.gz").read_bytes())
-    noise = torch.rand(GRIDS[3].shape, generator=torch.Generator().manual_seed(5))
-    write_volume(folder / "noise_t1.nii.gz", noise, GRIDS[3])
+    grid = placed_grid((38, 37, 36), (3.0, 3.0, 3.0))
+    noise = torch.rand(grid.shape, generator=torch.Generator().manual_seed(5))
+    write_volume(folder / "noise_t1.nii.gz", noise, grid)
     words = ["template", str(folder), "--out", str(tmp_path / "out"), "--iterations", "1"]
     words += [
         "--model",
