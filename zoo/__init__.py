@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
-    from zoo.api import Registration, compare, evaluate, finetune, plan, register, run
+    from zoo.api import (
+        Registration,
+        compare,
+        evaluate,
+        finetune,
+        plan,
+        propagate,
+        register,
+        run,
+        template,
+    )
 
 __version__ = "0.1.0"
 
@@ -21,8 +31,10 @@ __all__ = [
     "evaluate",
     "finetune",
     "plan",
+    "propagate",
     "register",
     "run",
+    "template",
 ]
 
 

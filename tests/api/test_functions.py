@@ -19,13 +19,15 @@ def test_importing_zoo_does_not_import_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-FUNCTIONS = ["plan", "finetune", "evaluate", "compare", "register", "run"]
+FUNCTIONS = ["plan", "finetune", "evaluate", "compare", "register", "run", "template", "propagate"]
 
 
 PRINTING = {
     "plan": {"second", "explain", "diff"},
     "register": {"dry_run", "json", "quiet", "verbose"},
     "run": {"dry_run", "json", "quiet"},
+    "template": {"json", "quiet"},
+    "propagate": {"json", "quiet"},
 }
 """Arguments of a command that only select what it prints."""
 

@@ -72,12 +72,12 @@ def test_the_folder_of_another_run_is_refused_and_a_changed_plan_replaces_the_ol
 
 def test_a_second_run_in_the_same_folder_is_refused_while_the_first_one_is_at_work(cohort):
     with (
-        locked_run_folder(cohort),
+        locked_run_folder(cohort.folder),
         pytest.raises(UserError, match="another process is running a cohort in"),
-        locked_run_folder(cohort),
+        locked_run_folder(cohort.folder),
     ):
         raise AssertionError("the folder was locked twice")
-    with locked_run_folder(cohort):
+    with locked_run_folder(cohort.folder):
         pass
 
 
@@ -87,5 +87,5 @@ def test_a_file_system_without_locks_is_no_obstacle(cohort, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(FileLock, "acquire", refuse)
-    with locked_run_folder(cohort):
+    with locked_run_folder(cohort.folder):
         pass

@@ -15,6 +15,7 @@
 | planning | reading of headers and volumes, robustness to random inputs, plans of datasets |
 | cohorts | throughput and memory of `regzoo run`, and recovery from killed processes |
 | cohorts_scale | cost per pair of Dask, digests and records, for many pairs |
+| groups | labels by several atlases beside single ones, and templates beside direct pairs |
 | fine_tuning | gain of fine-tuning the compact UniReg on little data |
 | effort | what `--effort fast` and `best` cost and gain, and how well `best` chooses |
 | app | time of `regzoo app` from the choice of a file to its first picture |

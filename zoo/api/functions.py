@@ -1,4 +1,4 @@
-"""The functions that take options of their own: one pair, and a cohort."""
+"""The functions that take options of their own: one pair, a cohort, templates and atlases."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from zoo.api.inputs import as_files
 from zoo.api.registration import Registration
 from zoo.errors import UserError
 from zoo.pipelines.cohort_options import CohortOptions
+from zoo.pipelines.groups.options import PropagationOptions, TemplateOptions
+from zoo.pipelines.groups.propagate import propagate_labels
+from zoo.pipelines.groups.registrations import GroupResult
+from zoo.pipelines.groups.template import make_template
 from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.register import register_files
 from zoo.pipelines.run import CohortResult, run_cohort
@@ -53,3 +57,26 @@ def run(options: CohortOptions) -> CohortResult:
             f"({shown}); the reasons are in {result.folder / 'summary.json'}"
         )
     return result
+
+
+@takes(TemplateOptions)
+def template(options: TemplateOptions) -> GroupResult:
+    """Make a template, which has the mean shape and the mean appearance of a group of images.
+
+    The folder of the result holds template.nii.gz, the transforms of all subjects, their labels by
+    majority, and template.json, whose content the result has as `document`. Call it again with the
+    same arguments to resume. A script that asks for several workers needs the guard
+    `if __name__ == "__main__":`.
+    """
+    return make_template(options)
+
+
+@takes(PropagationOptions)
+def propagate(options: PropagationOptions) -> GroupResult:
+    """Label images by several labelled atlases, each of which is registered to them.
+
+    The folder of the result holds labels.nii.gz (locally weighted votes), labels_majority.nii.gz,
+    confidence.nii.gz, and propagate.json, whose content the result has as `document`. Call it again
+    with the same arguments to resume, or after atlases were added.
+    """
+    return propagate_labels(options)

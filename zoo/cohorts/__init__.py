@@ -13,6 +13,7 @@ from zoo.cohorts.jobs import (
 )
 from zoo.cohorts.progress import CohortProgress
 from zoo.cohorts.record import pending_jobs
+from zoo.cohorts.registration import register_pending
 from zoo.cohorts.summary import summary_text, write_summary
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "pending_jobs",
     "plan_cohort",
     "plan_of_run",
+    "register_pending",
     "require_space",
     "run_in_process",
     "summary_text",

@@ -137,13 +137,16 @@ def plan_cohort(
 
 
 def refuse_other_run(cohort: Cohort) -> None:
-    """Raise `UserError` if the folder of a run contains the run of another dataset or split."""
+    """Raise `UserError` if the folder of a run contains the run of another dataset or split.
+
+    The plan of a group of images, which are registered to a template or a target, has neither.
+    """
     folder, plan = cohort.folder, cohort.plan
     stored = folder / PLAN
     if stored.is_file():
         earlier = read_json_object(stored)
         for key in ("dataset_dir", "split"):
-            if earlier.get(key) != plan[key]:
+            if key in plan and earlier.get(key) != plan[key]:
                 raise UserError(
                     f"{folder} contains the run of another {key} ({earlier.get(key)!r}, not "
                     f"{plan[key]!r}); choose another folder with --out"
@@ -164,18 +167,18 @@ def create_run_folder(cohort: Cohort) -> None:
 
 
 @contextmanager
-def locked_run_folder(cohort: Cohort) -> Iterator[None]:
-    """Refuse another `regzoo run` into the same folder during the block.
+def locked_run_folder(folder: Path) -> Iterator[None]:
+    """Refuse another command that registers pairs in the same folder during the block.
 
     Workers do not take this lock, so that only the file system of this process needs to have locks;
     without them nothing is checked.
     """
-    lock = FileLock(cohort.folder / STATE_FOLDER / "lock", timeout=0)
+    lock = FileLock(folder / STATE_FOLDER / "lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
         raise UserError(
-            f"another process is running a cohort in {cohort.folder}; wait until it ends, or "
+            f"another process is running a cohort in {folder}; wait until it ends, or "
             "choose another folder with --out",
             code="busy",
         ) from None

@@ -88,9 +88,25 @@ def output_grid(transform: Transform, path: str, fixed: str | None) -> Grid:
     return grid
 
 
-def counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun in the singular or plural, such as "1 pair" or "2 pairs"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count} {noun}" if count == 1 else f"{count} {plural or f'{noun}s'}"
+
+
+def report_lines(silent: bool = False) -> Callable[[str], None]:
+    """Return a function that prints a line about the progress, or does nothing if `silent`."""
+
+    def report(line: str) -> None:
+        if not silent:
+            print(line, file=sys.stderr, flush=True)
+
+    return report
+
+
+def stopped(number: int) -> int:
+    """Say that a signal stopped a command that can be resumed; return the exit code."""
+    report_lines()("regzoo: stopped; run the same command again to resume")
+    return 128 + number
 
 
 def verdict_lines(quality: str | None, warnings: Sequence[str]) -> list[str]:

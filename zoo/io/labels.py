@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.io.files import AnyPath
@@ -29,8 +30,16 @@ def read_labels(path: AnyPath, index: int | None = None) -> Volume:
                 "labels, and resample them with nearest-neighbour interpolation",
                 code="labels-not-whole",
             )
-    low, high = float(data.min()), float(data.max())
+    try:
+        return Volume(smallest_type(data), volume.grid, volume.path)
+    except ValueError as error:
+        raise UserError(f"{path} {error}") from None
+
+
+def smallest_type(labels: Tensor) -> Tensor:
+    """Return whole numbers as the smallest of uint8, int16, int32 and int64 that holds them."""
+    low, high = float(labels.min()), float(labels.max())
     for dtype in _TYPES:
         if torch.iinfo(dtype).min <= low and high <= torch.iinfo(dtype).max:
-            return Volume(data.to(dtype), volume.grid, volume.path)
-    raise UserError(f"{path} has labels from {low:g} to {high:g}; they must fit into 64 bits")
+            return labels.to(dtype)
+    raise ValueError(f"has labels from {low:g} to {high:g}; they must fit into 64 bits")

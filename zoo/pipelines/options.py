@@ -23,7 +23,7 @@ _REPORT = Literal["full", "light", "none", "true", "false"]
 _SWITCH = {"true": "full", "false": "none"}
 
 
-def _parsed(texts: Sequence[str] | None) -> Mapping[str, Any]:
+def parsed_settings(texts: Sequence[str] | None) -> Mapping[str, Any]:
     """Return the KEY=VALUE texts of --set as a mapping."""
     from zoo.runtime.settings import parse_settings
 
@@ -296,7 +296,7 @@ class RegistrationOptions:
             Flag(
                 type=list[str] | None,
                 name="set_",
-                parse=_parsed,
+                parse=parsed_settings,
                 help="A setting of the bundle as KEY=VALUE; may be given several times.",
             ),
         ),

@@ -13,7 +13,6 @@ from typing import Any
 from zoo.cohorts.digests import weights_sha256
 from zoo.cohorts.disk_space import require_space, result_bytes, unreadable_image
 from zoo.cohorts.distribution import Distribution
-from zoo.cohorts.in_process import run_in_process
 from zoo.cohorts.jobs import (
     Cohort,
     create_run_folder,
@@ -22,9 +21,8 @@ from zoo.cohorts.jobs import (
     plan_of_run,
     refuse_other_run,
 )
-from zoo.cohorts.machine import threads_per_process
-from zoo.cohorts.progress import CohortProgress
 from zoo.cohorts.record import pending_jobs
+from zoo.cohorts.registration import register_pending
 from zoo.cohorts.summary import SUMMARY, Overview, write_summary
 from zoo.errors import UserError
 from zoo.evaluation.documents import read_result
@@ -32,7 +30,7 @@ from zoo.pipelines.cohort_options import CohortOptions
 from zoo.planning.memory import parse_memory
 from zoo.planning.weights import weights_used
 from zoo.registration.uncertainty import require_perturbations
-from zoo.runtime.device import choose_device, use_threads
+from zoo.runtime.device import choose_device
 from zoo.runtime.signals import StopSignal
 
 
@@ -138,16 +136,8 @@ def run_cohort(
     """
     distribution, cohort = _requested(options)
     create_run_folder(cohort)
-    with StopSignal() as stop, locked_run_folder(cohort):
-        pending = pending_jobs(cohort)
-        require_space(pending, cohort, cohort.folder)
-        progress = CohortProgress(cohort, len(pending), report)
-        if pending and distribution.in_process:
-            use_threads(threads_per_process(options.threads, 1))
-            device = str(choose_device(options.device))
-            run_in_process(cohort, pending, stop, device, progress.settle)
-        elif pending:
-            distribution.run(cohort, pending, stop, progress)
+    with StopSignal() as stop, locked_run_folder(cohort.folder):
+        register_pending(cohort, distribution, stop, report)
         overview = write_summary(cohort)
     return CohortResult(cohort.folder, overview, stop.number)
 
