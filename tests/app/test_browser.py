@@ -4,12 +4,14 @@ import base64
 import json
 import re
 
+import numpy as np
 import pytest
 from support.app_process import running_app
 from support.browser import Visit, browser, serious_faults
+from support.grid_cases import ORIENTATIONS
 from support.report_cases import SMALL, on_disk
 
-from zoo.synthesis.phantom import make_pair
+from zoo.synthesis.phantom import make_pair, placed_grid
 
 SLOW = 120_000  # milliseconds; a registration on a busy machine takes its time
 DROP = """
@@ -219,3 +221,34 @@ def test_the_server_survives_a_killed_worker(context, app):
 
 def to_base64(path):
     return base64.b64encode(path.read_bytes()).decode()
+
+
+def test_linked_places_are_those_of_the_affines(context, app):
+    visit = Visit(context, app.root)
+    call = """async ([affine, shape, place, moved]) => {
+      const { toIndex, overlap } = await import("/page/preview.js");
+      const first = { affine, shape };
+      const second = { affine: moved, shape };
+      return [toIndex(first, place), overlap(first, first), overlap(first, second)];
+    }"""
+    place, far = [11.0, -7.5, 23.0], np.eye(4)
+    far[:3, 3] = 1000
+    for orientation in ORIENTATIONS.values():  # oblique, anisotropic and flipped
+        grid = placed_grid((23, 30, 19), (1.5, 1.0, 2.6), **orientation)
+        affine = grid.affine.numpy()
+        arguments = [affine.tolist(), list(grid.shape), place, (far @ affine).tolist()]
+        index, same, apart = visit.page.evaluate(call, arguments)
+        assert index == pytest.approx((np.linalg.inv(affine) @ [*place, 1])[:3], abs=1e-9)
+        assert (same, apart) == (1, 0)
+
+
+def test_a_request_survives_its_address(context, app):
+    visit = Visit(context, app.root)
+    request = {"fixed": "a b", "moving": "c&d", "modality": {"1": "mr"}, "volume": 0}
+    call = """async (request) => {
+      const { addressOf, requestOf } = await import("/page/draft.js");
+      return requestOf(new URLSearchParams(addressOf(request).split("?")[1]));
+    }"""
+    assert visit.page.evaluate(call, request | {"effort": "fast", "anatomy": None}) == (
+        request | {"effort": "fast"}
+    )

@@ -46,11 +46,11 @@ class Reader:
         except BrokenProcessPool:
             if self._pool is pool:
                 self._pool = None
-            raise RequestError(
-                "the process that reads images was killed, most likely because the computer has "
-                "too little memory for them; try smaller images",
-                507,
-            ) from None
+            raise _too_little_memory("was killed, most likely because") from None
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, MemoryError) or "allocate memory" in str(error):
+                raise _too_little_memory("stopped because") from None
+            raise
 
     def close(self) -> None:
         """End the process."""
@@ -58,6 +58,14 @@ class Reader:
             self._pool.shutdown(wait=False, cancel_futures=True)
             for process in active_children():  # a function that is running is not waited for
                 process.terminate()
+
+
+def _too_little_memory(how: str) -> RequestError:
+    return RequestError(
+        f"the process that reads images {how} the computer has too little memory for them; try "
+        "smaller images",
+        507,
+    )
 
 
 def _pool() -> ProcessPoolExecutor:

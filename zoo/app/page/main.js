@@ -8,6 +8,7 @@ import { showRun } from "./run.js";
 import { request } from "./server.js";
 import { failure } from "./widgets.js";
 
+const SPACES = "https://huggingface.co";
 const PAGES = { new: showRegister, jobs: showJob, run: showRun };
 
 /** Return the parts of an address such as `#/jobs/ID` or `#/new?fixed=ID`. */
@@ -36,7 +37,11 @@ async function start() {
     return;
   }
   const jobs = new Jobs(app, connected);
-  const context = { app, jobs, say, niivue: () => import("/vendor/niivue.js") };
+  // A Space is shown in a frame, and its page keeps the address that it is told.
+  const addressChanged = () => {
+    if (app.public && parent !== window) parent.postMessage({ hash: location.hash }, SPACES);
+  };
+  const context = { app, jobs, say, addressChanged, niivue: () => import("/vendor/niivue.js") };
   showQueue(document.getElementById("queue"), jobs);
   const nav = document.getElementById("nav");
   nav.append(element("a", { href: "#/new" }, "New registration"));
@@ -48,6 +53,7 @@ async function start() {
     const stop = new AbortController();
     const first = leave === null;
     leave = stop;
+    addressChanged();
     const { page, name, params } = routeOf(location.hash);
     const known = page in PAGES ? page : app.run ? "run" : "new";
     for (const link of nav.querySelectorAll("a:not(.brand)")) {

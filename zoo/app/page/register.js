@@ -25,7 +25,10 @@ export async function showRegister(root, context, { params, signal }) {
   let linked = null;
 
   const plan = new PlanPanel(context, wanted, () => remember(), signal);
-  const remember = () => history.replaceState(null, "", addressOf(wanted));
+  const remember = () => {
+    history.replaceState(null, "", addressOf(wanted));
+    context.addressChanged();
+  };
   const set = (role, input) => {
     if (input) wanted[role] = input.id;
     else delete wanted[role];
