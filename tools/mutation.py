@@ -165,7 +165,8 @@ def mutate(
                 copy.mkdir(exist_ok=True)
                 shutil.copy(source, copy / name)
         environment = {**os.environ, "PYTHONPATH": str(copy)}
-        words = [sys.executable, __file__, "--serve", str(copy / "tests.socket"), *modules]
+        program = str(copy / "tools" / "mutation.py")
+        words = [sys.executable, program, "--serve", str(copy / "tests.socket"), *modules]
         words += [*(["--tests", tests] if tests else []), *(["--mirrored"] if mirrored else [])]
         server = subprocess.Popen(words, cwd=copy, env=environment, stdout=subprocess.DEVNULL)
         try:
@@ -189,7 +190,8 @@ def run_cosmic_ray(
         )
         return done.stdout
 
-    command = f"{sys.executable} {__file__} --ask {copy / 'tests.socket'} zoo"
+    program = copy / "tools" / "mutation.py"
+    command = f"{sys.executable} {program} --ask {copy / 'tests.socket'} zoo"
     run(*command.split())  # the tests pass without a change
     config = CONFIG.format(modules=json.dumps(modules), timeout=TIMEOUT + 60, command=command)
     (copy / "mutation.toml").write_text(config, encoding="utf-8")

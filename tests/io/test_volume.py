@@ -114,3 +114,8 @@ def test_a_volume_that_a_series_does_not_have_is_refused(tmp_path, number):
         read_volume(tmp_path / "a.nii", number)
     chosen = read_volume(tmp_path / "a.nii", 2).data
     assert torch.equal(chosen, torch.from_numpy(data[..., 2].copy()))
+
+
+def test_the_number_of_a_volume_has_no_effect_on_one_volume(tmp_path):
+    write_volume(tmp_path / "a.nii", NUMBERS, GRID)
+    assert torch.equal(read_volume(tmp_path / "a.nii", 4).data, NUMBERS)

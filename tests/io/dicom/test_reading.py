@@ -217,6 +217,20 @@ def test_a_series_of_several_volumes_needs_the_number_of_one(tmp_path):
         read_volume(tmp_path / "cine", 3)
 
 
+def test_pixels_of_8_bits_are_read_as_simpleitk_reads_them(tmp_path):
+    slices, _ = analytic_slices(shape=(6, 4, 3))
+    for dataset in slices:
+        stored = np.frombuffer(dataset.PixelData, "<u2") % 251
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+        dataset.PixelRepresentation = 0
+        dataset.PixelData = stored.astype(np.uint8).tobytes()
+    volume = read_volume(write_slices(tmp_path / "bytes", slices))
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path / "bytes")))
+    theirs = sitk.GetArrayFromImage(reader.Execute()).transpose(2, 1, 0)
+    assert np.array_equal(volume.data.numpy(), theirs)
+
+
 def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="folder without DICOM images"):

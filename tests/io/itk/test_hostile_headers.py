@@ -249,6 +249,13 @@ def test_big_endian_voxels_are_read_as_simpleitk_reads_them(tmp_path, write):
     assert theirs.max() == 23
 
 
+def test_slope_and_offset_of_the_voxels_are_single_numbers_as_for_simpleitk(tmp_path):
+    keys = {"ElementToIntensityFunctionSlope": "1", "ElementToIntensityFunctionOffset": "0"}
+    path = metaimage(tmp_path, **keys)
+    theirs = sitk.GetArrayFromImage(sitk.ReadImage(str(path))).transpose(2, 1, 0)
+    assert np.array_equal(read_volume(path).data.numpy(), theirs)
+
+
 def test_a_zero_filled_compressed_volume_is_within_the_ratio(tmp_path):
     image = sitk.GetImageFromArray(np.zeros((100, 100, 100), np.int16))
     for name in ("zeros.mha", "zeros.nrrd"):
