@@ -24,7 +24,7 @@ FUNCTIONS = ["plan", "finetune", "evaluate", "compare", "register", "run", "temp
 
 PRINTING = {
     "plan": {"second", "explain", "diff"},
-    "register": {"dry_run", "json", "quiet", "verbose"},
+    "register": {"dry_run", "json", "progress", "quiet", "verbose"},
     "run": {"dry_run", "json", "quiet"},
     "template": {"json", "quiet"},
     "propagate": {"json", "quiet"},

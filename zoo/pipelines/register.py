@@ -83,7 +83,7 @@ def _register(
     options: RegistrationOptions,
     urls: Mapping[str, Any],
     on_plan: Callable[[Plan], None] | None,
-    bar: bool,
+    bar: Bar,
     wall_seconds: Callable[[], float],
 ) -> RegisteredFiles:
     """Register a pair of files on this computer; `urls` are where they come from."""

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from zoo.app.reading.results import tile_documents
+from zoo.cohorts.finished_pairs import FinishedPairs
 from zoo.cohorts.jobs import PLAN, Job, plan_cohort
+from zoo.cohorts.page import summary_rows
 from zoo.cohorts.record import FAILURE, RESULT, read_json
-from zoo.cohorts.summary import case_of, summary_rows, worst_first
+from zoo.cohorts.summary import entry_of
 from zoo.cohorts.worker import THUMBNAIL
 from zoo.datasets.pairs import pair_files
 from zoo.errors import UserError
 from zoo.evaluation.quality import QUALITIES
-from zoo.evaluation.summary import summarise_figures
+from zoo.evaluation.summary import summarise_columns
 from zoo.pipelines.run_folder import SUMMARY
 from zoo.planning.plan import read_plan
 
@@ -66,28 +69,28 @@ def planned_pairs(folder: Path) -> tuple[str, ...] | None:
 def run_document(folder: Path, planned: Iterable[str] | None) -> dict[str, Any]:
     """Return the table of a run: its pairs with the worst first. Runs in the helper process."""
     settled = settled_pairs(folder)
-    cases, errors = [], []
+    errors = []
+    finished = FinishedPairs(StringIO())
     for name, (file, written) in settled.items():
         if file == FAILURE:
             errors.append({"name": name, "reason": _reason(folder / name)})
         elif (case := _case(folder / name, written)) is not None:
-            cases.append(case)
+            finished.add(case)
     names = None if planned is None else [*planned]
     plan = read_json(folder / PLAN) or {}
     section = plan.get("plan")
-    counts = {name: sum(case["quality"] == name for case in cases) for name in QUALITIES}
     return {
         "name": folder.name,
         "model": section.get("model") if isinstance(section, dict) else None,
         "split": plan.get("split"),
         "pairs": None if names is None else len(names),
-        "finished": len(cases),
-        "quality": counts,
+        "finished": len(finished),
+        "quality": {name: finished.qualities[name] for name in QUALITIES},
         "errors": errors,
         "missing": None if names is None else [name for name in names if name not in settled],
-        "rows": summary_rows(summarise_figures([case["figures"] for case in cases])),
+        "rows": summary_rows(summarise_columns(finished.columns())),
         "columns": COLUMNS,
-        "cases": [_row(folder, case) for case in worst_first(cases)],
+        "cases": [_row(folder, case) for case in finished.worst(len(finished))],
     }
 
 
@@ -110,7 +113,7 @@ def _case(folder: Path, _written: int) -> dict[str, Any] | None:
     if result is None or not isinstance(result.get("figures"), dict):
         return None
     files = pair_files(result.get("fixed"), result.get("moving"))
-    return case_of(Job(folder.name, files, folder))
+    return entry_of(Job(folder.name, files, folder), result)
 
 
 def _reason(folder: Path) -> str:
