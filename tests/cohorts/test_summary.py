@@ -12,9 +12,9 @@ from support.report_cases import needs_chromium, phantom_registration, screensho
 
 from zoo import UserError
 from zoo.cohorts import page as page_module
-from zoo.cohorts.finished_pairs import FinishedPairs
 from zoo.cohorts.record import describe_failure, record_failure
 from zoo.cohorts.summary import summary_text, write_summary
+from zoo.cohorts.summary.finished_pairs import FinishedPairs
 from zoo.cohorts.worker import THUMBNAIL
 from zoo.planning.weights import weights_text, weights_used
 from zoo.reporting.thumbnail import write_thumbnail

@@ -11,11 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from zoo.app.reading.results import tile_documents
-from zoo.cohorts.finished_pairs import FinishedPairs
 from zoo.cohorts.jobs import PLAN, Job, plan_cohort
-from zoo.cohorts.page import summary_rows
 from zoo.cohorts.record import FAILURE, RESULT, read_json
-from zoo.cohorts.summary import entry_of
+from zoo.cohorts.summary import FinishedPairs, entry_of, summary_rows
 from zoo.cohorts.worker import THUMBNAIL
 from zoo.datasets.pairs import pair_files
 from zoo.errors import UserError

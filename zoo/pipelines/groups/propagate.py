@@ -15,7 +15,6 @@ from torch import Tensor
 
 from zoo.atlases import LabelVotes, Vote, labels_with_one_voter, local_weights
 from zoo.cohorts.jobs import STATE_FOLDER, locked_run_folder
-from zoo.datasets.members import Member, read_group
 from zoo.datasets.names import stem
 from zoo.datasets.pairs import PairFiles
 from zoo.errors import UserError
@@ -26,6 +25,7 @@ from zoo.io.json_documents import read_json_object
 from zoo.io.labels import read_labels, smallest_type
 from zoo.io.volume import Volume, read_volume, write_volume
 from zoo.measures import dice_per_label
+from zoo.pipelines.groups.members import Member, read_group
 from zoo.pipelines.groups.options import PropagationOptions
 from zoo.pipelines.groups.registrations import (
     Engine,

@@ -13,12 +13,12 @@ from zoo.cohorts.jobs import Cohort, Job, create_run_folder
 from zoo.cohorts.progress import Report
 from zoo.cohorts.record import RESULT, failure_of, is_finished, read_json
 from zoo.cohorts.registration import register_pending
-from zoo.datasets.members import Group
 from zoo.datasets.pairs import PairFiles
 from zoo.errors import UserError
 from zoo.geometry import Transform
 from zoo.hub.own_models import find_own_model
 from zoo.io.transforms import read_transform
+from zoo.pipelines.groups.members import Group
 from zoo.pipelines.groups.options import RegistrationChoices
 from zoo.pipelines.options import RegistrationOptions
 from zoo.pipelines.plan_pair import plan_pair

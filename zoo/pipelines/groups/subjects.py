@@ -15,11 +15,11 @@ from torch import Tensor
 from zoo.atlases import mid_space_grid, mid_space_maps
 from zoo.cohorts.digests import file_digest
 from zoo.cohorts.record import read_json
-from zoo.datasets.members import Member
 from zoo.errors import UserError
 from zoo.geometry import Grid
 from zoo.io.atomic import write_json
 from zoo.io.volume import Volume, read_header, read_volume
+from zoo.pipelines.groups.members import Member
 from zoo.pipelines.groups.registrations import Engine
 from zoo.solvers.affine import align_affine
 

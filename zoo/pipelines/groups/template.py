@@ -18,7 +18,6 @@ from torch import Tensor
 
 from zoo.atlases import LabelVotes
 from zoo.cohorts.jobs import STATE_FOLDER, locked_run_folder
-from zoo.datasets.members import read_group
 from zoo.datasets.pairs import PairFiles
 from zoo.errors import UserError
 from zoo.geometry import Grid, Transform, invert, jacobian_determinant, warp
@@ -39,6 +38,7 @@ from zoo.pipelines.groups.iteration import (
     registered_update,
     remove_registrations,
 )
+from zoo.pipelines.groups.members import read_group
 from zoo.pipelines.groups.options import TemplateOptions
 from zoo.pipelines.groups.registrations import (
     Engine,

@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
-from zoo.datasets.members import read_group
 from zoo.errors import UserError
 from zoo.geometry import Grid
 from zoo.io.volume import write_volume
+from zoo.pipelines.groups.members import read_group
 
 GRID = Grid.from_spacing((8, 8, 8))
 

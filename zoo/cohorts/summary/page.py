@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.cohorts.finished_pairs import FinishedPairs
+from zoo.cohorts.summary.finished_pairs import FinishedPairs
 from zoo.cohorts.worker import THUMBNAIL
 from zoo.evaluation.figures import FIGURES
 from zoo.handlers.output_files import Report

@@ -16,10 +16,10 @@ from tempfile import TemporaryFile
 from textwrap import indent
 from typing import Any
 
-from zoo.cohorts.finished_pairs import FinishedPairs
 from zoo.cohorts.jobs import STATE_FOLDER, Cohort, Job, report_of
-from zoo.cohorts.page import report_page
 from zoo.cohorts.record import UNFINISHED, failure_of, finished_result
+from zoo.cohorts.summary.finished_pairs import FinishedPairs
+from zoo.cohorts.summary.page import report_page
 from zoo.evaluation.figures import COMPARED
 from zoo.evaluation.quality import QUALITIES
 from zoo.evaluation.summary import summarise_columns
