@@ -6,12 +6,14 @@
 | files | applying the transform, in regzoo and in SimpleITK |
 | formats | DICOM, motion series, chains of transforms, points of 3D Slicer |
 | options | effort, guidance, reports, dry runs, JSON, and the commands that tell and complete |
+| app | the app in a browser, by its addresses |
 | faults | spoiled images and wrong commands |
 | studies | a dataset: check, plan, run, resume, evaluate, compare |
 | training | fine-tuning, and the use of the new model |
 | hub | weights and bundles, against a Hub on this computer |
 """
 
+from promised.app import APP
 from promised.faults import FAULTS
 from promised.files import FILES, WITH_LANDMARKS
 from promised.formats import FORMATS
@@ -33,6 +35,7 @@ PROMISES: tuple[Promise, ...] = (
     *STUDIES,
     *TRAINING_PROMISES,
     *HUB,
+    *APP,
 )
 """All promises, in the order of the pages."""
 

@@ -58,7 +58,7 @@ class Place:
         done = subprocess.run(
             [sys.executable, *map(str, words)],
             cwd=self.folder,
-            env={**self._environment(), **(user or {})},
+            env={**self.environment(), **(user or {})},
             capture_output=True,
             text=True,
         )
@@ -95,7 +95,7 @@ class Place:
         ensure((self.folder / name).is_file(), f"{name} was not written")
         return json.loads((self.folder / name).read_text())
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """Return an environment with a home of its own, so that nothing of the user's is used."""
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         home = str(self.shared / "home")
