@@ -11,7 +11,7 @@ from support.cohort_cases import write_result
 from support.report_cases import needs_chromium, phantom_registration, screenshot
 
 from zoo import UserError
-from zoo.cohorts import page as page_module
+from zoo.cohorts.summary import page as page_module
 from zoo.cohorts.record import describe_failure, record_failure
 from zoo.cohorts.summary import summary_text, write_summary
 from zoo.cohorts.summary.finished_pairs import FinishedPairs

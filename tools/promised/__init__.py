@@ -6,6 +6,7 @@
 | files | applying the transform, in regzoo and in SimpleITK |
 | formats | DICOM, motion series, chains of transforms, points of 3D Slicer |
 | options | effort, guidance, reports, dry runs, JSON, and the commands that tell and complete |
+| app | the app in a browser, by its addresses |
 | faults | spoiled images and wrong commands |
 | trust | warnings, folding, robust intensities, printed seconds, and kills |
 | studies | a dataset: check, plan, run, resume, evaluate, compare |
@@ -13,6 +14,7 @@
 | hub | weights and bundles, against a Hub on this computer |
 """
 
+from promised.app import APP
 from promised.faults import FAULTS
 from promised.files import FILES, WITH_LANDMARKS
 from promised.formats import FORMATS
@@ -36,6 +38,7 @@ PROMISES: tuple[Promise, ...] = (
     *STUDIES,
     *TRAINING_PROMISES,
     *HUB,
+    *APP,
 )
 """All promises, in the order of the pages."""
 

@@ -142,7 +142,7 @@ async function offerPairs(root, slots, wanted, signal) {
     else delete wanted.points_space;
     for (const role of Object.keys(ROLES)) {
       if (pairs[k][role]) slots[role].takePath(pairs[k][role]);
-      else if (slots[role].input) slots[role].clear();
+      else slots[role].clear();
     }
   });
   root.querySelector(".pair").before(list);

@@ -130,7 +130,7 @@ export class Slot {
   show(input) {
     this.input = input;
     const head = element("div", { className: "bar" }, element("b", { className: "path" }, input.name),
-      button("Change", () => this.clear()));
+      button("Change", () => this.chooseAgain()));
     head.lastChild.setAttribute("aria-label", `Change: ${this.title}`);
     const parts = [head];
     if (input.series) parts.push(this.seriesChoice(input));
@@ -151,11 +151,17 @@ export class Slot {
     });
   }
 
-  /** Choose again. */
+  /** Forget the input, or stop its upload. */
   clear() {
-    this.forget();
+    this.stop?.abort();
+    this.stop = null;
+    if (this.input) this.forget();
     this.showChoice();
-    this.body.querySelector("input, button")?.focus();
+  }
+
+  chooseAgain() {
+    this.clear();
+    this.body.querySelector("input")?.focus();
   }
 
   forget() {
