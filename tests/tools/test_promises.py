@@ -97,6 +97,19 @@ def test_the_exit_code_and_the_table_tell_of_a_broken_promise(tmp_path, monkeypa
     assert table.strip() in capsys.readouterr().out
 
 
+def test_the_promises_of_another_copy_of_the_package_are_tried(tmp_path):
+    package = tmp_path / "other" / "zoo"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text("print('another version')")
+
+    def promise(place):
+        return place.regzoo("--version")
+
+    (outcome,) = promises.try_all([promise], tmp_path / "tried", {}, tmp_path / "other")
+    assert outcome.seen == "another version"
+
+
 def test_the_promises_about_one_registration_are_tried_on_a_real_pair(tmp_path, monkeypatch):
     seen = []
 
