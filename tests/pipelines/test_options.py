@@ -76,6 +76,7 @@ class _Registered:
     result = {  # noqa: RUF012
         "quality": "ok",
         "warnings": [],
+        "quality_limits": [],
         "affine_start": {"kind": "none", "reason": ""},
         "figures": {},
         "wall_seconds": 1.0,
