@@ -141,6 +141,7 @@ def main(root: Path, pair: str, dataset: str) -> None:
     for module in ("compare", "evaluate", "finetune", "plan", "register", "run"):
         importlib.import_module(f"zoo.pipelines.{module}")
     importlib.import_module("zoo.training")
+    importlib.import_module("zoo.commands.registration.run")  # its options are a dataclass
     first = run(Case("good", good, DATA), root / "good", images, recorder)
     sys.addaudithook(recorder)
     cases = all_cases(json.loads(Path(pair).read_text()), json.loads(Path(dataset).read_text()))

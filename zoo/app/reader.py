@@ -82,7 +82,7 @@ def _prepare() -> None:
 def kill_first(process: int) -> None:
     """Let the system end this process, and not the server, if the memory is not enough."""
     with suppress(OSError):  # only Linux knows this
-        Path(f"/proc/{process}/oom_score_adj").write_text(str(FIRST_TO_KILL))
+        Path(f"/proc/{process}/oom_score_adj").write_text(str(FIRST_TO_KILL), encoding="utf-8")
 
 
 def _end_with_parent() -> None:
