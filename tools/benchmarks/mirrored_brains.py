@@ -20,14 +20,14 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.harness.registrars import mcbo_registrar
 from benchmarks.harness.rendered_heads import Contrast, label_map, render
 from benchmarks.harness.runs import Run, append_run, read_runs
 from benchmarks.harness.tables import heading, row
 from zoo.datasets.pairs import Pair
 from zoo.geometry import Grid, Transform, warp
-from zoo.hub.bundles import bundle_folder
 from zoo.io.volume import Volume, read_volume
-from zoo.runtime.registrar import Registrar, open_registrar
+from zoo.runtime.registrar import Registrar
 
 SPACING = 3.0
 """Voxel size of the working grid in mm."""
@@ -52,15 +52,7 @@ def main() -> None:
     torch.set_num_threads(1)
     log = args.out / "runs.jsonl"
     done = {run["pair"] for run in read_runs(log)}
-    bundle = bundle_folder("mcbo")
-    overrides = {
-        "pairs": [],
-        "handlers": [],
-        "bar": False,
-        "bundle_root": str(bundle.absolute()),
-        "device": "$torch.device('cpu')",
-    }
-    with open_registrar(bundle, overrides, settings={"spacing": SPACING}) as registrar:
+    with mcbo_registrar(spacing=SPACING) as registrar:
         for name, fixed, moving in [*real_pairs(args.data), *head_pairs(args.data, args.heads)]:
             if name not in done:
                 append_run(log, {"pair": name, **measure(registrar, fixed(), moving())})

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.alignment_coverage import Case, dice, head_pairs
+from benchmarks.harness.registrars import mcbo_registrar
 from benchmarks.harness.runs import Run, append_run, read_runs
 from benchmarks.harness.tables import heading, row
 from zoo.datasets.pairs import Pair
 from zoo.geometry import Grid, Transform, warp
-from zoo.hub.bundles import bundle_folder
 from zoo.io.volume import Volume
-from zoo.runtime.registrar import Registrar, open_registrar
+from zoo.runtime.registrar import Registrar
 
 SPACING = 2.0
 """Voxel size in mm at which the heads are registered."""
@@ -41,15 +41,7 @@ def main() -> None:
     torch.set_num_threads(1)
     log = args.out / "runs.jsonl"
     done = {run["pair"] for run in read_runs(log)}
-    bundle = bundle_folder("mcbo")
-    overrides = {
-        "pairs": [],
-        "handlers": [],
-        "bar": False,
-        "bundle_root": str(bundle.absolute()),
-        "device": "$torch.device('cpu')",
-    }
-    with open_registrar(bundle, overrides) as registrar:
+    with mcbo_registrar() as registrar:
         for name, load in list(head_pairs(args.data, ("neck",)))[: args.pairs]:
             if name not in done:
                 append_run(log, measure(registrar, name, load()))
