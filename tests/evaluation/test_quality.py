@@ -26,7 +26,7 @@ STRUCTURE = CommonStructure(
     nmi=1.2,
     unrelated_nmi=1.02,
     misplaced_nmi=1.05,
-    mirrored_similarity=0.2,
+    mirrored_nmi=1.02,
     empty_percent=0.0,
 )
 
@@ -91,15 +91,20 @@ def test_images_without_common_structure_give_one_warning(structure, quality, wo
 
 
 def test_a_symmetric_pair_is_ok_and_the_verdict_says_what_it_cannot_show():
-    result = verdict(structure=changed(mirrored_similarity=0.3))
+    result = verdict(structure=changed(mirrored_nmi=1.12))
     assert (result.quality, result.warnings) == ("ok", ())
     (sentence,) = result.limits
-    assert "left and right" in sentence
+    assert "Left and right" in sentence
     assert verdict().limits == ()
 
 
+def test_a_suspected_fault_of_the_header_is_not_called_unnoticed():
+    notes = {"header_fault": "the moving image is mirrored along the x axis"}
+    assert verdict(structure=changed(mirrored_nmi=1.12), notes=notes).limits == ()
+
+
 def test_images_without_common_structure_are_not_called_symmetric():
-    noise = changed(similarity=0.1, nmi=1.02, mirrored_similarity=0.1)
+    noise = changed(similarity=0.1, nmi=1.02, mirrored_nmi=1.02)
     assert verdict(structure=noise).limits == ()
 
 

@@ -101,7 +101,7 @@ def measure(registrar: Registrar, fixed: Volume, moving: Volume) -> Run:
             "fault": found.notes.get("header_fault", ""),
         }
         assert found.structure is not None
-        run[header]["symmetry"] = found.structure.mirrored_similarity / found.structure.similarity
+        run[header]["symmetry"] = found.structure.symmetry
     return run
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from zoo.datasets.pairs import Pair
 from zoo.evaluation.metrics import pair_bodies
+from zoo.evaluation.symmetry import aligned_mirror_image
 from zoo.geometry import Transform, warp
 from zoo.losses.similarity import SquaredLNCC
 from zoo.measures import normalised_mutual_information
@@ -36,9 +37,9 @@ class CommonStructure:
     `similarity` and `nmi` are defined as the figures of the same names, over the part of the fixed
     body that both images show. `unrelated_similarity` and `unrelated_nmi` are the second largest
     values among the misplaced copies, because one mirrored copy of a symmetric body is not
-    unrelated. `misplaced_nmi` is the largest value. `mirrored_similarity` is the largest similarity
-    of a copy that is mirrored along one axis. `empty_percent` is the share of the common region in
-    which the warped image is constant.
+    unrelated. `misplaced_nmi` is the largest value. `mirrored_nmi` is that of the image with left
+    and right exchanged, aligned with the fixed image. `empty_percent` is the share of the common
+    region in which the warped image is constant.
     """
 
     similarity: float
@@ -46,7 +47,7 @@ class CommonStructure:
     nmi: float
     unrelated_nmi: float
     misplaced_nmi: float
-    mirrored_similarity: float
+    mirrored_nmi: float
     empty_percent: float
 
     @property
@@ -60,9 +61,17 @@ class CommonStructure:
         information = (self.nmi - 1) / max(self.unrelated_nmi - 1, TINY)
         return math.sqrt(max(similarity, 0.0) * max(information, 0.0))
 
+    @property
+    def symmetry(self) -> float:
+        """The information that the mirror image shares with the fixed image, relative to the image.
+
+        It is about 1 for a symmetric body and near 0 for one whose halves differ.
+        """
+        return max(self.mirrored_nmi - 1, 0.0) / max(self.nmi - 1, TINY)
+
     def record(self) -> dict[str, float]:
         """Return the values for result.json."""
-        values = asdict(self) | {"ratio": self.ratio}
+        values = asdict(self) | {"ratio": self.ratio, "symmetry": self.symmetry}
         return {name: round(value, 4) for name, value in values.items()}
 
 
@@ -87,17 +96,22 @@ def common_structure(pair: Pair, transform: Transform) -> CommonStructure | None
     def information(copy: Tensor) -> float:
         return normalised_mutual_information(image[region], copy[region])
 
-    mirrored = [moved.flip(axis) for axis in range(3)]
-    others = list(turned_and_shifted_copies(moved))
-    mirrored_similarities = list(map(similarity, mirrored))
-    informations = sorted(map(information, [*mirrored, *others]))
+    def information_of_mirror_image() -> float:
+        copy, known = aligned_mirror_image(fixed, warped)
+        shown = common & known
+        if int(shown.sum()) < FEWEST_VOXELS:
+            return 1.0
+        return normalised_mutual_information(fixed.image[shown], copy[shown])
+
+    copies = [*(moved.flip(axis) for axis in range(3)), *turned_and_shifted_copies(moved)]
+    informations = sorted(map(information, copies))
     return CommonStructure(
         similarity=similarity(moved),
-        unrelated_similarity=sorted([*mirrored_similarities, *map(similarity, others)])[-2],
+        unrelated_similarity=sorted(map(similarity, copies))[-2],
         nmi=information(moved),
         unrelated_nmi=informations[-2],
         misplaced_nmi=informations[-1],
-        mirrored_similarity=max(mirrored_similarities),
+        mirrored_nmi=information_of_mirror_image(),
         empty_percent=100 * float(constant_voxels(moved)[region].float().mean()),
     )
 

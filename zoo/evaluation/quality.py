@@ -46,9 +46,9 @@ LARGEST_ROTATION = 60.0
 """Rotation in degrees by the affine part up to which there is no warning."""
 LARGEST_STRETCH = 1.6
 """Ratio of the largest to the smallest stretch of the affine part without a warning."""
-SYMMETRIC = 0.5
-"""Similarity of a mirrored copy, relative to that of the warped image, from which the images look
-the same on both sides."""
+SYMMETRIC = 0.3
+"""Information that an image with left and right exchanged shares with the fixed image, relative to
+that of the image itself, from which a mirrored header may go unnoticed."""
 INVERSE_VOXELS = 2.0
 """Mean inverse consistency error in voxels of the fixed image without a warning."""
 
@@ -107,17 +107,19 @@ def judge(
     ]
     signs.sort(key=lambda sign: -QUALITIES.index(sign.quality))
     quality = signs[0].quality if signs else "ok"
-    return Verdict(quality, tuple(sign.sentence for sign in signs), tuple(_limits(structure)))
+    return Verdict(
+        quality, tuple(sign.sentence for sign in signs), tuple(_limits(structure, notes))
+    )
 
 
-def _limits(structure: CommonStructure | None) -> Iterator[str]:
-    """Yield a sentence if registered images look the same when one of them is mirrored."""
-    if structure is None or structure.ratio < COMMON_RATIO:
+def _limits(structure: CommonStructure | None, notes: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence if registered images look alike when one of them is mirrored."""
+    if structure is None or structure.ratio < COMMON_RATIO or notes.get("header_fault"):
         return
-    if structure.mirrored_similarity > SYMMETRIC * structure.similarity:
+    if structure.symmetry > SYMMETRIC:
         yield (
-            "The images look nearly the same when one of them is mirrored, so a header that "
-            "exchanges left and right would not be noticed: make sure that both headers are right."
+            "Left and right of these images look alike, so a header that exchanges them may go "
+            "unnoticed: make sure that both headers are right."
         )
 
 

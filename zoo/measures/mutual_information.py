@@ -1,7 +1,7 @@
 """Normalised mutual information of two sets of intensities, from a plain joint histogram.
 
 It is not differentiable; the affine alignment optimises a smooth estimate of it, which is in
-`zoo.solvers.affine.objective`.
+`zoo.solvers.affine.comparison`.
 """
 
 import torch

@@ -116,7 +116,7 @@ class SearchResult:
     @cached_property
     def quality(self) -> float:
         """The quality of the best map at the finest level."""
-        return float(self.levels[-1].quality(self.best))
+        return self.levels[-1].quality(self.best)
 
 
 def search(fixed: Scan, moving: Scan, kind: str) -> SearchResult:
@@ -173,8 +173,8 @@ def select_alignment(
     elif chosen == "none":
         reason = "no map fits better than the headers alone"
     else:
-        initial = float(objective.quality(maps["none"]))
-        gain = float(objective.quality(maps[chosen])) - initial
+        initial = objective.quality(maps["none"])
+        gain = objective.quality(maps[chosen]) - initial
         needed = max(LEAST_GAIN, NEEDED_GAIN * initial)
         if kind == "auto" and gain < needed:
             reason = (
@@ -185,9 +185,8 @@ def select_alignment(
         else:
             after = objective.compare(maps[chosen])
             reason = (
-                f"normalised mutual information changes from {float(before[0]):.3f} to "
-                f"{float(after[0]):.3f}, overlap from {float(before[1]):.0%} to "
-                f"{float(after[1]):.0%}"
+                f"normalised mutual information changes from {before[0]:.3f} to {after[0]:.3f}, "
+                f"overlap from {before[1]:.0%} to {after[1]:.0%}"
             )
             if chosen != list(maps)[-1]:
                 reason += (
@@ -199,8 +198,8 @@ def select_alignment(
         matrix=maps[chosen],
         kind=chosen,
         reason=reason,
-        similarity=(float(before[0]), float(after[0])),
-        overlap=(float(before[1]), float(after[1])),
+        similarity=(before[0], after[0]),
+        overlap=(before[1], after[1]),
         shift=objective.motion(maps[chosen]),
     )
 
@@ -208,7 +207,7 @@ def select_alignment(
 def _best_kind(objective: AffineObjective, maps: dict[AffineKind, Tensor]) -> AffineKind:
     """Return the kind of the map with the best quality among those within the stretch limit."""
     allowed = [kind for kind, matrix in maps.items() if _stretch(matrix) <= STRETCH_LIMIT]
-    return max(allowed, key=lambda kind: float(objective.quality(maps[kind])))
+    return max(allowed, key=lambda kind: objective.quality(maps[kind]))
 
 
 @contextmanager

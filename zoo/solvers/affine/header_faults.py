@@ -104,7 +104,7 @@ def suspected_faults(objective: AffineObjective, matrix: Tensor) -> list[HeaderF
     """
     quick = AffineObjective(objective.fixed, objective.moving, _POINTS)
     quality = {k: _quality(quick, HeaderFault(r)) for k, r in enumerate(_ORIENTATIONS)}
-    least = PROMISING * float(quick.quality(matrix))
+    least = PROMISING * quick.quality(matrix)
     rotations = [k for k in range(1, 24) if quality[k] >= least]
     mirrors = [k for k in range(24, 48) if quality[k] >= max(least, quality[0])]
     best = [sorted(group, key=lambda k: -quality[k])[:TRIED] for group in (rotations, mirrors)]
@@ -214,7 +214,7 @@ def _scale_fault(search_without: Search, plain: SearchResult) -> _Correction | N
 
 def _coarse_quality(objective: AffineObjective) -> float:
     start = torch.zeros(6, dtype=torch.float64)
-    return float(objective.quality(objective.matrix(optimise(objective, start))))
+    return objective.quality(objective.matrix(optimise(objective, start)))
 
 
 def _with_gain(quality: float, gain: float) -> float:
@@ -248,7 +248,7 @@ def _with_fault(result: SearchResult, sentence: str) -> SearchResult:
 
 
 def _quality(objective: AffineObjective, fault: HeaderFault) -> float:
-    return float(objective.quality(fault.matrix(objective)))
+    return objective.quality(fault.matrix(objective))
 
 
 def _cube_orientations() -> list[Tensor]:

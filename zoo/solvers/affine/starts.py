@@ -7,7 +7,8 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from zoo.solvers.affine.objective import AffineObjective, BodySamples
+from zoo.solvers.affine.comparison import BodySamples
+from zoo.solvers.affine.objective import AffineObjective
 
 TURN = 0.5  # rad, between the rotations that are tried
 TURNED_STARTS = 4  # starting points with a rotation that are optimised
@@ -37,7 +38,7 @@ def rigid_starts(objective: AffineObjective) -> list[Tensor]:
     ]
     plain = starts[:: len(turns)]
     turned = [start for k, start in enumerate(starts) if k % len(turns)]
-    best = sorted(turned, key=lambda p: float(objective.cost(p)))[:TURNED_STARTS]
+    best = sorted(turned, key=objective.cost)[:TURNED_STARTS]
     return plain + best + (shifted_starts(objective) if objective.is_cut else [])
 
 
