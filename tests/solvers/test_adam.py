@@ -7,6 +7,7 @@ from zoo.geometry.sampling import identity_index, sample, sample_gradient
 from zoo.solvers.adam import (
     box_spline,
     compare_features,
+    compare_features_with_torch,
     from_subcell,
     refine_by_adam,
     roughness_gradient,
@@ -148,3 +149,28 @@ def test_features_finer_than_the_cells_are_compared_in_turn(shares):
     )
     inner = result[0, :, 2:-2, 2:-2, 2:-2] * 2  # in cells of the features
     assert (inner - shift.view(3, 1, 1, 1)).norm(dim=0).mean() < 0.15
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_compiled_comparison_equals_that_of_torch(weighted, threads):
+    """Positions inside, on and far outside of the border; every second channel; half precision."""
+    shape, moving = (37, 40, 33), random(1, 6, 12, 9, 14, seed=1)[:, 1::2]
+    fixed = random(1, 6, *shape).half()[:, ::2]
+    index = 10 * random(1, 3, *shape, seed=2) + 5
+    index[:, :, :4] = torch.tensor([0.0, 8.0, 13.0]).view(1, 3, 1, 1, 1)
+    weights = (random(1, 1, *shape, seed=3).abs(), random(1, 1, 12, 9, 14, seed=4).abs())
+    options = {"weights": weights if weighted else None}
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    gradient, mean = compare_features(fixed, moving, index, **options)
+    torch.set_num_threads(before)
+    expected, expected_mean = compare_features_with_torch(fixed, moving, index, **options)
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-8)
+    torch.testing.assert_close(mean, expected_mean)
+
+
+def test_a_position_that_is_no_number_is_read_at_the_border():
+    fixed, moving = random(1, 2, *SHAPE), random(1, 2, *SHAPE, seed=1)
+    index = torch.full((1, 3, *SHAPE), torch.nan)
+    assert torch.isfinite(compare_features(fixed, moving, index)[0]).all()

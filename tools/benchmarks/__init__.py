@@ -7,7 +7,7 @@
 | alignment_coverage | whether the initial alignment finds the right place on partial coverage |
 | whole_heads | folding of whole heads of which one lacks a part of the neck |
 | real_brains | what masks and a mirrored header change between real brains |
-| mirrored_brains | whether two brains tell a header that exchanges left and right |
+| mirrored_headers | whether images tell a header that exchanges left and right |
 | peers | accuracy, time and memory of the models and solvers beside other packages |
 | choices | planned settings beside one fixed configuration for all pairs |
 | memory | peak memory of whole registrations, for the memory model of the planner |
@@ -21,6 +21,7 @@
 | app | time of `regzoo app` from the choice of a file to its first picture |
 | reports | size of the report, and the time to write and to open it |
 | uncertainty | how well the uncertainty of a registration ranks voxels by their true error |
+| working_grid | how fine the working grid must be along axes in which an image is coarse |
 | fluid_refinement | what the refinement of MCBO's field and its settings change |
 | compact_weights | error that trainings of compact weights leave on unseen pairs |
 | compact_pairs | accuracy of compact weights on real pairs, without refinement |

@@ -7,6 +7,7 @@ regulariser: diffusion as in ConvexAdam, bending (which does not penalise affine
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import torch
@@ -112,6 +113,60 @@ def compare_features(
     of each cell and count as constant in the gradient. The work is done in slabs, so that the
     warped features never exist as a whole.
     """
+    if outside == "border" and moving.device.type == "cpu" and moving.dtype == torch.float32:
+        try:
+            from zoo.solvers.feature_kernels import compare_rows  # numba is imported where needed
+
+            return _compare_compiled(compare_rows, fixed, moving, index, weights)
+        except ImportError:  # numba has no wheel for this computer
+            pass
+    return compare_features_with_torch(fixed, moving, index, outside, weights)
+
+
+def _compare_compiled(
+    compare_rows: Callable[..., float],
+    fixed: Tensor,
+    moving: Tensor,
+    index: Tensor,
+    weights: tuple[Tensor, Tensor] | None,
+) -> tuple[Tensor, Tensor]:
+    """Return what `compare_features` returns; the threads of torch share the slabs."""
+    cells = index[0, 0].numel()
+    rows = max(1, _SLAB // index[0, 0, 0].numel())
+    index = index.contiguous()
+    gradient = torch.empty_like(index)
+    volumes, shape = moving[0].flatten(1).numpy(), tuple(moving.shape[2:])
+
+    def compare(start: int) -> float:
+        weight = torch.ones(1, 1, 1, 1, 1)
+        if weights is not None:
+            part = index[:, :, start : start + rows]
+            weight = sample(weights[1], part).mul_(weights[0][:, :, start : start + rows])
+        return compare_rows(
+            fixed[0, :, start : start + rows].float().contiguous().numpy(),
+            volumes,
+            shape,
+            index[0].numpy(),
+            (weight / cells)[0, 0].contiguous().numpy(),
+            gradient[0].numpy(),
+            start,
+        )
+
+    starts, threads = range(0, index.shape[2], rows), torch.get_num_threads()
+    if threads == 1:
+        return gradient, torch.tensor(sum(map(compare, starts)))
+    with ThreadPoolExecutor(threads) as pool:
+        return gradient, torch.tensor(sum(pool.map(compare, starts)))
+
+
+def compare_features_with_torch(
+    fixed: Tensor,
+    moving: Tensor,
+    index: Tensor,
+    outside: Outside = "border",
+    weights: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return what `compare_features` returns, on any device and for any treatment of the border."""
     cells = index[0, 0].numel()
     on_cpu = index.device.type == "cpu"
     rows = max(1, _SLAB // index[0, 0, 0].numel()) if on_cpu else index.shape[2]

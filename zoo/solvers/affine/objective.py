@@ -163,7 +163,7 @@ def optimise(objective: AffineObjective, start: Tensor) -> Tensor:
         value, slope = objective.cost_and_slope(parameters)
         return 1e3 * value, 1e3 * slope
 
-    options = {"maxiter": 50, "ftol": 1e-5, "gtol": 1e-3}
+    options = {"maxiter": 100, "ftol": 1e-7, "gtol": 1e-3}
     return torch.tensor(
         minimize(cost, start.numpy(), jac=True, method="L-BFGS-B", options=options).x
     )

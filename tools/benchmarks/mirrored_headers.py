@@ -1,12 +1,12 @@
-"""Can the images of two brains tell whether a header exchanges left and right?
+"""Can two images tell whether a header exchanges left and right, and does the verdict say so?
 
-    PYTHONPATH=tools python -m benchmarks.mirrored_brains DATA
+    PYTHONPATH=tools python -m benchmarks.mirrored_headers DATA
 
-DATA holds `brain_malf_oasis` and `anatomy_synthseg`, from which heads of two persons are rendered.
-MCBO registers each pair at 3 mm with the right header of the moving image and with one that
-exchanges left and right. Positive differences of the two results would tell the right header.
-Figures are appended to OUT/runs.jsonl; run the same command again to resume. OUT/table.md shows
-them.
+The pairs are brains, heads that are rendered from the label maps in DATA, the pairs of the demo, CT
+of necks and trunks, and phantoms. MCBO registers each pair at 3 mm with the right header of the
+moving image and with one that exchanges left and right. Positive differences of the two results
+would tell the right header. Figures are appended to OUT/runs.jsonl; run the same command again to
+resume. OUT/table.md shows them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from itertools import permutations
 from pathlib import Path
 
 import torch
+from demo import DATA, HEADS, NECK
 
+from benchmarks.harness.pairs import data_pairs
 from benchmarks.harness.registrars import mcbo_registrar
 from benchmarks.harness.rendered_heads import Contrast, label_map, render
 from benchmarks.harness.runs import Run, append_run, read_runs
@@ -28,12 +30,14 @@ from zoo.datasets.pairs import Pair
 from zoo.geometry import Grid, Transform, warp
 from zoo.io.volume import Volume, read_volume
 from zoo.runtime.registrar import Registrar
+from zoo.synthesis.phantom import make_pair
 
 SPACING = 3.0
 """Voxel size of the working grid in mm."""
 FINEST = 2.0
 """Voxel size in mm to which finer images are sampled first."""
 BRAINS = ("1000", "1001", "1003")
+PHANTOMS = 6
 PERSONS = 16
 """Number of label maps of heads."""
 
@@ -47,13 +51,20 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path, help="folder with the brains and the label maps")
     parser.add_argument("--heads", type=int, default=6, help="number of pairs of rendered heads")
-    parser.add_argument("--out", type=Path, default=Path("bench/mirrored_brains"))
+    parser.add_argument("--out", type=Path, default=Path("bench/mirrored_headers"))
     args = parser.parse_args()
     torch.set_num_threads(1)
     log = args.out / "runs.jsonl"
     done = {run["pair"] for run in read_runs(log)}
     with mcbo_registrar(spacing=SPACING) as registrar:
-        for name, fixed, moving in [*real_pairs(args.data), *head_pairs(args.data, args.heads)]:
+        pairs = [
+            *real_pairs(args.data),
+            *head_pairs(args.data, args.heads),
+            *demo_pairs(),
+            *ct_pairs(args.data),
+            *phantoms(),
+        ]
+        for name, fixed, moving in pairs:
             if name not in done:
                 append_run(log, {"pair": name, **measure(registrar, fixed(), moving())})
     (args.out / "table.md").write_text(markdown(read_runs(log)))
@@ -79,6 +90,34 @@ def head_pairs(data: Path, count: int) -> Iterator[tuple[str, Load, Load]]:
             yield f"rendered {kind} {persons[0]}, {persons[1]}", fixed, moving
 
 
+def demo_pairs() -> Iterator[tuple[str, Load, Load]]:
+    """Yield the tilted heads and the necks of the demo."""
+    for pair in (HEADS, NECK):
+        files = (DATA / f"{image}.nii.gz" for image in pair.images)
+        fixed, moving = (partial(read_volume, file) for file in files)
+        yield f"demo {pair.name}", fixed, moving
+
+
+def ct_pairs(data: Path) -> Iterator[tuple[str, Load, Load]]:
+    """Yield the CT of necks and trunks."""
+    for pair in data_pairs(data):
+        if pair.modality == ("ct", "ct"):
+            yield pair.name, partial(read_volume, pair.fixed), partial(read_volume, pair.moving)
+
+
+def phantoms() -> Iterator[tuple[str, Load, Load]]:
+    """Yield phantoms, whose halves differ."""
+    for seed in range(1, PHANTOMS + 1):
+        pair = make_pair(seed, shape=(48, 48, 48), spacing=(4, 4, 5), contrasts=("t1", "t2"))
+        fixed = Volume(pair.fixed, pair.fixed_grid, Path("fixed.nii.gz"))
+        moving = Volume(pair.moving, pair.moving_grid, Path("moving.nii.gz"))
+        yield f"phantom {seed}", partial(_same, fixed), partial(_same, moving)
+
+
+def _same(volume: Volume) -> Volume:
+    return volume
+
+
 def rendered(data: Path, person: int, contrast: Contrast, seed: int, stripped: bool) -> Volume:
     """Return the rendered head of a person."""
     head = render(label_map(data / "anatomy_synthseg", person), contrast, seed, stripped)
@@ -99,6 +138,8 @@ def measure(registrar: Registrar, fixed: Volume, moving: Volume) -> Run:
             "sd_log_jacobian": figures["sd_log_jacobian"],
             "deformation_mm": figures["deformation_mm_mean"],
             "fault": found.notes.get("header_fault", ""),
+            "quality": found.verdict.quality,
+            "limits": len(found.verdict.limits),
         }
         assert found.structure is not None
         run[header]["symmetry"] = found.structure.symmetry
@@ -129,13 +170,17 @@ def markdown(runs: list[Run]) -> str:
         "sd_log_jacobian": ("SD of log J", 3),
         "deformation_mm": ("deformation mm", 2),
     }
-    lines = [heading(["pair"], [*(title for title, _ in figures.values()), "symmetry"])]
+    titles = [*(title for title, _ in figures.values()), "symmetry", "sentence", "mirrored header"]
+    lines = [heading(["pair"], titles)]
     for run in runs:
         cells = [
             f"{run['right'][name] - run['mirrored'][name]:+.{digits}f}"
             for name, (_, digits) in figures.items()
         ]
-        lines.append(row([run["pair"], *cells, f"{run['right']['symmetry']:.2f}"]))
+        right, wrong = run["right"], run["mirrored"]
+        seen = "mirrored" if "mirrored" in wrong["fault"] else wrong["quality"]
+        sentence = "yes" if right["limits"] else "no"
+        lines.append(row([run["pair"], *cells, f"{right['symmetry']:.2f}", sentence, seen]))
     return "\n".join(lines) + "\n"
 
 
