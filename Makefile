@@ -1,6 +1,6 @@
 # Two commands for a fresh machine with Python, git and make:
 #   make demo   register real scans with every model; writes demo/report.html
-#   make test   run the whole suite
+#   make test   run the whole suite; make test-quick leaves out the slow tests
 # For contributors: the environment with pre-commit and the documentation tools
 #   make env-dev
 # To build the documentation site, or to serve it while you write:
@@ -16,7 +16,7 @@ SIZES ?= 64
 COUNT ?= 10000
 SEED ?= 0
 
-.PHONY: demo test test-peers coverage lint docs docs-preview bench fuzz dist space env env-test env-docs \
+.PHONY: demo test test-quick test-peers coverage lint docs docs-preview bench fuzz dist space env env-test env-docs \
   env-dev env-peers clean
 
 demo: env
@@ -24,6 +24,9 @@ demo: env
 
 test: env-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q $(ARGS)
+
+test-quick: env-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow" $(ARGS)
 
 test-peers: env-peers
 	OMP_NUM_THREADS=1 .venv-peers/bin/python -m pytest -n 2 --dist loadfile -q tests/peers tests/hub/test_circle.py $(ARGS)

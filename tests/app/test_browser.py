@@ -79,6 +79,7 @@ def downloaded(visit, press):
     return waiting.value
 
 
+@pytest.mark.slow
 def test_the_journey_of_two_scans(context, app, files, tmp_path):
     visit = Visit(context, app.root)
     page = visit.page
@@ -187,6 +188,7 @@ def test_a_wrong_file_is_refused_in_words_and_a_name_stays_text(context, app, tm
     assert visit.page.get_by_role("button", name="Register").is_disabled()
 
 
+@pytest.mark.slow
 def test_two_tabs_see_a_job_and_one_cancels_it(context, app):
     first = Visit(context, app.root)
     choose_pair(first)
@@ -205,6 +207,7 @@ def test_two_tabs_see_a_job_and_one_cancels_it(context, app):
     assert first.messages == second.messages == []
 
 
+@pytest.mark.slow
 def test_the_server_survives_a_killed_worker(context, app):
     visit = Visit(context, app.root)
     choose_pair(visit)

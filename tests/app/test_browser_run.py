@@ -16,6 +16,7 @@ def run(tmp_path_factory):
     return finished_run(tmp_path_factory.mktemp("cohort"))
 
 
+@pytest.mark.slow
 def test_a_live_run_fills_the_table_and_a_pair_opens_in_the_viewer(run, tmp_path):
     live = tmp_path / "live"
     live.mkdir()

@@ -150,6 +150,7 @@ def figures_in(folder):
     return json.loads((folder / "result" / "result.json").read_text())["figures"]
 
 
+@pytest.mark.slow
 def test_the_command_gives_the_same_figures(journey, tmp_path):
     files = write_phantom(tmp_path)
     words = shlex.split(result_of(journey)["command"]["shell"])
@@ -160,6 +161,7 @@ def test_the_command_gives_the_same_figures(journey, tmp_path):
     assert figures_in(tmp_path) == result_of(journey)["figures"]
 
 
+@pytest.mark.slow
 def test_the_python_gives_the_same_figures(journey, tmp_path):
     write_phantom(tmp_path)
     text = result_of(journey)["command"]["python"]

@@ -106,6 +106,7 @@ def begin_job(server, files):
     return server.request("/api/jobs", request | {"effort": "best"})[1]["id"]
 
 
+@pytest.mark.slow
 def test_the_server_survives_its_helpers_and_leaves_nothing(server, files, tmp_path):
     assert server.line.count("\n") == 1
     assert server.address.startswith("http://127.0.0.1:")
@@ -154,6 +155,7 @@ def test_ctrl_c_ends_the_server_quietly(server, tmp_path):
     assert not list((tmp_path / "temporary").iterdir())
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_leaves_no_process_behind(server, files, tmp_path):
     begin_job(server, files)
     server.registration()

@@ -91,6 +91,7 @@ def pair(tmp_path_factory):
     return folder, made
 
 
+@pytest.mark.slow
 def test_monai_bundle_run_from_any_folder_gives_the_result_of_regzoo(pair, tmp_path):
     folder, made = pair
     config = bundle_folder("mcbo") / "configs" / "inference.json"

@@ -53,6 +53,7 @@ def test_a_prediction_improves_the_overlap_without_folding(files, model, tmp_pat
     assert json.loads((tmp_path / "result.json").read_text())["weights"]["variant"] == "compact"
 
 
+@pytest.mark.slow
 def test_multigradicon_registers_two_contrasts_better_than_unigradicon(tmp_path):
     pair = make_pair(11, contrasts=("t1", "t2"), shape=(80, 84, 76), spacing=(2.4, 2.4, 2.6))
     for name in NAMES:

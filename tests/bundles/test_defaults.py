@@ -50,6 +50,7 @@ def config_of(model):
     return json.loads((bundle_folder(model) / "configs" / "inference.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", bundle_names())
 def test_the_commands_give_bit_identical_results(model, pair, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

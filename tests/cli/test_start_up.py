@@ -50,6 +50,7 @@ def test_the_python_api_needs_no_monai_before_it_trains():
     assert not modules & UNNEEDED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["mcbo", "unigradicon"])
 def test_a_registration_with_its_report_needs_neither_monai_nor_matplotlib(model, tmp_path):
     made = make_pair(2, shape=(24, 24, 24))

@@ -41,6 +41,7 @@ def test_figures_agree_with_the_official_evaluation(rows, name):
         assert summary[figure]["30"] == pytest.approx(value["30"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_five_fields_are_ordered_as_by_the_official_evaluation(rows):
     def order(figure):
         means = {n: evaluation(r)["summary"][figure]["mean"] for n, r in rows.items()}

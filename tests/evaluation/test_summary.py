@@ -35,6 +35,7 @@ def test_the_interval_of_many_values_is_that_of_the_bootstrap():
     assert many != (low, high)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_true_mean_about_95_times_in_100():
     random = np.random.default_rng(0)
     hits = 0

@@ -72,6 +72,7 @@ def transform_of(folder):
     return nib.load(folder / "transform.nii.gz").get_fdata()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "checkpoint", "more"),
     [

@@ -196,6 +196,7 @@ def test_missing_file_is_named(tmp_path):
         convert(tmp_path / "none.trch", tmp_path / "model.safetensors", **SETTINGS)
 
 
+@pytest.mark.slow
 def test_tool_prints_the_sha256_and_says_errors_in_one_line(source, tmp_path):
     words = [sys.executable, str(TOOL), str(source), str(tmp_path / "m.safetensors")]
     words += ["--architecture", "gradicon", "--licence", "Apache-2.0", "--width"]

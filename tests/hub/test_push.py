@@ -51,6 +51,7 @@ def field_of(folder):
     return nib.load(next(folder.glob("*field.nii"))).get_fdata()
 
 
+@pytest.mark.slow
 def test_the_full_circle_gives_the_same_files_and_the_same_field(hub_here, user, bundle, tmp_path):
     pair, place = make_pair(tmp_path / "pair"), tmp_path / "got"
     push(plan_push(str(bundle)), REPO, private=True)

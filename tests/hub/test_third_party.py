@@ -68,6 +68,7 @@ def files(tmp_path):
     return paths
 
 
+@pytest.mark.slow
 def test_download_run_and_load_work_with_the_wheel_alone(
     installed, files, hub_here, user, tmp_path
 ):

@@ -10,6 +10,8 @@ from zoo.losses import BoxLNCC, gradient_penalty
 from zoo.networks import UniReg
 from zoo.networks.unireg_levels import image_correlation
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (16, 24, 16)
 LOOSE, STIFF = ("inter", "abdomen"), ("intra", "liver")
 

@@ -78,6 +78,7 @@ def test_a_changed_file_is_registered_again(study, tmp_path):
     assert [name for name in NAMES if after[name] != before[name]] == [NAMES[1]]
 
 
+@pytest.mark.slow
 def test_workers_download_by_themselves(study, tmp_path):
     folder = tmp_path / "run"
     words = ["run", str(study / "plan.json"), "--out", str(folder), "--quiet", "--workers", "2"]

@@ -98,6 +98,7 @@ def test_text_files_have_the_same_bytes_on_every_system(tmp_path):
     assert (tmp_path / "a.csv").read_bytes() == "ä,b\n1,2\r\n".encode()
 
 
+@pytest.mark.slow
 def test_a_pair_is_registered_twice_without_what_only_posix_has(tmp_path):
     pair = make_pair(1, shape=(32, 30, 28), axes="LPS", tilt_degrees=8, contrasts=("t1", "t2"))
     write_volume(tmp_path / "fixed.nii.gz", pair.fixed, pair.fixed_grid, torch.int16)

@@ -114,9 +114,17 @@ def test_the_resized_frame_interpolates_when_the_axes_agree():
 
 
 def test_the_isotropic_grid_has_the_finest_spacing_of_the_fixed_image():
-    grid = IsotropicFrame().grid(placed_grid((60, 50, 12), (1, 1.2, 5), "LAS", 20))
+    grid = IsotropicFrame().grid(placed_grid((60, 50, 24), (1, 1.2, 2), "LAS", 20))
     assert grid.spacing == pytest.approx((1, 1, 1), rel=0.05)
     assert grid.axis_codes == "LAS"
+
+
+def test_thick_slices_do_not_multiply_the_voxels():
+    thick = placed_grid((60, 50, 12), (1, 1.2, 5), "LAS", 20)
+    grid = IsotropicFrame().grid(thick)
+    assert max(grid.spacing) / min(grid.spacing) < 1.1
+    assert grid.voxels == pytest.approx(2.5 * thick.voxels, rel=0.1)
+    assert IsotropicFrame(spacing=1.0).grid(thick).voxels > 5.5 * thick.voxels
 
 
 def test_a_nearly_isotropic_grid_is_used_as_it_is():

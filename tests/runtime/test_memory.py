@@ -36,6 +36,7 @@ def faults(keep):
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the setting")
 def test_the_next_tensor_reuses_the_memory_of_the_last():
     assert faults(keep=True) < faults(keep=False) / 4

@@ -47,6 +47,7 @@ def test_figures_that_are_worse_are_named():
     assert demo.worsened(better | {"similarity_after": None}) == ["Similarity"]
 
 
+@pytest.mark.slow
 def test_the_fastest_network_improves_the_real_pair(tmp_path):
     (settings,) = (
         words for pair, model, words in demo.RUNS if (pair, model) == (demo.NECK, "unireg")

@@ -15,6 +15,7 @@ def tried(promise, tmp_path, pair=None):
     return outcome
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("promise", [a_typo_is_answered, no_input_is_overwritten])
 def test_a_kept_promise_is_reported_with_what_was_seen(promise, tmp_path):
     outcome = tried(promise, tmp_path)

@@ -22,6 +22,7 @@
 | reports | size of the report, and the time to write and to open it |
 | uncertainty | how well the uncertainty of a registration ranks voxels by their true error |
 | working_grid | how fine the working grid must be along axes in which an image is coarse |
+| kernels | what the compiled loops gain over torch |
 | fluid_refinement | what the refinement of MCBO's field and its settings change |
 | compact_weights | error that trainings of compact weights leave on unseen pairs |
 | compact_pairs | accuracy of compact weights on real pairs, without refinement |

@@ -107,8 +107,8 @@ class WorkingGrid:
 
     `kind` is "size" (every image is resized to the setting `size`), "region" (a grid for each of
     UniReg's regions, or the setting `size`) or "spacing" (isotropic steps of the setting `spacing`
-    in mm, by default the fixed image's finest). A grid of steps has at most `most_voxels`; below
-    `fewest_voxels` no budget makes it coarser.
+    in mm, by default those of `zoo.measures.isotropic_spacing`). A grid of steps has at most
+    `most_voxels`; below `fewest_voxels` no budget makes it coarser.
     """
 
     kind: Literal["size", "region", "spacing"]

@@ -4,6 +4,7 @@ from zoo.measures.body import Body, find_body, find_cut_data, pool, smooth, spac
 from zoo.measures.mutual_information import normalised_mutual_information
 from zoo.measures.overlap import dice, dice_per_label, shared_labels
 from zoo.measures.padding import find_data
+from zoo.measures.resolution import isotropic_spacing
 from zoo.measures.robust import robust_values
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "find_body",
     "find_cut_data",
     "find_data",
+    "isotropic_spacing",
     "normalised_mutual_information",
     "pool",
     "robust_values",

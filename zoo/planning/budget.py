@@ -8,6 +8,7 @@ from typing import Any
 
 from zoo.errors import UserError
 from zoo.hub.specs import MemoryStep, ModelSpec
+from zoo.measures.resolution import MOST_REFINED
 from zoo.planning import memory
 from zoo.planning.evidence import Choice, Evidence, UserOptions
 from zoo.planning.memory import IMAGES, MemoryModel, find_memory_model, measurement_name
@@ -109,7 +110,8 @@ def working_voxels(evidence: Evidence, spec: ModelSpec, settings: Mapping[str, A
 def _isotropic_voxels(evidence: Evidence, spec: ModelSpec, spacing: float | None) -> float:
     """Return the voxels of the largest fixed field of view in isotropic steps.
 
-    The step is `spacing` mm, by default the finest spacing of the fixed images.
+    The step is `spacing` mm, by default the finest spacing of the fixed images, whose grids are
+    refined to a limited number of voxels.
     """
     channel = evidence.channel(0)
     if "field_mm" not in channel:
@@ -117,6 +119,9 @@ def _isotropic_voxels(evidence: Evidence, spec: ModelSpec, spacing: float | None
     step = spacing or min(channel["spacing_mm"]["p0"])
     if not isinstance(step, (int, float)) or step <= 0:
         raise UserError(f"--set spacing={step} must be a length in mm, such as 1.5")
-    voxels = prod(channel["field_mm"]["p100"]) / step**3
+    smallest = step**3
+    if not spacing:
+        smallest = max(smallest, prod(channel["spacing_mm"]["p0"]) / MOST_REFINED)
+    voxels = prod(channel["field_mm"]["p100"]) / smallest
     most = spec.planning.working_grid.most_voxels
     return float(voxels if most is None else min(voxels, most))

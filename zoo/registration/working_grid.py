@@ -15,6 +15,7 @@ from zoo.geometry import Grid, Transform, match_axes, warp
 from zoo.geometry.sampling import affine_index, inside, sample_nearest
 from zoo.geometry.transform import slabs
 from zoo.io.volume import Volume
+from zoo.measures import isotropic_spacing
 from zoo.registration.working_pair import Image, WorkingPair
 
 MIN_OVERLAP = 1 / 64
@@ -38,9 +39,9 @@ class Frame(Protocol):
 class IsotropicFrame:
     """The fixed image's field of view with the same voxel size along every axis.
 
-    The voxel size is `spacing` in mm, by default the finest spacing of the fixed image; it grows
-    when the grid would have more than `most_voxels` voxels. A grid whose spacings differ by less
-    than 5 % is used as it is.
+    The voxel size is `spacing` in mm, by default `zoo.measures.isotropic_spacing` of the fixed
+    image; it grows when the grid would have more than `most_voxels` voxels. A grid whose spacings
+    differ by less than 5 % is used as it is.
     """
 
     def __init__(self, spacing: float | None = None, most_voxels: int = 320**3) -> None:
@@ -55,7 +56,7 @@ class IsotropicFrame:
 
     def grid(self, fixed: Grid) -> Grid:
         """Return the isotropic grid for a fixed image."""
-        step = self.spacing or min(fixed.spacing)
+        step = self.spacing or isotropic_spacing(fixed)
         volume = fixed.voxels * fixed.spacing[0] * fixed.spacing[1] * fixed.spacing[2]
         step = max(step, (volume / self.most_voxels) ** (1 / 3))
         if max(max(s / step, step / s) for s in fixed.spacing) < 1.05:

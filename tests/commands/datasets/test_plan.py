@@ -115,6 +115,7 @@ def _texts(value):
     return [t for c in children for t in _texts(c)] if isinstance(value, (dict, list)) else []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["mcbo", "unigradicon", "multigradicon", "unireg"])
 def test_a_plan_runs_by_monai_bundle_run(model, data, weights, tmp_path):
     changes = ["--set", "report=false"]

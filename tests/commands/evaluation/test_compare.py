@@ -16,6 +16,7 @@ def dataset(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_runs_are_compared(dataset, tmp_path, capsys):
     for name in ("true", "zero", "sign"):
         words = [str(dataset / name), "--pairs", str(dataset / "pairs.csv")]

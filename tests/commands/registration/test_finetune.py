@@ -119,6 +119,7 @@ def test_mcbo_has_no_weights_to_start_from(study, capsys):
     assert "has no weights" in refused(capsys, study / "mcbo.json", "--from", "compact")
 
 
+@pytest.mark.slow
 def test_mcbo_is_fitted_and_a_plan_names_the_preset(study, tmp_path, capsys):
     out = tmp_path / "fitted"
     words = ["finetune", str(study / "mcbo.json"), "--steps", "3", "--out", str(out)]

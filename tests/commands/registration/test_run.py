@@ -64,6 +64,7 @@ def test_a_pair_of_a_run_is_what_register_makes_of_it(study, tmp_path):
         assert one == (study / "whole" / NAMES[1] / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_killed_then_stopped_then_finished(study, tmp_path):
     folder = tmp_path / "run"
     process = start(study / "plan.json", folder)
@@ -90,6 +91,7 @@ def test_killed_then_stopped_then_finished(study, tmp_path):
     assert outputs(folder) == outputs(study / "whole")
 
 
+@pytest.mark.slow
 def test_workers_survive_a_killed_worker_and_end_with_a_killed_client(study, tmp_path):
     folder = tmp_path / "run"
     process = start(study / "plan.json", folder, "--workers", "2")

@@ -22,6 +22,8 @@ from zoo.errors import UserError
 from zoo.io.volume import read_volume, write_volume
 from zoo.synthesis.phantom import placed_grid
 
+pytestmark = pytest.mark.slow
+
 FAST = {
     "model": "mcbo",
     "modality": "mr",
@@ -180,6 +182,14 @@ def test_an_added_atlas_is_registered_alone_and_order_does_not_matter(data, made
     assert {p: after[p] for p in before} == before
     for name in ("labels", "labels_majority", "confidence"):
         one, other = (f / f"{name}.nii.gz" for f in (made.folder, tmp_path / "out"))
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_two_workers_give_the_same_labels_as_one_process(data, made, tmp_path):
+    target, out = data / "target.nii.gz", tmp_path / "out"
+    zoo.propagate(data / "atlases", target, out=out, workers=2, **FAST)
+    for name in ("labels", "labels_majority", "confidence"):
+        one, other = (folder / f"{name}.nii.gz" for folder in (made.folder, out))
         assert one.read_bytes() == other.read_bytes()
 
 

@@ -27,6 +27,8 @@ from zoo.io.volume import read_volume, write_volume
 from zoo.measures import dice_per_label
 from zoo.synthesis.phantom import placed_grid
 
+pytestmark = pytest.mark.slow
+
 FAST = {
     "model": "mcbo",
     "modality": "mr",
@@ -184,6 +186,11 @@ def test_a_killed_command_resumes_with_the_same_bytes(data, made, tmp_path):
     assert not (out / "template.json").exists()
     assert cli.run(words) == 0
     assert content(out) == content(made.folder)
+
+
+def test_two_workers_give_the_same_bytes_as_one_process(data, made, tmp_path):
+    found = zoo.template(data, out=tmp_path / "out", iterations=2, workers=2, **FAST)
+    assert content(found.folder) == content(made.folder)
 
 
 def test_a_subject_that_cannot_be_registered_is_left_out_and_named(data, tmp_path):

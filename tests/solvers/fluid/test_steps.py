@@ -41,6 +41,7 @@ def level(*, cut=True):
 FIELD = 6 * smooth_noise(3, *SHAPE, sigma=3.0, seed=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_compiled_steps_are_those_of_torch(threads):
     before = torch.get_num_threads()

@@ -21,6 +21,7 @@ def test_a_run_in_a_child_process_is_measured(pair):
     assert figures["peak_mib"] >= figures["idle_mib"] > 50
 
 
+@pytest.mark.slow
 def test_the_default_registration_reports_its_verdict_and_model(pair):
     run = measure("normal", pair, threads=1, timeout=300)
     assert run["verdict"] in ("ok", "check", "failed")

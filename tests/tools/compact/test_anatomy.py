@@ -159,6 +159,7 @@ def tiny(monkeypatch):
     return replace(RECIPES["multigradicon-anatomy"], stages=(stage,), mixture=mixture)
 
 
+@pytest.mark.slow
 def test_a_resumed_training_on_anatomy_equals_an_uninterrupted_one(tmp_path, packed, tiny):
     people = read_people(packed)
     whole, first = (new_training(tiny, "cpu", people) for _ in range(2))
@@ -217,6 +218,7 @@ def test_unireg_renders_brains_and_heads_with_their_axes_from_foot_to_head(packe
         assert torch.equal(drawn.truth, shapes.truth) != rendered
 
 
+@pytest.mark.slow
 def test_all_u_nets_train_together_on_whole_persons_of_both_kinds(packed, monkeypatch):
     monkeypatch.setattr("compact.validation.VALIDATION_PAIRS", 1)
     people = read_people(packed)

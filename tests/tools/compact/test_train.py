@@ -44,6 +44,7 @@ def quick(monkeypatch):
     monkeypatch.setattr("compact.validation.VALIDATION_PAIRS", 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TINY)
 def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, kind):
     whole, first = (new_training(TINY[kind]) for _ in range(2))
@@ -83,6 +84,7 @@ def test_the_output_has_weights_that_the_zoo_loads_a_log_and_a_curve(tmp_path, k
     assert (tmp_path / "curve.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_the_log_takes_stages_with_different_losses(tmp_path, monkeypatch):
     monkeypatch.setattr("compact.train.SAVE_INTERVAL_S", 0)
     training = new_training(TINY["gradicon"])
