@@ -137,14 +137,13 @@ class PairInferer:
             return replace(
                 measure_given_affine(*images, self.given_affine), reason=f"read from {self.affine}"
             )
-        with torch.enable_grad():  # an evaluator disables gradients, which the search needs
-            return align_affine(
-                *images,
-                cast(AffineKind, self.affine),
-                fixed_mask=_voxels(pair.fixed_mask),
-                moving_mask=_voxels(pair.moving_mask),
-                allow_mirror=self.allow_mirror,
-            )
+        return align_affine(
+            *images,
+            cast(AffineKind, self.affine),
+            fixed_mask=_voxels(pair.fixed_mask),
+            moving_mask=_voxels(pair.moving_mask),
+            allow_mirror=self.allow_mirror,
+        )
 
     def prepare(
         self, pair: Pair, alignment: AffineAlignment | None, network_shape: Shape | None = None
