@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.solvers.fluid.filters import Array, compiled
+from zoo.solvers.compilation import compiled
 
+Array = NDArray[np.float32]
 Indices = NDArray[np.uint64]
 """Unsigned, because numba checks whether a signed index counts from the end."""
 

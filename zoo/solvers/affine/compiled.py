@@ -10,19 +10,17 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo.solvers.affine.comparison import BINS, TAPS, BodySamples
 from zoo.solvers.affine.parameters import Array
+from zoo.solvers.compilation import compiled
 
 Image = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 COLUMNS = BINS + TAPS - 1
-
-compiled = numba.njit(nogil=True, cache=True)
 
 
 def compare(

@@ -1,18 +1,13 @@
-"""Compiled separable filters for the CPU.
-
-Numba compiles the loops on their first use and keeps the result beside the module. The functions
-release the interpreter's lock, so that threads can share the rows of the first axis.
-"""
+"""Compiled separable filters for the CPU, whose rows along the first axis threads can share."""
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from zoo.solvers.compilation import compiled
 
-compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"})
+Array = NDArray[np.float32]
 
 
 @compiled

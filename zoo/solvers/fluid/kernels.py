@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from zoo.solvers.fluid.filters import Array, compiled, filter_first, filter_plane
+from zoo.solvers.compilation import compiled
+from zoo.solvers.fluid.filters import Array, filter_first, filter_plane
 
 
 @compiled
