@@ -74,9 +74,25 @@ def remove_domain(store):
     del store["TransformGroup/0/Domain"]
 
 
+def replace_size(*values, dtype):
+    def change(store):
+        del store["TransformGroup/0/Domain/Size"]
+        store["TransformGroup/0/Domain/Size"] = np.array(values, dtype)
+
+    return change
+
+
+def remove_values(store):
+    del store["TransformGroup/0/Transform"]
+
+
 @pytest.mark.parametrize(
     ("change", "pattern"),
     [
+        (replace_size(3, 4, 5, dtype=np.float32), "not three whole numbers"),
+        (replace_size(3, 4, dtype=np.int32), "not three whole numbers"),
+        (replace_size(1 << 11, 1 << 10, 1 << 10, dtype=np.int64), "domain of 2048 x 1024 x 1024"),
+        (remove_values, "a.x5"),
         (change_type, "type 'composite'"),
         (add_another, "2 transforms"),
         (make_external, "lead to another file"),
