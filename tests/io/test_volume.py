@@ -7,7 +7,7 @@ from support.io_cases import GRIDS
 
 from zoo import UserError
 from zoo.geometry import Grid
-from zoo.io.volume import read_header, read_volume, write_volume
+from zoo.io.volume import read_frames, read_header, read_volume, write_volume
 
 GRID = Grid.from_spacing((7, 6, 5), (1, 2, 3))
 NUMBERS = torch.arange(210).reshape(7, 6, 5)
@@ -119,3 +119,13 @@ def test_a_volume_that_a_series_does_not_have_is_refused(tmp_path, number):
 def test_the_number_of_a_volume_has_no_effect_on_one_volume(tmp_path):
     write_volume(tmp_path / "a.nii", NUMBERS, GRID)
     assert torch.equal(read_volume(tmp_path / "a.nii", 4).data, NUMBERS)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_series_has_at_least_two_volumes(tmp_path, count):
+    values = np.random.default_rng(0).random((4, 5, 3, count)).astype(np.float32)
+    nib.Nifti1Image(values, np.eye(4)).to_filename(tmp_path / "series.nii")
+    np.testing.assert_array_equal(read_frames(tmp_path / "series.nii").data, values)
+    nib.Nifti1Image(values[..., 0], np.eye(4)).to_filename(tmp_path / "one.nii")
+    with pytest.raises(UserError, match="has one volume"):
+        read_frames(tmp_path / "one.nii")

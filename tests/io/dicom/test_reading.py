@@ -17,7 +17,7 @@ from support.dicom_cases import (
 )
 
 from zoo.errors import UserError
-from zoo.io.dicom.image import image_files
+from zoo.io.dicom.image import image_files, read_dicom_header
 from zoo.io.lps import FLIP
 from zoo.io.volume import count_volumes, read_header, read_volume
 
@@ -258,3 +258,10 @@ def test_damaged_files_are_refused_or_read(tmp_path, seed):
     path.write_bytes(content)
     with suppress(UserError):  # any other error fails the test
         assert read_volume(path).data.ndim == 3
+
+
+def test_the_patient_is_known_and_never_printed(tmp_path):
+    write_series(tmp_path / "ct")
+    header = read_dicom_header(tmp_path / "ct")
+    assert header.patient
+    assert header.patient not in repr(header)
