@@ -20,16 +20,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.harness.registrars import mcbo_registrar
 from benchmarks.harness.runs import Run, append_run, read_runs
 from benchmarks.harness.spoiled_pairs import Case, cases
 from benchmarks.harness.tables import heading, row
 from zoo.evaluation.common_structure import CommonStructure
 from zoo.evaluation.metrics import landmark_errors
 from zoo.evaluation.quality import QUALITIES, Verdict, judge
-from zoo.hub.bundles import bundle_folder
-from zoo.registration.pair import register_pair
 from zoo.registration.result import RegisteredPair
-from zoo.runtime.bundle import open_bundle
 
 FALSE_ALARMS = 0.05
 RECOVERED_MM = 2.5
@@ -56,20 +54,11 @@ def main() -> None:
 
 
 def register_cases(pending: Sequence[Case], log: Path) -> None:
-    """Register cases with one workflow of MCBO and append their measurements to a log."""
-    bundle = bundle_folder("mcbo")
-    overrides = {
-        "pairs": [],
-        "handlers": [],
-        "bar": False,
-        "bundle_root": str(bundle.absolute()),
-        "device": "$torch.device('cpu')",
-        "affine": "auto",
-    }
+    """Register cases with MCBO and append their measurements to a log."""
     torch.set_num_threads(1)
-    with open_bundle(bundle, overrides) as workflow:
+    with mcbo_registrar(affine="auto") as registrar:
         for case in pending:
-            append_run(log, measurements(case, register_pair(workflow.evaluator, case.make())))
+            append_run(log, measurements(case, registrar.register(case.make())))
 
 
 def measurements(case: Case, registration: RegisteredPair) -> Run:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from zoo.geometry import Grid, Transform, warp
 from zoo.measures import Body
-from zoo.solvers.affine.objective import AffineObjective, optimise
-from zoo.solvers.affine.starts import rigid_starts
+from zoo.solvers.affine.alignment import search_families
+from zoo.solvers.affine.objective import AffineObjective
 
 LEVELS = ((24, 5_000), (48, 15_000))  # voxels across the lattice, points
 
@@ -44,9 +44,7 @@ def rigid_alignment(fixed: Body, moving: Body) -> Tensor:
         AffineObjective(fixed.at(extent / across), moving.at(extent / across), points)
         for across, points in LEVELS
     )
-    candidates = [optimise(coarse, start) for start in rigid_starts(coarse)]
-    best = max(candidates, key=lambda p: fine.information(fine.matrix(p)))
-    return fine.matrix(optimise(fine, best))
+    return search_families([coarse, fine, fine], "rigid")["rigid"]
 
 
 def mirrored_grid(grid: Grid, centre: Tensor) -> Grid:

@@ -12,6 +12,7 @@ from zoo.solvers.affine.alignment import (
     select_alignment,
 )
 from zoo.solvers.affine.objective import AffineObjective
+from zoo.synthesis.phantom import make_pair
 
 
 @pytest.mark.parametrize("grid", TARGETS.values(), ids=TARGETS)
@@ -178,3 +179,19 @@ def test_an_unknown_kind_is_an_error():
     image = draw(FIXED)
     with pytest.raises(UserError, match="'similarity' is unknown; choose one of auto, none"):
         align_affine(image, FIXED, image, FIXED, "similarity")
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_a_header_that_is_rounded_hardly_changes_the_transform(seed):
+    contrasts = ("t1", "t2" if seed % 2 else "t1")
+    pair = make_pair(seed, shape=(40, 44, 36), spacing=(4, 4, 5), contrasts=contrasts)
+    rounded = pair.moving_grid.affine.clone()
+    rounded[:3] *= 1 + 1e-6
+    corners = pair.fixed_grid.to_world(torch.tensor([[0.0, 0, 0], [39, 43, 35], [39, 0, 0]]))
+    one, other = (
+        align_affine(pair.fixed, pair.fixed_grid, pair.moving, grid).matrix
+        for grid in (pair.moving_grid, Grid(pair.moving_grid.shape, rounded))
+    )
+    change = (corners @ (one - other)[:3, :3].T + (one - other)[:3, 3]).norm(dim=1)
+    assert not torch.equal(one, torch.eye(4, dtype=torch.float64))
+    assert float(change.max()) < 0.03
