@@ -1,5 +1,6 @@
 """Staged outputs: all of the new files or all of the old ones, and one writer at a time."""
 
+import errno
 import json
 import os
 import signal
@@ -211,6 +212,25 @@ def test_many_writers_in_turn_never_overlap(tmp_path):
     assert contents(tmp_path) == {"out/done": "1"}
 
 
+@pytest.mark.parametrize("removed", ["new", "new/.out.regzoo"])
+def test_a_folder_that_another_process_removes_at_the_same_moment_is_created_again(
+    tmp_path, monkeypatch, removed
+):
+    """The other process creates the folder just before this one does, and removes it just after."""
+    mkdir, calls = os.mkdir, []
+
+    def mkdir_too_late(path, *arguments, **options):
+        if Path(path) == tmp_path / removed and not calls:
+            calls.append(path)
+            raise FileExistsError(errno.EEXIST, "File exists", str(path))
+        mkdir(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "mkdir", mkdir_too_late)
+    write(tmp_path / "new" / "out", done="1")
+    assert calls
+    assert contents(tmp_path) == {"new/out/done": "1"}
+
+
 def test_the_folder_behind_a_link_is_written_and_a_mounted_one_holds_its_own_state(
     tmp_path, monkeypatch
 ):
@@ -253,5 +273,5 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"out/a: it is a folder"):
         write(tmp_path / "out", a="1", done="1")
     (tmp_path / ".other.regzoo").symlink_to(tmp_path / "out")
-    with pytest.raises(UserError, match="is a link, which regzoo does not create"):
+    with pytest.raises(UserError, match="is a link or a file, which regzoo does not create"):
         write(tmp_path / "other", done="1")

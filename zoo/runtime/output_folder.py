@@ -54,7 +54,6 @@ def staged_outputs(
     missing = _missing_parents(target)
     try:
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
             state = _state_folder(target)
             lock = _acquire(state, target)
         except OSError as error:
@@ -169,8 +168,8 @@ def _state_folder(target: Path) -> Path:
 def _acquire(state: Path, target: Path) -> FileLock:
     """Return the acquired lock of an output folder; raise `UserError` if it is held elsewhere."""
     path = state / LOCK
-    if state.is_symlink():
-        raise UserError(f"{state} is a link, which regzoo does not create; remove it")
+    if state.is_symlink() or state.is_file():
+        raise UserError(f"{state} is a link or a file, which regzoo does not create; remove it")
     lock = FileLock(path, timeout=0, thread_local=False)
     for _ in range(ATTEMPTS):
         try:
@@ -180,12 +179,12 @@ def _acquire(state: Path, target: Path) -> FileLock:
             lock.acquire()
             if path.stat().st_ino == file_number:
                 return lock
-        except FileNotFoundError:
-            pass
+        except (FileNotFoundError, FileExistsError):
+            pass  # mkdir reports an existing folder if it is removed at this moment
         except Timeout:
             if path.exists():
                 break
-        # The previous holder removed the file while this process opened it.
+        # The previous holder removed the file or its folder while this process opened it.
         lock.release()
     raise _busy(state, target)
 
