@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.solvers.compilation import compiled
+from zoo.solvers.compilation import compiled, compiled_for
 
 Array = NDArray[np.float32]
 Indices = NDArray[np.uint64]
@@ -17,6 +17,54 @@ Indices = NDArray[np.uint64]
 
 
 @compiled
+def _cell(position: np.float32, size: int) -> tuple[int, int, np.float32]:
+    """Return the voxel below a position, the step to the next one, and the part of it.
+
+    The step is 0 on and beyond the border, where the derivative is zero.
+    """
+    if not position > 0:  # also for NaN, which must not become an address
+        return 0, 0, np.float32(0)
+    if position >= size - 1:
+        return size - 1, 0, np.float32(0)
+    low = int(position)
+    return low, 1, np.float32(position - low)
+
+
+@compiled
+def _add_channel(
+    moving: Array,
+    fixed: Array,
+    first: Indices,
+    steps: Indices,
+    parts: Array,
+    slopes: Array,
+    squares: Array,
+) -> None:
+    """Add the squared differences of one channel of a row, and half of their derivatives."""
+    for k in range(len(fixed)):
+        at = first[k]
+        x, y, z = steps[0, k], steps[1, k], steps[2, k]
+        u, v, w = parts[0, k], parts[1, k], parts[2, k]
+        c000, c001, c010, c011 = moving[at], moving[at + z], moving[at + y], moving[at + y + z]
+        at += x
+        c100, c101, c110, c111 = moving[at], moving[at + z], moving[at + y], moving[at + y + z]
+        # Interpolated along z, then along y, then along x.
+        d00, d01, d10, d11 = c001 - c000, c011 - c010, c101 - c100, c111 - c110
+        e00, e01, e10, e11 = c000 + w * d00, c010 + w * d01, c100 + w * d10, c110 + w * d11
+        f0, f1 = e00 + v * (e01 - e00), e10 + v * (e11 - e10)
+        near, far = d00 + v * (d01 - d00), d10 + v * (d11 - d10)
+        along_y = (e01 - e00) + u * ((e11 - e10) - (e01 - e00))
+        residual = f0 + u * (f1 - f0) - fixed[k]
+        squares[k] += residual * residual
+        slopes[0, k] += residual * (f1 - f0)
+        slopes[1, k] += residual * along_y
+        slopes[2, k] += residual * (near + u * (far - near))
+
+
+@compiled_for(
+    "float64(float32[:,:,:,::1], float32[:,:], UniTuple(int64, 3), float32[:,:,:,::1],"
+    " float32[:,:,::1], float32[:,:,:,::1], int64)"
+)
 def compare_rows(
     fixed: Array,
     moving: Array,
@@ -64,48 +112,3 @@ def compare_rows(
                     slope = 2 * share * slopes[axis, k] if inside else np.float32(0)
                     gradient[axis, start + i, j, k] = slope
     return total
-
-
-@compiled
-def _cell(position: np.float32, size: int) -> tuple[int, int, np.float32]:
-    """Return the voxel below a position, the step to the next one, and the part of it.
-
-    The step is 0 on and beyond the border, where the derivative is zero.
-    """
-    if not position > 0:  # also for NaN, which must not become an address
-        return 0, 0, np.float32(0)
-    if position >= size - 1:
-        return size - 1, 0, np.float32(0)
-    low = int(position)
-    return low, 1, np.float32(position - low)
-
-
-@compiled
-def _add_channel(
-    moving: Array,
-    fixed: Array,
-    first: Indices,
-    steps: Indices,
-    parts: Array,
-    slopes: Array,
-    squares: Array,
-) -> None:
-    """Add the squared differences of one channel of a row, and half of their derivatives."""
-    for k in range(len(fixed)):
-        at = first[k]
-        x, y, z = steps[0, k], steps[1, k], steps[2, k]
-        u, v, w = parts[0, k], parts[1, k], parts[2, k]
-        c000, c001, c010, c011 = moving[at], moving[at + z], moving[at + y], moving[at + y + z]
-        at += x
-        c100, c101, c110, c111 = moving[at], moving[at + z], moving[at + y], moving[at + y + z]
-        # Interpolated along z, then along y, then along x.
-        d00, d01, d10, d11 = c001 - c000, c011 - c010, c101 - c100, c111 - c110
-        e00, e01, e10, e11 = c000 + w * d00, c010 + w * d01, c100 + w * d10, c110 + w * d11
-        f0, f1 = e00 + v * (e01 - e00), e10 + v * (e11 - e10)
-        near, far = d00 + v * (d01 - d00), d10 + v * (d11 - d10)
-        along_y = (e01 - e00) + u * ((e11 - e10) - (e01 - e00))
-        residual = f0 + u * (f1 - f0) - fixed[k]
-        squares[k] += residual * residual
-        slopes[0, k] += residual * (f1 - f0)
-        slopes[1, k] += residual * along_y
-        slopes[2, k] += residual * (near + u * (far - near))

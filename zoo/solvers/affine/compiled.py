@@ -7,7 +7,6 @@ the derivative of the histogram back to the map. The same in torch, which is in
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -28,14 +27,22 @@ def compare(
 ) -> tuple[float, float, Array, Array]:
     """Return similarity, overlap, and the derivatives (3, 4) of both by `to_index` (3, 4).
 
-    `to_index` maps world points to voxel indices of the other image.
+    `to_index` maps world points to voxel indices of the other image. Without `with_slopes` the
+    derivatives are zero.
     """
     points = Points(
         samples.points.numpy(), samples.rows.numpy(), samples.weight.numpy(), samples.counts.numpy()
     )
     image, region = samples.other.image, samples.other.region
     known = image if region is None else region
-    return _compare(points, image.numpy(), known.numpy(), region is not None, to_index, with_slopes)
+    seen = Seen(*np.empty((2, len(points.rows))), *np.empty((2, len(points.rows), 3)))
+    table = np.zeros(BINS * COLUMNS)
+    overlap = _look(points, image.numpy(), known.numpy(), region is not None, to_index, seen, table)
+    similarity, table_slope = _information(table)
+    slopes = np.zeros((2, 3, 4))
+    if with_slopes:
+        _carry_back(points, seen, table_slope, slopes)
+    return similarity, min(overlap, 1.0), slopes[0], slopes[1]
 
 
 class Points(NamedTuple):
@@ -51,26 +58,37 @@ class Points(NamedTuple):
     counts: Array
 
 
+class Seen(NamedTuple):
+    """What `n` points see of the other image, which their map places among its voxels.
+
+    `values` and `inside` (n,) are its value and the weight of the point; `slopes` and
+    `inside_slopes` (n, 3) are the derivatives of both by the voxel index.
+    """
+
+    values: Array
+    inside: Array
+    slopes: Array
+    inside_slopes: Array
+
+
 @compiled
-def _compare(
+def _look(
     points: Points,
     image: Image,
     region: Image,
     has_region: bool,
     to_index: Array,
-    with_slopes: bool,
-) -> tuple[float, float, Array, Array]:
-    """Compare points with an image [X, Y, Z], which counts in the `region` [X, Y, Z].
+    seen: Seen,
+    table: Array,
+) -> float:
+    """Look up the points in an image [X, Y, Z], which counts in the `region` [X, Y, Z].
 
-    The region is ignored without `has_region`. Without `with_slopes` the derivatives are zero.
+    The region is ignored without `has_region`. `seen` and the flat histogram `table` are filled;
+    the overlap is returned.
     """
-    count = len(points.positions)
-    values, inside = np.empty(count), np.empty(count)
-    slopes, inside_slopes = np.empty((count, 3)), np.empty((count, 3))
-    table = np.zeros(BINS * COLUMNS)
     overlap = 0.0
     nx, ny, nz = image.shape
-    for n in range(count):
+    for n in range(len(points.rows)):
         i, j, k = _mapped(to_index, points.positions, n)
         a, da = _inside(i, nx)
         b, db = _inside(j, ny)
@@ -79,26 +97,32 @@ def _compare(
         known, kx, ky, kz = _read(region, i, j, k) if has_region else (1.0, 0.0, 0.0, 0.0)
         within = points.counts[n] * a * b * c
         value = value if value >= 0 else 0.0
-        values[n], inside[n] = value, within * known
-        slopes[n, 0], slopes[n, 1], slopes[n, 2] = dx, dy, dz
+        inside = within * known
+        seen.values[n], seen.inside[n] = value, inside
+        seen.slopes[n, 0], seen.slopes[n, 1], seen.slopes[n, 2] = dx, dy, dz
         known *= points.counts[n]
-        inside_slopes[n, 0] = known * da * b * c + within * kx
-        inside_slopes[n, 1] = known * a * db * c + within * ky
-        inside_slopes[n, 2] = known * a * b * dc + within * kz
-        overlap += points.weight[n] * inside[n]
-        _add(table, points.rows[n], value, inside[n])
-    similarity, table_slope = _information(table)
-    similarity_slope, overlap_slope = np.zeros((3, 4)), np.zeros((3, 4))
-    if with_slopes:
-        for n in range(count):
-            by_value, by_weight = _gather(table_slope, points.rows[n], values[n])
-            for axis in range(3):
-                by_index = inside[n] * by_value * slopes[n, axis]
-                by_index += by_weight * inside_slopes[n, axis]
-                _carry(similarity_slope, axis, by_index, points.positions, n)
-                by_index = points.weight[n] * inside_slopes[n, axis]
-                _carry(overlap_slope, axis, by_index, points.positions, n)
-    return similarity, min(overlap, 1.0), similarity_slope, overlap_slope
+        seen.inside_slopes[n, 0] = known * da * b * c + within * kx
+        seen.inside_slopes[n, 1] = known * a * db * c + within * ky
+        seen.inside_slopes[n, 2] = known * a * b * dc + within * kz
+        overlap += points.weight[n] * inside
+        _add(table, points.rows[n], value, inside)
+    return overlap
+
+
+@compiled
+def _carry_back(points: Points, seen: Seen, table_slope: Array, slopes: Array) -> None:
+    """Add the derivatives of similarity and overlap by the map to `slopes` (2, 3, 4).
+
+    `table_slope` is the derivative of the similarity by the flat histogram.
+    """
+    for n in range(len(points.rows)):
+        by_value, by_weight = _gather(table_slope, points.rows[n], seen.values[n])
+        for axis in range(3):
+            by_index = seen.inside[n] * by_value * seen.slopes[n, axis]
+            by_index += by_weight * seen.inside_slopes[n, axis]
+            _carry(slopes[0], axis, by_index, points.positions, n)
+            by_index = points.weight[n] * seen.inside_slopes[n, axis]
+            _carry(slopes[1], axis, by_index, points.positions, n)
 
 
 @compiled
@@ -190,7 +214,8 @@ def _gather(table: Array, row: int, value: float) -> tuple[float, float]:
     position = value * (BINS - 1)
     low = int(position)
     t = position - low
-    a, b, c, d = table[row + low : row + low + 4]
+    first = row + low
+    a, b, c, d = table[first], table[first + 1], table[first + 2], table[first + 3]
     by_weight = (
         a * (1 - t) ** 3
         + b * (4 - 6 * t**2 + 3 * t**3)
@@ -203,42 +228,20 @@ def _gather(table: Array, row: int, value: float) -> tuple[float, float]:
     return by_position * (BINS - 1), by_weight
 
 
-@compiled
 def _information(table: Array) -> tuple[float, Array]:
     """Return the normalised mutual information of a flat histogram, and the derivative by it."""
     total = max(table.sum(), 1e-9)
-    joint = table / total
-    first, second = np.zeros(BINS), np.zeros(COLUMNS)
-    for r in range(BINS):
-        for c in range(COLUMNS):
-            first[r] += joint[r * COLUMNS + c]
-            second[c] += joint[r * COLUMNS + c]
-    numerator = _entropy(first) + _entropy(second) + 1e-9
-    denominator = _entropy(joint) + 1e-9
-    ratio = numerator / denominator
-    slope = np.empty_like(table)
-    mean = 0.0
-    by_first, by_second = _entropy_slope(first), _entropy_slope(second)
-    by_joint = _entropy_slope(joint)
-    for r in range(BINS):
-        for c in range(COLUMNS):
-            k = r * COLUMNS + c
-            slope[k] = (by_first[r] + by_second[c] - ratio * by_joint[k]) / denominator
-            mean += slope[k] * joint[k]
-    return ratio, (slope - mean) / total
+    joint = (table / total).reshape(BINS, COLUMNS)
+    (first, by_first), (second, by_second), (both, by_joint) = (
+        _entropy(probabilities) for probabilities in (joint.sum(1), joint.sum(0), joint)
+    )
+    ratio = (first + second + 1e-9) / (both + 1e-9)
+    slope = (by_first[:, None] + by_second - ratio * by_joint) / (both + 1e-9)
+    return float(ratio), ((slope - (slope * joint).sum()) / total).ravel()
 
 
-@compiled
-def _entropy(probabilities: Array) -> float:
-    total = 0.0
-    for p in probabilities:
-        total -= p * math.log(p + 1e-12)
-    return total
-
-
-@compiled
-def _entropy_slope(probabilities: Array) -> Array:
-    slope = np.empty_like(probabilities)
-    for k, p in enumerate(probabilities):
-        slope[k] = -math.log(p + 1e-12) - p / (p + 1e-12)
-    return slope
+def _entropy(probabilities: Array) -> tuple[float, Array]:
+    """Return the entropy of a distribution, and its derivative by the probabilities."""
+    logarithm = np.log(probabilities + 1e-12)
+    slope = -logarithm - probabilities / (probabilities + 1e-12)
+    return -float((probabilities * logarithm).sum()), slope
