@@ -9,10 +9,12 @@ import pydoc
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
+from support.command_server import commands
 from support.dicom_cases import write_study
 
 from zoo.io.volume import write_volume
@@ -57,9 +59,17 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+@pytest.fixture(scope="module")
+def programs():
+    """Return a folder with the programs that the blocks use."""
+    # The name of a socket is short, which that of a folder of pytest need not be.
+    with tempfile.TemporaryDirectory() as folder, commands(Path(folder)) as programs:
+        yield programs
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=page_id)
-def test_every_block_of_the_page_runs(page, tmp_path):
+def test_every_block_of_the_page_runs(page, tmp_path, programs):
     pair = make_pair(1, shape=(36, 40, 32), axes="LPS", tilt_degrees=8, contrasts=("t1", "t2"))
     write_volume(tmp_path / "fixed.nii.gz", pair.fixed, pair.fixed_grid, torch.int16)
     write_volume(tmp_path / "moving.nii.gz", pair.moving, pair.moving_grid, torch.int16)
@@ -67,10 +77,10 @@ def test_every_block_of_the_page_runs(page, tmp_path):
     write_volume(tmp_path / "moving_labels.nii.gz", pair.moving_labels, pair.moving_grid)
     if page.name == "dicom.md":
         write_study(tmp_path)
-    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    path = f"{programs}:{Path(sys.executable).parent}:/usr/bin:/bin"
     for language, group in itertools.groupby(blocks(page), key=lambda block: block[0]):
         code = "".join(code for _, code in group)
-        program = [sys.executable, "-c"] if language == "python" else ["bash", "-euc"]
+        program = [programs / "run-python"] if language == "python" else ["bash", "-euc"]
         done = subprocess.run(
             [*program, code], cwd=tmp_path, capture_output=True, text=True,
             env={"PATH": path, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},

@@ -36,3 +36,14 @@ def test_shifts_are_tried_only_if_a_body_is_cut():
     with_shifts = len(rigid_starts(objective))
     objective.is_cut = False
     assert with_shifts - len(rigid_starts(objective)) == SHIFTED_STARTS
+
+
+def test_equal_shifts_are_tried_once():
+    """On one grid, the headers and the fields of view propose the same shift."""
+    pair = make_pair(2, shape=(40, 40, 56), spacing=(4, 4, 4), noise=False)
+    fixed = find_body(pair.fixed, pair.fixed_grid, 4, "fixed").at(8)
+    moving = find_body(pair.fixed.roll(5, 0), pair.fixed_grid, 4, "moving").at(8)
+    starts = rigid_starts(AffineObjective(fixed, moving, 3000))
+    assert sum(not start[3:].any() for start in starts) == 2
+    distances = [float((a - b).norm()) for k, a in enumerate(starts) for b in starts[:k]]
+    assert min(distances) > 4

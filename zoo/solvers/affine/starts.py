@@ -22,16 +22,17 @@ def rigid_starts(objective: AffineObjective) -> list[Tensor]:
     """Return the most promising rigid parameters (6,) of a small grid of shifts and rotations.
 
     The shifts are that of the headers, that of the centres of mass, and that of the centres of the
-    fields of view. The rotations are none, which is always among the results, and one step about
-    every combination of axes. If a body is cut off, the images may show different parts of it, and
+    fields of view; of equal ones, one is kept. The rotations are none, which is always among the
+    results, and one step about every combination of axes. If a body is cut off, the images may show different parts of it, and
     the best of `shifted_starts` are added.
     """
     fixed, moving = objective.fixed, objective.moving
-    shifts = [
+    proposed = [
         fixed.centre - moving.centre,
         torch.zeros(3, dtype=torch.float64),
         (moving.grid.centre - moving.centre) - (fixed.grid.centre - fixed.centre),
     ]
+    shifts = _distinct(proposed, min(*fixed.grid.spacing, *moving.grid.spacing) / 2)
     turns = [torch.tensor(t, dtype=torch.float64) for t in product((0, -1, 1), repeat=3)]
     starts = [
         torch.cat([shift, turn * TURN * objective.radius]) for shift in shifts for turn in turns
@@ -68,6 +69,15 @@ def shifted_starts(objective: AffineObjective) -> list[Tensor]:
         if len(chosen) < SHIFTED_STARTS and min(apart, default=SHIFTS) > 1:
             chosen.append(k)
     return [starts[k] for k in chosen]
+
+
+def _distinct(points: list[Tensor], distance: float) -> list[Tensor]:
+    """Return the points (3,) that are at least `distance` from those before them."""
+    kept: list[Tensor] = []
+    for point in points:
+        if all(float((point - other).norm()) >= distance for other in kept):
+            kept.append(point)
+    return kept
 
 
 def _extent(samples: BodySamples) -> tuple[Tensor, Tensor]:
