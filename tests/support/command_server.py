@@ -27,7 +27,8 @@ CLIENT = """#!{python} -SE
 import json, os, socket, sys
 connection = socket.socket(socket.AF_UNIX)
 connection.connect({socket!r})
-request = {{"kind": {kind!r}, "words": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}}
+request = {{"kind": {kind!r}, "words": sys.argv[1:]}}
+request |= {{"folder": os.getcwd(), "environment": dict(os.environ)}}
 socket.send_fds(connection, [b"!"], [0, 1, 2])
 connection.sendall(json.dumps(request).encode())
 connection.shutdown(socket.SHUT_WR)

@@ -23,8 +23,8 @@ def rigid_starts(objective: AffineObjective) -> list[Tensor]:
 
     The shifts are that of the headers, that of the centres of mass, and that of the centres of the
     fields of view; of equal ones, one is kept. The rotations are none, which is always among the
-    results, and one step about every combination of axes. If a body is cut off, the images may show different parts of it, and
-    the best of `shifted_starts` are added.
+    results, and one step about every combination of axes. If a body is cut off, the images may show
+    different parts of it, and the best of `shifted_starts` are added.
     """
     fixed, moving = objective.fixed, objective.moving
     proposed = [
