@@ -54,6 +54,15 @@ def test_the_summary_has_the_figures_of_every_pair(settled):
     assert document["summary"]["dice_before"]["mean"] == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
+def test_no_name_or_reason_becomes_a_formula(settled, name):
+    jobs = [replace(job, name=f"{name} {k}") for k, job in enumerate(settled.jobs)]
+    cohort = replace(settled, jobs=jobs)
+    write_summary(cohort)
+    rows = list(csv.reader((cohort.folder / "summary.csv").open()))[1:]
+    assert [row[0] for row in rows] == [f"'{name} {k}" for k in range(3)]
+
+
 def test_the_table_has_one_row_per_pair(settled):
     write_summary(settled)
     rows = list(csv.DictReader((settled.folder / "summary.csv").open()))

@@ -10,6 +10,7 @@ from typing import Any
 
 from zoo.errors import UserError
 from zoo.io.atomic import write_json, write_text
+from zoo.io.csv_rows import cell_text
 from zoo.io.json_documents import read_json_object
 from zoo.io.limits import MAX_RESULTS_BYTES
 
@@ -43,5 +44,5 @@ def write_evaluation(path: Path, result: Mapping[str, Any]) -> None:
     writer.writerow(["name", "seconds", *names])
     for case in result["cases"]:
         figures = (case["figures"].get(name) for name in names)
-        writer.writerow([case["name"], case["seconds"], *figures])
+        writer.writerow([cell_text(case["name"]), case["seconds"], *figures])
     write_text(path.with_suffix(".csv"), out.getvalue())

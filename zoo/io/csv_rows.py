@@ -1,4 +1,4 @@
-"""Reading of untrusted tables (CSV): limited size, rows, columns and cells."""
+"""Tables (CSV) with content from outside: limited when they are read, no formulas when written."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ from zoo.io.limits import (
     MAX_CSV_ROWS,
     check_file_size,
 )
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def cell_text(text: str) -> str:
+    """Return a text from outside, such as a name, as a cell that spreadsheets show as text.
+
+    They would compute a cell that begins like a formula. An apostrophe before it prevents that.
+    """
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 def read_csv_rows(path: AnyPath, *, comment: str | None = None) -> list[tuple[int, list[str]]]:

@@ -24,6 +24,7 @@ from zoo.evaluation.figures import COMPARED
 from zoo.evaluation.quality import QUALITIES
 from zoo.evaluation.summary import summarise_columns
 from zoo.io.atomic import atomic_path, write_text
+from zoo.io.csv_rows import cell_text
 from zoo.planning.weights import weights_text, weights_used
 
 SUMMARY = "summary.json"
@@ -163,9 +164,10 @@ def _write_table(path: Path, document: Mapping[str, Any], finished: FinishedPair
         writer.writerow(["name", "state", "reason", "seconds", "quality", *names])
         for entry in finished:
             figures = (entry["figures"].get(name) for name in names)
-            values = [" ".join(entry["warnings"]), entry["seconds"], entry["quality"] or ""]
-            writer.writerow([entry["name"], "finished", *values, *figures])
+            reason = cell_text(" ".join(entry["warnings"]))
+            values = [reason, entry["seconds"], entry["quality"] or ""]
+            writer.writerow([cell_text(entry["name"]), "finished", *values, *figures])
         for row in document["errors"]:
-            writer.writerow([row["name"], "error", row["reason"]])
+            writer.writerow([cell_text(row["name"]), "error", cell_text(row["reason"])])
         for name in document["missing"]:
-            writer.writerow([name, "missing"])
+            writer.writerow([cell_text(name), "missing"])
