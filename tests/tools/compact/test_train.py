@@ -87,7 +87,8 @@ def test_the_output_has_weights_that_the_zoo_loads_a_log_and_a_curve(tmp_path, k
 @pytest.mark.slow
 def test_the_log_takes_stages_with_different_losses(tmp_path, monkeypatch):
     monkeypatch.setattr("compact.train.SAVE_INTERVAL_S", 0)
-    training = new_training(TINY["gradicon"])
+    first, _, last = (replace(stage, steps=2) for stage in TINY["gradicon"].stages)
+    training = new_training(replace(TINY["gradicon"], stages=(first, last)))
     train.train(training, tmp_path, until=lambda: training.stage == 1)
     train.train(training, tmp_path, until=lambda: False)
     rows = list(csv.DictReader((tmp_path / "log.csv").open()))
