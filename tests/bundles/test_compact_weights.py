@@ -25,7 +25,7 @@ NAMES = ("fixed", "moving", "fixed_labels", "moving_labels")
 def files(request, tmp_path_factory):
     """A phantom of one contrast, with arrays in the orientation of the parameter."""
     folder = tmp_path_factory.mktemp("phantom")
-    geometry = {"shape": (80, 84, 76), "spacing": (2.4, 2.4, 2.6), **ORIENTATIONS[request.param]}
+    geometry = {"shape": (48, 52, 44), "spacing": (4.0, 4.0, 4.3), **ORIENTATIONS[request.param]}
     pair = make_pair(11, contrasts=("t1", "t1"), **geometry)
     for name in NAMES:
         grid = pair.fixed_grid if name.startswith("fixed") else pair.moving_grid
@@ -55,7 +55,7 @@ def test_a_prediction_improves_the_overlap_without_folding(files, model, tmp_pat
 
 @pytest.mark.slow
 def test_multigradicon_registers_two_contrasts_better_than_unigradicon(tmp_path):
-    pair = make_pair(11, contrasts=("t1", "t2"), shape=(80, 84, 76), spacing=(2.4, 2.4, 2.6))
+    pair = make_pair(11, contrasts=("t1", "t2"), shape=(48, 52, 44), spacing=(4.0, 4.0, 4.3))
     for name in NAMES:
         write_volume(tmp_path / f"{name}.nii.gz", getattr(pair, name), pair.fixed_grid)
     figures = {

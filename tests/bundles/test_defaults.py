@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from support.planning_facts import ALL, fingerprint
+from support.small_weights import small_weights
 
 from zoo import cli
 from zoo.geometry import Grid
@@ -22,16 +23,17 @@ from zoo.synthesis.phantom import make_pair
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "defaults.md"
 SMALL = [40, 40, 40]
+FEW_STEPS = (["--set", f"size={SMALL}", "--set", "refine=3"], {"size": SMALL, "refine": 3})
 STATEMENTS = {
     "mcbo": ([], {}),
-    "unigradicon": (["--set", f"size={SMALL}"], {"size": SMALL}),
-    "multigradicon": (["--set", f"size={SMALL}"], {"size": SMALL}),
+    "unigradicon": FEW_STEPS,
+    "multigradicon": FEW_STEPS,
     "unireg": (
         ["--anatomy", "brain", "--pairing", "inter", "--set", f"size={SMALL}"],
         {"region": "brain", "type": "inter", "size": SMALL},
     ),
 }
-"""The same statements for `regzoo register` and for `monai.bundle run`. The size saves time."""
+"""The same statements for `regzoo register` and for `monai.bundle run`. They save time."""
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +57,14 @@ def config_of(model):
 def test_the_commands_give_bit_identical_results(model, pair, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     words, settings = STATEMENTS[model]
+    if model.endswith("gradicon"):
+        weights = str(small_weights(model, tmp_path))
+        words, settings = [*words, "--weights", weights], {**settings, "weights": weights}
     files = list(map(str, pair))
     torch.manual_seed(1)
     out = str(tmp_path / "regzoo")
-    assert cli.run(["register", *files, "--model", model, "--out", out, *words]) == 0
+    words = ["--model", model, "--out", out, "--report=false", *words]
+    assert cli.run(["register", *files, *words]) == 0
     plan = json.loads((tmp_path / "regzoo" / "plan.json").read_text())
     assert (plan["affine"], plan.get("crop", False)) == ("auto", False)
     torch.manual_seed(2)
@@ -67,6 +73,7 @@ def test_the_commands_give_bit_identical_results(model, pair, tmp_path, monkeypa
         fixed=files[0],
         moving=files[1],
         output_dir=str(tmp_path / "monai"),
+        report=False,
         bar=False,
         **settings,
     )

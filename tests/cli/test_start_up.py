@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from support.small_weights import small_weights
 
 from zoo.io.volume import write_volume
 from zoo.synthesis.phantom import make_pair
@@ -60,6 +61,7 @@ def test_a_registration_with_its_report_needs_neither_monai_nor_matplotlib(model
     words = ["register", "fixed.nii.gz", "moving.nii.gz", "--out", "out", "--model", model]
     if model != "mcbo":
         words += ["--set", "size=[32, 32, 32]", "--set", "refine=1"]
+        words += ["--weights", small_weights(model, tmp_path)]
     packages = imported_by(*words, cwd=tmp_path)
     assert (tmp_path / "out" / "report.html").exists()
     assert "torch" in packages

@@ -36,15 +36,15 @@ VALUES = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
     ),
-    max_leaves=6,
+    max_leaves=3,
 )
 ENTRY = st.dictionaries(
     st.sampled_from(["image", "fixed", "moving", "label", "mask", "keypoints01", "fixed_labels"]),
     NAMES | VALUES,
-    max_size=4,
+    max_size=3,
 )
 DOCUMENT = st.dictionaries(
-    st.sampled_from(KEYS), st.lists(ENTRY | NAMES, max_size=4) | VALUES, max_size=6
+    st.sampled_from(KEYS), st.lists(ENTRY | NAMES, max_size=2) | VALUES, max_size=4
 )
 SETTINGS = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "400")),

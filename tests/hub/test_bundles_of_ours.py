@@ -5,7 +5,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 from support.command_line import run
-from support.hub_cases import finish
 from support.train_cases import write_images
 
 from zoo.hub.bundles import bundle_folder, bundle_names
@@ -22,11 +21,6 @@ SETTINGS = {
     "multigradicon": SMALL,
     "unireg": [*SMALL[:2], *NO_AFFINE, "--set", "region=brain", "--set", "type=inter"],
 }
-DOWNLOAD = """
-import sys, monai.bundle
-monai.bundle.download(name=sys.argv[1], source="huggingface_hub", repo="me/" + sys.argv[1],
-                      bundle_dir=sys.argv[2], progress=False)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +35,9 @@ def images(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", bundle_names())
 def test_a_shipped_bundle_from_the_hub_registers_as_the_one_of_the_package(
-    hub_here, user, images, model, tmp_path
+    hub_here, images, model, tmp_path
 ):
-    got = there_and_back(bundle_folder(model), model, user, tmp_path)
+    got = there_and_back(bundle_folder(model), model, tmp_path)
     options = ["--device", "cpu", "--report=false", *SETTINGS[model]]
     fields = []
     for bundle in (bundle_folder(model), got):
@@ -56,7 +50,7 @@ def test_a_shipped_bundle_from_the_hub_registers_as_the_one_of_the_package(
 
 @pytest.mark.slow
 def test_a_fine_tuned_bundle_from_the_hub_registers_as_before_without_trust(
-    hub_here, user, images, tmp_path, monkeypatch
+    hub_here, images, tmp_path, monkeypatch
 ):
     """By regzoo and by `monai.bundle run`, both from the folder and from the Hub."""
     monkeypatch.setenv(RECORD_VARIABLE, str(tmp_path / "models.json"))
@@ -67,7 +61,7 @@ def test_a_fine_tuned_bundle_from_the_hub_registers_as_before_without_trust(
     assert run("plan", "data", *planned, "-o", "plan.json") == 0
     trained = ["--from", "compact", "--steps", "2", *small]
     assert run("finetune", "plan.json", "--out", "tuned", *trained) == 0
-    got = there_and_back(tmp_path / "tuned", "tuned", user, tmp_path)
+    got = there_and_back(tmp_path / "tuned", "tuned", tmp_path)
     fields = []
     for bundle in (tmp_path / "tuned", got):
         out = tmp_path / f"regzoo{len(fields)}"
@@ -90,11 +84,16 @@ def test_a_fine_tuned_bundle_from_the_hub_registers_as_before_without_trust(
         np.testing.assert_array_equal(fields[0], field)
 
 
-def there_and_back(bundle, name, user, tmp_path):
-    """Push a bundle, download it with MONAI in a process of its own, and return its folder."""
+def there_and_back(bundle, name, tmp_path):
+    """Push a bundle, download it with MONAI, and return its folder."""
     push(plan_push(str(bundle)), f"me/{name}")
-    code, _, error = finish(user.python("-c", DOWNLOAD, name, str(tmp_path / "got")))
-    assert code == 0, error
+    monai.bundle.download(
+        name=name,
+        source="huggingface_hub",
+        repo=f"me/{name}",
+        bundle_dir=str(tmp_path / "got"),
+        progress=False,
+    )
     return tmp_path / "got" / name
 
 

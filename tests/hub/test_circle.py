@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import monai.bundle
@@ -10,7 +9,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from support.hub_cases import finish
 
 from zoo.hub.bundles import bundle_folder
 from zoo.hub.pull import pull
@@ -26,15 +24,6 @@ SETTINGS = {
     "report": False,
     "bar": False,
 }
-
-THEIRS = """
-import json, sys, monai.bundle
-name, place, settings = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-monai.bundle.download(name=name, source="huggingface_hub", repo="me/" + name, version="0.1.0",
-                      bundle_dir=place, progress=False)
-monai.bundle.run(config_file=f"{place}/{name}/configs/inference.json",
-                 bundle_root=f"{place}/{name}", **settings)
-"""
 
 
 @pytest.fixture
@@ -81,7 +70,7 @@ def transform_of(folder):
     ],
 )
 def test_checkpoint_to_hub_to_monai_gives_the_same_transform(
-    hub_here, user, pair, tmp_path, name, checkpoint, more
+    hub_here, pair, tmp_path, monkeypatch, name, checkpoint, more
 ):
     pull(name, str(checkpoint(tmp_path)))
     shipped = bundle_folder(name)
@@ -97,11 +86,22 @@ def test_checkpoint_to_hub_to_monai_gives_the_same_transform(
     shutil.copyfile(find_weights(name).path, bundle / "models" / "model.safetensors")
     push(plan_push(str(bundle)), f"me/{name}", tag="0.1.0")
 
-    theirs = json.dumps({**settings, "output_dir": str(tmp_path / "theirs")})
-    elsewhere = str(tmp_path / "their_home")  # nothing was ever pulled there
-    words = ("-c", THEIRS, name, str(tmp_path / "got"), theirs)
-    code, _, err = finish(user.python(*words, HF_HOME=elsewhere))
-    assert code == 0, err
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "their_home"))  # nothing was ever pulled there
+    monai.bundle.download(
+        name=name,
+        source="huggingface_hub",
+        repo=f"me/{name}",
+        version="0.1.0",
+        bundle_dir=str(tmp_path / "got"),
+        progress=False,
+    )
+    got = tmp_path / "got" / name
+    monai.bundle.run(
+        config_file=str(got / "configs" / "inference.json"),
+        bundle_root=str(got),
+        output_dir=str(tmp_path / "theirs"),
+        **settings,
+    )
     one, two = transform_of(tmp_path / "ours"), transform_of(tmp_path / "theirs")
     assert np.abs(one).max() > 0.1  # mm: it did deform
     np.testing.assert_array_equal(one, two)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -197,16 +198,19 @@ def test_missing_file_is_named(tmp_path):
 
 
 @pytest.mark.slow
-def test_tool_prints_the_sha256_and_says_errors_in_one_line(source, tmp_path):
-    words = [sys.executable, str(TOOL), str(source), str(tmp_path / "m.safetensors")]
+def test_tool_prints_the_sha256_and_says_errors_in_one_line(source, tmp_path, monkeypatch, capsys):
+    words = [str(TOOL), str(source), str(tmp_path / "m.safetensors")]
     words += ["--architecture", "gradicon", "--licence", "Apache-2.0", "--width"]
-    good = subprocess.run([*words, "1"], capture_output=True, text=True)
+    good = subprocess.run([sys.executable, *words, "1"], capture_output=True, text=True)
     assert good.returncode == 0, good.stderr
     written = (tmp_path / "m.safetensors").read_bytes()
     assert good.stdout.strip() == hashlib.sha256(written).hexdigest()
     with safe_open(tmp_path / "m.safetensors", "pt") as file:
         assert file.metadata()["source"] == "Step_2_final.trch"
-    bad = subprocess.run([*words, "2"], capture_output=True, text=True)
-    assert bad.returncode == 2
-    assert bad.stderr.startswith("convert: ")
-    assert len(bad.stderr.splitlines()) == 1
+    monkeypatch.setattr(sys, "argv", [*words, "2"])
+    with pytest.raises(SystemExit) as bad:
+        runpy.run_path(str(TOOL), run_name="__main__")
+    assert bad.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("convert: ")
+    assert len(error.splitlines()) == 1

@@ -12,7 +12,7 @@ from zoo.networks.unireg_levels import image_correlation
 
 pytestmark = pytest.mark.slow
 
-SHAPE = (16, 24, 16)
+SHAPE = (16, 16, 16)
 LOOSE, STIFF = ("inter", "abdomen"), ("intra", "liver")
 
 
@@ -28,7 +28,7 @@ def phantom_pairs(batch: int, generator: torch.Generator) -> Tensor:
     return torch.cat([moving, sample(moving, identity_index(SHAPE) + displacement)], dim=1)
 
 
-def train(weights: dict[tuple[str, str], float], steps: int = 150) -> UniReg:
+def train(weights: dict[tuple[str, str], float], steps: int = 110) -> UniReg:
     """Train on the conditions in turn, each with its own weight of the smoothness term."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(1)

@@ -25,7 +25,7 @@ TESTS = Path(__file__).resolve().parents[1]
 def results(tmp_path_factory):
     """The results of all cases, which run in one process with an audit hook."""
     root = tmp_path_factory.mktemp("hostile")
-    pair = make_pair(1, shape=(16, 16, 16), contrasts=("ct", "ct"))
+    pair = make_pair(1, shape=(10, 12, 10), contrasts=("ct", "ct"))
     for side in ("fixed", "moving"):
         grid = getattr(pair, f"{side}_grid")
         write_volume(root / f"{side}.nii.gz", getattr(pair, side), grid)

@@ -9,6 +9,8 @@ import pytest
 from zoo.hub.bundles import bundle_names
 from zoo.io.volume import read_volume
 
+QUICK = ("--threads", "1", "--report=false")
+
 
 def test_every_model_registers_a_pair_of_the_demo():
     assert {model for _, model, _ in demo.RUNS} == set(bundle_names())
@@ -52,7 +54,7 @@ def test_the_fastest_network_improves_the_real_pair(tmp_path):
     (settings,) = (
         words for pair, model, words in demo.RUNS if (pair, model) == (demo.NECK, "unireg")
     )
-    row = demo.run_model(demo.NECK, "unireg", (*settings, "--threads", "1"), tmp_path)
+    row = demo.run_model(demo.NECK, "unireg", (*settings, *QUICK), tmp_path)
     assert row.note == ""
     figures = row.result["figures"]
     assert figures["dice_after"] > figures["dice_before"] + 0.3

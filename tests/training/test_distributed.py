@@ -2,10 +2,12 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,6 +25,8 @@ from zoo.training.distributed import (
     process_rank,
 )
 from zoo.training.tables import read_rows
+
+TESTS = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -48,21 +52,48 @@ def settings(images, out, **more):
     } | more
 
 
-def command_for_two(images, out, **more):
-    """Return the command that trains in two processes."""
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    configs = json.dumps(train_config("unireg", "multi_gpu_train.yaml"))
-    options = {"config_file": configs, **settings(images, out, **more)}
-    words = [str(w) for k, v in options.items() for w in (f"--{k}", v)]
-    return [sys.executable, *launch, "-m", "monai.bundle", "run", *words]
+class Launcher:
+    """A process that starts trainings in two processes each."""
+
+    def __init__(self, log):
+        paths = [str(TESTS), str(TESTS.parent)]
+        threads = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        self.log = log
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "support.two_processes"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log.open("w"),
+            text=True,
+            env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)},
+        )
+
+    def start(self, images, out, **more):
+        configs = json.dumps(train_config("unireg", "multi_gpu_train.yaml"))
+        options = {"config_file": configs, **settings(images, out, **more)}
+        words = ["run", *(str(w) for k, v in options.items() for w in (f"--{k}", v))]
+        self.process.stdin.write(json.dumps(words) + "\n")
+        self.process.stdin.flush()
+
+    def error(self):
+        """Wait until the training has ended, and return the error of torchrun or None."""
+        ready, _, _ = select.select([self.process.stdout], [], [], 900)
+        line = self.process.stdout.readline() if ready else ""
+        assert line, self.log.read_text()[-3000:]
+        return json.loads(line)
+
+    def run(self, images, out, **more):
+        self.start(images, out, **more)
+        error = self.error()
+        assert error is None, self.log.read_text()[-3000:]
 
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-
-
-def run(command):
-    result = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=900)
-    assert result.returncode == 0, result.stderr[-3000:]
+@pytest.fixture(scope="module")
+def launcher(tmp_path_factory):
+    launcher = Launcher(tmp_path_factory.mktemp("launcher") / "log.txt")
+    yield launcher
+    launcher.process.kill()
+    launcher.process.communicate()
 
 
 def losses(folder):
@@ -85,12 +116,12 @@ def in_one(images, out):
 
 @pytest.mark.slow
 def test_two_processes_give_the_losses_of_one_with_twice_the_batch_and_resume(
-    images, alone, tmp_path
+    images, alone, launcher, tmp_path
 ):
     """With UniReg, because the statistics of batch norm would differ between processes."""
-    run(command_for_two(images, tmp_path, epochs=1))
+    launcher.run(images, tmp_path, epochs=1)
     assert losses(tmp_path) == pytest.approx(losses(alone)[:2], rel=1e-5)
-    run(command_for_two(images, tmp_path))
+    launcher.run(images, tmp_path)
     assert losses(tmp_path) == pytest.approx(losses(alone)[:4], rel=1e-5)
     in_one(images, tmp_path)  # by now differences of rounding have grown
     assert losses(tmp_path) == pytest.approx(losses(alone), rel=5e-3)
@@ -99,26 +130,18 @@ def test_two_processes_give_the_losses_of_one_with_twice_the_batch_and_resume(
 
 
 @pytest.mark.slow
-def test_a_killed_process_ends_the_job_and_is_reported(images, tmp_path):
-    command = command_for_two(images, tmp_path, epochs=2000)
-    job = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+def test_a_killed_process_ends_the_job_and_is_reported(images, launcher, tmp_path):
+    launcher.start(images, tmp_path, epochs=2000)
+    started = time.monotonic()
+    while not (tmp_path / "train" / "losses.csv").exists():
+        assert launcher.process.poll() is None, launcher.log.read_text()[-3000:]
+        assert time.monotonic() - started < 600
+        time.sleep(0.2)
+    workers = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(launcher.process.pid)], capture_output=True, text=True
     )
-    try:
-        started = time.monotonic()
-        while not (tmp_path / "train" / "losses.csv").exists():
-            assert job.poll() is None, job.stderr.read()[-3000:]
-            assert time.monotonic() - started < 600
-            time.sleep(0.2)
-        workers = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(job.pid)], capture_output=True, text=True
-        )
-        os.kill(int(workers.stdout.split()[-1]), signal.SIGKILL)
-        _, error = job.communicate(timeout=600)
-    finally:
-        job.kill()
-    assert job.returncode != 0
-    assert "Signal 9 (SIGKILL) received by PID" in error
+    os.kill(int(workers.stdout.split()[-1]), signal.SIGKILL)
+    assert "Signal 9 (SIGKILL) received by PID" in launcher.error()
 
 
 def test_without_torchrun_the_error_says_how_to_start(monkeypatch):

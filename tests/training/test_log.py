@@ -62,6 +62,23 @@ def test_losses_have_a_row_per_step_and_figures_a_row_per_validation(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("interval_s", "rows"), [(0, [(2, 0), (2, 1), (4, 1), (4, 2)]), (600, [(4, 2)])]
+)
+def test_the_picture_is_drawn_at_intervals_and_shows_all_rows_at_the_end(
+    tmp_path, monkeypatch, interval_s, rows
+):
+    drawn = []
+
+    def record(_path, losses, figures):
+        drawn.append((len(losses), len(figures)))
+
+    monkeypatch.setattr("zoo.training.log.PICTURE_INTERVAL_S", interval_s)
+    monkeypatch.setattr("zoo.training.log.draw_curve", record)
+    train(tmp_path, [MeasuredPair(dice_after=d) for d in (0.5, 0.7)])
+    assert drawn == rows
+
+
+@pytest.mark.parametrize(
     ("values", "best"),
     [
         ({"tre_mm_after": [3.0, 2.0, 2.5]}, 4),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from zoo.hub.cache import expand_user
 from zoo.hub.catalogue import find_model, load_catalogue
 from zoo.hub.lock import UNVERIFIED, Installed, lock_path, read_lock
 from zoo.hub.specs import ModelSpec
+from zoo.hub.weights_header import WeightsHeader
 from zoo.hub.weights_header import read_weights_header as read_weights_header
 from zoo.hub.weights_header import sha256_of as sha256_of
 
@@ -169,9 +171,28 @@ def _find_variant(spec: ModelSpec, variant: str, folders: list[Path]) -> Weights
     if path is None:
         return None
     pulled = installed is not None and str(path) == installed.path
-    sha256 = installed.sha256 if installed is not None and pulled else sha256_of(path)
-    header = read_weights_header(path)
+    state = _state_of(path)
+    sha256 = installed.sha256 if installed is not None and pulled else _known_sha256(path, state)
+    header = _known_header(path, state)
     return WeightsFile(path, variant, sha256, header.width(), header.size(), header.recolour())
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    """Return what changes when a file is written or replaced."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+@lru_cache(maxsize=32)
+def _known_sha256(path: Path, _state: tuple[int, ...]) -> str:
+    """Return the sha256 of a file in a certain state, which a registration asks for repeatedly."""
+    return sha256_of(path)
+
+
+@lru_cache(maxsize=32)
+def _known_header(path: Path, _state: tuple[int, ...]) -> WeightsHeader:
+    """Return the header of a file in a certain state, which a registration asks for repeatedly."""
+    return read_weights_header(path)
 
 
 def _own_file(spec: ModelSpec, path: Path) -> WeightsFile:

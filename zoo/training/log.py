@@ -26,13 +26,16 @@ from zoo.training.tables import (
 )
 
 LOSSES, FIGURES, CURVE = "losses.csv", "figures.csv", "curve.png"
+PICTURE_INTERVAL_S = 10.0
+"""Least time between two drawings of the picture, which takes a second to draw."""
 
 
 class TrainingLog:
     """An ignite handler that writes the tables and the best weights of a training to `folder`.
 
     losses.csv has one row per step (means over the processes), figures.csv one row per validation
-    (means over the pairs), and curve.png shows both. The same numbers go to tensorboard/ if
+    (means over the pairs), and curve.png shows both. The tables are written after every epoch, the
+    picture at intervals and at the end. The same numbers go to tensorboard/ if
     TensorBoard is installed. best.safetensors holds the weights with the best `figure` (None: the
     first of `PREFERRED` that the data allow) and records which validation that was; nothing else
     decides which weights are best. When a run is resumed, rows after its checkpoint are removed.
@@ -60,6 +63,7 @@ class TrainingLog:
         self.figures: list[Row] = []
         self.pair_figures: list[dict[str, float | None]] = []
         self.written: list[Row] = []
+        self.drawn: list[Row] = []
         shown = bar and not process_rank()
         self.bar = tqdm(desc="training", disable=None if shown else True, leave=False)
 
@@ -85,7 +89,7 @@ class TrainingLog:
         self.tensorboard = (
             None if process_rank() else open_tensorboard(self.folder / "tensorboard", step + 1)
         )
-        self.clock = time.perf_counter()
+        self.clock = self.drawn_at = time.perf_counter()
 
     def log_step(self, engine: Engine) -> None:
         """Log the losses of a step, and its duration in seconds."""
@@ -123,18 +127,29 @@ class TrainingLog:
         self.clock = time.perf_counter()
 
     def write(self, _engine: Engine) -> None:
-        """Write the tables and the picture if there are new rows; only the first process writes."""
+        """Write the tables if there are new rows, and the picture if the last one is old.
+
+        Only the first process writes.
+        """
         rows = [*self.losses, *self.figures]
         if process_rank() or rows == self.written:
             return
         self.written = rows
         write_rows(self.folder / LOSSES, self.losses)
         write_rows(self.folder / FIGURES, self.figures)
-        draw_curve(self.folder / CURVE, self.losses, self.figures)
+        if time.perf_counter() - self.drawn_at >= PICTURE_INTERVAL_S:
+            self.draw()
+
+    def draw(self) -> None:
+        """Draw the rows that are written, unless the picture shows them already."""
+        if self.drawn != self.written:
+            draw_curve(self.folder / CURVE, self.losses, self.figures)
+            self.drawn, self.drawn_at = self.written, time.perf_counter()
 
     def finish(self, engine: Engine) -> None:
         """Write everything a last time and close the progress bar."""
         self.write(engine)
+        self.draw()
         self.bar.close()
         if self.tensorboard is not None:
             self.tensorboard.close()

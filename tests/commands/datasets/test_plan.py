@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
+import monai.bundle
 import pytest
 import torch
-from support.bundle_runs import run_by_monai
 from support.command_line import refusal, run
 from support.planning_data import nifti, write_document
 
@@ -117,14 +117,18 @@ def _texts(value):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["mcbo", "unigradicon", "multigradicon", "unireg"])
-def test_a_plan_runs_by_monai_bundle_run(model, data, weights, tmp_path):
+def test_a_plan_runs_by_monai_bundle_run(model, data, weights, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     changes = ["--set", "report=false"]
     if model != "mcbo":
         changes += ["--set", f"weights={weights / model}.safetensors"]
         changes += ["--set", f"size={[40, 32, 48] if model == 'unireg' else [65, 65, 65]}"]
+        changes += ["--set", "refine=1"]
     plan = tmp_path / "plan.json"
     assert run("plan", data, "--model", model, *changes, "-o", plan) == 0
-    result = run_by_monai(model, plan, tmp_path)
+    configs = [str(bundle_folder(model) / "configs" / "inference.json"), str(plan)]
+    monai.bundle.run(config_file=configs, output_dir=str(tmp_path / "out"), device="cpu")
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["model"] == model
     assert result["plan"]["name"] == "custom"
     if model == "unireg":

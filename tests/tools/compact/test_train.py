@@ -22,8 +22,8 @@ TINY = {
         size=(65, 65, 65),
         stages=(
             Stage(3, (32, 32, 32), 1e-3, 1e-2, parts=1, batch=2),
-            Stage(2, (33, 33, 33), 1e-3, 1e-2, parts=2, sigma=2, batch=2),
-            Stage(2, (65, 65, 65), 1e-3, 1e-2, parts=3, sigma=2),
+            Stage(1, (33, 33, 33), 1e-3, 1e-2, parts=2, sigma=2, batch=2),
+            Stage(1, (65, 65, 65), 1e-3, 1e-2, parts=3, sigma=2),
         ),
     ),
     "unireg": replace(
@@ -87,7 +87,9 @@ def test_the_output_has_weights_that_the_zoo_loads_a_log_and_a_curve(tmp_path, k
 @pytest.mark.slow
 def test_the_log_takes_stages_with_different_losses(tmp_path, monkeypatch):
     monkeypatch.setattr("compact.train.SAVE_INTERVAL_S", 0)
-    training = new_training(TINY["gradicon"])
+    monkeypatch.setattr("compact.validation.VALIDATION_PAIRS", 1)
+    stages = tuple(replace(stage, steps=2) for stage in TINY["gradicon"].stages[:2])
+    training = new_training(replace(TINY["gradicon"], stages=stages))
     train.train(training, tmp_path, until=lambda: training.stage == 1)
     train.train(training, tmp_path, until=lambda: False)
     rows = list(csv.DictReader((tmp_path / "log.csv").open()))
