@@ -21,6 +21,18 @@ def _seeded():
     torch.manual_seed(0)
 
 
+@pytest.fixture(scope="module")
+def coarse_symmetry():
+    """Measure with few points how symmetric a registered image is.
+
+    The value decides about one hint to the user, and takes half of the time of a small registration
+    that is not refined.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zoo.evaluation.symmetry.LEVELS", ((12, 300), (24, 300)))
+        yield
+
+
 @pytest.fixture(params=list(ORIENTATIONS))
 def grid(request):
     return placed_grid((23, 30, 19), (1.5, 1.0, 2.6), **ORIENTATIONS[request.param])
