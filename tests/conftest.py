@@ -5,6 +5,7 @@ import os
 import pytest
 import torch
 from support.grid_cases import ORIENTATIONS
+from support.quick_registrations import unaligned
 
 from zoo.hub.own_models import RECORD_VARIABLE
 from zoo.synthesis.phantom import placed_grid
@@ -22,14 +23,14 @@ def _seeded():
 
 
 @pytest.fixture(scope="module")
-def coarse_symmetry():
-    """Measure with few points how symmetric a registered image is.
+def symmetry_without_search():
+    """Compare registered images with their mirror images without aligning these first.
 
-    The value decides about one hint to the user, and takes half of the time of a small registration
-    that is not refined.
+    The result decides about one hint to the user. The search for the alignment takes half of the
+    time of a small registration.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zoo.evaluation.symmetry.LEVELS", ((12, 300), (24, 300)))
+        patch.setattr("zoo.evaluation.symmetry.rigid_alignment", unaligned)
         yield
 
 

@@ -76,45 +76,45 @@ def find_weights(
     return weights
 
 
-def models_here() -> dict[str, int]:
+def weights_here() -> dict[str, WeightsFile | None]:
+    """Return the models that can run on this computer with their weights, None if they need none.
+
+    Every file is read, so that callers with several questions pass the result to the functions
+    below.
+    """
+    found: dict[str, WeightsFile | None] = {}
+    for name, spec in load_catalogue().items():
+        try:
+            found[name] = find_weights(name) if spec.learned else None
+        except UserError:
+            continue
+    return found
+
+
+def models_here(found: Mapping[str, WeightsFile | None] | None = None) -> dict[str, int]:
     """Return the models that can run on this computer, with the width of their weights.
 
     The width is 0 for a model without weights and for weights of unknown width.
     """
-    widths = {}
-    for name, spec in load_catalogue().items():
-        try:
-            widths[name] = (find_weights(name).width or 0) if spec.learned else 0
-        except UserError:
-            continue
-    return widths
+    found = weights_here() if found is None else found
+    return {n: 0 if weights is None else weights.width or 0 for n, weights in found.items()}
 
 
-def variants_here() -> dict[str, str]:
+def variants_here(found: Mapping[str, WeightsFile | None] | None = None) -> dict[str, str]:
     """Return the variant of the weights that each learned model uses on this computer."""
-    variants = {}
-    for name, spec in load_catalogue().items():
-        try:
-            if spec.learned:
-                variants[name] = find_weights(name).variant
-        except UserError:
-            continue
-    return variants
+    found = weights_here() if found is None else found
+    return {n: weights.variant for n, weights in found.items() if weights is not None}
 
 
-def models_to_choose() -> tuple[str, ...]:
+def models_to_choose(found: Mapping[str, WeightsFile | None] | None = None) -> tuple[str, ...]:
     """Return the models that a plan chooses from: they need no weights or have official ones.
 
     Compact weights are used only on request, because MCBO is more accurate than they are.
     """
-    names = []
-    for name, spec in load_catalogue().items():
-        try:
-            if not spec.learned or find_weights(name).variant == "official":
-                names.append(name)
-        except UserError:
-            continue
-    return tuple(names)
+    found = weights_here() if found is None else found
+    return tuple(
+        n for n, weights in found.items() if weights is None or weights.variant == "official"
+    )
 
 
 def models_without_weights(*, several_moving: bool = False) -> tuple[str, ...]:

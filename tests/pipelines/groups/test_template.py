@@ -30,7 +30,7 @@ from zoo.io.volume import read_volume, write_volume
 from zoo.measures import dice_per_label
 from zoo.synthesis.phantom import placed_grid
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("coarse_symmetry")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("symmetry_without_search")]
 
 SETTINGS = {
     "affine": "none",
