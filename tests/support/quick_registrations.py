@@ -4,7 +4,7 @@ import json
 
 import torch
 
-SETTINGS = {"fluid": "never", "solver_settings": {"adam_iterations": [4, 4]}}
+SETTINGS = {"fluid": "never", "solver_settings": {"adam_iterations": [20, 16]}}
 """Settings of a plan for MCBO without refinement."""
 WORDS = [
     word for name, value in SETTINGS.items() for word in ("--set", f"{name}={json.dumps(value)}")

@@ -15,6 +15,8 @@ from support.group_cases import (
     voxels,
     write_subjects,
 )
+from support.quick_registrations import SETTINGS
+from support.quick_registrations import WORDS as QUICK
 
 import zoo
 from zoo import cli
@@ -25,10 +27,14 @@ from zoo.synthesis.phantom import placed_grid
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("symmetry_without_search")]
 
-SETTINGS = {"affine": "none", "spacing": 4.0, "fluid": "never"}
-FAST = {"model": "mcbo", "modality": "mr", "threads": 1, "settings": SETTINGS}
-WORDS = ["--model", "mcbo", "--modality", "mr", "--threads", "1"]
-WORDS += [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
+FAST = {
+    "model": "mcbo",
+    "modality": "mr",
+    "threads": 1,
+    "settings": {"affine": "none", "spacing": 4.0, **SETTINGS},
+}
+PLACED = ("--set", "affine=none", "--set", "spacing=4.0")
+WORDS = ("--model", "mcbo", "--modality", "mr", "--threads", "1", *PLACED, *QUICK)
 """The same choices for the command."""
 ONE_ATLAS_LABEL = 99
 TARGET_GRID = placed_grid((32, 29, 30), (2.8, 3.1, 3.0), "PIR", 12.0)

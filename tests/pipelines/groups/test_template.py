@@ -19,6 +19,8 @@ from support.group_cases import (
     voxels,
     write_subjects,
 )
+from support.quick_registrations import SETTINGS
+from support.quick_registrations import WORDS as QUICK
 
 import zoo
 from zoo import cli
@@ -32,26 +34,14 @@ from zoo.synthesis.phantom import placed_grid
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("symmetry_without_search")]
 
-SETTINGS = {
-    "affine": "none",
-    "spacing": 4.0,
-    "fluid": "never",
-    "solver_settings": {"adam_iterations": [20, 16]},
+FAST = {
+    "model": "mcbo",
+    "modality": "mr",
+    "threads": 1,
+    "settings": {"affine": "none", "spacing": 4.0, **SETTINGS},
 }
-FAST = {"model": "mcbo", "modality": "mr", "threads": 1, "settings": SETTINGS}
-WORDS = (
-    "--model",
-    "mcbo",
-    "--modality",
-    "mr",
-    "--threads",
-    "1",
-    *(
-        word
-        for name, value in SETTINGS.items()
-        for word in ("--set", f"{name}={json.dumps(value)}")
-    ),
-)
+PLACED = ("--set", "affine=none", "--set", "spacing=4.0")
+WORDS = ("--model", "mcbo", "--modality", "mr", "--threads", "1", *PLACED, *QUICK)
 """The same choices for the command."""
 OUTPUTS = (
     *("template.nii.gz", "labels.nii.gz", "labels_confidence.nii.gz"),
