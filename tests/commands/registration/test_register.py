@@ -11,6 +11,8 @@ from zoo.commands.registration.register import details
 from zoo.hub.bundles import bundle_folder
 from zoo.io.volume import read_volume, write_volume
 
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
+
 
 @pytest.mark.parametrize(
     ("change", "message"),
