@@ -61,6 +61,20 @@ def test_losses_have_a_row_per_step_and_figures_a_row_per_validation(tmp_path):
     assert best_weight(tmp_path) == 4
 
 
+def test_the_curve_is_drawn_at_times_and_with_all_rows_at_the_end(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "zoo.training.log.draw_curve", lambda _, *tables: drawn.append([len(t) for t in tables])
+    )
+    for seconds, count in ((1e9, 2), (-1.0, 4)):
+        monkeypatch.setattr("zoo.training.log.CURVE_SECONDS", seconds)
+        train(tmp_path, [MeasuredPair(dice_after=d, folding_percent=None) for d in (0.5, 0.7)])
+        assert drawn[0] == [2, 0]
+        assert drawn[-1] == [4, 2]
+        assert len(drawn) == count
+        drawn.clear()
+
+
 @pytest.mark.parametrize(
     ("values", "best"),
     [

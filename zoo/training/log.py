@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from zoo.training.tables import (
 )
 
 LOSSES, FIGURES, CURVE = "losses.csv", "figures.csv", "curve.png"
+CURVE_SECONDS = 5.0
+"""The least time between two drawings of the curve."""
 
 
 class TrainingLog:
@@ -60,6 +63,8 @@ class TrainingLog:
         self.figures: list[Row] = []
         self.pair_figures: list[dict[str, float | None]] = []
         self.written: list[Row] = []
+        self.drawn: list[Row] = []
+        self.drawn_at = -math.inf
         shown = bar and not process_rank()
         self.bar = tqdm(desc="training", disable=None if shown else True, leave=False)
 
@@ -122,19 +127,27 @@ class TrainingLog:
         self.write(self.trainer)
         self.clock = time.perf_counter()
 
-    def write(self, _engine: Engine) -> None:
-        """Write the tables and the picture if there are new rows; only the first process writes."""
-        rows = [*self.losses, *self.figures]
-        if process_rank() or rows == self.written:
+    def write(self, _engine: Engine, *, last: bool = False) -> None:
+        """Write the tables and the picture if there are new rows; only the first process writes.
+
+        The picture takes half a second. Hence it is not drawn again within `CURVE_SECONDS`, unless
+        this is the `last` time.
+        """
+        if process_rank():
             return
-        self.written = rows
-        write_rows(self.folder / LOSSES, self.losses)
-        write_rows(self.folder / FIGURES, self.figures)
-        draw_curve(self.folder / CURVE, self.losses, self.figures)
+        rows = [*self.losses, *self.figures]
+        if rows != self.written:
+            self.written = rows
+            write_rows(self.folder / LOSSES, self.losses)
+            write_rows(self.folder / FIGURES, self.figures)
+        due = last or time.perf_counter() - self.drawn_at > CURVE_SECONDS
+        if due and rows != self.drawn:
+            draw_curve(self.folder / CURVE, self.losses, self.figures)
+            self.drawn, self.drawn_at = rows, time.perf_counter()
 
     def finish(self, engine: Engine) -> None:
         """Write everything a last time and close the progress bar."""
-        self.write(engine)
+        self.write(engine, last=True)
         self.bar.close()
         if self.tensorboard is not None:
             self.tensorboard.close()
