@@ -5,6 +5,7 @@ import os
 import pytest
 import torch
 from support.grid_cases import ORIENTATIONS
+from support.quick_registrations import unaligned
 
 from zoo.hub.own_models import RECORD_VARIABLE
 from zoo.synthesis.phantom import placed_grid
@@ -19,6 +20,18 @@ def _own_models(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def symmetry_without_search():
+    """Compare registered images with their mirror images without aligning these first.
+
+    The result decides about one hint to the user. The search for the alignment takes half of the
+    time of a small registration.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zoo.evaluation.symmetry.rigid_alignment", unaligned)
+        yield
 
 
 @pytest.fixture(params=list(ORIENTATIONS))

@@ -16,6 +16,8 @@ from zoo.geometry import Transform, warp
 from zoo.io.transforms import write_transform
 from zoo.io.volume import write_volume
 
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
+
 
 def test_the_verdict_can_be_read(from_files):
     assert from_files.quality == from_files.result["quality"] == "ok"

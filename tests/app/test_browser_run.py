@@ -10,6 +10,8 @@ from support.run_cases import finished_run
 
 from zoo.io.atomic import write_json
 
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

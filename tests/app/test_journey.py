@@ -2,17 +2,18 @@
 
 import json
 import shlex
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 from support.app_client import client, error_of, upload_all, write_phantom
+from support.command_line import run
 
 from zoo.io.points import read_points
 from zoo.io.transforms import read_transform
 from zoo.io.volume import read_header
+
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
 
 FACTS = {"effort": "fast", "anatomy": "brain", "pairing": "inter", "modality": {"0": "mr"}}
 
@@ -56,15 +57,15 @@ def test_the_plan_changes_with_the_request_without_reading_again(journey, monkey
     assert words[words.index("--model") + 1] == "unigradicon"
 
 
-def test_the_plan_is_that_of_the_command(journey):
+def test_the_plan_is_that_of_the_command(journey, monkeypatch, capsys):
     server, files, request, _ = journey
     facts = {"model": "unigradicon", "effort": "fast"}
     pair = {role: request[role] for role in ("fixed", "moving")}
     plan = server.post("/api/plan", json=pair | facts).json()
     words = shlex.split(plan["command"]["shell"])[1:]
-    command = [sys.executable, "-m", "zoo", *words, "--dry-run", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=files["fixed"].parent)
-    section = json.loads(done.stdout)["plan"]["plan"]
+    monkeypatch.chdir(files["fixed"].parent)
+    assert run(*words, "--dry-run", "--json") == 0
+    section = json.loads(capsys.readouterr().out)["plan"]["plan"]
     choices = dict(section["choices"])
     assert plan["because"] == choices.pop("model")["because"]
     assert plan["settings"] == [{"name": name} | choice for name, choice in choices.items()]
@@ -151,23 +152,19 @@ def figures_in(folder):
 
 
 @pytest.mark.slow
-def test_the_command_gives_the_same_figures(journey, tmp_path):
+def test_the_command_gives_the_same_figures(journey, tmp_path, monkeypatch):
     files = write_phantom(tmp_path)
     words = shlex.split(result_of(journey)["command"]["shell"])
     assert words[0] == "regzoo"
-    command = [sys.executable, "-m", "zoo", *words[1:]]
-    done = subprocess.run(command, cwd=files["fixed"].parent, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(files["fixed"].parent)
+    assert run(*words[1:]) == 0
     assert figures_in(tmp_path) == result_of(journey)["figures"]
 
 
 @pytest.mark.slow
-def test_the_python_gives_the_same_figures(journey, tmp_path):
+def test_the_python_gives_the_same_figures(journey, tmp_path, monkeypatch, capsys):
     write_phantom(tmp_path)
-    text = result_of(journey)["command"]["python"]
-    done = subprocess.run(
-        [sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(result_of(journey)["quality"])
+    monkeypatch.chdir(tmp_path)
+    exec(result_of(journey)["command"]["python"], {})
+    assert capsys.readouterr().out.startswith(result_of(journey)["quality"])
     assert figures_in(tmp_path) == result_of(journey)["figures"]

@@ -12,6 +12,8 @@ from zoo.app.run_watch import RunWatch
 from zoo.errors import UserError
 from zoo.io.atomic import write_json
 
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
+
 NAMES = ("a1_a2", "b1_b2", "c1_c2")
 
 

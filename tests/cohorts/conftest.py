@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from benchmarks.cohorts import write_dataset, write_plan
+from support.quick_registrations import SETTINGS
 
 from zoo.cohorts.jobs import create_run_folder, plan_cohort, plan_of_run
 from zoo.pipelines.run import CohortOptions, run_cohort
@@ -13,7 +14,7 @@ from zoo.pipelines.run import CohortOptions, run_cohort
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     write_dataset(folder / "data", 3, 16)
-    write_plan(folder / "plan.json", folder / "data")
+    write_plan(folder / "plan.json", folder / "data", fluid="never")
     return folder
 
 
@@ -33,7 +34,7 @@ def larger_study(tmp_path_factory):
     """Six pairs, and the results of one process in the folder `whole`."""
     folder = tmp_path_factory.mktemp("larger")
     write_dataset(folder / "data", 6, 16)
-    write_plan(folder / "plan.json", folder / "data", affine="none", report=False)
+    write_plan(folder / "plan.json", folder / "data", affine="none", report=False, **SETTINGS)
     options = CohortOptions(folder / "plan.json", out=folder / "whole", threads=1, device="cpu")
     run_cohort(options)
     return folder

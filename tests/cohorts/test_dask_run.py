@@ -12,6 +12,7 @@ import torch
 from benchmarks.cohorts import outputs
 from benchmarks.harness.dask_processes import DaskProcesses, free_port
 from support.cohort_cases import write_result
+from support.dask_clusters import cluster_in_this_process
 
 from zoo import UserError
 from zoo.cohorts import dask_run
@@ -23,16 +24,9 @@ from zoo.io.volume import read_volume, write_volume
 from zoo.runtime.signals import StopSignal
 
 
-def in_this_process():
-    """Return a cluster whose scheduler and worker are in this process."""
-    return distributed.LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
-    )
-
-
 @pytest.fixture(scope="module")
 def cluster():
-    with quiet_dask(), in_this_process() as started:
+    with quiet_dask(), cluster_in_this_process() as started:
         yield started
 
 
@@ -104,7 +98,7 @@ def test_a_full_disk_and_a_stop_end_the_run_without_failures(cluster, cohort, mo
 
 def test_a_worker_that_cannot_see_the_run_is_named_and_leaves(cohort):
     shutil.rmtree(cohort.folder)
-    with quiet_dask(), in_this_process() as cluster:
+    with quiet_dask(), cluster_in_this_process() as cluster:
         run = DaskRun(cluster, cohort, "cpu", 1, lambda _: None)
         with pytest.raises(UserError, match=r"the worker .* does not see .*run; choose an --out"):
             run.register(cohort.jobs, StopSignal(), lambda *_: None)

@@ -15,6 +15,8 @@ from zoo.cohorts.record import RESULT, is_finished
 from zoo.cohorts.worker import PairWorker, open_worker
 from zoo.io.atomic import write_json
 
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
+
 
 class Gauge:
     """Counts how many threads are inside, and remembers the largest number."""

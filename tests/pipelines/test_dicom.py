@@ -7,10 +7,13 @@ import pytest
 import torch
 from support.command_line import refusal, run
 from support.dicom_cases import NAME, PATIENT, series_of
+from support.quick_registrations import WORDS
 
 from zoo.io.volume import Volume, read_volume, write_volume
 from zoo.planning.plan import explain
 from zoo.synthesis.phantom import make_pair
+
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +33,14 @@ def study(tmp_path_factory):
 @pytest.fixture(scope="module")
 def registered(study):
     out = study / "result"
-    assert run("register", study / "fixed", study / "moving", "--out", out) == 0
+    assert run("register", study / "fixed", study / "moving", "--out", out, *WORDS) == 0
     return out
 
 
 def test_a_series_is_registered_like_the_same_volume_in_nifti(study, registered):
     assert run("register", study / "fixed.nii.gz", study / "moving.nii.gz", "--out",
                study / "other", "--modality.0", "ct", "--modality.1", "ct", "--anatomy", "lung",
-               "--report=false") == 0  # fmt: skip
+               "--report=false", *WORDS) == 0  # fmt: skip
     one, other = (read_volume(study / name / "warped.nii.gz") for name in ("result", "other"))
     assert one.grid.same_as(other.grid)
     assert float((one.data - other.data).float().abs().mean()) < 2

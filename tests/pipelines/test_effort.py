@@ -13,6 +13,8 @@ from zoo.pipelines.plan import plan
 from zoo.pipelines.register import register_files
 from zoo.synthesis.phantom import make_pair
 
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
+
 SMALL = {"solver_settings": {"adam_iterations": [2, 2]}}
 
 

@@ -15,6 +15,8 @@ from zoo.io.nifti import write_nifti
 from zoo.io.transforms import read_affine, read_transform
 from zoo.io.volume import read_volume
 
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
+
 GRID = oblique_grid(shape=(30, 32, 16), spacing=(4.0, 4.0, 6.0))
 MOTIONS = [
     (0, 0, 0, 0, 0, 0),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.killed_registrations import AT_RANDOM
+from support.quick_registrations import SETTINGS, WORDS
 
 import zoo
 from zoo import UserError
@@ -21,7 +22,9 @@ from zoo.pipelines.register import register_files
 from zoo.runtime.output_folder import staged_outputs
 from zoo.synthesis.phantom import make_pair
 
-QUICK = {"affine": "none", "device": "cpu"}
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
+
+QUICK = {"affine": "none", "device": "cpu", "settings": SETTINGS}
 ROOT = Path(zoo.__file__).parents[1]
 
 
@@ -55,7 +58,8 @@ def test_a_kill_at_any_moment_leaves_the_old_results_or_the_new_ones(pair, tmp_p
     register_files(RegistrationOptions(**exchanged, **QUICK, out=out, format="both", inverse=True))
     (out / "notes.txt").write_text("of the user")
     words = [pair["fixed"], pair["moving"], "--out", out, "--affine", "none", "--device", "cpu"]
-    process = start("-m", "support.killed_registrations", *words, "--report=false")
+    words += ["--report=false", "--threads", "1"]  # a process with threads cannot be forked
+    process = start("-m", "support.killed_registrations", *words, *WORDS)
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     first, *kills = map(json.loads, output.splitlines())
@@ -202,7 +206,7 @@ def test_a_copy_of_the_results_replaces_earlier_ones(pair, tmp_path):
 
 def test_the_printed_seconds_are_those_since_the_start_of_the_process(pair, tmp_path):
     started = time.monotonic()
-    words = ["--out", tmp_path / "out", "--affine", "none", "--report=false"]
+    words = ["--out", tmp_path / "out", "--affine", "none", "--report=false", *WORDS]
     process = start("-m", "zoo", "register", *pair.values(), *words)
     lines = []
     for line in process.stdout:

@@ -8,9 +8,14 @@ import fsspec
 import pytest
 from benchmarks.cohorts import finished, write_dataset, write_plan
 from support.command_line import refusal
+from support.dask_clusters import cluster_in_this_process
+from support.quick_registrations import SETTINGS
 
 import zoo
 from zoo.cli import run
+from zoo.cohorts.clusters import quiet_dask
+
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
 
 MEMORY = fsspec.filesystem("memory")
 NAMES = [f"Phantom_000{k}_0000_Phantom_000{k}_0001" for k in (1, 2)]
@@ -18,10 +23,15 @@ NAMES = [f"Phantom_000{k}_0000_Phantom_000{k}_0001" for k in (1, 2)]
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """Two pairs on the disk and at a URL, the plan, and a run with the files on the disk."""
+    """Two pairs on the disk and at a URL, the plan, and a run with the files on the disk.
+
+    The plan `plain.json` is the same without reports.
+    """
     folder = tmp_path_factory.mktemp("study")
     write_dataset(folder / "data", 2, 16)
-    write_plan(folder / "plan.json", folder / "data", affine="none", report="light")
+    write_plan(folder / "plan.json", folder / "data", affine="none", report="light", **SETTINGS)
+    plain = json.loads((folder / "plan.json").read_text()) | {"report": False}
+    (folder / "plain.json").write_text(json.dumps(plain))
     assert zoo.run(folder / "plan.json", out=folder / "local", threads=1).complete
     MEMORY.put(str(folder / "data") + "/", "/bucket/study/", recursive=True)
     yield folder
@@ -69,21 +79,21 @@ def test_a_run_of_a_dataset_at_a_url(study, tmp_path, scheme, capsys):
 def test_a_changed_file_is_registered_again(study, tmp_path):
     MEMORY.put(str(study / "data") + "/", "/bucket/other/", recursive=True)
     options = {"out": tmp_path / "run", "threads": 1, "data": "memory://bucket/other"}
-    zoo.run(study / "plan.json", **options)
+    zoo.run(study / "plain.json", **options)
     before = finished(tmp_path / "run")
     source = study / "data/imagesTr/Phantom_0001_0001.nii.gz"
     MEMORY.put(str(source), "/bucket/other/imagesTr/Phantom_0002_0001.nii.gz")
-    zoo.run(study / "plan.json", **options)
+    zoo.run(study / "plain.json", **options)
     after = finished(tmp_path / "run")
     assert [name for name in NAMES if after[name] != before[name]] == [NAMES[1]]
 
 
-@pytest.mark.slow
 def test_workers_download_by_themselves(study, tmp_path):
     folder = tmp_path / "run"
-    words = ["run", str(study / "plan.json"), "--out", str(folder), "--quiet", "--workers", "2"]
-    words += ["--data", f"file://{study}/data", "--scratch", "1MB", "--threads", "1"]
-    assert run(words) == 0
+    words = ["run", str(study / "plain.json"), "--out", str(folder), "--quiet", "--scratch", "1MB"]
+    words += ["--data", f"file://{study}/data", "--threads", "1", "--scheduler"]
+    with quiet_dask(), cluster_in_this_process() as cluster:
+        assert run([*words, cluster.scheduler_address]) == 0
     for name in NAMES:
         local = study / "local" / name
         for file in ("transform.nii.gz", "warped.nii.gz"):
@@ -146,7 +156,7 @@ def test_a_url_that_cannot_be_read_is_one_line(study, tmp_path, capsys):
 
 def test_a_report_of_files_at_urls_says_to_download_them(study, tmp_path, capsys):
     options = {"data": "memory://bucket/study", "threads": 1}
-    zoo.run(study / "plan.json", out=tmp_path / "run", **options)
+    zoo.run(study / "plain.json", out=tmp_path / "run", **options)
     told = refusal(capsys, "report", tmp_path / "run" / NAMES[0])
     assert "memory://bucket/study/imagesTr" in told
     assert "download" in told

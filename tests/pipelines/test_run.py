@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from benchmarks.cohorts import write_dataset, write_plan
+from support.quick_registrations import SETTINGS
 
 import zoo
 from zoo import cli
@@ -12,12 +13,14 @@ from zoo.errors import UserError
 from zoo.io.volume import read_volume, write_volume
 from zoo.pipelines.run import CohortOptions, run_cohort
 
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
+
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     write_dataset(folder / "data", 2, 16)
-    write_plan(folder / "plan.json", folder / "data", affine="none", report=False)
+    write_plan(folder / "plan.json", folder / "data", affine="none", report=False, **SETTINGS)
     return folder / "plan.json"
 
 
@@ -59,7 +62,7 @@ def plan_with_noise(tmp_path_factory):
     grid = read_volume(image).grid
     noise = 100 * torch.randn(grid.shape, generator=torch.Generator().manual_seed(0))
     write_volume(image, noise, grid)
-    write_plan(folder / "plan.json", folder / "data", affine="none", report=False)
+    write_plan(folder / "plan.json", folder / "data", affine="none", report=False, **SETTINGS)
     return folder / "plan.json"
 
 

@@ -1,6 +1,7 @@
 """An analytic anatomy, drawn on any grid and moved by any affine map."""
 
 import math
+from functools import lru_cache
 
 import torch
 
@@ -22,8 +23,9 @@ def anatomy(points):
     return body * (1 + 0.7 * torch.tanh(inner))
 
 
+@lru_cache(maxsize=16)
 def draw(grid, matrix=None, noise=0.03):
-    """Draw the anatomy moved by a 4x4 world matrix."""
+    """Draw the anatomy moved by a 4x4 world matrix; the same objects give the same tensor."""
     points = grid.to_world(torch.cartesian_prod(*[torch.arange(n) for n in grid.shape]))
     if matrix is not None:
         back = torch.linalg.inv(matrix)

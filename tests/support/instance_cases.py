@@ -5,8 +5,9 @@ import math
 import torch
 
 from zoo.geometry.sampling import identity_index
+from zoo.solvers.instance import ImagePair
 
-SHAPE = (36, 29, 42)
+SHAPE = (28, 23, 32)
 
 
 def texture(points):
@@ -18,15 +19,21 @@ def texture(points):
     return 0.5 + torch.sin(angles).sum(1, keepdim=True) / 24
 
 
-def known_map(amplitude=1.5):
+def known_map(amplitude=1.5, shape=SHAPE):
     """Return a smooth displacement [1, 3, X, Y, Z] in voxels."""
-    x, y, z = identity_index(SHAPE)[0]
+    x, y, z = identity_index(shape)[0]
     parts = [torch.sin(y / 7), torch.cos(x / 8 + 1), torch.sin(z / 9 + x / 12)]
     return amplitude * torch.stack(parts)[None]
 
 
-def zeros():
-    return torch.zeros(1, 3, *SHAPE)
+def pair_with_map(shape=SHAPE):
+    """Return a pair with moving(i + d(i)) = fixed(i), and d."""
+    index, truth = identity_index(shape), known_map(shape=shape)
+    return ImagePair(texture(index), texture(index + truth)), truth
+
+
+def zeros(shape=SHAPE):
+    return torch.zeros(1, 3, *shape)
 
 
 def seeded(seed=0):

@@ -21,6 +21,8 @@ import sys
 import time
 from pathlib import Path
 
+from support.quick_registrations import unaligned
+
 OPERATIONS = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "shutil.rmtree")
 EARLY_OPERATIONS, LATE_OPERATIONS, AT_RANDOM = 4, 20, 6
 
@@ -89,11 +91,18 @@ def kill_one(words: list[str], out: Path, number: int | None, seconds: float) ->
 
 def main(words: list[str]) -> None:
     """Register once, then kill registrations that start from the same output folder."""
-    import zoo.handlers.saver
-    import zoo.pipelines.register  # noqa: F401
+    import zoo.evaluation.symmetry
+    from zoo.cli import run
 
-    out = Path(words[words.index("--out") + 1])
+    zoo.evaluation.symmetry.rigid_alignment = unaligned
+    place = words.index("--out") + 1
+    out = Path(words[place])
     before = out.parent.parent / "before"
+    with contextlib.redirect_stdout(None):  # the children inherit all that this one imports
+        assert (
+            run(["register", *words[:place], f"{out.parent.parent / 'own'}", *words[place + 1 :]])
+            == 0
+        )
     shutil.copytree(out, before)
     started = time.monotonic()
     _, status = os.waitpid(register_in_child(words, AtOperation(out.parent)), 0)

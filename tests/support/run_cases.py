@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from support.command_line import run as command
+from support.quick_registrations import WORDS
 from zoo.io.atomic import write_json
 from zoo.io.volume import write_volume
 from zoo.synthesis.phantom import make_pair
@@ -21,7 +22,7 @@ def finished_run(folder: Path) -> Path:
         rows.append(f"{letter}1.nii.gz,{letter}2.nii.gz")
     (folder / "data" / "pairs.csv").write_text("\n".join(rows) + "\n")
     words = ["plan", folder / "data", "--out", folder / "plan.json", "--accept-guess"]
-    assert command(*words, "--model", "mcbo", "--effort", "fast") == 0
+    assert command(*words, "--model", "mcbo", "--effort", "fast", *WORDS) == 0
     out = folder / "run"
     assert command("run", folder / "plan.json", "--out", out, "--report", "light") == 0
     shutil.rmtree(out / "c1_c2")

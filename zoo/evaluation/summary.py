@@ -14,6 +14,8 @@ from zoo.evaluation.metrics import Figures
 RESAMPLES = 2000
 MOST_RESAMPLED = 10_000
 """Of more values, the interval is that of the normal distribution, which then hardly differs."""
+BLOCK = 1 << 15
+"""The number of values that a bootstrap draws at once."""
 
 
 def evaluation(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -60,8 +62,8 @@ def summarise_columns(
 def bootstrap_interval(values: np.ndarray) -> tuple[float | None, float | None]:
     """Return the 95 % percentile interval of the mean; it is undefined for fewer than two values.
 
-    The seed of the bootstrap is fixed: equal values give equal intervals. The values are resampled
-    one sample at a time, so that the memory is that of two copies of them.
+    The seed of the bootstrap is fixed: equal values give equal intervals. The samples are drawn in
+    blocks, whose size limits the memory.
     """
     if len(values) < 2:
         return None, None
@@ -69,6 +71,10 @@ def bootstrap_interval(values: np.ndarray) -> tuple[float | None, float | None]:
         half = 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values))
         return float(values.mean()) - half, float(values.mean()) + half
     random, count = np.random.default_rng(0), len(values)
-    means = [values[random.integers(count, size=count)].mean() for _ in range(RESAMPLES)]
+    at_once = max(1, BLOCK // count)
+    means = []
+    for done in range(0, RESAMPLES, at_once):
+        drawn = random.integers(count, size=(min(at_once, RESAMPLES - done), count))
+        means.extend(values[drawn].mean(axis=1))
     low, high = np.quantile(means, (0.025, 0.975))
     return float(low), float(high)

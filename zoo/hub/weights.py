@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ from zoo.hub.cache import expand_user
 from zoo.hub.catalogue import find_model, load_catalogue
 from zoo.hub.lock import UNVERIFIED, Installed, lock_path, read_lock
 from zoo.hub.specs import ModelSpec
-from zoo.hub.weights_header import WeightsHeader
 from zoo.hub.weights_header import read_weights_header as read_weights_header
 from zoo.hub.weights_header import sha256_of as sha256_of
 
@@ -78,45 +76,45 @@ def find_weights(
     return weights
 
 
-def models_here() -> dict[str, int]:
+def weights_here() -> dict[str, WeightsFile | None]:
+    """Return the models that can run on this computer with their weights, None if they need none.
+
+    Every file is read, so that callers with several questions pass the result to the functions
+    below.
+    """
+    found: dict[str, WeightsFile | None] = {}
+    for name, spec in load_catalogue().items():
+        try:
+            found[name] = find_weights(name) if spec.learned else None
+        except UserError:
+            continue
+    return found
+
+
+def models_here(found: Mapping[str, WeightsFile | None] | None = None) -> dict[str, int]:
     """Return the models that can run on this computer, with the width of their weights.
 
     The width is 0 for a model without weights and for weights of unknown width.
     """
-    widths = {}
-    for name, spec in load_catalogue().items():
-        try:
-            widths[name] = (find_weights(name).width or 0) if spec.learned else 0
-        except UserError:
-            continue
-    return widths
+    found = weights_here() if found is None else found
+    return {n: 0 if weights is None else weights.width or 0 for n, weights in found.items()}
 
 
-def variants_here() -> dict[str, str]:
+def variants_here(found: Mapping[str, WeightsFile | None] | None = None) -> dict[str, str]:
     """Return the variant of the weights that each learned model uses on this computer."""
-    variants = {}
-    for name, spec in load_catalogue().items():
-        try:
-            if spec.learned:
-                variants[name] = find_weights(name).variant
-        except UserError:
-            continue
-    return variants
+    found = weights_here() if found is None else found
+    return {n: weights.variant for n, weights in found.items() if weights is not None}
 
 
-def models_to_choose() -> tuple[str, ...]:
+def models_to_choose(found: Mapping[str, WeightsFile | None] | None = None) -> tuple[str, ...]:
     """Return the models that a plan chooses from: they need no weights or have official ones.
 
     Compact weights are used only on request, because MCBO is more accurate than they are.
     """
-    names = []
-    for name, spec in load_catalogue().items():
-        try:
-            if not spec.learned or find_weights(name).variant == "official":
-                names.append(name)
-        except UserError:
-            continue
-    return tuple(names)
+    found = weights_here() if found is None else found
+    return tuple(
+        n for n, weights in found.items() if weights is None or weights.variant == "official"
+    )
 
 
 def models_without_weights(*, several_moving: bool = False) -> tuple[str, ...]:
@@ -171,28 +169,9 @@ def _find_variant(spec: ModelSpec, variant: str, folders: list[Path]) -> Weights
     if path is None:
         return None
     pulled = installed is not None and str(path) == installed.path
-    state = _state_of(path)
-    sha256 = installed.sha256 if installed is not None and pulled else _known_sha256(path, state)
-    header = _known_header(path, state)
+    sha256 = installed.sha256 if installed is not None and pulled else sha256_of(path)
+    header = read_weights_header(path)
     return WeightsFile(path, variant, sha256, header.width(), header.size(), header.recolour())
-
-
-def _state_of(path: Path) -> tuple[int, ...]:
-    """Return what changes when a file is written or replaced."""
-    status = path.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-@lru_cache(maxsize=32)
-def _known_sha256(path: Path, _state: tuple[int, ...]) -> str:
-    """Return the sha256 of a file in a certain state, which a registration asks for repeatedly."""
-    return sha256_of(path)
-
-
-@lru_cache(maxsize=32)
-def _known_header(path: Path, _state: tuple[int, ...]) -> WeightsHeader:
-    """Return the header of a file in a certain state, which a registration asks for repeatedly."""
-    return read_weights_header(path)
 
 
 def _own_file(spec: ModelSpec, path: Path) -> WeightsFile:

@@ -37,15 +37,12 @@ def band(n: int, taps: Tensor, edge: Edge = "zeros") -> Tensor:
     Beyond the ends the image is zero, or with "replicate" the end voxel is repeated.
     """
     reach = len(taps) // 2
-    centre = torch.arange(n)
-    matrix = torch.zeros(n, n, dtype=taps.dtype)
-    for offset, weight in zip(range(-reach, reach + 1), taps, strict=True):
-        source = centre + offset
-        if edge == "replicate":
-            source = source.clamp(0, n - 1)
-        inside = (source >= 0) & (source < n)
-        matrix[centre[inside], source[inside]] += weight
-    return matrix
+    source = torch.arange(n)[:, None] + torch.arange(len(taps))  # in the image with its margins
+    if edge == "replicate":
+        source = source.clamp(reach, reach + n - 1)
+    matrix = torch.zeros(n, n + 2 * reach, dtype=taps.dtype)
+    matrix.scatter_add_(1, source, taps.expand(n, -1))
+    return matrix[:, reach : reach + n].contiguous()
 
 
 def separable_filter(image: Tensor, taps: Sequence[Tensor], edge: Edge = "zeros") -> Tensor:

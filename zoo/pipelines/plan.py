@@ -11,7 +11,7 @@ from zoo.datasets.reading import read_dataset
 from zoo.errors import UserError
 from zoo.hub.own_models import find_own_model
 from zoo.hub.specs import NORMAL
-from zoo.hub.weights import models_here, models_to_choose, variants_here
+from zoo.hub.weights import models_here, models_to_choose, variants_here, weights_here
 from zoo.io.atomic import check_writable, write_json
 from zoo.io.json_documents import read_json_object, report_missing_keys
 from zoo.pipelines.options import modality_by_slot
@@ -66,6 +66,7 @@ def plan(
         check_writable(out)
     changes = resolve_settings(settings)
     own = None if model is None else find_own_model(model)
+    found = weights_here()
     options = UserOptions(
         anatomy=anatomy,
         modality=modality_by_slot(modality),
@@ -75,9 +76,9 @@ def plan(
         effort=effort or NORMAL,
         accept_guess=accept_guess,
         settings=changes,
-        available=models_to_choose(),
-        widths=models_here(),
-        variants=variants_here(),
+        available=models_to_choose(found),
+        widths=models_here(found),
+        variants=variants_here(found),
         force=force,
     )
     if own is not None:

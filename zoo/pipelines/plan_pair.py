@@ -19,6 +19,7 @@ from zoo.hub.weights import (
     models_to_choose,
     models_without_weights,
     variants_here,
+    weights_here,
 )
 from zoo.io.volume import Volume, read_volume
 from zoo.pipelines.options import RegistrationOptions
@@ -151,7 +152,8 @@ def _user_options(
     model = options.model if own is None else own.model
     several_moving = len(files.moving) > 1
     without_weights = models_without_weights(several_moving=several_moving)
-    widths, available, variants = models_here(), models_to_choose(), variants_here()
+    found = weights_here()
+    widths, available, variants = models_here(found), models_to_choose(found), variants_here(found)
     if several_moving or model in without_weights:
         widths, available = dict.fromkeys(without_weights, 0), without_weights
     wishes = UserOptions(

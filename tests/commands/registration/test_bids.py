@@ -12,6 +12,8 @@ from zoo.io.transforms import read_transform
 from zoo.io.volume import read_volume, write_volume
 from zoo.synthesis.phantom import make_pair
 
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
+
 TRANSFORM = "sub-01/anat/sub-01_from-T2w_to-T1w_mode-image_xfm"
 WARPED = "sub-01/anat/sub-01_space-T1w_desc-registered_T2w"
 

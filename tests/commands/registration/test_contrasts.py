@@ -16,6 +16,8 @@ from zoo.planning.plan import make_plan
 from zoo.runtime.bundle import user_errors
 from zoo.synthesis.phantom import make_pair
 
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
+
 REFUSED = "the compact weights of unireg are for pairs of one contrast"
 QUICK = ["--model", "unireg", "--anatomy", "brain", "--pairing", "inter", "--device", "cpu"]
 QUICK += ["--set", "affine=none", "--report=false", "--set", "size=[32, 40, 32]"]

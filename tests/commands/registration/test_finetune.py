@@ -10,6 +10,8 @@ from support.train_cases import write_images
 from zoo import cli
 from zoo.training.tables import read_rows
 
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
+
 TINY = ["--set", "size=[16,24,16]", "--set", "affine=none", "--device", "cpu"]
 
 

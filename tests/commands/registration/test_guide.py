@@ -10,6 +10,8 @@ from support.command_line import refusal, run
 from zoo.hub.bundles import bundle_folder
 from zoo.io.transforms import read_transform
 
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
+
 
 def test_the_landmark_error_is_that_of_the_held_out_landmarks(files, tmp_path, capsys):
     folder, pair = files

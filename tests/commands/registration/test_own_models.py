@@ -10,6 +10,8 @@ from support.train_cases import write_images
 from zoo.hub.own_models import RECORD_VARIABLE
 from zoo.hub.weights import sha256_of
 
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
+
 SIZE = [16, 24, 16]
 TRAINING = ["--from", "compact", "--steps", "4", "--set", "learning_rate=0.0003"]
 TRAINING += ["--set", f"size={SIZE}", "--set", "affine=none", "--device", "cpu"]

@@ -6,10 +6,13 @@ import shutil
 import pytest
 import torch
 from support.command_line import refusal, run
+from support.quick_registrations import WORDS
 
 from zoo.commands.registration.register import details
 from zoo.hub.bundles import bundle_folder
 from zoo.io.volume import read_volume, write_volume
+
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +39,7 @@ def test_a_plan_that_would_run_code_is_refused(data, images, tmp_path, change, m
 def test_the_plan_of_a_pair_is_printed_kept_and_can_be_used_again(images, tmp_path, capsys):
     out, again = tmp_path / "out", tmp_path / "again"
     words = ["--device", "cpu", "--report=false"]
-    assert run("register", *images, "--out", out, *words) == 0
+    assert run("register", *images, "--out", out, *words, "--set", "fluid=never") == 0
     printed = capsys.readouterr().out
     assert printed.startswith("mcbo: ")
     assert "not known: --anatomy" in printed
@@ -68,10 +71,10 @@ def test_the_plan_of_a_pair_states_the_settings_of_the_user_and_repeats_the_regi
     assert (tmp_path / "a" / "transform.nii.gz").read_bytes() == (
         tmp_path / "b" / "transform.nii.gz"
     ).read_bytes()
-    changed = ["--plan", file, "--set", "mode=paper"]
+    changed = ["--plan", file, "--set", "mode=accurate", "--set", "fluid=never"]
     assert run("register", *images, "--out", tmp_path / "c", *words, *changed) == 0
     plan = json.loads((tmp_path / "c" / "plan.json").read_text())
-    assert (plan["affine"], plan["mode"]) == ("com", "paper")
+    assert (plan["affine"], plan["mode"]) == ("com", "accurate")
     reason = plan["plan"]["choices"]["mode"]["because"]
     assert reason == "set by the user over 'convexadam'"
 
@@ -132,12 +135,12 @@ def test_a_bundle_runs_with_its_own_settings_and_without_a_plan(images, tmp_path
     bundle = tmp_path / "mine"
     shutil.copytree(bundle_folder("mcbo"), bundle)
     config = json.loads((bundle / "configs" / "inference.json").read_text())
-    (bundle / "configs" / "inference.json").write_text(json.dumps(config | {"mode": "paper"}))
+    (bundle / "configs" / "inference.json").write_text(json.dumps(config | {"mode": "convexadam"}))
     out = tmp_path / "out"
     words = ["--out", out, "--bundle", bundle, "--device", "cpu", "--set", "affine=none"]
     assert run("register", *images, *words) == 0
     result = json.loads((out / "result.json").read_text())
-    assert result["settings"]["mode"] == "paper"
+    assert result["settings"]["mode"] == "convexadam"
     assert result["affine_start"]["kind"] == "none"
     assert (out / "report.html").exists()
     assert not (out / "plan.json").exists()
@@ -150,7 +153,7 @@ def test_a_failed_registration_is_reported_and_with_strict_its_exit_code_is_3(
     noise = torch.randn(fixed.grid.shape, generator=torch.Generator().manual_seed(0))
     write_volume(tmp_path / "noise.nii.gz", noise, fixed.grid)
     words = [images[0], tmp_path / "noise.nii.gz", "--device", "cpu", "--report=false"]
-    words += ["--model", "mcbo", "--set", "affine=none"]
+    words += ["--model", "mcbo", "--set", "affine=none", *WORDS]
     assert run("register", *words, "--out", tmp_path / "a") == 0
     assert "regzoo: quality failed: The registered images agree" in capsys.readouterr().err
     assert run("register", *words, "--out", tmp_path / "b", "--strict") == 3
@@ -161,7 +164,7 @@ def test_a_failed_registration_is_reported_and_with_strict_its_exit_code_is_3(
 
 def test_json_prints_one_document_and_nothing_else(images, tmp_path, capsys):
     out = tmp_path / "out"
-    words = ["--device", "cpu", "--report=false", "--json", "--progress"]
+    words = ["--device", "cpu", "--report=false", "--json", "--progress", "--set", "fluid=never"]
     assert run("register", *images, "--out", out, *words) == 0
     captured = capsys.readouterr()
     assert captured.err.splitlines()[-1] == "progress 100 saving"

@@ -18,7 +18,7 @@ from benchmarks.cohorts import (
 
 from zoo.cli import run
 
-PAIRS = 6
+PAIRS, SIZE = 6, 24
 NAMES = [f"Phantom_{k:04d}_0000_Phantom_{k:04d}_0001" for k in range(1, PAIRS + 1)]
 
 
@@ -26,8 +26,8 @@ NAMES = [f"Phantom_{k:04d}_0000_Phantom_{k:04d}_0001" for k in range(1, PAIRS + 
 def study(tmp_path_factory):
     """A dataset with its plan, and what one process makes of it."""
     folder = tmp_path_factory.mktemp("study")
-    write_dataset(folder / "data", PAIRS, 24)
-    write_plan(folder / "plan.json", folder / "data", affine="none", report=False)
+    write_dataset(folder / "data", PAIRS, SIZE)
+    write_plan(folder / "plan.json", folder / "data", affine="none", report=False, fluid="never")
     assert run(["run", str(folder / "plan.json"), "--out", str(folder / "whole")]) == 0
     return folder
 
@@ -126,7 +126,9 @@ def test_what_changed_is_done_again_and_a_failing_pair_stops_nothing(study, tmp_
     whole = image.read_bytes()
     for content, code in ((whole[:2000], 1), (whole, 0)):
         image.write_bytes(content)
-        write_plan(tmp_path / "plan.json", tmp_path / "data", affine="none", report=False)
+        write_plan(
+            tmp_path / "plan.json", tmp_path / "data", affine="none", report=False, fluid="never"
+        )
         assert run(["run", str(tmp_path / "plan.json")]) == code
         after = finished(tmp_path / "plan-val")
         changed = [name for name in NAMES if after.get(name) != before[name]]
@@ -175,7 +177,7 @@ def test_a_dry_run_tells_what_is_pending_and_writes_nothing(study, tmp_path, cap
     assert told["pending"] == [NAMES[3]]
     assert told["finished"] == [name for name in NAMES if name != NAMES[3]]
     assert told["unreadable"] == []
-    voxels = 24**3
+    voxels = SIZE**3
     assert told["needed_bytes"] == voxels * (12 + 2 + 2) + (256 << 10)  # field, image and labels
     assert contents(tmp_path) == before
 
@@ -184,7 +186,9 @@ def test_a_dry_run_refuses_what_the_run_would(study, tmp_path, capsys):
     shutil.copytree(study / "data", tmp_path / "data")
     image = tmp_path / "data" / "imagesTr" / "Phantom_0002_0000.nii.gz"
     image.write_bytes(b"not an image")
-    write_plan(tmp_path / "plan.json", tmp_path / "data", affine="none", report=False)
+    write_plan(
+        tmp_path / "plan.json", tmp_path / "data", affine="none", report=False, fluid="never"
+    )
     words = ["run", str(tmp_path / "plan.json"), "--dry-run", "--quiet", "--out"]
     assert run([*words, str(tmp_path / "run")]) == 1
     out, err = capsys.readouterr()

@@ -7,10 +7,13 @@ import pytest
 import torch
 from benchmarks.cohorts import finished, write_dataset, write_plan
 from support.command_line import refusal, run
+from support.quick_registrations import SETTINGS, WORDS
 
 import zoo
 from zoo.io.transforms import read_transform
 from zoo.io.volume import read_volume
+
+pytestmark = pytest.mark.usefixtures("symmetry_without_search")
 
 
 def test_the_uncertainty_is_written_and_the_transform_is_as_without_it(files, tmp_path):
@@ -18,7 +21,7 @@ def test_the_uncertainty_is_written_and_the_transform_is_as_without_it(files, tm
     out = tmp_path / "out"
     images = (folder / "fixed.nii.gz", folder / "moving.nii.gz")
     words = ["--device", "cpu", "--report=false", "--quiet", "--threads", "1", "--out", out]
-    words += ["--affine", "none"]
+    words += ["--affine", "none", *WORDS]
     assert run("register", *images, *words, "--uncertainty", "2") == 0
     result = json.loads((out / "result.json").read_text())
     assert "uncertainty.nii.gz" in result["files"]
@@ -43,7 +46,7 @@ def study(tmp_path_factory):
     """A plan of one pair, and what `regzoo register --uncertainty 2` makes of it."""
     folder = tmp_path_factory.mktemp("study")
     write_dataset(folder / "data", 1, 24)
-    write_plan(folder / "plan.json", folder / "data", affine="none", report="light")
+    write_plan(folder / "plan.json", folder / "data", affine="none", report="light", **SETTINGS)
     images = [folder / "data/imagesTr" / f"Phantom_0001_000{k}.nii.gz" for k in (0, 1)]
     words = ["--plan", folder / "plan.json", "--out", folder / "one", "--uncertainty", "2"]
     assert run("register", *images, *words, "--quiet", "--threads", "1") == 0

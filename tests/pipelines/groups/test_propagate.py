@@ -1,6 +1,7 @@
 """Labels of several atlases on a target whose labels are known."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from support.group_cases import (
     voxels,
     write_subjects,
 )
+from support.quick_registrations import SETTINGS
+from support.quick_registrations import WORDS as QUICK
 
 import zoo
 from zoo import cli
@@ -22,14 +25,17 @@ from zoo.errors import UserError
 from zoo.io.volume import read_volume, write_volume
 from zoo.synthesis.phantom import placed_grid
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("symmetry_without_search")]
 
 FAST = {
     "model": "mcbo",
     "modality": "mr",
     "threads": 1,
-    "settings": {"affine": "none", "spacing": 4.0},
+    "settings": {"affine": "none", "spacing": 4.0, **SETTINGS},
 }
+PLACED = ("--set", "affine=none", "--set", "spacing=4.0")
+WORDS = ("--model", "mcbo", "--modality", "mr", "--threads", "1", *PLACED, *QUICK)
+"""The same choices for the command."""
 ONE_ATLAS_LABEL = 99
 TARGET_GRID = placed_grid((32, 29, 30), (2.8, 3.1, 3.0), "PIR", 12.0)
 
@@ -169,8 +175,7 @@ def test_an_added_atlas_is_registered_alone_and_order_does_not_matter(data, made
         add(k, name)
     target = data / "target.nii.gz"
     words = ["propagate", str(atlases), str(target), "--out", str(tmp_path / "out"), "--quiet"]
-    words += ["--model", "mcbo", "--modality", "mr", "--threads", "1"]
-    words += ["--set", "spacing=4.0", "--set", "affine=none"]
+    words += WORDS
     assert cli.run(words) == 0
     results = tmp_path / "out" / "registrations"
     before = {p: p.stat().st_mtime_ns for p in results.glob("*/result.json")}
@@ -186,8 +191,14 @@ def test_an_added_atlas_is_registered_alone_and_order_does_not_matter(data, made
 
 
 def test_two_workers_give_the_same_labels_as_one_process(data, made, tmp_path):
+    """The registrations of three atlases are there; the workers add the other two."""
     target, out = data / "target.nii.gz", tmp_path / "out"
+    for name in ("s2_t1", "s3_t1", "noise_t1"):
+        shutil.copytree(made.folder / "registrations" / name, out / "registrations" / name)
+    before = {p: p.stat().st_mtime_ns for p in out.glob("registrations/*/result.json")}
     zoo.propagate(data / "atlases", target, out=out, workers=2, **FAST)
+    assert len(before) == 3
+    assert {p: p.stat().st_mtime_ns for p in before} == before
     for name in ("labels", "labels_majority", "confidence"):
         one, other = (folder / f"{name}.nii.gz" for folder in (made.folder, out))
         assert one.read_bytes() == other.read_bytes()
@@ -203,8 +214,7 @@ def test_a_target_among_the_atlases_does_not_copy_its_own_labels(data, tmp_path,
     images = [str(atlases / f"s{k}_t1.nii.gz") for k in range(2)]
     labels = [str(atlases / f"s{k}_labels.nii.gz") for k in range(2)]
     words = ["propagate", str(atlases), ",".join(images), "--labels", ",".join(labels)]
-    words += ["--out", str(tmp_path / "out"), "--model", "mcbo", "--modality", "mr"]
-    words += ["--set", "spacing=4.0", "--set", "affine=none", "--threads", "1"]
+    words += ["--out", str(tmp_path / "out"), *WORDS]
     assert cli.run(words) == 0
     assert "mean Dice: weighted" in capsys.readouterr().out
     for k in range(2):

@@ -124,7 +124,7 @@ def test_works_without_gradients_enabled():
 
 
 @pytest.mark.parametrize("kind", ["auto", "rigid", "affine"])
-def test_unrelated_images_do_not_get_worse(kind):
+def test_unrelated_images_do_not_get_worse(few_points, kind):
     generator = torch.Generator().manual_seed(4)
     fixed, moving = (torch.rand(24, 24, 24, generator=generator) for _ in range(2))
     grid = Grid.from_spacing((24, 24, 24), (4, 4, 4))

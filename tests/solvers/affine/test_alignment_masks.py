@@ -7,6 +7,8 @@ from support.affine_cases import FIXED, TARGETS, TRUTH, cut, draw, error, world_
 from zoo.errors import UserError
 from zoo.solvers.affine.alignment import align_affine
 
+pytestmark = pytest.mark.usefixtures("few_points")
+
 
 def half_of(grid, upper):
     """Return a mask of one half of a grid along its first axis."""

@@ -7,6 +7,8 @@ from zoo.solvers.affine import align_affine
 from zoo.solvers.affine.header_faults import HeaderFault
 from zoo.synthesis.phantom import make_pair
 
+pytestmark = pytest.mark.usefixtures("few_points")
+
 ROTATIONS = {
     "90 degrees about the z axis": [[0, -1, 0], [1, 0, 0], [0, 0, 1]],
     "-90 degrees about the x axis": [[1, 0, 0], [0, 0, 1], [0, -1, 0]],

@@ -126,7 +126,7 @@ def test_all_weights_are_optimised_and_the_statistics_are_not(phantom, network):
 
 def test_a_gradicon_network_is_refined_through_its_map():
     torch.manual_seed(0)
-    network = GradICON(width=4)
+    network = GradICON(width=2)
     for name, weight in network.named_parameters():
         if "lastConv" in name:
             nn.init.normal_(weight, std=0.02)

@@ -117,8 +117,6 @@ class AffineObjective:
 
     def cost_and_slope(self, parameters: Array) -> tuple[float, Array]:
         """Return the cost and its derivative by the 3, 6 or 12 parameters."""
-        count = len(parameters)
-        parameters = np.concatenate([parameters, np.zeros(12 - count)])
         matrix, turn, lengthening = self._map(parameters)
         inverse = np.linalg.inv(matrix)
         forward, backward = self._both_directions(matrix, with_slopes=True)
@@ -132,13 +130,16 @@ class AffineObjective:
         by_shift = by_map[:3, 3]
         by_linear = by_map[:3, :3] - np.outer(by_shift, self.fixed.centre.numpy())
         reduced = parameters / self.radius
-        by_rotation = rotation_slope(reduced[3:6], by_linear @ lengthening.T)
-        by_stretch = stretch_slope(reduced[6:], turn.T @ by_linear)
+        by_parameters = [by_shift]
+        if len(parameters) > 3:
+            by_parameters.append(rotation_slope(reduced[3:6], by_linear @ lengthening.T))
+        if len(parameters) > 6:
+            by_parameters.append(stretch_slope(reduced[6:], turn.T @ by_linear))
         prior = float((reduced[3:] ** 2).sum())
-        slope = np.concatenate([-by_shift, -by_rotation, -by_stretch])
+        slope = -np.concatenate(by_parameters)
         slope[3:] = (slope[3:] + 2 * PRIOR * reduced[3:]) / self.radius
         quality = _quality((forward.similarity + backward.similarity) / 2, overlap)
-        return PRIOR * prior - quality, slope[:count]
+        return PRIOR * prior - quality, slope
 
     def _both_directions(
         self, matrix: Array, with_slopes: bool = False
