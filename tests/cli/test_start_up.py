@@ -15,12 +15,12 @@ import json, sys
 from zoo import cli
 code = cli.run(sys.argv[1:])
 packages = {name.partition(".")[0] for name in sys.modules}
-parts = {name for name in sys.modules if name in ("scipy.ndimage", "scipy.stats")}
+parts = {name for name in sys.modules if name in ("scipy.ndimage", "scipy.stats", "torch._dynamo")}
 print(json.dumps([code, sorted(packages | parts)]))
 """
 UNNEEDED = {
     *("monai", "ignite", "matplotlib", "pandas", "sklearn", "itk", "SimpleITK", "huggingface_hub"),
-    *("scipy.ndimage", "scipy.stats", "dask", "distributed"),
+    *("scipy.ndimage", "scipy.stats", "torch._dynamo", "dask", "distributed"),
 }
 """Packages that registration does without; MONAI alone takes twice as long as torch."""
 

@@ -9,8 +9,9 @@ import monai.bundle
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 import yaml
-from support.hub_cases import finish
+from safetensors.torch import load_file
 from support.loopback import Fault
 from support.tiny_bundle import make_bundle, make_pair
 
@@ -21,20 +22,6 @@ from zoo.hub.bundles import bundle_folder
 from zoo.hub.push import plan_push, push
 
 REPO = "me/tiny"
-# A user without the zoo's commands, in a process of its own; the pair is in argv[2].
-THEIRS = """
-import sys, monai.bundle, torch
-from safetensors.torch import load_file
-place, pair, out = sys.argv[1:]
-monai.bundle.download(name="tiny", source="huggingface_hub", repo="me/tiny", version="0.1.0",
-                      bundle_dir=place, progress=False)
-network = monai.bundle.load(name="tiny", bundle_dir=place, workflow_type="inference",
-                            model_file="models/model.safetensors", device="cpu")
-saved = load_file(place + "/tiny/models/model.safetensors")
-assert all(torch.equal(saved[k], v) for k, v in network.state_dict().items())
-monai.bundle.run(config_file=place + "/tiny/configs/inference.json", bundle_root=place + "/tiny",
-                 dataset_dir=pair, output_dir=out)
-"""
 
 
 @pytest.fixture
@@ -52,22 +39,30 @@ def field_of(folder):
 
 
 @pytest.mark.slow
-def test_the_full_circle_gives_the_same_files_and_the_same_field(hub_here, user, bundle, tmp_path):
-    pair, place = make_pair(tmp_path / "pair"), tmp_path / "got"
+def test_the_full_circle_gives_the_same_files_and_the_same_field(hub_here, bundle, tmp_path):
+    """MONAI downloads, loads and runs a bundle that does not need this package."""
+    pair, got = make_pair(tmp_path / "pair"), tmp_path / "got" / "tiny"
     push(plan_push(str(bundle)), REPO, private=True)
     assert hub_here.repos[REPO].private
-    words = (str(place), str(pair), str(tmp_path / "theirs"))
-    code, _, err = finish(user.python("-c", THEIRS, *words))
-    assert code == 0, err
+    place = {"name": "tiny", "bundle_dir": str(tmp_path / "got")}
+    monai.bundle.download(
+        **place, source="huggingface_hub", repo=REPO, version="0.1.0", progress=False
+    )
     sent = ("LICENSE", "configs/inference.json", "configs/metadata.json", "docs/README.md")
     for name in (*sent, "models/model.safetensors"):
-        assert (place / "tiny" / name).read_bytes() == (bundle / name).read_bytes()
-    monai.bundle.run(
-        config_file=str(bundle / "configs" / "inference.json"),
-        bundle_root=str(bundle),
-        dataset_dir=str(pair),
-        output_dir=str(tmp_path / "ours"),
+        assert (got / name).read_bytes() == (bundle / name).read_bytes()
+    network = monai.bundle.load(
+        **place, workflow_type="inference", model_file="models/model.safetensors", device="cpu"
     )
+    saved, state = load_file(got / "models" / "model.safetensors"), network.state_dict()
+    assert all(torch.equal(saved[name], value) for name, value in state.items())
+    for folder, out in ((bundle, "ours"), (got, "theirs")):
+        monai.bundle.run(
+            config_file=str(folder / "configs" / "inference.json"),
+            bundle_root=str(folder),
+            dataset_dir=str(pair),
+            output_dir=str(tmp_path / out),
+        )
     ours, theirs = field_of(tmp_path / "ours"), field_of(tmp_path / "theirs")
     assert np.ptp(ours) > 0
     np.testing.assert_array_equal(ours, theirs)

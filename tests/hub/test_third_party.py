@@ -31,7 +31,7 @@ place, pair = "their bundles", json.loads(sys.argv[2])
 monai.bundle.download(name="unireg", source="huggingface_hub", repo="me/unireg", version="0.1.0",
                       bundle_dir=place, progress=False)
 monai.bundle.run(config_file=f"{place}/unireg/configs/inference.json",
-                 bundle_root=f"{place}/unireg", output_dir="result", size=[32, 32, 32],
+                 bundle_root=f"{place}/unireg", output_dir="result", size=[16, 8, 8],
                  region="abdomen", type="inter", affine="none", report=False, bar=False, **pair)
 
 network = monai.bundle.load(name="unireg", bundle_dir=place, workflow_type="inference",
@@ -60,7 +60,7 @@ def installed(tmp_path_factory):
 
 @pytest.fixture
 def files(tmp_path):
-    pair = make_pair(2, shape=(32, 32, 32), tilt_degrees=10, contrasts=("ct", "ct"))
+    pair = make_pair(2, shape=(16, 8, 8), tilt_degrees=10, contrasts=("ct", "ct"))
     paths = {}
     for side in ("fixed", "moving"):
         paths[side] = str(tmp_path / f"{side} é.nii.gz")

@@ -1,15 +1,15 @@
 """Instance optimisation: refinement of a predicted registration on the pair itself.
 
-This module has what both methods share: the objective of a pair, the trace of the optimisation, the
-stopping rule and the result. `instance_weights` optimises the weights of the network, as published.
-`instance_field` optimises the displacement itself, which is much cheaper and works for the
-prediction of any model.
+This module has what both methods share: the objective of a pair, the optimiser, the trace of the
+optimisation, the stopping rule and the result. `instance_weights` optimises the weights of the
+network, as published. `instance_field` optimises the displacement itself, which is much cheaper and
+works for the prediction of any model.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -137,6 +137,37 @@ class Misfit:
 
     def _batch(self, first: Tensor, second: Tensor) -> Tensor:
         return torch.cat([first, second][: self.directions])
+
+
+class Adam:
+    """The optimiser Adam, with the results of `torch.optim.Adam` bit for bit.
+
+    It is written out because torch's optimiser imports torch's compiler when it is created, which
+    takes a second and 77 MiB.
+    """
+
+    def __init__(self, weights: Iterable[Tensor], rate: float) -> None:
+        self.weights = list(weights)
+        self.rate = rate
+        self.count = 0
+        self.means = [torch.zeros_like(weight) for weight in self.weights]
+        self.squares = [torch.zeros_like(weight) for weight in self.weights]
+
+    def zero_grad(self) -> None:
+        """Delete the gradients."""
+        for weight in self.weights:
+            weight.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Change the weights by their gradients; weights without a gradient stay as they are."""
+        self.count += 1
+        for weight, mean, square in zip(self.weights, self.means, self.squares, strict=True):
+            if weight.grad is not None:
+                mean.lerp_(weight.grad, 0.1)
+                square.mul_(0.999).addcmul_(weight.grad, weight.grad, value=0.001)
+                size = square.sqrt().div_((1 - 0.999**self.count) ** 0.5).add_(1e-8)
+                weight.addcdiv_(mean, size, value=-self.rate / (1 - 0.9**self.count))
 
 
 def fixed_generator() -> torch.Generator:

@@ -28,6 +28,7 @@ from zoo.losses import (
 )
 from zoo.losses.filters import gaussian_taps, separable_filter
 from zoo.solvers.instance import (
+    Adam,
     ImagePair,
     Misfit,
     ProgressCallback,
@@ -91,7 +92,7 @@ def refine_field(
     )
     start = resize_displacement(predicted.detach(), coarse)
     parameters = torch.zeros_like(start, requires_grad=True)
-    optimiser = torch.optim.Adam([parameters], lr=learning_rate)
+    optimiser = Adam([parameters], learning_rate)
     trace: list[Step] = []
     with torch.enable_grad():
         for done in range(steps):

@@ -22,6 +22,7 @@ from zoo.losses import (
     similarity_named,
 )
 from zoo.solvers.instance import (
+    Adam,
     ImagePair,
     Misfit,
     ProgressCallback,
@@ -61,7 +62,7 @@ def refine_weights(
     misfit = Misfit(pair, similarity, dice_weight=dice_weight, mass=mass)
     trace: list[Step] = []
     with _temporarily_trainable(network), torch.enable_grad():
-        optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
+        optimiser = Adam(network.parameters(), learning_rate)
         for done in range(steps):
             optimiser.zero_grad()
             step = _backward(network, pair, misfit, regularity, generator)
