@@ -17,14 +17,14 @@ def naive_mind(image, radius, dilation):
     steps = [s * e for e in np.eye(3, dtype=int) for s in (1, -1)]
     pairs = [(a, b) for a, b in itertools.combinations(steps, 2) if ((a - b) ** 2).sum() == 2]
     out = np.zeros((len(pairs), *shape))
-    offsets = list(itertools.product(range(-radius, radius + 1), repeat=3))
     for c, (a, b) in enumerate(pairs):
         squared = np.zeros(shape)
         for i in np.ndindex(*shape):
             difference = at(image, i + dilation * a) - at(image, i + dilation * b)
             squared[i] = difference**2
+        padded = np.pad(squared, radius, mode="edge")
         for i in np.ndindex(*shape):
-            out[c][i] = np.mean([at(squared, np.add(i, o)) for o in offsets])
+            out[c][i] = padded[tuple(slice(k, k + 2 * radius + 1) for k in i)].mean()
     out -= out.min(0)
     variance = out.mean(0)
     variance = np.clip(variance, variance.mean() * 1e-3, variance.mean() * 1e3)

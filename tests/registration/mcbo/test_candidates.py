@@ -115,11 +115,13 @@ def runs():
         "not refined": {"candidates": ["search", "refined", "network"], "fluid": "never"},
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(refinement, "FEWEST_VOXELS", 32)
+        patch.setattr(refinement, "FEWEST_VOXELS", 24)
         patch.setattr(contrast, "LEAST_MEAN", -1.0)
         patch.setattr(contrast, "LEAST_LOWEST", -1.0)
         return {
-            name: MCBOInferer(mcbo_frame("accurate"), affine="com", bar=False, **more)(pair, MCBO())
+            name: MCBOInferer(mcbo_frame("accurate", 3.0), affine="com", bar=False, **more)(
+                pair, MCBO(changes={"adam_iterations": (20, 16)})
+            )
             for name, more in settings.items()
         }
 

@@ -100,8 +100,8 @@ def test_levels_are_those_of_a_plain_implementation_of_the_paper(level):
 
 
 def test_paper_sums_the_levels_with_its_weights(small):
-    """Level 6 has too few cells on 36 x 36 x 36 voxels, so levels 1, 2 and 4 weigh a third each."""
-    image = pair(*(v[:36, :36, :36] for v in (small[1], small[0])))
+    """Level 6 has too few cells on 32 x 32 x 32 voxels, so levels 1, 2 and 4 weigh a third each."""
+    image = pair(*(v[:32, :32, :32] for v in (small[1], small[0])))
     parts = [
         MCBO("paper", changes={"levels": [n], "reach": [2], "weights": [1.0]})(image)
         for n in (1, 2, 4)
