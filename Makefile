@@ -16,6 +16,9 @@ SIZES ?= 64
 COUNT ?= 10000
 SEED ?= 0
 
+# Child processes of tests import the package many times, so that it pays to keep its bytecode.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-quick test-peers coverage lint docs docs-preview bench fuzz dist space env env-test env-docs \
   env-dev env-peers clean
 

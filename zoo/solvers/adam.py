@@ -95,7 +95,7 @@ def adam_step(
     """
     mean.lerp_(gradient, 0.1)
     square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-    size = (square / (1 - 0.999**count)).sqrt_().add_(1e-8)
+    size = square.sqrt().div_((1 - 0.999**count) ** 0.5).add_(1e-8)
     weights.addcdiv_(mean, size, value=-rate / (1 - 0.9**count))
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from zoo.errors import UserError
 from zoo.geometry.sampling import Outside, identity_index, sample
 from zoo.losses import Similarity, conserve_mass, shared_one_hot, soft_dice, trim
+from zoo.solvers.adam import adam_step
 
 ProgressCallback = Callable[[float, str], None]
 
@@ -142,8 +143,7 @@ class Misfit:
 class Adam:
     """The optimiser Adam, with the results of `torch.optim.Adam` bit for bit.
 
-    It is written out because torch's optimiser imports torch's compiler when it is created, which
-    takes a second and 77 MiB.
+    torch's optimiser imports torch's compiler when it is created, which takes a second and 77 MiB.
     """
 
     def __init__(self, weights: Iterable[Tensor], rate: float) -> None:
@@ -164,10 +164,7 @@ class Adam:
         self.count += 1
         for weight, mean, square in zip(self.weights, self.means, self.squares, strict=True):
             if weight.grad is not None:
-                mean.lerp_(weight.grad, 0.1)
-                square.mul_(0.999).addcmul_(weight.grad, weight.grad, value=0.001)
-                size = square.sqrt().div_((1 - 0.999**self.count) ** 0.5).add_(1e-8)
-                weight.addcdiv_(mean, size, value=-self.rate / (1 - 0.9**self.count))
+                adam_step(weight, weight.grad, mean, square, self.count, self.rate)
 
 
 def fixed_generator() -> torch.Generator:
