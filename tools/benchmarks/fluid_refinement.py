@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from zoo.registration import MCBOInferer, mcbo_frame
 from zoo.registration.mcbo import inferer, refined
 from zoo.registration.working_pair import WorkingPair
 from zoo.solvers import MCBO
-from zoo.solvers.fluid import GAIN, GENTLE_GAIN, contrast, refinement, unfold
+from zoo.solvers.fluid import contrast, refinement, unfold
 from zoo.solvers.fluid.refinement import Smoothness
 from zoo.solvers.fluid.steps import LEAST_VARIANCE
 
@@ -48,8 +48,8 @@ VARIANTS: dict[str, Changes | None] = {
     "steps smoothed by 1.3 voxels": _smoothed_by(1.3),
     "steps smoothed by 2 voxels": _smoothed_by(2.0),
     "steps smoothed by 3 voxels": _smoothed_by(3.0),
-    "short steps": ((inferer, "step_gain", lambda images: GENTLE_GAIN),),
-    "long steps": ((inferer, "step_gain", lambda images: GAIN),),
+    "gentle steps": ((inferer, "needs_gentle_steps", lambda images: True),),
+    "long steps": ((inferer, "needs_gentle_steps", lambda images: False),),
     "faint windows count": ((refinement, "FAINT_VARIANCE", LEAST_VARIANCE),),
     "any contrast": ((contrast, "LEAST_MEAN", -1.0), (contrast, "LEAST_LOWEST", -1.0)),
 }
@@ -60,22 +60,24 @@ def main() -> None:
     args = _arguments()
     torch.set_num_threads(args.threads)
     names = [name for name in args.pairs.split(",") if name]
+    variants = [name for name in args.variants.split(",") if name] or list(VARIANTS)
     print("| pair | variant | mm or Dice | folded % | SD of log J | seconds |")
     print("|---|---|---|---|---|---|")
     rendered = rendered_pairs(args.data / "anatomy_synthseg", args.out)
-    for pair in [*data_pairs(args.data), *rendered]:
+    for pair in [*data_pairs(args.data, args.necks), *rendered]:
         if not names or pair.name in names:
-            for row in measure(pair):
+            for row in measure(pair, variants):
                 print(f"| {pair.name} | {' | '.join(row)} |", flush=True)
 
 
-def measure(pair: BenchPair) -> Iterator[list[str]]:
-    """Yield the cells of one row for each variant."""
+def measure(pair: BenchPair, variants: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the cells of one row for each of the named variants."""
     loaded = load_pair(pair_files(str(pair.fixed), [str(pair.moving)]))
     mcbo = MCBOInferer(mcbo_frame("accurate"), bar=False)
     work = mcbo.prepare(loaded, mcbo.initial_alignment(loaded))
     searched = unfold(MCBO()(work.image, masks=work.masks))[0]
-    for name, changes in VARIANTS.items():
+    for name in variants:
+        changes = VARIANTS[name]
         started = time.perf_counter()
         found = searched if changes is None else variant(searched, work, changes)
         seconds = time.perf_counter() - started
@@ -100,6 +102,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with the image pairs")
     parser.add_argument("--pairs", default="", help="names of pairs, comma-separated; default: all")
+    help_ = f"names of variants, comma-separated, of: {', '.join(VARIANTS)}; default: all"
+    parser.add_argument("--variants", default="", help=help_)
+    parser.add_argument("--necks", type=int, default=4, help="pairs of necks, at most 8")
     out = Path("bench/fluid_refinement")
     parser.add_argument("--out", type=Path, default=out, help="folder for the rendered pairs")
     parser.add_argument("--threads", type=int, default=2, help="threads")

@@ -83,19 +83,19 @@ _HEAD_AND_NECK = "hn_openkbp_val"
 _HEAD_AND_NECK_PAIRS = 4
 
 
-def data_pairs(folder: Path) -> list[BenchPair]:
-    """Return the pairs of a data folder whose two images exist."""
+def data_pairs(folder: Path, necks: int = _HEAD_AND_NECK_PAIRS) -> list[BenchPair]:
+    """Return the pairs of a data folder whose two images exist, with at most so many of necks."""
     pairs = [
         BenchPair(name, **_FACTS[name], **_paths(folder, files)) for name, files in _FILES.items()
     ]
-    pairs += _head_and_neck_pairs(folder / _HEAD_AND_NECK)
+    pairs += _head_and_neck_pairs(folder / _HEAD_AND_NECK, necks)
     return [pair for pair in pairs if pair.fixed.is_file() and pair.moving.is_file()]
 
 
-def _head_and_neck_pairs(folder: Path) -> list[BenchPair]:
+def _head_and_neck_pairs(folder: Path, count: int) -> list[BenchPair]:
     """Return the first patients, in order, as pairs: the first two, the next two, and so on."""
     patients = [path.name.removesuffix("_ct.nii.gz") for path in folder.glob("*_ct.nii.gz")]
-    patients = sorted(patients)[: 2 * _HEAD_AND_NECK_PAIRS]
+    patients = sorted(patients)[: 2 * count]
     return [
         BenchPair(
             f"hn_{fixed.removeprefix('pt_')}_{moving.removeprefix('pt_')}",

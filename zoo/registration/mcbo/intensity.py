@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import Tensor
 
 from zoo.registration.intensity import looks_like_hounsfield, to_unit
-from zoo.solvers.fluid import GAIN, GENTLE_GAIN
 
 CT_WINDOW = (-1000.0, 1000.0)
 """The Hounsfield units that the fluid refinement compares."""
@@ -23,9 +22,9 @@ def unit_intensity(image: Tensor) -> Tensor:
     return to_unit(image, low, float(above.kthvalue(rank).values))
 
 
-def step_gain(images: Tensor) -> float:
-    """Return the gain of the refinement's steps for `images` [2, X, Y, Z] of the working pair.
+def needs_gentle_steps(images: Tensor) -> bool:
+    """Return whether gentle steps refine `images` [2, X, Y, Z] of the working pair better.
 
-    The soft tissues of CT differ by little more than the noise, so that short steps serve better.
+    The soft tissues of CT differ by little more than the noise.
     """
-    return GENTLE_GAIN if all(looks_like_hounsfield(image) for image in images) else GAIN
+    return all(looks_like_hounsfield(image) for image in images)
