@@ -30,7 +30,7 @@ from zoo.registration import MCBOInferer, mcbo_frame
 from zoo.registration.mcbo import inferer, refined
 from zoo.registration.working_pair import WorkingPair
 from zoo.solvers import MCBO
-from zoo.solvers.fluid import contrast, refinement, unfold
+from zoo.solvers.fluid import GAIN, GENTLE_GAIN, contrast, refinement, unfold
 from zoo.solvers.fluid.refinement import Smoothness
 from zoo.solvers.fluid.steps import LEAST_VARIANCE
 
@@ -48,8 +48,8 @@ VARIANTS: dict[str, Changes | None] = {
     "steps smoothed by 1.3 voxels": _smoothed_by(1.3),
     "steps smoothed by 2 voxels": _smoothed_by(2.0),
     "steps smoothed by 3 voxels": _smoothed_by(3.0),
-    "gentle steps": ((inferer, "needs_gentle_steps", lambda images: True),),
-    "long steps": ((inferer, "needs_gentle_steps", lambda images: False),),
+    "short steps": ((inferer, "step_gain", lambda images: GENTLE_GAIN),),
+    "long steps": ((inferer, "step_gain", lambda images: GAIN),),
     "faint windows count": ((refinement, "FAINT_VARIANCE", LEAST_VARIANCE),),
     "any contrast": ((contrast, "LEAST_MEAN", -1.0), (contrast, "LEAST_LOWEST", -1.0)),
 }

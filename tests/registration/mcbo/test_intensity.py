@@ -1,17 +1,17 @@
-"""The intensities that the refinement compares, and the kind of its steps."""
+"""The intensities that the refinement compares, and the length of its steps."""
 
 import torch
 
-from zoo.registration.mcbo.intensity import needs_gentle_steps, unit_intensity
+from zoo.registration.mcbo.intensity import step_gain, unit_intensity
+from zoo.solvers.fluid import GAIN, GENTLE_GAIN
 
 CT = torch.linspace(-1000, 1500, 20**3).view(20, 20, 20)
 MR = torch.linspace(0, 800, 20**3).view(20, 20, 20)
 
 
-def test_the_steps_between_two_ct_images_are_gentle():
-    assert needs_gentle_steps(torch.stack([CT, CT]))
-    assert not needs_gentle_steps(torch.stack([CT, MR]))
-    assert not needs_gentle_steps(torch.stack([MR, MR]))
+def test_the_steps_between_two_ct_images_are_shorter():
+    assert step_gain(torch.stack([CT, CT])) == GENTLE_GAIN < GAIN
+    assert step_gain(torch.stack([CT, MR])) == step_gain(torch.stack([MR, MR])) == GAIN
 
 
 def test_ct_is_clipped_to_hounsfield_units_and_other_images_at_their_brightest_voxels():

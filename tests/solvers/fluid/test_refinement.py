@@ -110,20 +110,3 @@ def test_small_images_are_left_as_they_are(monkeypatch):
     found = refine_by_composition(truth, moving, fixed)
     assert found.displacement is truth
     assert found.agreement is None
-
-
-def test_gentle_steps_between_two_persons_are_smoother(monkeypatch):
-    used = []
-
-    def recorded(matched, stride):
-        used.append(matched)
-        return smoothness_for(matched, stride)
-
-    monkeypatch.setattr(refinement, "smoothness_for", recorded)
-    moving, fixed, truth = deformed_pair()
-    found = {gentle: refine_by_composition(0 * truth, moving, fixed, gentle=gentle)
-             for gentle in (False, True)}  # fmt: skip
-    assert used[0] < 1
-    assert used[2:] == [1.0, 1.0]
-    spread = {k: float(determinants(f.displacement).log().std()) for k, f in found.items()}
-    assert spread[True] < spread[False]

@@ -14,7 +14,7 @@ from zoo.io.volume import Volume
 from zoo.measures.robust import robust_values
 from zoo.registration.inferer import Intensity, PairInferer, Prediction, Shape
 from zoo.registration.mcbo.candidates import CandidateName, check_candidates, choose
-from zoo.registration.mcbo.intensity import needs_gentle_steps, unit_intensity
+from zoo.registration.mcbo.intensity import step_gain, unit_intensity
 from zoo.registration.mcbo.network import has_weights, predicted, weights_record
 from zoo.registration.working_grid import Frame, IsotropicFrame, NativeFrame
 from zoo.registration.working_pair import Image, WorkingPair, exclude_padding
@@ -131,7 +131,7 @@ def refined(
         fixed,
         moving_mask=masks[0],
         fixed_mask=masks[1],
-        gentle=needs_gentle_steps(work.image[0]),
+        gain=step_gain(work.image[0]),
         progress=progress,
     )
     agreement = None if found.agreement is None else found.agreement._asdict()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from zoo.registration.intensity import looks_like_hounsfield, to_unit
+from zoo.solvers.fluid import GAIN, GENTLE_GAIN
 
 CT_WINDOW = (-1000.0, 1000.0)
 """The Hounsfield units that the fluid refinement compares."""
@@ -22,9 +23,9 @@ def unit_intensity(image: Tensor) -> Tensor:
     return to_unit(image, low, float(above.kthvalue(rank).values))
 
 
-def needs_gentle_steps(images: Tensor) -> bool:
-    """Return whether gentle steps refine `images` [2, X, Y, Z] of the working pair better.
+def step_gain(images: Tensor) -> float:
+    """Return the gain of the refinement's steps for `images` [2, X, Y, Z] of the working pair.
 
-    The soft tissues of CT differ by little more than the noise.
+    The soft tissues of CT differ by little more than the noise, so that short steps serve better.
     """
-    return all(looks_like_hounsfield(image) for image in images)
+    return GENTLE_GAIN if all(looks_like_hounsfield(image) for image in images) else GAIN

@@ -24,7 +24,6 @@ from zoo.solvers.fluid.contrast import Agreement, measure_agreement
 from zoo.solvers.fluid.steps import (
     FAINT_VARIANCE,
     GAIN,
-    GENTLE_GAIN,
     LEAST_VARIANCE,
     LevelImages,
     Steps,
@@ -96,16 +95,15 @@ def refine_by_composition(
     *,
     moving_mask: Tensor | None = None,
     fixed_mask: Tensor | None = None,
-    gentle: bool = False,
+    gain: float = GAIN,
     progress: Callable[[float, str], None] | None = None,
 ) -> FluidRefinement:
     """Refine `displacement` [1, 3, X, Y, Z] in voxels, pull-back, component k along array axis k.
 
     `moving` and `fixed` are [1, 1, X, Y, Z] on the same grid, scaled to [0, 1]. The masks, of the
     same shape, are 1 where a voxel counts and 0 where there are no data; points outside the moving
-    grid never count. `gentle` steps are shorter, and as smooth as those between well matched images
-    where the textures are those of two persons. Small images and images of two contrasts are left
-    as they are.
+    grid never count. `gain` multiplies every Gauss-Newton step. Small images and images of two
+    contrasts are left as they are.
     """
     full = fixed.shape[2:]
     masks = _eroded(_mask(moving_mask, fixed)), _mask(fixed_mask, fixed)
@@ -118,16 +116,14 @@ def refine_by_composition(
     agreement = measure_agreement(level, resize_displacement(field, level.fixed.shape[2:]))
     if not agreement.one_contrast:
         return FluidRefinement(displacement, agreement, refined=False)
-    same_texture = agreement.faint >= SAME_TEXTURE[measured_at]
     matched = well_matched(agreement.mean, measured_at)
-    if gentle and not same_texture:
-        matched = 1.0
+    same_texture = agreement.faint >= SAME_TEXTURE[measured_at]
     least_variance = LEAST_VARIANCE if same_texture else FAINT_VARIANCE
     correlation = (0.0, 0.0)
     for n, (stride, iterations) in enumerate(zip(STRIDES, ITERATIONS, strict=True)):
         level = _at_stride(images, stride)
         shape = level.fixed.shape[2:]
-        steps = steps_for(level, least_variance, GENTLE_GAIN if gentle else GAIN)
+        steps = steps_for(level, least_variance, gain)
         start = resize_displacement(field, shape).contiguous()
 
         def report(done: float, n: int = n) -> None:
