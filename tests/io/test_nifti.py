@@ -132,3 +132,13 @@ def test_scaling_of_wide_types_is_computed_in_double_precision(tmp_path, dtype):
     expected = np.asanyarray(nib.load(tmp_path / "a.nii").dataobj)
     assert expected.max() == 1
     np.testing.assert_array_equal(read_volume(tmp_path / "a.nii").data.numpy(), expected)
+
+
+@pytest.mark.parametrize(("kind", "size"), [(nib.Nifti1Image, 347), (nib.Nifti2Image, 539)])
+def test_a_file_that_ends_within_its_header_is_refused(tmp_path, kind, size):
+    kind(volume(), np.eye(4)).to_filename(tmp_path / "whole.nii")
+    whole = (tmp_path / "whole.nii").read_bytes()
+    for length in (100, size):
+        (tmp_path / "a.nii").write_bytes(whole[:length])
+        with pytest.raises(UserError, match=f"its {length} bytes are less than a header"):
+            open_nifti(tmp_path / "a.nii")

@@ -62,3 +62,14 @@ def test_qform_with_nan_is_refused(tmp_path):
     image.to_filename(tmp_path / "a.nii")
     with pytest.raises(UserError, match="qform"):
         nifti_grid(open_nifti(tmp_path / "a.nii"))
+
+
+@pytest.mark.parametrize("form", ["sform", "qform"])
+@pytest.mark.parametrize("code", [-1, 6])
+def test_an_unknown_code_of_a_form_is_refused(tmp_path, form, code):
+    header = nib.Nifti1Image(VOXELS, np.eye(4)).header
+    header[f"{form}_code"] = code
+    header["vox_offset"], header["magic"] = 352, b"n+1"
+    (tmp_path / "a.nii").write_bytes(header.binaryblock + bytes(4) + VOXELS.tobytes())
+    with pytest.raises(UserError, match=f"has the {form} code {code}; only 0 to 5 are allowed"):
+        nifti_grid(open_nifti(tmp_path / "a.nii"))

@@ -184,6 +184,16 @@ def test_a_slice_that_does_not_fit_is_refused(tmp_path, change, code, said):
     assert said in text
 
 
+def test_the_slices_of_every_orientation_are_counted(tmp_path):
+    slices, _ = analytic_slices()
+    for k in (0, 2, 3):
+        slices[k].ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+    text, _ = refusal(tmp_path / "ct", slices)
+    others = len(slices) - 3
+    assert "3 slices along 0, 1, 0, 0, 0, -1" in text
+    assert f"{others} slices along" in text
+
+
 def test_slices_that_are_there_twice(tmp_path):
     slices, _ = analytic_slices()
     write_slices(tmp_path / "copied", slices)
