@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from zoo import UserError
-from zoo.io.bids import BidsName, bids_outputs, parse_bids_name
+from zoo.io.bids import BidsName, bids_outputs, parse_bids_name, write_description
 
 T1, T2 = "sub-01_T1w.nii.gz", "sub-01_acq-fast_T2w.nii"
 
@@ -57,3 +57,11 @@ def test_other_names_are_refused(name):
 def test_a_template_cannot_be_the_moving_image():
     with pytest.raises(UserError, match="has no subject"):
         bids_outputs(Path(T1), Path("tpl-X_T1w.nii.gz"))
+
+
+@pytest.mark.parametrize("names", [[], ["result.json", "plan.json", "result.json"]])
+def test_files_without_bids_names_are_listed_as_ignored(tmp_path, names):
+    write_description(tmp_path, "1.0", names)
+    ignored = tmp_path / ".bidsignore"
+    lines = ignored.read_text().splitlines() if ignored.exists() else None
+    assert lines == (["plan.json", "result.json"] if names else None)

@@ -73,3 +73,16 @@ def test_an_unknown_code_of_a_form_is_refused(tmp_path, form, code):
     (tmp_path / "a.nii").write_bytes(header.binaryblock + bytes(4) + VOXELS.tobytes())
     with pytest.raises(UserError, match=f"has the {form} code {code}; only 0 to 5 are allowed"):
         nifti_grid(open_nifti(tmp_path / "a.nii"))
+
+
+@pytest.mark.parametrize("time", [0, 8, 16, 24], ids=["none", "s", "ms", "us"])
+@pytest.mark.parametrize("length", [0, 1, 2, 3], ids=["none", "m", "mm", "um"])
+def test_lengths_are_in_millimetres_whatever_the_unit_of_time(tmp_path, length, time):
+    image = nib.Nifti1Image(VOXELS, np.eye(4))
+    image.header["xyzt_units"] = length + time
+    image.to_filename(tmp_path / "a.nii")
+    if length in (0, 2):
+        assert nifti_grid(open_nifti(tmp_path / "a.nii")).shape == VOXELS.shape
+    else:
+        with pytest.raises(UserError, match="says that its unit is"):
+            nifti_grid(open_nifti(tmp_path / "a.nii"))

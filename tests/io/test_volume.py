@@ -129,3 +129,14 @@ def test_a_series_has_at_least_two_volumes(tmp_path, count):
     nib.Nifti1Image(values[..., 0], np.eye(4)).to_filename(tmp_path / "one.nii")
     with pytest.raises(UserError, match="has one volume"):
         read_frames(tmp_path / "one.nii")
+
+
+@pytest.mark.parametrize(("unit", "stored"), [("sec", 2.5), ("msec", 2500), ("usec", 2.5e6)])
+def test_the_time_between_the_volumes_of_a_series_is_in_seconds(tmp_path, unit, stored):
+    image = nib.Nifti1Image(np.zeros((4, 5, 6, 3), np.int16), np.eye(4))
+    image.header.set_xyzt_units("mm", unit)
+    image.header["pixdim"][4] = stored
+    image.to_filename(tmp_path / "series.nii")
+    assert read_frames(tmp_path / "series.nii").seconds == pytest.approx(2.5)
+    with pytest.raises(UserError, match=r"choose one with --volume 0 to 2, or save"):
+        read_volume(tmp_path / "series.nii")

@@ -154,6 +154,15 @@ def test_missing_slices_are_refused_with_the_place_of_the_gap(tmp_path):
     assert code == "missing-slices"
     assert "lacks about 2 slices" in text
     assert "7.50 mm between -25.50 and -18.00 mm" in text
+    assert "..." not in text
+
+
+def test_of_many_gaps_the_first_three_are_named(tmp_path):
+    slices, _ = analytic_slices(direction=np.eye(3), shape=(12, 9, 20))
+    text, _ = refusal(tmp_path / "ct", [s for k, s in enumerate(slices) if k not in (3, 7, 11, 15)])
+    assert "lacks about 4 slices" in text
+    assert text.count(" mm between ") == 3
+    assert "mm, ..., along the normal" in text
 
 
 def test_uneven_slices_are_refused_and_slightly_uneven_ones_noted(tmp_path):
