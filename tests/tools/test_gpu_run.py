@@ -28,8 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def tiny(monkeypatch, tmp_path):
     """A recipe of shapes, few subjects, small models, and a state folder of its own.
 
-    The clock goes on by a second whenever it is read, so that the number of steps that fit does not
-    depend on the machine.
+    The clock advances by one second each time it is read. The number of steps that fit thus does
+    not depend on the machine.
     """
     seconds = itertools.count()
     monkeypatch.setattr(gpu_run, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))

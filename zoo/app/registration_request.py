@@ -18,7 +18,7 @@ from zoo.datasets.modality import MODALITIES
 from zoo.hub.catalogue import load_catalogue
 from zoo.hub.own_models import recorded_folders
 from zoo.hub.specs import EFFORTS
-from zoo.hub.weights import models_here
+from zoo.hub.weights import models_here, weights_here
 from zoo.planning.anatomy import ANATOMIES
 
 ANNOTATIONS = (
@@ -147,7 +147,7 @@ def choices() -> dict[str, tuple[str, ...]]:
 
 def models() -> list[dict[str, Any]]:
     """Return the models of the zoo and one's own, with the reason if one cannot be used here."""
-    ready = models_here()
+    ready = models_here(weights_here())
     listed = [
         {
             "name": name,

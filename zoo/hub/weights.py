@@ -79,8 +79,7 @@ def find_weights(
 def weights_here() -> dict[str, WeightsFile | None]:
     """Return the models that can run on this computer with their weights, None if they need none.
 
-    Every file is read, so that callers with several questions pass the result to the functions
-    below.
+    Every file of weights is read. The functions below take the result, so that it is read once.
     """
     found: dict[str, WeightsFile | None] = {}
     for name, spec in load_catalogue().items():
@@ -91,27 +90,24 @@ def weights_here() -> dict[str, WeightsFile | None]:
     return found
 
 
-def models_here(found: Mapping[str, WeightsFile | None] | None = None) -> dict[str, int]:
+def models_here(found: Mapping[str, WeightsFile | None]) -> dict[str, int]:
     """Return the models that can run on this computer, with the width of their weights.
 
     The width is 0 for a model without weights and for weights of unknown width.
     """
-    found = weights_here() if found is None else found
     return {n: 0 if weights is None else weights.width or 0 for n, weights in found.items()}
 
 
-def variants_here(found: Mapping[str, WeightsFile | None] | None = None) -> dict[str, str]:
+def variants_here(found: Mapping[str, WeightsFile | None]) -> dict[str, str]:
     """Return the variant of the weights that each learned model uses on this computer."""
-    found = weights_here() if found is None else found
     return {n: weights.variant for n, weights in found.items() if weights is not None}
 
 
-def models_to_choose(found: Mapping[str, WeightsFile | None] | None = None) -> tuple[str, ...]:
+def models_to_choose(found: Mapping[str, WeightsFile | None]) -> tuple[str, ...]:
     """Return the models that a plan chooses from: they need no weights or have official ones.
 
     Compact weights are used only on request, because MCBO is more accurate than they are.
     """
-    found = weights_here() if found is None else found
     return tuple(
         n for n, weights in found.items() if weights is None or weights.variant == "official"
     )

@@ -21,7 +21,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def cell_text(text: str) -> str:
     """Return a text from outside, such as a name, as a cell that spreadsheets show as text.
 
-    They would compute a cell that begins like a formula. An apostrophe before it prevents that.
+    Spreadsheets evaluate a cell that begins like a formula; an apostrophe before it prevents that.
     """
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 

@@ -20,6 +20,13 @@ Medians = dict[tuple[str, str], Run]
 """The median figures of each (pair, method)."""
 
 _PACKAGES = ("regzoo", "torch", "monai", "convexAdam", "antspyx", "itk-elastix", "picsl-greedy")
+_RATIOS = {
+    "error": "error",
+    "seconds": "seconds",
+    "CPU seconds": "cpu_seconds",
+    "peak memory": "peak_mib",
+}
+"""What is compared with a reference method: the title of a column and the name of the figure."""
 _COLUMNS: dict[str, tuple[str, str]] = {
     "Dice": ("dice", ".4f"),
     "end-point error mm": ("epe_mm", ".3f"),
@@ -64,7 +71,7 @@ def mean_ratios(figures: Medians, reference: str = REFERENCE) -> dict[str, Run]:
             continue
         ratios = {
             name: np.array([figures[p, method][name] / figures[p, reference][name] for p in shared])
-            for name in ("error", "seconds", "peak_mib")
+            for name in _RATIOS.values()
         }
         result[method] = {name: float(np.exp(np.log(r).mean())) for name, r in ratios.items()}
         result[method] |= {"worst": float(ratios["error"].max()), "pairs": len(shared)}
@@ -105,10 +112,10 @@ def markdown(runs: list[Run], threads: int) -> str:
     for title, means in comparisons(figures):
         lines += [
             f"\n{title[0].upper()}{title[1:]}:\n",
-            heading(["method"], ["pairs", "error", "worst pair", "seconds", "peak memory"]),
+            heading(["method"], ["pairs", *_RATIOS, "worst error"]),
         ]
         for method, ratios in means.items():
-            cells = [f"{ratios[name]:.3f}" for name in ("error", "worst", "seconds", "peak_mib")]
+            cells = [f"{ratios[name]:.3f}" for name in (*_RATIOS.values(), "worst")]
             lines.append(row([method, str(ratios["pairs"]), *cells]))
     return "\n".join(lines) + "\n"
 

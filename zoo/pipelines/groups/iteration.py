@@ -157,7 +157,7 @@ class Update(Mapping[str, Transform]):
         # The mean moves points beyond the border of the grid, where a field would be zero.
         return self._from_new.then(extended(separated, self._wider_grid), self.grid)
 
-    def __contains__(self, name: object) -> bool:  # that of Mapping would compose the map
+    def __contains__(self, name: object) -> bool:  # the one of Mapping composes the transform
         return name in self.outcome.registered
 
     def __iter__(self) -> Any:
