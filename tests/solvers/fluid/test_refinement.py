@@ -110,3 +110,67 @@ def test_small_images_are_left_as_they_are(monkeypatch):
     found = refine_by_composition(truth, moving, fixed)
     assert found.displacement is truth
     assert found.agreement is None
+
+
+def two_contrasts():
+    """Return moving and fixed image of two contrasts, and the displacement between them."""
+    moving, fixed, truth = deformed_pair()
+    return moving, (0.5 + 0.4 * torch.sin(5 * fixed)), truth
+
+
+def preferring(name, seen):
+    def choose(found):
+        seen.append(list(found))
+        return name if name in found else "unrefined"
+
+    return choose
+
+
+@pytest.mark.parametrize("shown", ["moving", "fixed"])
+def test_two_contrasts_are_refined_if_that_is_preferred(shown):
+    moving, fixed, truth = two_contrasts()
+    start, seen, shares = -0.4 * truth, [], []
+    found = refine_by_composition(
+        start,
+        moving,
+        fixed,
+        choose=preferring(shown, seen),
+        progress=lambda share, text: shares.append(share),
+    )
+    assert found.agreement.mean < LEAST_MEAN
+    assert seen == [["unrefined", "moving", "fixed"]]
+    assert found.refined
+    assert found.shown == shown
+    assert found.correlation[1] > found.correlation[0]
+    assert error(found.displacement, truth) < 0.25 * error(start, truth)
+    assert determinants(found.displacement)[INNER].min() > 0
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_a_contrast_that_shows_less_than_the_other_is_not_transferred():
+    """Two tissues that are equal in the fixed image cannot be told apart in it."""
+    moving, fixed, truth = deformed_pair()
+    seen = []
+    refine_by_composition(
+        0 * truth, moving, 0.5 + 0.4 * torch.sin(8 * fixed), choose=preferring("fixed", seen)
+    )
+    assert seen == [["unrefined", "moving"]]
+
+
+def test_two_contrasts_stay_if_that_is_preferred():
+    moving, fixed, truth = two_contrasts()
+    seen, start = [], -0.4 * truth
+    found = refine_by_composition(start, moving, fixed, choose=preferring("unrefined", seen))
+    assert seen
+    assert not found.refined
+    assert found.shown is None
+    assert torch.equal(found.displacement, start)
+
+
+def test_well_matched_images_of_two_contrasts_are_left_as_they_are():
+    moving, fixed, truth = two_contrasts()
+    seen = []
+    found = refine_by_composition(truth, moving, fixed, choose=preferring("moving", seen))
+    assert not found.refined
+    assert not seen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, cast, get_args
 
@@ -125,6 +125,13 @@ def refined(
     """Return the refined displacement and what result.json reports about the refinement."""
     moving, fixed = (unit_intensity(channel)[None, None] for channel in work.image[0])
     masks = (None, None) if work.masks is None else work.masks.split(1, dim=1)
+    notes: dict[str, Any] = {}
+
+    def choose_start(found: Mapping[str, Tensor]) -> str:
+        chosen = choose(found, work)
+        notes["contrast_transfer"] = chosen.record()
+        return chosen.name
+
     found = refine_by_composition(
         displacement,
         moving,
@@ -132,10 +139,11 @@ def refined(
         moving_mask=masks[0],
         fixed_mask=masks[1],
         gain=step_gain(work.image[0]),
+        choose=choose_start,
         progress=progress,
     )
     agreement = None if found.agreement is None else found.agreement._asdict()
-    notes: dict[str, Any] = {"refined": found.refined, "agreement": agreement}
+    notes = {"refined": found.refined, "agreement": agreement} | notes
     if found.correlation is None:
         return displacement, notes
     unfolded, changed = unfold(found.displacement)

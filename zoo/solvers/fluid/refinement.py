@@ -7,12 +7,15 @@ surroundings and lengths are in voxels without a step size to choose. Following 
 
 The correction starts from the identity and is composed with the given displacement at the end:
 where the images say nothing, the given displacement stays as it is.
+
+Two contrasts are compared by showing one of the images in the contrast of the other one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +24,7 @@ from torch import Tensor
 from zoo.geometry.displacement_maps import resize_displacement
 from zoo.losses.filters import gaussian_taps, separable_filter
 from zoo.solvers.fluid.contrast import Agreement, measure_agreement
+from zoo.solvers.fluid.contrast_transfer import Shown, transferred
 from zoo.solvers.fluid.steps import (
     FAINT_VARIANCE,
     GAIN,
@@ -29,9 +33,10 @@ from zoo.solvers.fluid.steps import (
     Steps,
     steps_for,
 )
+from zoo.solvers.fluid.unfolding import unfold
 
 STRIDES = (2, 1)
-ITERATIONS = (12, 10)
+ITERATIONS = {2: 12, 1: 10}
 MATCHED = {2: (0.88, 0.95), 1: (0.8, 0.88)}
 """By stride, the mean correlations from which images count as better matched, and as well matched.
 
@@ -63,20 +68,25 @@ At half the resolution of a small image, a window contains several tissues and t
 _CONVERGED = 5e-4  # gain of the mean correlation over three steps
 _FEWEST_VOXELS = 16  # along the shortest axis of a level
 
+Choose = Callable[[Mapping[str, Tensor]], str]
+"""Returns the name of the preferred displacement [1, 3, X, Y, Z]; the first is the given one."""
+
 
 @dataclass(frozen=True)
 class FluidRefinement:
     """The refined displacement [1, 3, X, Y, Z] in voxels, and what the stage measured.
 
     `agreement` is that of the images before the refinement, None for small images, and `refined`
-    whether they are large enough and of one contrast. `correlation` is the mean local correlation
-    at full resolution before the first and before the last step, None without a refinement.
+    whether the displacement was refined. `shown` names the image of two contrasts that was
+    refined in the contrast of the other one. `correlation` is the mean local correlation at full
+    resolution before the first and before the last step, None without a refinement.
     """
 
     displacement: Tensor
     agreement: Agreement | None
     refined: bool
     correlation: tuple[float, float] | None = None
+    shown: Shown | None = None
 
 
 @dataclass(frozen=True)
@@ -96,45 +106,112 @@ def refine_by_composition(
     moving_mask: Tensor | None = None,
     fixed_mask: Tensor | None = None,
     gain: float = GAIN,
+    choose: Choose | None = None,
     progress: Callable[[float, str], None] | None = None,
 ) -> FluidRefinement:
     """Refine `displacement` [1, 3, X, Y, Z] in voxels, pull-back, component k along array axis k.
 
     `moving` and `fixed` are [1, 1, X, Y, Z] on the same grid, scaled to [0, 1]. The masks, of the
     same shape, are 1 where a voxel counts and 0 where there are no data; points outside the moving
-    grid never count. `gain` multiplies every Gauss-Newton step. Small images and images of two
-    contrasts are left as they are.
+    grid never count. `gain` multiplies every Gauss-Newton step. Small images are left as they are.
+
+    Images of two contrasts are refined only with `choose`: at half the resolution with the moving
+    image in the contrast of the fixed one and with the fixed image in that of the moving one, if
+    they then agree as images of one contrast, but not too well to gain. What `choose` prefers is
+    refined further.
     """
-    full = fixed.shape[2:]
     masks = _eroded(_mask(moving_mask, fixed)), _mask(fixed_mask, fixed)
     images = LevelImages(moving, fixed, *masks)
-    field = displacement.float()
-    if min(full) < FEWEST_VOXELS:
+    if min(fixed.shape[2:]) < FEWEST_VOXELS:
         return FluidRefinement(displacement, None, refined=False)
-    measured_at = 1 if min(full) < FEWEST_VOXELS_TO_HALVE else 2
-    level = _at_stride(images, measured_at)
-    agreement = measure_agreement(level, resize_displacement(field, level.fixed.shape[2:]))
-    if not agreement.one_contrast:
-        return FluidRefinement(displacement, agreement, refined=False)
-    matched = well_matched(agreement.mean, measured_at)
-    same_texture = agreement.faint >= SAME_TEXTURE[measured_at]
-    least_variance = LEAST_VARIANCE if same_texture else FAINT_VARIANCE
-    correlation = (0.0, 0.0)
-    for n, (stride, iterations) in enumerate(zip(STRIDES, ITERATIONS, strict=True)):
-        level = _at_stride(images, stride)
-        shape = level.fixed.shape[2:]
-        steps = steps_for(level, least_variance, gain)
-        start = resize_displacement(field, shape).contiguous()
+    field = displacement.float()
+    levels = Levels.measured(images, field, gain)
+    if not levels.agreement.one_contrast:
+        if choose is None:
+            return FluidRefinement(displacement, levels.agreement, refined=False)
+        found = _refine_two_contrasts(field, images, gain, choose, progress)
+        return replace(found, agreement=levels.agreement)
+    for stride in STRIDES:
+        field, correlation = levels.refined(field, stride, progress)
+    return FluidRefinement(field, levels.agreement, refined=True, correlation=correlation)
 
-        def report(done: float, n: int = n) -> None:
+
+def _refine_two_contrasts(
+    displacement: Tensor,
+    images: LevelImages,
+    gain: float,
+    choose: Choose,
+    progress: Callable[[float, str], None] | None,
+) -> FluidRefinement:
+    """Refine the displacement of two contrasts, if `choose` prefers that to leaving it.
+
+    An edge of a transferred image may be half a voxel away from its place, so that images which
+    are well matched already, as those of one person may be, are left as they are.
+    """
+    unrefined = FluidRefinement(displacement, None, refined=False)
+    names: tuple[Shown, ...] = get_args(Shown)
+    levels = {
+        name: Levels.measured(transferred(images, displacement, name), displacement, gain)
+        for name in names
+    }
+    levels = {name: of for name, of in levels.items() if of.agreement.one_contrast}
+    if not levels or any(of.matched > 0 for of in levels.values()):
+        return unrefined
+    coarse, fine = STRIDES
+    found = {"unrefined": displacement}
+    for name, of in levels.items():
+        found[name] = unfold(of.refined(displacement, coarse, None)[0])[0]
+    chosen = choose(found)
+    for name, of in levels.items():
+        if name == chosen:
+            field, correlation = of.refined(found[name], fine, progress)
+            return FluidRefinement(field, None, True, correlation, name)
+    return unrefined
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The levels of one refinement: images, and how the steps follow from their agreement."""
+
+    images: LevelImages
+    agreement: Agreement
+    matched: float
+    least_variance: float
+    gain: float
+
+    @classmethod
+    def measured(cls, images: LevelImages, displacement: Tensor, gain: float) -> Levels:
+        """Return the levels for images that `displacement` aligns; their agreement is measured."""
+        full = images.fixed.shape[2:]
+        stride = 1 if min(full) < FEWEST_VOXELS_TO_HALVE else 2
+        level = _at_stride(images, stride)
+        start = resize_displacement(displacement, level.fixed.shape[2:])
+        agreement = measure_agreement(level, start)
+        same_texture = agreement.faint >= SAME_TEXTURE[stride]
+        least_variance = LEAST_VARIANCE if same_texture else FAINT_VARIANCE
+        matched = well_matched(agreement.mean, stride)
+        return cls(images, agreement, matched, least_variance, gain)
+
+    def refined(
+        self, displacement: Tensor, stride: int, progress: Callable[[float, str], None] | None
+    ) -> tuple[Tensor, tuple[float, float]]:
+        """Return the displacement refined at 1 / `stride` of the resolution.
+
+        Also return the mean correlation there before the first and before the last step.
+        """
+        level = _at_stride(self.images, stride)
+        start = resize_displacement(displacement, level.fixed.shape[2:]).contiguous()
+        steps = steps_for(level, self.least_variance, self.gain)
+
+        def report(done: float) -> None:
             if progress is not None:
-                share = (0.15 * done, 0.15 + 0.85 * done)[n]
+                share = 0.15 * done if stride > 1 else 0.15 + 0.85 * done
                 progress(share, "fluid refinement")
 
-        smoothness = smoothness_for(matched, stride)
-        correction, correlation = _refine(steps, start, iterations, smoothness, report)
-        field = resize_displacement(steps.compose(start, correction), full)
-    return FluidRefinement(field, agreement, refined=True, correlation=correlation)
+        smoothness = smoothness_for(self.matched, stride)
+        correction, correlation = _refine(steps, start, ITERATIONS[stride], smoothness, report)
+        full = self.images.fixed.shape[2:]
+        return resize_displacement(steps.compose(start, correction), full), correlation
 
 
 def well_matched(correlation: float, stride: int) -> float:
