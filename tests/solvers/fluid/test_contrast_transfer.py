@@ -36,7 +36,9 @@ def pair(moving, fixed):
 def test_an_image_is_shown_in_the_contrast_of_the_other_one(shown):
     moving, fixed = image(tissues(), ONE), image(tissues(), OTHER)
     found = transferred(pair(moving, fixed), STILL, shown)
-    changed, kept = (found.moving, found.fixed) if shown == "moving" else (found.fixed, found.moving)
+    changed, kept = (
+        (found.moving, found.fixed) if shown == "moving" else (found.fixed, found.moving)
+    )
     assert torch.equal(kept, fixed if shown == "moving" else moving)
     assert float((changed - kept).abs().mean()) < 0.02
     assert float((changed - kept).abs().max()) < 0.3
@@ -50,7 +52,9 @@ def test_a_border_is_told_from_the_tissue_that_has_its_value(monkeypatch):
     assert int(border.sum()) > 300
 
     def error():
-        return float((transferred(pair(moving, fixed), STILL, "moving").moving - fixed)[border].abs().mean())
+        return float(
+            (transferred(pair(moving, fixed), STILL, "moving").moving - fixed)[border].abs().mean()
+        )
 
     with_gradient = error()
     monkeypatch.setattr(contrast_transfer, "STEEPEST", 1e6)

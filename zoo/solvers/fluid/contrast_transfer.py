@@ -26,6 +26,8 @@ STEEPEST = 1 / 3
 """The gradient magnitude of the last bin, per voxel; steeper edges are counted there."""
 _FEW = 20.0
 """Voxels that the mean of the surrounding bins counts for in the mean of a bin."""
+_MOST_VOXELS = 500_000
+"""Voxels, evenly spread over those that count, from which the means are computed."""
 
 
 def transferred(images: LevelImages, displacement: Tensor, shown: Shown) -> LevelImages:
@@ -55,8 +57,8 @@ def _table(features: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     It is computed on the CPU, where sums in double precision are available and reproducible.
     """
     counted = weight[0, 0] > 0.5
-    value, edge = (feature[counted].cpu() for feature in features[0])
-    values = target[0, 0][counted].cpu()
+    step = int(counted.sum()) // _MOST_VOXELS + 1
+    value, edge, values = (volume[counted][::step].cpu() for volume in (*features[0], target[0, 0]))
     count, total = (_histogram(value, edge, amount) for amount in (torch.ones_like(values), values))
     mean = total.sum() / count.sum().clamp_min(1)
     few = 1e-3

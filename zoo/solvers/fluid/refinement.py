@@ -33,7 +33,6 @@ from zoo.solvers.fluid.steps import (
     Steps,
     steps_for,
 )
-from zoo.solvers.fluid.unfolding import unfold
 
 STRIDES = (2, 1)
 ITERATIONS = {2: 12, 1: 10}
@@ -160,7 +159,7 @@ def _refine_two_contrasts(
     coarse, fine = STRIDES
     found = {"unrefined": displacement}
     for name, of in levels.items():
-        found[name] = unfold(of.refined(displacement, coarse, None)[0])[0]
+        found[name] = of.refined(displacement, coarse, None)[0]
     chosen = choose(found)
     for name, of in levels.items():
         if name == chosen:
