@@ -24,6 +24,7 @@
 | working_grid | how fine the working grid must be along axes in which an image is coarse |
 | kernels | what the compiled loops gain over torch |
 | fluid_refinement | what the refinement of MCBO's field and its settings change |
+| two_contrasts | what the fluid refinement gains and harms between two contrasts |
 | compact_weights | error that trainings of compact weights leave on unseen pairs |
 | compact_pairs | accuracy of compact weights on real pairs, without refinement |
 | convexadam_parity | difference between MCBO's preset `convexadam` and convexAdam |

@@ -43,12 +43,13 @@ def rendered_pairs(label_maps: Path, folder: Path) -> list[BenchPair]:
     """
     if not label_maps.is_dir():
         return []
-    return [_pair(name, *images, label_maps, folder) for name, images in RENDERED.items()]
+    return [rendered_pair(name, *images, label_maps, folder) for name, images in RENDERED.items()]
 
 
-def _pair(
+def rendered_pair(
     name: str, fixed: Rendering, moving: Rendering, label_maps: Path, folder: Path
 ) -> BenchPair:
+    """Write the images of a pair to a folder, unless they exist, and return the pair."""
     fixed_image, fixed_labels = _files(fixed, label_maps, folder)
     moving_image, moving_labels = _files(moving, label_maps, folder)
     return BenchPair(
