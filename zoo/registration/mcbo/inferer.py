@@ -34,9 +34,9 @@ class MCBOInferer(PairInferer):
     """Registers a pair with MCBO, which uses masks, ignores padding and reports its progress.
 
     In the mode "accurate" the result is refined by composed steps if the images are of one
-    contrast, unless `fluid` is "never", and folds are removed. The other modes are as published.
-    The notes of the result contain the largest displacement that the search covers, and what these
-    two stages did.
+    contrast, or if held-out features prefer the refinement of two contrasts, unless `fluid` is
+    "never", and folds are removed. The other modes are as published. The notes of the result
+    contain the largest displacement that the search covers, and what these two stages did.
 
     With `candidates` the displacement is the one of them that `zoo.registration.mcbo.candidates`
     prefers, and the notes contain the values of its criterion. Where the search is not refined it

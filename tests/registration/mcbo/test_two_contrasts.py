@@ -1,0 +1,81 @@
+"""The refinement of two contrasts on an oblique, flipped, anisotropic pair with a known truth."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from zoo.datasets.pairs import Pair
+from zoo.geometry.sampling import identity_index
+from zoo.io.volume import Volume
+from zoo.registration.mcbo import MCBOInferer, mcbo_frame, refined
+from zoo.solvers.fluid import refinement
+from zoo.synthesis.phantom import make_pair
+
+
+@pytest.fixture(scope="module")
+def pair_and_truth():
+    """A pair whose moving image has bright fluid, on its working grid, and its displacement."""
+    phantom = make_pair(
+        3,
+        shape=(56, 44, 38),
+        spacing=(2, 2.4, 2.9),
+        axes="LPS",
+        tilt_degrees=15,
+        contrasts=("t1", "t2"),
+        moving_shape=(50, 56, 42),
+        moving_axes="PIR",
+    )
+    pair = Pair(
+        "p",
+        Volume(phantom.fixed, phantom.fixed_grid, "fixed"),
+        (Volume(phantom.moving, phantom.moving_grid, "moving"),),
+    )
+    work = MCBOInferer(mcbo_frame("accurate"), affine="none", bar=False).prepare(pair, None)
+    index = identity_index(work.grid.shape)[0].flatten(1).T.double()
+    points = phantom.truth.map_points(work.grid.to_world(index))
+    to_index = torch.linalg.inv(work.affine @ work.grid.affine)
+    moved = points @ to_index[:3, :3].T + to_index[:3, 3] - index
+    return work, moved.T.reshape(1, 3, *work.grid.shape).float()
+
+
+@pytest.fixture(autouse=True)
+def _small_images_are_refined(monkeypatch):
+    monkeypatch.setattr(refinement, "FEWEST_VOXELS", 24)
+
+
+def refine(displacement, work):
+    return refined(displacement, work, lambda done, text: None)
+
+
+@pytest.mark.parametrize(("share", "refines"), [(0.0, False), (-2.0, True)])
+def test_what_the_held_out_features_prefer_is_kept(pair_and_truth, share, refines):
+    """A start far from the truth is refined, one that the transfer would spoil is not."""
+    work, truth = pair_and_truth
+    start = share * truth
+    found, notes = refine(start, work)
+    choice = notes["contrast_transfer"]
+    assert choice["values"][choice["chosen"]] == min(choice["values"].values())
+    assert notes["refined"] == (choice["chosen"] != "unrefined") == refines
+    error = [float((d - truth).norm(dim=1).mean()) for d in (start, found)]
+    if refines:
+        assert error[1] < 0.8 * error[0]
+    else:
+        assert torch.equal(found, start)
+    assert torch.equal(found, refine(start, work)[0])
+
+
+def test_an_aligned_pair_is_left_alone(pair_and_truth):
+    work, truth = pair_and_truth
+    found, notes = refine(truth, work)
+    assert not notes["refined"]
+    assert torch.equal(found, truth)
+
+
+def test_images_of_noise_are_left_alone(pair_and_truth):
+    work, truth = pair_and_truth
+    noise = torch.rand(work.image.shape, generator=torch.Generator().manual_seed(1))
+    found, notes = refine(truth, replace(work, image=noise))
+    assert not notes["refined"]
+    assert "contrast_transfer" not in notes
+    assert torch.equal(found, truth)
