@@ -144,7 +144,7 @@ def _refine_two_contrasts(
 ) -> FluidRefinement:
     """Refine the displacement of two contrasts, if `choose` prefers that to leaving it.
 
-    An edge of a transferred image may be half a voxel away from its place, so that images which
+    An edge of a transferred image may be about a voxel away from its place, so that images which
     are well matched already, as those of one person may be, are left as they are.
     """
     unrefined = FluidRefinement(displacement, None, refined=False)
