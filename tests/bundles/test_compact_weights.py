@@ -94,7 +94,11 @@ def test_the_files_are_small_and_their_headers_describe_them(model):
     path = bundle_folder(model) / "models" / "model_compact.safetensors"
     assert path.stat().st_size < 10e6
     header = read_weights_header(path)
-    assert header.metadata["data"].startswith("synthetic subjects only")
+    anatomy = "OpenKBP" in header.metadata["data"]
+    assert header.metadata["data"].startswith("synthetic subjects")
+    assert anatomy == (model == "unireg")
+    card = (bundle_folder(model) / "docs" / "README.md").read_text(encoding="utf-8")
+    assert ("OpenKBP" in card) == ("SynthSeg" in card) == anatomy
     assert header.size() is not None
     assert find_model(model).variants["compact"].size == path.stat().st_size
 

@@ -239,7 +239,7 @@ RECIPES: dict[str, Recipe] = {
         "unireg",
         13,
         _BODY,
-        _unireg_on(1500, 300),
+        (*_unireg_on(1500, 300), *_unireg_on(2500, 400)),
         continues="unireg",
         mixture=Mixture(heads=0.7, ct=0.7),
     ),

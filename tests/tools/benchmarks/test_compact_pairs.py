@@ -19,17 +19,28 @@ def test_each_pair_and_weights_file_has_a_line(tmp_path, monkeypatch, capsys):
     asked = []
 
     def model(pair, name, weights, refine):
-        asked.append((name, weights, refine))
+        asked.append((name, weights, refine, pair.anatomy))
         if name == "unireg":
             raise UserError("unsuitable")
         return Judged(np.load(pair.truth), "ok", name)
 
     monkeypatch.setattr(compact_pairs, "model", model)
-    words = ["--data", str(tmp_path), "x=start", "unigradicon=a.safetensors", "unireg=compact"]
+    words = [
+        "--data",
+        str(tmp_path),
+        "--anatomy",
+        "head",
+        "x=start",
+        "unigradicon=a.safetensors",
+        "unireg=compact",
+    ]
     monkeypatch.setattr(sys, "argv", ["compact_pairs", *words])
     compact_pairs.main()
     start, exact, unsuitable = capsys.readouterr().out.splitlines()
-    assert asked == [("unigradicon", "a.safetensors", 0), ("unireg", "compact", 0)]
+    assert asked == [
+        ("unigradicon", "a.safetensors", 0, "head"),
+        ("unireg", "compact", 0, "head"),
+    ]
     assert "'epe_mm': 0.0" in exact
     assert float(start.split("'epe_mm': ")[1].split(",")[0]) == pytest.approx(
         np.linalg.norm(np.load(pair.truth), axis=-1).mean(), abs=1e-3
