@@ -4,8 +4,10 @@ import torch
 from torch import nn
 
 from zoo.datasets.pairs import Pair
+from zoo.geometry.sampling import identity_index
 from zoo.io.volume import Volume
 from zoo.networks.unireg import Level
+from zoo.registration.mcbo import MCBOInferer, mcbo_frame
 from zoo.registration.working_pair import Image
 from zoo.synthesis.phantom import make_pair
 
@@ -31,6 +33,21 @@ class ShiftAlong(nn.Module):
 
 def small_phantom(axes="LPS"):
     return make_pair(1, shape=(20, 24, 16), spacing=(2, 1.5, 3), axes=axes, tilt_degrees=10)
+
+
+def on_working_grid(phantom):
+    """Return a phantom pair on MCBO's working grid, and its true displacement in voxels there."""
+    pair = Pair(
+        "p",
+        Volume(phantom.fixed, phantom.fixed_grid, "fixed"),
+        (Volume(phantom.moving, phantom.moving_grid, "moving"),),
+    )
+    work = MCBOInferer(mcbo_frame("accurate"), affine="none", bar=False).prepare(pair, None)
+    index = identity_index(work.grid.shape)[0].flatten(1).T.double()
+    points = phantom.truth.map_points(work.grid.to_world(index))
+    to_index = torch.linalg.inv(work.affine @ work.grid.affine)
+    moved = points @ to_index[:3, :3].T + to_index[:3, 3] - index
+    return work, moved.T.reshape(1, 3, *work.grid.shape).float()
 
 
 def ramp(grid):

@@ -4,11 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from support.inferer_cases import on_working_grid
 
-from zoo.datasets.pairs import Pair
-from zoo.geometry.sampling import identity_index
-from zoo.io.volume import Volume
-from zoo.registration.mcbo import MCBOInferer, mcbo_frame, refined
+from zoo.registration.mcbo import refined
 from zoo.solvers.fluid import refinement
 from zoo.synthesis.phantom import make_pair
 
@@ -26,17 +24,7 @@ def pair_and_truth():
         moving_shape=(50, 56, 42),
         moving_axes="PIR",
     )
-    pair = Pair(
-        "p",
-        Volume(phantom.fixed, phantom.fixed_grid, "fixed"),
-        (Volume(phantom.moving, phantom.moving_grid, "moving"),),
-    )
-    work = MCBOInferer(mcbo_frame("accurate"), affine="none", bar=False).prepare(pair, None)
-    index = identity_index(work.grid.shape)[0].flatten(1).T.double()
-    points = phantom.truth.map_points(work.grid.to_world(index))
-    to_index = torch.linalg.inv(work.affine @ work.grid.affine)
-    moved = points @ to_index[:3, :3].T + to_index[:3, 3] - index
-    return work, moved.T.reshape(1, 3, *work.grid.shape).float()
+    return on_working_grid(phantom)
 
 
 @pytest.fixture(autouse=True)

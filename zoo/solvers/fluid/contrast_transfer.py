@@ -3,6 +3,8 @@
 The value of a tissue in the other image follows from its value, but a voxel on the border of two
 tissues may have the value of a third one. Its gradient tells the two apart: every pair of a value
 and a gradient magnitude is given the mean of the other image in the same voxels.
+
+`zoo.networks.recolour` maps values only, as the weights of the networks were trained with it.
 """
 
 from __future__ import annotations
