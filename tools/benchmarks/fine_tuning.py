@@ -2,11 +2,14 @@
 
     PYTHONPATH=tools python -m benchmarks.fine_tuning brains --data FOLDER --out runs/finetune
     PYTHONPATH=tools python -m benchmarks.fine_tuning phantoms --out runs/finetune
+    PYTHONPATH=tools python -m benchmarks.fine_tuning necks --data FOLDER --out runs/finetune
 
 `brains` leaves out one subject of the MALF brains at a time, trains on the two pairs of the others
 and measures on the two pairs whose fixed image is the subject left out. `phantoms` trains on a
-contrast that the weights have never seen. The figures of each validation are printed, and the
-folder of the results.
+contrast that the weights have never seen. `necks` trains on pairs of 40 patients, drawn at random,
+and measures on eight pairs of other patients; `--steps` says for how long, and the same command
+with more steps continues the training. The figures of each validation are printed, and the folder
+of the results.
 """
 
 from __future__ import annotations
@@ -30,6 +33,10 @@ NEW_CONTRAST = (
     *("--epochs", "2", "--set", "epoch_length=40", "--set", "learning_rate=0.0005"),
     *("--set", "size=[80,80,80]"),
 )
+NECKS = ("--set", "learning_rate=0.00005", "--set", "draw=random")
+TRAINING_NECKS, VALIDATION_NECKS = 40, 16
+BRAIN = ("--anatomy", "brain", "--pairing", "inter", "--modality.0", "mr")
+NECK = ("--anatomy", "head-neck", "--pairing", "inter", "--modality.0", "ct")
 
 Rows = Iterator[tuple[Path, Path, Path, Path, str]]
 """Fixed and moving image, fixed and moving labels, and the split, "train" or "val"."""
@@ -40,8 +47,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("kind", choices=("brains", "phantoms"))
-    parser.add_argument("--data", type=Path, help="the folder that contains brain_malf_oasis")
+    parser.add_argument("kind", choices=("brains", "phantoms", "necks"))
+    parser.add_argument("--data", type=Path, help="the folder of the data sets")
+    parser.add_argument("--model", default="unireg", help="the model to fine-tune on necks")
+    parser.add_argument("--steps", type=int, default=100, help="training steps on necks")
+    parser.add_argument(
+        "--set", action="append", default=[], help="a setting of the training on necks, KEY=VALUE"
+    )
     parser.add_argument(
         "--left-out", choices=SUBJECTS, action="append", help="may be repeated; default: each once"
     )
@@ -49,13 +61,22 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     if args.kind == "phantoms":
-        fine_tune("phantoms", args.out, phantoms(args.out), NEW_CONTRAST, args.threads)
+        facts = ("--model", "unireg", *BRAIN)
+        fine_tune("phantoms", args.out, phantoms(args.out), facts, NEW_CONTRAST, args.threads)
         return
     if args.data is None:
-        parser.error("brains needs the folder of the images: add --data FOLDER")
+        parser.error(f"{args.kind} needs the folder of the images: add --data FOLDER")
+    if args.kind == "necks":
+        options = (*NECKS, "--steps", str(args.steps))
+        options += tuple(word for setting in args.set for word in ("--set", setting))
+        facts = ("--model", args.model, *NECK)
+        name = f"necks-{args.model}"
+        fine_tune(name, args.out, necks(args.data.absolute()), facts, options, args.threads)
+        return
     for left_out in args.left_out or SUBJECTS:
         pairs = brains(args.data.absolute() / "brain_malf_oasis", left_out)
-        fine_tune(f"without-{left_out}", args.out, pairs, BRAINS, args.threads)
+        facts = ("--model", "unireg", *BRAIN)
+        fine_tune(f"without-{left_out}", args.out, pairs, facts, BRAINS, args.threads)
 
 
 def brains(folder: Path, left_out: str) -> Rows:
@@ -80,12 +101,30 @@ def phantoms(folder: Path) -> Rows:
         yield *paths, "train" if seed < TRAINING_PHANTOMS else "val"  # type: ignore[misc]
 
 
-def fine_tune(name: str, out: Path, rows: Rows, options: tuple[str, ...], threads: int) -> None:
-    """Plan the pairs, fine-tune UniReg and print the figures of each validation."""
+def necks(data: Path) -> Rows:
+    """Yield pairs of neighbours in the lists of patients, those that are never trained on last."""
+    for folder, count, split in (
+        ("hn_openkbp_train", TRAINING_NECKS, "train"),
+        ("hn_openkbp_val", VALIDATION_NECKS, "val"),
+    ):
+        images = sorted((data / folder).glob("*_ct.nii.gz"))[:count]
+        labels = [p.with_name(p.name.replace("_ct", "_oars")) for p in images]
+        for k in range(0, len(images) - 1, 2):
+            yield images[k], images[k + 1], labels[k], labels[k + 1], split
+
+
+def fine_tune(
+    name: str,
+    out: Path,
+    rows: Rows,
+    facts: tuple[str, ...],
+    options: tuple[str, ...],
+    threads: int,
+) -> None:
+    """Plan the pairs with `facts`, fine-tune a model and print the figures of each validation."""
     study = out / name
     write_study(study, rows)
     plan, model = study / "plan.json", study / "model"
-    facts = ("--model", "unireg", "--anatomy", "brain", "--pairing", "inter", "--modality.0", "mr")
     require_success(cli.run(["plan", str(study), "-o", str(plan), *facts]))
     with Timer() as timer:
         words = ["finetune", str(plan), "--out", str(model), "--from", "compact"]

@@ -51,6 +51,8 @@ VARIANTS: dict[str, Changes | None] = {
     "short steps": ((inferer, "step_gain", lambda images: GENTLE_GAIN),),
     "long steps": ((inferer, "step_gain", lambda images: GAIN),),
     "faint windows count": ((refinement, "FAINT_VARIANCE", LEAST_VARIANCE),),
+    "half as many steps again": ((refinement, "ITERATIONS", {2: 18, 1: 15}),),
+    "twice as many steps": ((refinement, "ITERATIONS", {2: 24, 1: 20}),),
     "any contrast": ((contrast, "LEAST_MEAN", -1.0), (contrast, "LEAST_LOWEST", -1.0)),
 }
 
