@@ -5,6 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
@@ -120,6 +121,14 @@ def test_uncompressed_values_are_read_in_every_byte_order(tmp_path, syntax, valu
     order = ">" if syntax == ExplicitVRBigEndian else "<"
     slices = stored_slices(images, order + dtype, syntax=syntax, vr="OB" if "1" in dtype else "OW")
     check_values(write_slices(tmp_path / "ct", slices), images)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_single_bytes_in_words_are_read_as_pydicom_reads_them(tmp_path, syntax):
+    slices = stored_slices(images_of(range(251), 3, 5), "u1", syntax=syntax, vr="OW")
+    folder = write_slices(tmp_path / "ct", slices)
+    files = sorted(folder.iterdir())
+    check_values(folder, [pydicom.dcmread(file).pixel_array.astype(int) for file in files])
 
 
 @pytest.mark.parametrize("count", [2, 15, 16, 17, 40])
