@@ -99,7 +99,7 @@ MIDDLE, LOWEST, HIGHEST = "1.2.5", "1.2.3", "1.2.7"
 
 @pytest.fixture
 def study(tmp_path):
-    """Three series of two slices each, of which neither the first nor the last UID is read first."""
+    """Three series of two slices each; that with the middle UID is read first."""
     for name, uid in (("a", MIDDLE), ("b", LOWEST), ("c", HIGHEST)):
         write_slices(tmp_path / "study" / name, small_slices(2, series=uid))
     return tmp_path / "study"
