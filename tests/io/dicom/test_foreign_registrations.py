@@ -129,7 +129,7 @@ def deformation(size=SIZE, data=None, **changed):
     """Return the item of a grid of vectors, by default rising along its axes."""
     vectors = np.arange(np.prod(size) * 3, dtype="<f4") / 7
     stored = {
-        "ImageOrientationPatient": [f"{v:.14f}" for v in OBLIQUE[:, :2].T.ravel()],
+        "ImageOrientationPatient": [f"{v:.12f}" for v in OBLIQUE[:, :2].T.ravel()],
         "ImagePositionPatient": ["-20", "14", "-33"],
         "GridDimensions": list(size),
         "GridResolution": [0.75, 1.5, 2.5],
