@@ -149,10 +149,12 @@ def test_the_first_matrix_is_the_identity_of_the_fixed_series(tmp_path):
         (np.diag([1, 1, 1 + 6e-7]), "AFFINE"),
         (np.diag([1, 1 - 6e-7, 1]), "AFFINE"),
         (np.array([[1, 0, 0], [2e-6, 1, 0], [0, 0, 1.0]]), "AFFINE"),
+        (np.diag([-1.0, 1, 1]), "AFFINE"),  # a mirror image is no rotation
+        (-np.eye(3), "AFFINE"),
         (AFFINE[:3, :3].numpy(), "AFFINE"),
     ],
 )
-def test_the_matrix_is_called_rigid_if_lengths_and_angles_stay(tmp_path, linear, expected):
+def test_the_matrix_is_called_rigid_if_it_only_turns_and_shifts(tmp_path, linear, expected):
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = linear, [30, -20, 10]
     out, _, _ = written(tmp_path, Transform(torch.from_numpy(affine)))
