@@ -85,6 +85,14 @@ def analytic_slices(
     return slices, affine
 
 
+def small_slices(count=5, *, distances=None, **more):
+    """Return axial slices of 4 x 3 pixels that are 2 mm apart, or at these distances."""
+    distances = 2.0 * np.arange(count) if distances is None else distances
+    return analytic_slices(
+        shape=(4, 3, len(distances)), direction=np.eye(3), distances=distances, **more
+    )[0]
+
+
 def write_slices(folder, slices):
     """Write slices in an order that differs from their positions, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)

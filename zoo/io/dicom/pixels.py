@@ -97,6 +97,10 @@ def _native_frame(path: Path, dataset: Any, index: int, count: int) -> np.ndarra
         raise damaged_file_error(
             path, f"its pixels take {found} bytes, not {count * pixels * dtype.itemsize}"
         )
+    if big and allocated == 8 and dataset["PixelData"].VR == "OW":
+        place = np.arange(index * pixels, (index + 1) * pixels) ^ 1  # two pixels are one word
+        padded = np.frombuffer(raw + bytes(len(raw) % 2), dtype)
+        return padded[place].reshape(rows, columns)
     frame = np.frombuffer(raw, dtype, pixels, offset=index * pixels * dtype.itemsize)
     return frame.reshape(rows, columns)
 

@@ -136,7 +136,8 @@ def _matrix(affine: Tensor) -> Any:
     item = _dataset()
     linear = affine[:3, :3]
     gram = linear.T @ linear
-    rigid = float((gram - torch.eye(3, dtype=torch.float64)).abs().max()) < 1e-6
+    same_lengths = float((gram - torch.eye(3, dtype=torch.float64)).abs().max()) < 1e-6
+    rigid = same_lengths and float(torch.linalg.det(linear)) > 0  # a mirror image is no rotation
     item.FrameOfReferenceTransformationMatrixType = "RIGID" if rigid else "AFFINE"
     lps = flip_affine(affine).flatten().tolist()
     item.FrameOfReferenceTransformationMatrix = [decimal(v) for v in lps]
