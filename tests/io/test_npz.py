@@ -235,6 +235,11 @@ def test_a_wrong_checksum_is_refused(tmp_path):
     refused(tmp_path / "a.npz", r"damaged \(Bad CRC-32 for file 'arr_0.npy'\)")
 
 
+def test_a_header_that_ends_within_a_bracket_is_refused(tmp_path):
+    array_of(tmp_path / "a.npz", "{'shape': (")
+    refused(tmp_path / "a.npz", "truncated or damaged")
+
+
 def test_the_reason_of_a_refusal_has_at_most_120_characters(tmp_path):
     array_of(tmp_path / "a.npz", "1, " * 200 + "x y")
     message = refused(tmp_path / "a.npz", r"damaged \(Cannot parse header: '1, 1")
