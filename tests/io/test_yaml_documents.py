@@ -58,6 +58,8 @@ def test_plain_values_are_read_like_pyyaml(text):
         ("a: \0", "special characters"),
         ("!!int x", "invalid literal"),
         ("!!timestamp x", "cannot be read"),
+        ("a: !!bool x", "cannot be read: 'x'"),
+        ("a: !!int ''", "cannot be read: string index out of range"),
         ("1" + ":1" * 200 + ".5", "cannot be read: int too large to convert to float"),
     ],
 )
