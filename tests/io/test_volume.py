@@ -237,6 +237,13 @@ def test_the_first_voxel_of_a_field_that_is_not_finite_is_named():
         check_finite(Path("field.h5"), field)
 
 
+def test_a_series_with_numbers_that_are_not_finite_is_refused_with_the_voxel(tmp_path):
+    data = numbered((7, 6, 5, 4), np.float32)
+    data[6, 2, 1, 3] = data[0, 4, 3, 2] = np.inf
+    with pytest.raises(UserError, match=r"2 of 840 .*the first is inf at voxel \(0, 4, 3\)"):
+        read_frames(save(tmp_path / "series.nii", data))
+
+
 def test_a_series_of_slices_is_refused(tmp_path):
     path = save(tmp_path / "series.nii", numbered((7, 6, 1, 4)))
     with pytest.raises(UserError, match=r"its shape is \(7, 6, 1, 4\)"):
