@@ -104,6 +104,7 @@ ARRAY = np.zeros((4, 5, 6), np.float32)
         ((np.full((3, 3, 3), 2**63, np.uint64), np.eye(4)), "uint64 value 9223372036854775808"),
         (sitk.Image((4, 4), sitk.sitkUInt8), "2-dimensional with 1-component"),
         (sitk.Image((4, 4), sitk.sitkVectorUInt8, 2), "2-dimensional with 2-component"),
+        (sitk.Image((4, 4, 4, 4), sitk.sitkUInt8), "4-dimensional with 1-component"),
         (sitk.Image((4, 4, 4), sitk.sitkVectorFloat32, 3), "3-dimensional with 3-component"),
     ],
 )
