@@ -155,8 +155,9 @@ def test_a_field_of_one_half_size_differs_from_the_other_grids(tmp_path):
     np.savez(tmp_path / "a.npz", np.zeros((3, 4, 5, 6), np.float32))
     for shape in ((8, 10, 13), (9, 10, 12), (4, 5, 7)):
         fixed = Grid.from_spacing(shape)
+        x, y, z = shape
         expected = (
-            rf"has the shape \(3, 4, 5, 6\); .* must be \({', '.join(map(str, shape))}, 3\) or"
+            rf"shape \(3, 4, 5, 6\); .* be \({x}, {y}, {z}, 3\) or \(3, {x}, {y}, {z}\): give"
         )
         with pytest.raises(UserError, match=expected):
             read_learn2reg(tmp_path / "a.npz", fixed, fixed)
