@@ -10,7 +10,15 @@ import time
 import pytest
 
 from zoo import UserError
-from zoo.io.atomic import LEFTOVERS, atomic_path, write_json, write_text
+from zoo.io.atomic import (
+    LEFTOVERS,
+    atomic_path,
+    check_writable,
+    replace_folder,
+    sync,
+    write_json,
+    write_text,
+)
 
 
 def test_success_replaces_the_file_and_removes_the_temporary_one(tmp_path):
@@ -72,7 +80,15 @@ def test_folder_as_file_and_file_as_folder_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(errno.ENOSPC, "disk is full"), (errno.EACCES, "permission"), (errno.EROFS, "read-only")],
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EDQUOT, "your disk quota is used up"),
+        (errno.EFBIG, "the file is too large for this disk"),
+        (errno.EROFS, "the disk is read-only"),
+        (errno.EACCES, "no permission to write there"),
+        (errno.EPERM, "no permission to write there"),
+        (errno.ENAMETOOLONG, "the name is too long"),
+    ],
 )
 def test_disk_errors_are_explained(tmp_path, number, words):
     target = tmp_path / "a.txt"
@@ -84,6 +100,53 @@ def test_disk_errors_are_explained(tmp_path, number, words):
 def test_other_errors_are_not_converted(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a.txt"):
         open(tmp_path / "other")  # noqa: PTH123, SIM115
+    with pytest.raises(OSError, match="without a number"), atomic_path(tmp_path / "a.txt"):
+        raise OSError("without a number")
+
+
+def test_texts_are_utf_8_with_their_own_line_ends(tmp_path):
+    write_text(tmp_path / "a.txt", "ü\r\nb\nc")
+    assert (tmp_path / "a.txt").read_bytes() == b"\xc3\xbc\r\nb\nc"
+    write_json(tmp_path / "a.json", {"a": [1, None], "b": {}})
+    expected = b'{\n  "a": [\n    1,\n    null\n  ],\n  "b": {}\n}\n'
+    assert (tmp_path / "a.json").read_bytes() == expected
+
+
+@pytest.mark.parametrize("there", [(), ("target",), ("new.old",), ("target", "new.old")])
+def test_a_folder_is_replaced_whatever_an_earlier_process_left(tmp_path, there):
+    for name in ("new", *there):
+        (tmp_path / name / "inner").mkdir(parents=True)
+        (tmp_path / name / "inner" / f"{name}.txt").write_text(name)
+    replace_folder(tmp_path / "new", tmp_path / "target")
+    files = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.txt")]
+    assert files == ["target/inner/new.txt"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "target"]
+
+
+def test_a_missing_folder_does_not_replace_another_one(tmp_path):
+    (tmp_path / "target").mkdir()
+    with pytest.raises(FileNotFoundError):
+        replace_folder(tmp_path / "new", tmp_path / "target")
+
+
+def test_what_can_be_written_is_checked_without_writing(tmp_path):
+    check_writable(tmp_path / "a.txt")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    check_writable(tmp_path / "file")
+    sync(tmp_path / "file")
+    sync(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        sync(tmp_path / "none")
+    for path, pattern in (
+        (tmp_path, f"cannot write {tmp_path}: it is a folder; give the name of a file"),
+        (tmp_path / "none" / "a", f"there is no folder {tmp_path / 'none'}; create it first"),
+        (tmp_path / "file" / "a", f"{tmp_path / 'file'} is a file; give a folder instead"),
+        (tmp_path / "file" / "b" / "a", "there is no folder|is a file|Not a directory"),
+        (tmp_path / ("x" * 300), "the name is too long; choose a shorter one"),
+    ):
+        with pytest.raises(UserError, match=pattern):
+            check_writable(path)
 
 
 def test_json_refuses_nan_and_keeps_the_old_file(tmp_path):
@@ -155,8 +218,14 @@ def test_long_name_is_written_or_refused(tmp_path, name):
 def test_broken_and_circular_links_are_refused(tmp_path):
     (tmp_path / "dangling").symlink_to(tmp_path / "gone" / "x")
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
-    for name in ("dangling", "circle"):
-        with pytest.raises(UserError, match="cannot write"):
+    (tmp_path / "file").touch()
+    (tmp_path / "below").symlink_to(tmp_path / "file" / "x")
+    for name, pattern in (
+        ("dangling", f"there is no folder {tmp_path / 'gone'}; create it first"),
+        ("circle", "circle|loop"),
+        ("below", f"{tmp_path / 'file'} is a file|Not a directory"),
+    ):
+        with pytest.raises(UserError, match=f"cannot write .*{name}: .*({pattern})"):
             write_text(tmp_path / name, "x")
 
 

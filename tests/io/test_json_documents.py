@@ -22,12 +22,15 @@ def test_objects_are_read_with_and_without_a_byte_order_mark(tmp_path):
         (b"3.5", "a JSON number, not an object"),
         (b'"a"', "a JSON string, not an object"),
         (b"null", "a JSON null, not an object"),
+        (b"true", "a JSON boolean, not an object"),
+        (b"12", "a JSON number, not an object"),
+        (b'{"' + b"k" * 99 + b'": 1, "' + b"k" * 99 + b'": 1}', f"the key '{'k' * 60}' occurs"),
         (b'{"a": 1, "b": 2, "a": 3}', "'a' occurs twice"),
         (b'{"x": {"a": 1, "a": 1}}', "'a' occurs twice"),
         (b'{"a": NaN}', "NaN is not allowed"),
         (b'{"a": -Infinity}', "-Infinity is not allowed"),
         (b'{"a": 1', "not valid JSON"),
-        (b"\x80\x04K\x01.", "not valid JSON"),
+        (b"\x80\x04K\x01.", r"not valid JSON \(it is not a text file\); give a JSON file"),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
         (b"", "is empty"),
     ],
@@ -47,6 +50,10 @@ def test_large_files_are_refused_before_they_are_read(tmp_path):
         stream.truncate(MAX_JSON_BYTES + 1)
     with pytest.raises(UserError, match=f"at most {MAX_JSON_BYTES} are allowed"):
         read_json_object(path)
+    path.write_bytes(b'{"a": 1}')
+    assert read_json_object(path, 8) == {"a": 1}
+    with pytest.raises(UserError, match="has 8 bytes; at most 7 are allowed: leave out what"):
+        read_json_object(path, 7)
 
 
 @pytest.mark.parametrize(

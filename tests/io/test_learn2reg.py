@@ -1,13 +1,16 @@
+import gzip
+
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import map_coordinates, zoom
 from support.io_cases import GRIDS, inner_points, max_distance, smooth_transform
+from support.nifti_cases import nifti_bytes, write
 
 from zoo import UserError
 from zoo.geometry import Grid, Transform, warp
-from zoo.io.learn2reg import read_learn2reg, write_learn2reg
+from zoo.io.learn2reg import is_npz, read_learn2reg, write_learn2reg
 from zoo.io.transforms import read_transform
 
 FIXED = GRIDS["oblique anisotropic LAS"]
@@ -125,3 +128,61 @@ def test_wrong_fixed_image_is_refused(tmp_path):
     write_learn2reg(tmp_path / "a.nii.gz", Transform.identity(), FIXED, MOVING)
     with pytest.raises(UserError, match="give the fixed image of this field"):
         read_learn2reg(tmp_path / "a.nii.gz", MOVING, FIXED)
+
+
+def test_an_archive_holds_the_field_of_the_nifti_file(tmp_path):
+    transform = smooth_transform(FIXED)
+    for name in ("a.npz", "a.nii.gz"):
+        write_learn2reg(tmp_path / name, transform, FIXED, MOVING)
+        assert is_npz(tmp_path / name) == (name == "a.npz")
+    with np.load(tmp_path / "a.npz") as archive:
+        assert archive.files == ["arr_0"]
+        field = archive["arr_0"]
+    assert field.dtype == np.float32
+    assert np.array_equal(field, nib.load(tmp_path / "a.nii.gz").get_fdata(dtype=np.float32))
+    write_learn2reg(tmp_path / "zero.npz", Transform.identity(), FIXED, FIXED)
+    assert (tmp_path / "zero.npz").stat().st_size < 0.1 * field.nbytes
+
+
+@pytest.mark.parametrize("start", [b"PK", b"PL", b"QK", b"P", b""])
+def test_archives_are_recognised_by_their_first_bytes(tmp_path, start):
+    assert is_npz(write(tmp_path / "a.npz", start + b"\3\4" * (len(start) == 2))) == (
+        start == b"PK"
+    )
+
+
+def test_a_field_of_one_half_size_differs_from_the_other_grids(tmp_path):
+    np.savez(tmp_path / "a.npz", np.zeros((3, 4, 5, 6), np.float32))
+    for shape in ((8, 10, 13), (9, 10, 12), (4, 5, 7)):
+        fixed = Grid.from_spacing(shape)
+        x, y, z = shape
+        expected = (
+            rf"shape \(3, 4, 5, 6\); .* be \({x}, {y}, {z}, 3\) or \(3, {x}, {y}, {z}\): give"
+        )
+        with pytest.raises(UserError, match=expected):
+            read_learn2reg(tmp_path / "a.npz", fixed, fixed)
+
+
+@pytest.mark.parametrize(
+    ("shape", "pattern"),
+    [
+        ((1024, 1024, 1000, 3), "is truncated or damaged|bytes of memory"),
+        ((1024, 1024, 1000, 4), r"has the shape \(1024, 1024, 1000, 4\); at most 1073741824"),
+    ],
+)
+def test_a_field_has_three_numbers_for_each_of_two_to_the_thirty_voxels(tmp_path, shape, pattern):
+    dim = [4, *shape, 1, 1, 1]
+    content = gzip.compress(nifti_bytes(np.zeros((300, 1), np.uint8), dim=dim))
+    path = write(tmp_path / "a.nii.gz", content + b"no second stream")
+    with path.open("r+b") as stream:
+        stream.truncate(5 << 20)  # as many bytes as deflate needs at least
+    with pytest.raises(UserError, match=pattern):
+        read_learn2reg(path, FIXED, FIXED)
+
+
+def test_a_field_that_is_not_finite_is_refused_with_its_voxel(tmp_path):
+    field = np.zeros((*FIXED.shape, 3), np.float32)
+    field[7, 3, 11, 2] = np.inf
+    np.savez(tmp_path / "a.npz", field)
+    with pytest.raises(UserError, match=r"1 of 14280 values.* at voxel \(7, 3, 11\)"):
+        read_learn2reg(tmp_path / "a.npz", FIXED, MOVING)

@@ -1,190 +1,135 @@
-"""Small files that describe too much are refused quickly and without the memory they ask for."""
+"""The limits are the documented ones, and what is at a limit is accepted."""
 
-import gzip
-import io
-import json
-import struct
-import zipfile
+import datetime
+import re
+from pathlib import Path
 
-import numpy as np
 import pytest
-from fuzzing import samples
-from support.limit_cases import refused
 
-from zoo.geometry import Grid
-from zoo.hub.weights_header import read_weights_header
-from zoo.io.csv_rows import read_csv_rows
-from zoo.io.json_documents import read_json_object
-from zoo.io.limits import MAX_CSV_COLUMNS, MAX_CSV_ROWS, MAX_DEPTH, MAX_TENSORS
-from zoo.io.points import read_points
-from zoo.io.transforms import read_transform
-from zoo.io.volume import read_volume
+from zoo import UserError
+from zoo.io import limits
+from zoo.io.limits import check_file_size, check_plain_value, check_voxel_count
 
-GRID = Grid.from_spacing((5, 6, 7))
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "limits.md"
+
+DOCUMENTED = [
+    ("NIfTI", "{2^30} voxels", limits.MAX_VOXELS),
+    ("NIfTI", "header and extensions of at most {64 MiB}", limits.MAX_NIFTI_OFFSET),
+    ("NIfTI", "at most {1000} extensions", limits.MAX_EXTENSIONS),
+    ("NIfTI", "({1032} times its size with gzip)", limits.MAX_DEFLATE_RATIO),
+    ("NIfTI", "at most {16 MiB} after the voxels", limits.MAX_TRAILING_BYTES),
+    ("MetaImage", "header of at most {1 MiB}", limits.MAX_TEXT_HEADER_BYTES),
+    ("MetaImage", "{10,000} lines", limits.MAX_TEXT_HEADER_LINES),
+    ("MetaImage", "of at most {4096} bytes", limits.MAX_TEXT_HEADER_LINE),
+    ("MetaImage", "numbers up to {10^9}", limits.MAX_TEXT_HEADER_NUMBER),
+    ("DICOM", "{20,000} files", limits.MAX_DICOM_FILES),
+    ("DICOM", "{20,000} frames", limits.MAX_DICOM_FRAMES),
+    ("DICOM", "{4 GiB} per file", limits.MAX_DICOM_FILE_BYTES),
+    ("HDF5", "{64} transforms", limits.MAX_TRANSFORM_PARTS),
+    ("ITK text", "{32 MiB}", limits.MAX_TEXT_TRANSFORM_BYTES),
+    ("MATLAB 4", "{1 MiB}", limits.MAX_MAT_BYTES),
+    ("text matrix", "{4096} bytes", limits.MAX_TEXT_MATRIX_BYTES),
+    ("FreeSurfer", "{64 KiB}", limits.MAX_LTA_BYTES),
+    ("Learn2Reg field", "members of at most {1 MiB}", limits.MAX_ZIP_DIRECTORY_BYTES),
+    ("points, fiducials and tables", "{32 MiB}", limits.MAX_CSV_BYTES),
+    ("points, fiducials and tables", "{500,000} lines", limits.MAX_CSV_ROWS),
+    ("points, fiducials and tables", "{1000} columns", limits.MAX_CSV_COLUMNS),
+    ("points, fiducials and tables", "{4096} characters per cell", limits.MAX_CSV_CELL),
+    ("points, fiducials and tables", "coordinates up to {10^9} mm", limits.MAX_COORDINATE),
+    ("VTK", "{512 MiB}", limits.MAX_MESH_BYTES),
+    ("VTK", "{20,000,000} points", limits.MAX_POINTS),
+    ("`dataset.json`", "{16 MiB}", limits.MAX_JSON_BYTES),
+    ("`dataset.json`", "{64} levels", limits.MAX_DEPTH),
+    ("results of an evaluation", "{128 MiB}", limits.MAX_RESULTS_BYTES),
+    ("YAML", "{64 KiB}", limits.MAX_YAML_BYTES),
+    ("weights", "header of at most {8 MiB}", limits.MAX_WEIGHTS_HEADER_BYTES),
+    ("weights", "{20,000} tensors", limits.MAX_TENSORS),
+    ("weights", "{8} axes", limits.MAX_TENSOR_AXES),
+]
+"""Row of the table, words of its second column with the limit in braces, and the limit."""
+
+
+def documented_number(text):
+    number, _, unit = text.replace(",", "").partition(" ")
+    base, _, power = number.partition("^")
+    factor = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[unit]
+    return int(base) ** int(power or 1) * factor
 
 
 @pytest.mark.parametrize(
-    ("content", "pattern"),
+    ("row", "words", "limit"), DOCUMENTED, ids=[f"{r}: {w}" for r, w, _ in DOCUMENTED]
+)
+def test_limits_are_the_documented_ones(row, words, limit):
+    rows = [line.split("|") for line in REFERENCE.read_text("utf-8").splitlines()]
+    cell = next(cells[2] for cells in rows if len(cells) > 3 and cells[1].strip().startswith(row))
+    assert words.replace("{", "").replace("}", "") in cell
+    assert limit == documented_number(re.search("{(.*)}", words)[1])
+
+
+def test_a_file_has_at_most_the_bytes_of_its_limit(tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    check_file_size(tmp_path / "a", 5, "shorten it")
+    with pytest.raises(UserError) as refusal:
+        check_file_size(tmp_path / "a", 4, "shorten it")
+    assert str(refusal.value) == f"{tmp_path / 'a'} has 5 bytes; at most 4 are allowed: shorten it"
+
+
+def test_a_volume_has_at_most_two_to_the_thirty_voxels():
+    check_voxel_count(Path("a"), (1024, 1024, 1024), 1 << 30)
+    with pytest.raises(
+        UserError, match=r"^a has the shape \(7, 9\); at most 1073741824"
+    ) as refusal:
+        check_voxel_count(Path("a"), (7, 9), (1 << 30) + 1)
+    assert refusal.value.code == "too-large"
+
+
+def nested(levels, value, kind):
+    for _ in range(levels):
+        value = [0, value] if kind is list else {"a": 0, "b": value}
+    return value
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+def test_lists_and_mappings_are_nested_at_most_64_times(kind):
+    check_plain_value(nested(64, 1, kind))
+    with pytest.raises(ValueError, match="nested too deeply: at most 64 levels are allowed"):
+        check_plain_value(nested(65, 1, kind))
+
+
+@pytest.mark.parametrize(
+    "value",
     [
-        ({"a": [[]] * 2}, None),
-        (json.loads("[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1)), None),
-        (json.loads("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)), "nested too deeply"),
-        (2**64, "integer of more than 64 bits"),
-        (2**64 - 1, None),
+        *(None, True, "", "text", 0, -1.5, 1e308, 2**64 - 1, 1 - 2**64, [], {}),
+        *(datetime.date(2026, 11, 28), datetime.datetime(2026, 11, 28, 1, 2)),
+        *({"a": [{"b": None}, 2]}, {1: 2, -3: 4}, {2**64 - 1: 0}),
     ],
+    ids=str,
 )
-def test_depth_and_integers_of_json_are_limited(tmp_path, content, pattern):
-    text = json.dumps({"a": content}).encode()
-    if pattern is None:
-        (tmp_path / "a.json").write_bytes(text)
-        assert read_json_object(tmp_path / "a.json") == {"a": content}
-    else:
-        refused(tmp_path / "a.json", text, pattern, read_json_object)
-
-
-def test_floats_beyond_the_range_are_refused_in_json(tmp_path):
-    refused(tmp_path / "a.json", b'{"a": 1e999}', "only finite numbers", read_json_object)
+def test_plain_values_are_accepted(value):
+    check_plain_value(value)
+    check_plain_value([0, {"a": value}])
 
 
 @pytest.mark.parametrize(
-    ("content", "pattern"),
+    ("value", "reason"),
     [
-        (b"\n" * (MAX_CSV_ROWS + 1), "more than 500000 rows"),
-        (b"," * (MAX_CSV_COLUMNS + 1), "more than 1000 columns"),
-        (b"a,b\n1," + b"x" * 5000, "line 2 has a cell of more than 4096"),
-        (b"a,\0b\n", "NUL"),
-        (b'a,"b\n', "is not a CSV table"),
-        (b"\xff\xfe", "is not text in UTF-8"),
+        (2**64, "it contains an integer of more than 64 bits"),
+        (-(2**64), "it contains an integer of more than 64 bits"),
+        (float("nan"), "it contains nan; only finite numbers are allowed"),
+        (float("-inf"), "it contains -inf; only finite numbers are allowed"),
+        (b"x", "it contains a bytes; write text or a number"),
+        ((1, 2), "it contains a tuple; write text or a number"),
+        (1j, "it contains a complex; write text or a number"),
+        ({2**64: 0}, "it contains an integer of more than 64 bits"),
+        ({True: 0}, "the key 'True' is not text"),
+        ({None: 0}, "the key 'None' is not text"),
+        ({1.5: 0}, "the key '1.5' is not text"),
+        ({b"k" * 99: 0}, f"""the key "b'{"k" * 58}" is not text"""),
     ],
+    ids=lambda value: str(value)[:40],
 )
-def test_tables_are_limited(tmp_path, content, pattern):
-    refused(tmp_path / "a.csv", content, pattern, read_csv_rows)
-
-
-@pytest.mark.parametrize(
-    "cell", ["1_000", "\u0661", "1e300", "-1e10", "nan", "1e999"], ids=lambda cell: ascii(cell)
-)
-def test_points_must_be_plain_numbers_of_a_plausible_size(tmp_path, cell):
-    content = f"x,y,z\n1,2,3\n1,{cell},3\n".encode()
-    pattern = "not a number|not finite|mm from the origin"
-    refused(tmp_path / "a.csv", content, pattern, lambda path: read_points(path, "ras"))
-
-
-def safetensors_file(header, data=b""):
-    text = json.dumps(header).encode()
-    return len(text).to_bytes(8, "little") + text + data
-
-
-@pytest.mark.parametrize(
-    ("header", "pattern"),
-    [
-        ({"a": {"dtype": "F32", "shape": [2**31] * 100_000, "data_offsets": [0, 4]}}, "'a' incon"),
-        ({"a": {"dtype": "F32", "shape": [1] * 9, "data_offsets": [0, 4]}}, "'a' inconsistently"),
-        ({"a": {"dtype": "F32", "shape": [-1, -1], "data_offsets": [0, 4]}}, "'a' inconsistently"),
-        ({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4], "b": 1}}, "'a' incons"),
-        ({"a": {"dtype": ["F32"], "shape": [1], "data_offsets": [0, 4]}}, "'a' inconsistently"),
-        ({"__metadata__": {"width": 3}}, "metadata are not texts"),
-        (
-            {
-                str(k): {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
-                for k in range(MAX_TENSORS + 1)
-            },
-            "at most 20000 are allowed",
-        ),
-    ],
-)
-def test_headers_of_weights_are_limited(tmp_path, header, pattern):
-    content = safetensors_file(header, bytes(4))
-    refused(tmp_path / "a.safetensors", content, pattern, read_weights_header)
-
-
-@pytest.mark.parametrize("compress", [bytes, gzip.compress])
-@pytest.mark.parametrize(("position", "number"), [(352, -32), (352, 0), (352, 2**31 - 1)])
-def test_broken_extensions_are_refused(tmp_path, position, number, compress):
-    content = bytearray(samples.nifti())
-    assert struct.unpack_from("<i", content, 352)[0] == 32
-    content[position : position + 4] = struct.pack("<i", number)
-    path = tmp_path / ("a.nii" if compress is bytes else "a.nii.gz")
-    refused(path, compress(bytes(content)), "broken header extension at byte 352", read_volume)
-
-
-def test_extensions_of_any_code_do_not_matter(tmp_path):
-    content = bytearray(samples.nifti())
-    content[356:360] = struct.pack("<i", 12345)
-    (tmp_path / "a.nii").write_bytes(content)
-    (tmp_path / "b.nii").write_bytes(samples.nifti())
-    a, b = (read_volume(tmp_path / name).data for name in ("a.nii", "b.nii"))
-    assert a.equal(b)
-
-
-def test_voxels_far_behind_the_header_are_refused(tmp_path):
-    content = bytearray(samples.nifti())
-    content[108:112] = struct.pack("<f", 2.0**27)
-    path = tmp_path / "a.nii.gz"
-    refused(path, gzip.compress(bytes(content)), "data begin at byte.*at most", read_volume)
-
-
-def test_much_data_after_the_voxels_is_refused(tmp_path):
-    content = gzip.compress(samples.nifti() + bytes(20 << 20))
-    refused(tmp_path / "a.nii.gz", content, "bytes follow its voxels", read_volume)
-
-
-@pytest.mark.parametrize("position", [252, 254])
-def test_codes_of_a_form_are_those_of_nifti(tmp_path, position):
-    content = bytearray(samples.nifti())
-    for code in range(6):  # unknown, scanner, aligned, Talairach, MNI, template
-        content[position : position + 2] = struct.pack("<h", code)
-        (tmp_path / "a.nii").write_bytes(content)
-        read_volume(tmp_path / "a.nii")
-    for code in (-1, 6, 9):
-        content[position : position + 2] = struct.pack("<h", code)
-        refused(tmp_path / "a.nii", bytes(content), f"form code {code}; only 0 to 5", read_volume)
-
-
-def npz_of(header, body=b"", *, method=zipfile.ZIP_DEFLATED, copies=1, version=b"\1\0"):
-    content = io.BytesIO()
-    text = header.encode() + b"\n"
-    array = b"\x93NUMPY" + version + len(text).to_bytes(2, "little") + text + body
-    with zipfile.ZipFile(content, "w", method) as archive:
-        for k in range(copies):
-            archive.writestr(f"arr_{k}.npy", array)
-    return content.getvalue()
-
-
-HEADER = "{{'descr': '{}', 'fortran_order': {}, 'shape': {}}}"
-
-
-@pytest.mark.parametrize(
-    ("content", "pattern"),
-    [
-        (npz_of(HEADER.format("<f4", False, (10**6, 10**3, 3))), "at most 1073741824|needs"),
-        (npz_of(HEADER.format("<f4", False, (10**9,)), bytes(100)), "needs 4000000000 bytes"),
-        (npz_of(HEADER.format("<f4", False, (10**20,))), "at most 1073741824"),
-        (npz_of(HEADER.format("<f4", False, (-1, -1))), "damaged"),
-        (npz_of(HEADER.format("<f4", False, "(" * 3000 + ")" * 3000)), "damaged"),
-        (npz_of(HEADER.format("|O", False, (3,)), b"cos\nsystem\n(S'x'\ntR."), "Python objects"),
-        (npz_of(HEADER.format("<f4", False, (5, 6, 7, 3)), bytes(2521)), "needs 2520"),
-        (npz_of(HEADER.format("<f4", False, (1,)), bytes(4), version=b"\3\0"), "version"),
-        (npz_of(HEADER.format("<f4", False, (1,)), bytes(4), copies=40_000), "list of members"),
-        (npz_of("", method=zipfile.ZIP_LZMA), "method 14"),
-    ],
-)
-@pytest.mark.usefixtures("limited_memory")
-def test_archives_are_checked_before_they_are_decompressed(tmp_path, content, pattern):
-    refused(tmp_path / "a.npz", content, pattern, lambda path: read_transform(path, GRID, GRID))
-
-
-def test_an_archive_that_announces_more_than_4_gib_is_refused(tmp_path):
-    content = npz_of(HEADER.format("<f4", False, (1,)), bytes(4))
-    end = content.rindex(b"PK\5\6")
-    content = content[:end] + b"PK\6\7" + bytes(16) + content[end:]
-    pattern = "more than 4 GiB"
-    refused(tmp_path / "a.npz", content, pattern, lambda path: read_transform(path, GRID, GRID))
-
-
-def test_arrays_in_both_orders_and_byte_orders_are_read(tmp_path):
-    field = np.random.default_rng(0).normal(size=(5, 6, 7, 3)).astype("<f4")
-    np.savez(tmp_path / "c.npz", field)
-    np.savez(tmp_path / "f.npz", np.asfortranarray(field).astype(">f4", order="K"))
-    c, f = (read_transform(tmp_path / name, GRID, GRID).field for name in ("c.npz", "f.npz"))
-    assert c.equal(f)
+def test_other_values_are_refused(value, reason):
+    for place in (value, [1, value], {"a": value, "b": 1}):
+        with pytest.raises(ValueError) as refusal:  # noqa: PT011 - the whole message is compared
+            check_plain_value(place)
+        assert str(refusal.value) == reason

@@ -49,7 +49,7 @@ def _rows(lines: Iterable[str], comment: str | None) -> Iterator[tuple[int, list
             raise ValueError(f"it has more than {MAX_CSV_ROWS} rows")
         if "\0" in line:
             raise ValueError(f"line {number} contains the character NUL")
-        if line.count(",") > MAX_CSV_COLUMNS:
+        if line.count(",") >= MAX_CSV_COLUMNS:
             raise ValueError(f"line {number} has more than {MAX_CSV_COLUMNS} columns")
         content = line.strip()
         if not content or (comment and content.startswith(comment)):

@@ -8,6 +8,7 @@ type, so nothing is ever unpickled.
 from __future__ import annotations
 
 import math
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -41,6 +42,7 @@ def read_npz_array(path: Path) -> np.ndarray:
     except (
         *(ValueError, EOFError, OSError, RuntimeError, NotImplementedError, TypeError),
         *(zipfile.BadZipFile, zlib.error, SyntaxError, RecursionError, KeyError),
+        tokenize.TokenError,  # of a header like that of Python 2 that ends within a bracket
     ) as error:
         reason = " ".join(ascii(str(error))[1:-1].split())[:120]
         raise damaged_file_error(path, reason) from error

@@ -108,7 +108,7 @@ def read_frames(path: AnyPath) -> Frames:
     nifti = open_nifti(path)
     _check_three_axes(Path(path), nifti.shape)
     data = torch.from_numpy(read_nifti_array(nifti))
-    check_finite(Path(path), data)
+    check_finite(Path(path), data.movedim(-1, 0))  # the last three axes are those of a voxel
     units = {8: 1.0, 16: 1e-3, 24: 1e-6}.get(int(nifti.header["xyzt_units"]) & 56, 1.0)
     seconds = float(nifti.header["pixdim"][4]) * units
     known = seconds if 0 < seconds < 1e6 else None  # false for NaN as well

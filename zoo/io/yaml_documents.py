@@ -25,7 +25,7 @@ def parse_yaml(text: str) -> Any:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
-    except (TypeError, OverflowError, AttributeError, RecursionError) as error:
+    except (LookupError, TypeError, OverflowError, AttributeError, RecursionError) as error:
         raise ValueError(f"one of its values cannot be read: {error}") from error
     check_plain_value(value)
     return value
