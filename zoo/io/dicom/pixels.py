@@ -100,7 +100,7 @@ def _native_frame(path: Path, dataset: Any, index: int, count: int) -> np.ndarra
     if big and allocated == 8 and dataset["PixelData"].VR == "OW":
         place = np.arange(index * pixels, (index + 1) * pixels) ^ 1  # two pixels are one word
         padded = np.frombuffer(raw + bytes(len(raw) % 2), dtype)
-        return padded[place].reshape(rows, columns)
+        return np.take(padded, place).reshape(rows, columns)
     frame = np.frombuffer(raw, dtype, pixels, offset=index * pixels * dtype.itemsize)
     return frame.reshape(rows, columns)
 
