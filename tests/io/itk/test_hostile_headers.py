@@ -8,42 +8,13 @@ import zlib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from support.itk_headers import DATA, metaimage, nrrd
 
 from zoo.errors import UserError
 from zoo.io.itk import image as itk_image
 from zoo.io.itk.header_text import check_stored
 from zoo.io.itk.metaimage_header import check_metaimage
 from zoo.io.volume import read_header, read_volume
-
-DATA = np.arange(4 * 3 * 2, dtype="<i2")
-META = {
-    "ObjectType": "Image", "NDims": "3", "BinaryData": "True", "CompressedData": "False",
-    "TransformMatrix": "1 0 0 0 1 0 0 0 1", "Offset": "1 2 3", "ElementSpacing": "1 2 3",
-    "DimSize": "4 3 2", "ElementType": "MET_SHORT", "ElementDataFile": "LOCAL",
-}  # fmt: skip
-NRRD = {
-    "type": "short", "dimension": "3", "space": "left-posterior-superior", "sizes": "4 3 2",
-    "space directions": "(1,0,0) (0,2,0) (0,0,3)", "space origin": "(1,2,3)",
-    "endian": "little", "encoding": "raw",
-}  # fmt: skip
-
-
-def metaimage(folder, data=None, **changes):
-    last = changes.pop("ElementDataFile", "LOCAL")
-    fields = {**META, **changes}
-    fields["ElementDataFile"] = fields.pop("ElementDataFile") and last
-    text = "".join(f"{key} = {value}\n" for key, value in fields.items() if value is not None)
-    path = folder / "a.mha"
-    path.write_bytes(text.encode() + (DATA.tobytes() if data is None else data))
-    return path
-
-
-def nrrd(folder, data=None, **changes):
-    fields = {**NRRD, **{key.replace("_", " "): value for key, value in changes.items()}}
-    text = "".join(f"{key}: {value}\n" for key, value in fields.items() if value is not None)
-    path = folder / "a.nrrd"
-    path.write_bytes(f"NRRD0004\n{text}\n".encode() + (DATA.tobytes() if data is None else data))
-    return path
 
 
 @pytest.mark.parametrize("write", [metaimage, nrrd])

@@ -9,8 +9,6 @@ import pytest
 from fuzzing import samples
 from support.limit_cases import refused
 
-from zoo.errors import UserError
-from zoo.io.itk.hdf5_values import read_text
 from zoo.io.transforms import read_transform
 
 
@@ -177,14 +175,3 @@ def test_sizes_of_a_field_must_be_whole_and_positive(tmp_path, size):
     grid = np.array([*size, 0, 0, 0, 2, 2.5, 3, *np.eye(3).ravel()], float)
     content = replaced("TransformFixedParameters", data=grid)
     refused(tmp_path / "a.h5", content, "three whole numbers above 0|needs", read_transform)
-
-
-def test_a_text_of_fixed_length_has_at_most_256_bytes(tmp_path):
-    path = tmp_path / "a.h5"
-    with h5py.File(path, "w") as store:
-        for length in (3, 256, 257):
-            store[f"{length}"] = np.array([b"x" * length], f"S{length}")
-        assert read_text(path, store["3"]) == "xxx"
-        assert read_text(path, store["256"]) == "x" * 256
-        with pytest.raises(UserError, match="longer than 256 bytes"):
-            read_text(path, store["257"])
