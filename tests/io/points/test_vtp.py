@@ -173,6 +173,11 @@ def test_what_does_not_matter_to_the_points_is_ignored(tmp_path, old, new):
 @pytest.mark.parametrize(
     ("old", "new", "pattern"),
     [
+        (
+            "<VTKFile",
+            '<?xml version="1.0" encoding="no-encoding"?>\n<VTKFile',
+            "truncated or damaged",
+        ),
         ("<VTKFile", '<?xml version="1.0" encoding="utf-7"?>\n<VTKFile', "truncated or damaged"),
         ("</PolyData>\n</VTKFile>\n", "", r"truncated or damaged \(no element|not well|truncated"),
         ("</VTKFile>", "<AppendedData", "truncated or damaged"),

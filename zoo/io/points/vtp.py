@@ -100,7 +100,7 @@ class _Elements:
         self._parser.StartDoctypeDeclHandler = self._refuse_doctype
         try:
             self._parser.Parse(head, _MARKER not in head)
-        except (expat.ExpatError, ValueError) as error:
+        except (expat.ExpatError, LookupError, ValueError) as error:  # unknown encodings, too
             raise damaged_file_error(file, error) from error
 
     def _refuse_doctype(self, *_: object) -> None:
