@@ -189,7 +189,7 @@ def test_a_file_with_the_same_points_is_the_same(tmp_path, binary, rest):
         (b"ASCII", b"ascii"),
         (b"DATASET POLYDATA", b"dataset polydata"),
         (b"DATASET POLYDATA", b"DATASET UNSTRUCTURED_GRID"),
-        (b"4.2", b"3.0 by another program"),
+        (b"4.2", b"3.0 by another program, not SPACE=LPS"),
         (b"title", b""),
         (b"title", b"x" * 256),
     ],

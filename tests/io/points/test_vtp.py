@@ -113,6 +113,8 @@ def test_only_ras_and_lps_are_spaces(tmp_path, place, space, has_space):
     document = read_point_document(tmp_path / "a.vtp")
     assert document.has_space is has_space
     np.testing.assert_array_equal(document.points.numpy(), POINTS)
+    (tmp_path / "b.vtp").write_bytes(document.render(document.points))
+    assert torch.equal(read_point_document(tmp_path / "b.vtp").points, document.points)
 
 
 TEXT = """\
@@ -214,6 +216,11 @@ def test_what_does_not_matter_to_the_points_is_ignored(tmp_path, old, new):
             '"Float64" format="ascii"',
             f'"Float64" format="{"ABCDE" * 5}"',
             f"of the format '{'ABCDE' * 4}'",
+        ),
+        (
+            'Float64" format="ascii',
+            'Float64" format="appended" offset="0',
+            "array ends after the file",
         ),
         ('"Float64" format="ascii"', '"Float64"', "of the format 'None'"),
         ('"Float64" format="ascii"', '"Float64" format="appended"', "'' is not a whole number"),
