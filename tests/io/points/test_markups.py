@@ -83,10 +83,26 @@ def test_the_default_of_the_schema_is_lps_in_mm(tmp_path):
         ("type", "ROI", "type 'ROI'; allowed are Fiducial"),
         ("coordinateSystem", "scanner", "'scanner'; allowed are LPS and RAS"),
         ("coordinateUnits", "um", "coordinates in 'um'; only mm"),
+        ("type", None, "type 'None'; allowed are Fiducial"),
+        ("coordinateSystem", "0", "'0'; allowed are LPS and RAS"),
+        ("coordinateUnits", "cm", "coordinates in 'cm'; only mm"),
+        ("coordinateUnits", ["cm", "UCUM"], "coordinates in 'cm'; only mm"),
+        ("coordinateUnits", [], r"coordinates in '\[\]'; only mm"),
         ("controlPoints", "x", "must be a list of points"),
+        ("controlPoints", {}, "must be a list of points"),
+        ("controlPoints", [1], "must be a list of points"),
         ("controlPoints", [{"label": "A", "position": [1, 2]}], "'A' is .*three numbers"),
         ("controlPoints", [{"position": [1, 2, "3"]}], "three numbers"),
+        ("controlPoints", [{"position": [1, 2, True]}], "three numbers"),
+        ("controlPoints", [{"position": [1, 2, 3, 4]}], r"'' is \[1, 2, 3, 4\]; .*three numbers"),
+        ("controlPoints", [{"position": "123"}], "'' is 123; .*three numbers"),
+        ("controlPoints", [{"label": "B"}], "'B' is None; .*three numbers"),
         ("controlPoints", [{"position": [1, 2, 1e12]}], "mm from the origin"),
+        (
+            "controlPoints",
+            [{"label": "A", "positionStatus": "absent", "position": [1, 2, 3]}],
+            "point 'A' is absent; place the point",
+        ),
         (
             "controlPoints",
             [{"label": "A", "positionStatus": "undefined"}],
@@ -101,7 +117,70 @@ def test_other_markups_are_refused(tmp_path, key, value, pattern):
         read_points(write(tmp_path, document), "ras")
 
 
-@pytest.mark.parametrize("markups", [None, "x", [1], []])
-def test_other_documents_are_refused(tmp_path, markups):
-    with pytest.raises(UserError, match=r"no list 'markups'|has no points"):
+EMPTY = {"type": "Fiducial", "controlPoints": []}
+
+
+@pytest.mark.parametrize(
+    ("markups", "pattern"),
+    [
+        (None, "no list 'markups'"),
+        ("x", "no list 'markups'"),
+        ({}, "no list 'markups'"),
+        ([EMPTY, 1], "no list 'markups'"),
+        ([], "has no points"),
+        ([EMPTY, {"type": "Line"}], "has no points"),
+    ],
+)
+def test_other_documents_are_refused(tmp_path, markups, pattern):
+    with pytest.raises(UserError, match=pattern):
         read_points(write(tmp_path, {"markups": markups}), "ras")
+
+
+def test_markups_without_points_keep_their_place(tmp_path):
+    markups = [EMPTY, DOCUMENT["markups"][1], {"type": "Angle"}, DOCUMENT["markups"][0]]
+    document = read_point_document(write(tmp_path, {"markups": markups}))
+    assert document.points.tolist() == [RAS[2], *RAS[:2]]
+    assert json.loads(document.render(document.points)) == {"markups": markups}
+
+
+def test_files_are_written_in_the_layout_of_slicer(tmp_path):
+    """Four blanks per level, names in UTF-8, and a line end after the last line."""
+    document = read_point_document(write(tmp_path, DOCUMENT))
+    lines = document.render(document.points).decode("utf-8").split("\n")
+    assert lines[0] == "{"
+    assert lines[1].startswith('    "@schema": ')
+    assert '                    "description": "größe",' in lines
+    assert lines[-2:] == ["}", ""]
+
+
+def test_rendering_does_not_change_the_document(tmp_path):
+    document = read_point_document(write(tmp_path, DOCUMENT))
+    before = document.render(document.points)
+    document.render(document.points + 1)
+    assert document.render(document.points) == before
+    with pytest.raises(ValueError, match="shorter"):
+        document.render(document.points[:2])
+
+
+LETTERS = "".join(map(chr, range(ord("A"), ord("A") + 26))) * 3
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "quoted"),
+    [
+        ("type", LETTERS, f"of the type '{LETTERS[:40]}'; allowed"),
+        ("coordinateSystem", LETTERS, f"system '{LETTERS[:40]}'; allowed"),
+        ("coordinateUnits", LETTERS, f"in '{LETTERS[:40]}'; only"),
+        ("controlPoints", [{"label": LETTERS, "position": 1}], f"point '{LETTERS[:40]}' is 1;"),
+        ("controlPoints", [{"positionStatus": LETTERS}], f"is {LETTERS[:20]}; place"),
+        ("controlPoints", [{"position": LETTERS}], f"is {LETTERS[:60]}; it must"),
+    ],
+)
+def test_long_texts_are_quoted_in_part(tmp_path, key, value, quoted):
+    document = copy.deepcopy(DOCUMENT)
+    document["markups"][0][key] = value
+    path = write(tmp_path, document)
+    with pytest.raises(UserError) as caught:
+        read_points(path, "ras")
+    assert quoted in str(caught.value)
+    assert str(path) in str(caught.value)

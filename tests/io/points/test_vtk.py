@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from zoo import UserError
+from zoo.io.limits import MAX_MESH_BYTES
 from zoo.io.points import read_point_document, read_points
 
 FILES = Path(__file__).parent / "vtk"
@@ -133,3 +134,159 @@ def test_truncated_files_are_refused_or_read_as_they_are(tmp_path, name):
         except UserError:
             continue
         assert torch.equal(points, document.points)
+
+
+HEAD = b"# vtk DataFile Version 4.2\ntitle\nASCII\nDATASET POLYDATA\n"
+FEW = [[1.5, -2, 3], [40, 5.25, -6]]
+
+
+def legacy(tmp_path, numbers, *, kind=b"float", count=2, head=HEAD, binary=False):
+    """Write a file whose block POINTS begins with some bytes."""
+    head = head.replace(b"ASCII", b"BINARY") if binary else head
+    content = head + b"POINTS %d %s\n%s" % (count, kind, numbers)
+    (tmp_path / "a.vtk").write_bytes(content)
+    return tmp_path / "a.vtk"
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [(b"float", ">f4"), (b"double", ">f8")])
+def test_numbers_may_end_with_the_file_but_not_after_it(tmp_path, kind, dtype):
+    numbers = np.array(FEW, dtype).tobytes()
+    path = legacy(tmp_path, numbers, kind=kind, binary=True)
+    assert read_points(path, "ras").tolist() == FEW
+    path = legacy(tmp_path, numbers[:-1], kind=kind, binary=True)
+    with pytest.raises(UserError, match=r"a\.vtk is truncated or damaged \(2 points do not fit\)"):
+        read_points(path, "ras")
+    path = legacy(tmp_path, b"1.5 -2 3\n40 5.25 -6", kind=kind)
+    assert read_points(path, "ras").tolist() == FEW
+    path = legacy(tmp_path, b"1.5 -2 3\n40 5.25", kind=kind)
+    with pytest.raises(UserError, match=r"a\.vtk is truncated or damaged \(2 points do not fit\)"):
+        read_points(path, "ras")
+
+
+@pytest.mark.parametrize("length", [62, 63, 64, 65, 70])
+def test_a_number_that_does_not_end_within_64_characters_each_is_not_cut(tmp_path, length):
+    path = legacy(tmp_path, f"{1:063} {2:063} {31:0{length}}\nLINES".encode(), count=1)
+    if length <= 64:
+        assert read_points(path, "ras").tolist() == [[1, 2, 31]]
+    else:
+        with pytest.raises(UserError, match=r"\(1 points do not fit\)"):
+            read_points(path, "ras")
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("rest", [b"", b"LINES 1 3\n2 0 1\n", b"METADATA " + b"x" * 1000])
+def test_a_file_with_the_same_points_is_the_same(tmp_path, binary, rest):
+    numbers = np.array(FEW[:1], ">f4").tobytes() if binary else b"1.5 -2 3\n"
+    path = legacy(tmp_path, numbers + rest, count=1, binary=binary)
+    document = read_point_document(path)
+    assert document.points.tolist() == FEW[:1]
+    assert document.render(document.points) == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"ASCII", b"ascii"),
+        (b"DATASET POLYDATA", b"dataset polydata"),
+        (b"DATASET POLYDATA", b"DATASET UNSTRUCTURED_GRID"),
+        (b"4.2", b"3.0 by another program, not SPACE=LPS"),
+        (b"title", b""),
+        (b"title", b"x" * 256),
+    ],
+)
+def test_other_spellings_of_the_header_are_read(tmp_path, old, new):
+    for binary in (False, True):
+        numbers = np.array(FEW, ">f8").tobytes() if binary else b"1.5 -2 3 40 5.25 -6"
+        head = (HEAD.replace(b"ASCII", b"BINARY") if binary else HEAD).replace(old, new)
+        path = legacy(tmp_path, numbers, kind=b"Double", head=head)
+        assert read_points(path, "ras").tolist() == FEW
+
+
+@pytest.mark.parametrize(
+    ("title", "has_space", "expected"),
+    [
+        (b"x SPACE=LPS", True, [-1.5, 2, 3]),
+        (b"SPACE=RAS y", True, [1.5, -2, 3]),
+        (b"SPACE=LPS;UNIT=mm", True, [-1.5, 2, 3]),
+        (b"UNIT=mm", False, [1.5, -2, 3]),
+        (b"SPACE=LPSX", False, [1.5, -2, 3]),
+        (b"SPACE=LAS", False, [1.5, -2, 3]),
+    ],
+)
+def test_the_title_names_the_space(tmp_path, title, has_space, expected):
+    head = HEAD.replace(b"title", title)
+    document = read_point_document(legacy(tmp_path, b"1.5 -2 3", count=1, head=head))
+    assert document.has_space is has_space
+    assert document.points.tolist() == [expected]
+    assert b"\n1.5 -2 3" in document.render(document.points)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"), [(b"float", b"0.333333343"), (b"double", b"0.33333333333333331")]
+)
+def test_written_numbers_have_as_many_digits_as_their_type_needs(tmp_path, kind, text):
+    document = read_point_document(legacy(tmp_path, b"1 2 3", kind=kind, count=1))
+    third = float(np.float32(1 / 3)) if kind == b"float" else 1 / 3
+    content = document.render(torch.full((1, 3), third, dtype=torch.float64))
+    assert content.endswith(b"\n%s %s %s\n" % (text, text, text))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_binary_numbers_that_are_not_finite_are_refused(tmp_path, value):
+    numbers = np.array([[1, 2, 3], [4, value, 6]], ">f4").tobytes()
+    with pytest.raises(UserError, match=r"a\.vtk has points that are not finite") as caught:
+        read_points(legacy(tmp_path, numbers, binary=True), "ras")
+    assert caught.value.code == "not-finite"
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize(
+    ("count", "pattern"),
+    [
+        (20_000_000, r"\(20000000 points do not fit\)"),
+        (20_000_001, "has 20000001 points; at most 20000000 are allowed"),
+    ],
+)
+def test_more_than_twenty_million_points_are_refused(tmp_path, binary, count, pattern):
+    with pytest.raises(UserError, match=pattern):
+        read_points(legacy(tmp_path, b"1 2 3", count=count, binary=binary), "ras")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "pattern"),
+    [
+        (b"ASCII", b"TEXT", "no data set of the types POLYDATA or UNSTRUCTURED_GRID"),
+        (b"title", b"x" * 257, "no data set of the types"),
+        (b"POLYDATA", b"POLYDATAX", "no data set of the types"),
+        (b"title", b"UNIT=cm", "coordinates in cm; only mm"),
+        (b"title", b"UNIT=um", "coordinates in um; only mm"),
+        (b"\nDATASET", b"\nPOINTS 1 float\n1 2 3\nDATASET", "no data set of the types"),
+    ],
+)
+def test_headers_of_something_else_are_refused(tmp_path, old, new, pattern):
+    path = legacy(tmp_path, b"1 2 3 4 5 6", head=HEAD.replace(old, new))
+    with pytest.raises(UserError, match=pattern):
+        read_points(path, "ras")
+
+
+def test_a_data_set_without_points_is_refused(tmp_path):
+    (tmp_path / "a.vtk").write_bytes(HEAD)
+    with pytest.raises(UserError, match="no block 'POINTS number float'"):
+        read_points(tmp_path / "a.vtk", "ras")
+
+
+def test_a_long_word_that_is_not_a_number_is_quoted_in_part(tmp_path):
+    word = "".join(map(chr, range(ord("0"), ord("0") + 60)))
+    with pytest.raises(UserError) as caught:
+        read_points(legacy(tmp_path, f"1 2 {word}".encode(), count=1), "ras")
+    message = f"could not convert string to float: {word.encode()!r}"
+    assert str(caught.value).endswith(f"a.vtk: {message[:80]}")
+    assert caught.value.code == "points-not-numbers"
+
+
+def test_a_mesh_of_too_many_bytes_is_refused(tmp_path):
+    with (tmp_path / "a.vtk").open("wb") as stream:
+        stream.write(HEAD)
+        stream.truncate(MAX_MESH_BYTES + 1)
+    with pytest.raises(UserError, match=r"536870913 bytes; at most 536870912 .*reduce the mesh"):
+        read_points(tmp_path / "a.vtk", "ras")

@@ -10,6 +10,7 @@ from support.io_cases import AFFINE, GRIDS, inner_points, max_distance, smooth_t
 from zoo import UserError
 from zoo.geometry import Grid, Transform
 from zoo.io.transforms import detect_format, read_transform, write_transform
+from zoo.io.transforms.lta import is_lta, read_lta
 
 PAIRS = [
     ("RAS", "LAS"),
@@ -87,6 +88,9 @@ def test_written_files_are_read_by_nitransforms_with_the_geometry_of_freesurfer(
         np.testing.assert_allclose(read[name]["cras"], mgh(grid).header["Pxyz_c"], atol=1e-4)
 
 
+ROWS = "".join(f"\n{row}" for row in ("1 0 0 0", "0 1 0 0", "0 0 1 0", "0 0 0 1"))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "pattern"),
     [
@@ -99,6 +103,24 @@ def test_written_files_are_read_by_nitransforms_with_the_geometry_of_freesurfer(
         ("volume = 23 15 18", "volume = 23 15 0", "at least one voxel"),
         ("sigma     = 1.0000", "sigma     = 1.0000\nsigma     = 1.0000", "twice"),
         ("fscale 0.150000", "0.15 <script>", "not part of an .lta"),
+        ("nxforms   = 1", "nxforms   = 0", "has 0 transforms; only one is allowed"),
+        ("nxforms   = 1", f"nxforms   = {'1234567' * 4}", "has 12345671234567123456 transforms"),
+        ("type      = 0", f"type      = {'1234567' * 4}", "'12345671234567123456'; allowed"),
+        ("type      = 0", "type      = 1x", "type '1x'; allowed are 0"),
+        ("src volume info\nvalid = 1", "src volume info\nvalid = 2", "describe its src volume"),
+        ("dst volume info\nvalid = 1", "dst volume info\nvalid = 0", "describe its dst volume"),
+        ("src volume info\nvalid = 1", "src volume info\n", "describe its src volume"),
+        ("dst volume info", "src volume info", "has 'valid' twice"),
+        ("1 4 4", "", "is not part of an .lta"),
+        ("src volume", f"1 4 4{ROWS}\nsrc volume", "'1 4 4' is not part of an .lta"),
+        ("fscale 0.150000", f"{'0123456789' * 5}", f"'{'0123456789' * 4}' is not part of"),
+        ("sigma     = 1.0000", f"{'s' * 50} = 1\n{'s' * 50} = 1", f"has '{'s' * 40}' twice"),
+        ("cras ", "cr_s ", "has no cras of its dst volume|has no cras of its src volume"),
+        ("volume = 23 15 18", "volume = 23 15", "'23 15' must be 3 numbers"),
+        ("volume = 23 15 18", "volume = 23 15 18 1", "'23 15 18 1' must be 3 numbers"),
+        ("volume = 23 15 18", "volume = 23 15-18 1", "'23 15-18 1' must be 3 numbers"),
+        ("volume = 23 15 18", "volume = 23 15 1e999", "'23 15 1e999' must be 3 numbers"),
+        ("volume = 23 15 18", f"volume = {'1234567 ' * 9}", f"'{('1234567 ' * 8)[:60]}' must be 3"),
     ],
 )
 def test_what_cannot_be_interpreted_is_refused(tmp_path, old, new, pattern):
@@ -114,6 +136,98 @@ def test_a_deformation_or_missing_images_are_refused(tmp_path):
     fixed, moving = grids(PAIRS[0])
     with pytest.raises(UserError, match="stores an affine only"):
         write_transform(tmp_path / "a.lta", smooth_transform(fixed), fixed, moving=moving)
-    with pytest.raises(UserError, match="without the geometry"):
-        write_transform(tmp_path / "a.lta", Transform(torch.eye(4)), fixed)
+    for one, two in ((fixed, None), (None, moving), (None, None)):
+        with pytest.raises(UserError, match="without the geometry"):
+            write_transform(tmp_path / "a.lta", Transform(torch.eye(4)), one, moving=two)
     assert not list(tmp_path.iterdir())
+
+
+RAS_FILE = f"type = 1\n1 4 4{ROWS}\n"
+
+
+def ras_file(tmp_path, *rows):
+    """Write a file between RAS coordinates that has nothing but its matrix."""
+    (tmp_path / "a.lta").write_text("\n".join(["type = 1", "1 4 4", *rows, ""]))
+    return tmp_path / "a.lta"
+
+
+def test_a_file_between_ras_coordinates_needs_no_volumes(tmp_path):
+    """The file maps the moving to the fixed image: x + 2e6, 2 y - 6, z / 4 + 1."""
+    path = ras_file(tmp_path, "1 0 0 2e6", "0 2 0 -6", "0 0 .25 1 # a comment", "0 0 0 1")
+    expected = [[1, 0, 0, -2e6], [0, 0.5, 0, 3], [0, 0, 4, -4], [0, 0, 0, 1]]
+    assert read_transform(path).affine.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "row"),
+    [
+        (3, "0 0 0 2"),
+        (3, "0 0 0 0.5"),
+        (3, "0 0 1 1"),
+        (3, "0 0 -1 1"),
+        (0, "0 0 0 0"),
+        (1, "2 0 0 5"),
+        (2, "0 0 0 1"),
+        (2, "1 1 0 1"),
+    ],
+)
+def test_a_matrix_that_cannot_be_inverted_is_refused(tmp_path, number, row):
+    rows = ["1 0 0 4", "0 1 0 -3", "0 0 1 2", "0 0 0 1"]
+    rows[number] = row
+    with pytest.raises(UserError, match=r"a\.lta: the matrix \[.* is not an affine transform"):
+        read_transform(ras_file(tmp_path, *rows))
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_a_file_that_ends_within_its_matrix_is_refused(tmp_path, rows):
+    with pytest.raises(UserError, match="'' must be 4 numbers"):
+        read_transform(ras_file(tmp_path, *["1 0 0 0", "0 1 0 0", "0 0 1 0"][:rows]))
+
+
+def test_a_file_without_a_matrix_is_refused(tmp_path):
+    (tmp_path / "a.lta").write_text("type = 1\n")
+    with pytest.raises(UserError, match=r"a\.lta has no matrix \(1 4 4\)"):
+        read_transform(tmp_path / "a.lta")
+
+
+def test_the_first_of_several_missing_keys_is_named(tmp_path):
+    fixed, moving = grids(PAIRS[0])
+    lines = lta_text(14, np.eye(4), mgh(moving), mgh(fixed)).splitlines()
+    kept = [line for line in lines if not line.startswith(("voxelsize", "yras", "cras"))]
+    (tmp_path / "a.lta").write_text("\n".join(kept))
+    with pytest.raises(UserError, match=r"a\.lta has no voxelsize of its src volume"):
+        read_transform(tmp_path / "a.lta")
+
+
+@pytest.mark.parametrize(("length", "found"), [(2000, True), (2001, False)])
+def test_the_type_is_looked_for_in_the_first_2000_bytes(tmp_path, length, found):
+    comment = f"# {'x' * (length - len('# ') - len('type = 1') - 1)}\n"
+    (tmp_path / "a.lta").write_text(comment + RAS_FILE)
+    assert is_lta(tmp_path / "a.lta") is found
+    assert torch.equal(read_lta(tmp_path / "a.lta").affine, torch.eye(4, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("type=14\n", True),
+        ("\n \n# a\n#b\n type\t= 0", True),
+        ("# type = 1\n", False),
+        ("type = x\n", False),
+        ("nxforms = 1\ntype = 1\n", False),
+    ],
+)
+def test_a_file_of_freesurfer_begins_with_comments_and_its_type(tmp_path, text, found):
+    (tmp_path / "a.lta").write_text(text)
+    assert is_lta(tmp_path / "a.lta") is found
+
+
+def test_large_files_and_other_encodings_are_refused(tmp_path):
+    (tmp_path / "a.lta").write_text(RAS_FILE + "#" * (65536 - len(RAS_FILE)))
+    assert torch.equal(read_lta(tmp_path / "a.lta").affine, torch.eye(4, dtype=torch.float64))
+    (tmp_path / "a.lta").write_text(RAS_FILE + "#" * (65537 - len(RAS_FILE)))
+    with pytest.raises(UserError, match="65537 bytes; at most 65536 are allowed: give a file of"):
+        read_lta(tmp_path / "a.lta")
+    (tmp_path / "a.lta").write_bytes(RAS_FILE.encode() + b"# Gr\xf6\xdfe")
+    with pytest.raises(UserError, match=r"a\.lta is not text in UTF-8"):
+        read_lta(tmp_path / "a.lta")

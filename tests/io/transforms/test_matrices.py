@@ -64,6 +64,16 @@ def test_fsl_matrices_agree_with_the_definition_and_with_nitransforms(tmp_path, 
     assert max_distance(theirs.map(points.numpy()), ours) < 1e-4
 
 
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, 1)])
+def test_voxels_of_less_than_a_cubic_millimetre_have_a_handedness_too(tmp_path, signs):
+    affine = torch.diag(torch.tensor([0.5 * signs[0], 0.4, 0.3, 1], dtype=torch.float64))
+    small, (_, b) = Grid((9, 8, 7), affine), grids("RAS", "LAS")
+    write_transform(tmp_path / "flirt.mat", Transform(AFFINE), small, "fsl", moving=b)
+    points = inner_points(small, count=10)
+    ours = Transform(AFFINE).map_points(points)
+    assert max_distance(by_flirt(np.loadtxt(tmp_path / "flirt.mat"), small, b, points), ours) < 1e-6
+
+
 def test_the_identity_of_fsl_aligns_the_corners_of_the_images(tmp_path):
     """FSL puts the first voxel of two left-handed images at the same place."""
     a, b = grids("LAS", "oblique anisotropic LAS")
@@ -106,6 +116,11 @@ def test_matrices_store_no_deformation(tmp_path, kind):
     ("text", "expected"),
     [
         ("1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", True),
+        ("\n1 0 0 0\n\n 0 1 0 0\n0\t0 1 0 \n0 0 0 1", True),
+        ("1 0 0 0\n" * 5, False),
+        ("1 0 0 0\n" * 3 + "1 0 0 0 0\n", False),
+        ("1 0 0 0 0\n" + "1 0 0 0\n" * 3, False),
+        ("1 0 0 0 1 0 0 0\n" * 2, False),
         ("1 0 0\n0 1 0\n0 0 1\n", False),
         ("one two three four\n" * 4, False),
         ("\N{GREEK SMALL LETTER PI} 0 0 0\n" * 4, False),
@@ -119,22 +134,47 @@ def test_four_rows_of_four_numbers_are_a_matrix(tmp_path, text, expected):
 def test_fsl_matrices_need_both_images(tmp_path):
     np.savetxt(tmp_path / "a.mat", np.eye(4))
     a, b = grids("RAS", "LAS")
-    with pytest.raises(UserError, match="without its images"):
-        read_transform(tmp_path / "a.mat", a, None, "fsl")
-    with pytest.raises(UserError, match="without its images"):
-        write_transform(tmp_path / "b.mat", Transform(AFFINE), None, "fsl", moving=b)
+    for fixed, moving in ((a, None), (None, b), (None, None)):
+        with pytest.raises(UserError, match=r"cannot read .*a\.mat without its images"):
+            read_transform(tmp_path / "a.mat", fixed, moving, "fsl")
+        with pytest.raises(UserError, match=r"cannot write .*b\.mat without its images"):
+            write_transform(tmp_path / "b.mat", Transform(AFFINE), fixed, "fsl", moving=moving)
+
+
+def test_world_matrices_are_written_with_ten_digits_and_read_as_they_are(tmp_path):
+    matrix = AFFINE.clone()
+    matrix[0, 3] = 1 / 3
+    write_transform(tmp_path / "a.txt", Transform(matrix), None, "world")
+    assert (tmp_path / "a.txt").read_text().splitlines()[0].split()[3] == "0.3333333333"
+    np.testing.assert_allclose(np.loadtxt(tmp_path / "a.txt"), matrix.numpy(), atol=1e-10)
+    again = read_transform(tmp_path / "a.txt", format="world")
+    np.testing.assert_array_equal(again.affine.numpy(), np.loadtxt(tmp_path / "a.txt"))
+
+
+def test_a_matrix_of_4096_bytes_is_read(tmp_path):
+    text = "1 0 0 2\n0 1 0 3\n0 0 1 4\n0 0 0 1\n"
+    (tmp_path / "a.mat").write_text(text + " " * (4096 - len(text)))
+    assert is_text_matrix(tmp_path / "a.mat")
+    assert read_transform(tmp_path / "a.mat", format="world").affine[:3, 3].tolist() == [2, 3, 4]
+    (tmp_path / "a.mat").write_text(text + " " * (4097 - len(text)))
+    with pytest.raises(UserError, match="4097 bytes; at most 4096"):
+        read_transform(tmp_path / "a.mat", format="world")
 
 
 @pytest.mark.parametrize(
     ("text", "pattern"),
     [
-        ("1 0 0 0\n0 1 0 0\n0 0 1 0\n", "four rows"),
+        ("1 0 0 0\n0 1 0 0\n0 0 1 0\n", r"a\.mat is not a matrix .*\(it has 3 rows"),
+        ("1 0 0 0\n" * 5, r"it has 5 rows"),
         ("1 0 0 0\n0 1 0 0\n0 0 1 x\n0 0 0 1\n", "four rows"),
         ("1 0 0 1_0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", "four rows"),
         ("1 0 0 0\n0 1 0 0\n0 0 0 0\n0 0 0 1\n", "not an affine transform that can be inverted"),
         ("1 0 0 nan\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", "not an affine transform"),
         ("1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 1 1\n", "not an affine transform"),
-        ("1 " * 5000, "at most 4096"),
+        ("1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 -1 1\n", "not an affine transform"),
+        ("1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 0.5\n", "not an affine transform"),
+        ("1 0 0 0\n0 1 0 0\n0 0 1 inf\n0 0 0 1\n", "not an affine transform"),
+        ("1 " * 5000, "10000 bytes; at most 4096 are allowed: give one matrix"),
     ],
 )
 def test_damaged_matrices_are_refused(tmp_path, text, pattern):

@@ -44,7 +44,7 @@ def hard_linked(path: Path, group: Any, name: str) -> Any:
 
 def read_text(path: Path, dataset: Any) -> str:
     """Return the text of a dataset of one ASCII string."""
-    _check_storage(path, dataset)
+    check_storage(path, dataset)
     if h5py.check_string_dtype(dataset.dtype) is None or dataset.size != 1:
         raise damaged_file_error(path, f"{_name(dataset)} is not one string")
     if dataset.dtype.kind == "S" and dataset.dtype.itemsize > _MAX_TEXT_BYTES:
@@ -56,7 +56,7 @@ def read_text(path: Path, dataset: Any) -> str:
 
 def read_vector(path: Path, dataset: Any, most: int) -> np.ndarray:
     """Return the at most `most` floating-point numbers of a dataset, flattened, in native order."""
-    _check_storage(path, dataset)
+    check_storage(path, dataset)
     dtype = dataset.dtype
     if dtype.kind != "f" or dtype.itemsize not in (4, 8):
         raise damaged_file_error(
@@ -100,7 +100,7 @@ def _variable_text(path: Path, dataset: Any) -> bytes:
     raise damaged_file_error(path, f"the text of {_name(dataset)} cannot be found")
 
 
-def _check_storage(path: Path, dataset: Any) -> None:
+def check_storage(path: Path, dataset: Any) -> None:
     """Refuse a dataset whose values are not stored completely in this file."""
     if not isinstance(dataset, h5py.Dataset):
         raise damaged_file_error(path, "a group without type or parameters is not an ITK transform")

@@ -26,6 +26,7 @@ _START = re.compile(
     re.IGNORECASE,
 )
 _POINTS = re.compile(rb"\n[ \t]*POINTS[ \t]+(\d{1,18})[ \t]+(\w{1,20})[ \t\r]*\n", re.IGNORECASE)
+_WITHIN_WORD = re.compile(rb"\S\S")
 _TYPES = {b"float": ">f4", b"double": ">f8"}
 _ALLOWED = ("POLYDATA", "UNSTRUCTURED_GRID")
 
@@ -88,9 +89,11 @@ def recorded_space(file: Path, title: str) -> Literal["ras", "lps"] | None:
 def _ascii_values(file: Path, content: bytes, start: int, count: int) -> tuple[np.ndarray, int]:
     """Return `count` numbers of a text that begins at `start`, and where they end."""
     # Each number takes at most 64 characters, so that only this part is split into words.
-    text = content[start : start + 64 * count]
+    stop = start + 64 * count
+    text = content[start:stop]
     words = text.split(None, count)
-    if len(words) < count:
+    is_cut = len(words) == count and _WITHIN_WORD.match(content, stop - 1) is not None
+    if len(words) < count or is_cut:
         raise damaged_file_error(file, f"{count // 3} points do not fit")
     rest = words[count] if len(words) > count else b""
     try:

@@ -100,7 +100,7 @@ class _Elements:
         self._parser.StartDoctypeDeclHandler = self._refuse_doctype
         try:
             self._parser.Parse(head, _MARKER not in head)
-        except (expat.ExpatError, ValueError) as error:
+        except (expat.ExpatError, LookupError, ValueError) as error:  # unknown encodings, too
             raise damaged_file_error(file, error) from error
 
     def _refuse_doctype(self, *_: object) -> None:
@@ -208,7 +208,8 @@ def _with_points(content: bytes, arrays: list[_Array], points: Tensor) -> bytes:
         tag = f'<DataArray type="{array.attributes["type"]}" Name="Points" '
         element = f'{tag}NumberOfComponents="3" format="ascii">\n{text}\n</DataArray>'
         pieces += [content[position : array.start], element.encode()]
-        closing = content.startswith(b"</", array.end)
-        position = content.index(b">", array.end if closing else array.start) + 1
+        # The end of <DataArray .../> is behind it, that of other elements before their closing tag.
+        closing = content.startswith(b"</DataArray", array.end)
+        position = content.index(b">", array.end) + 1 if closing else array.end
         first += array.points
     return b"".join([*pieces, content[position:]])

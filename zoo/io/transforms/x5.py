@@ -24,7 +24,7 @@ from zoo.geometry.grid import is_invertible
 from zoo.io.atomic import atomic_path
 from zoo.io.files import AnyPath, damaged_file_error, existing_file
 from zoo.io.itk.hdf5_heaps import heaps_are_sound
-from zoo.io.itk.hdf5_values import hard_linked, read_vector
+from zoo.io.itk.hdf5_values import check_storage, hard_linked, read_vector
 from zoo.io.limits import MAX_VOXELS
 from zoo.io.volume import check_finite
 
@@ -134,6 +134,7 @@ def _domain(file: Path, group: Any) -> Grid:
     if not isinstance(domain, h5py.Group):
         raise damaged_file_error(file, "a field without a domain")
     size = hard_linked(file, domain, "Size")
+    check_storage(file, size)
     if size.shape != (3,) or size.dtype.kind not in "iu" or size.dtype.itemsize > 8:
         raise damaged_file_error(file, "the size of the domain is not three whole numbers")
     mapping = read_vector(file, hard_linked(file, domain, "Mapping"), 16).astype(float)
