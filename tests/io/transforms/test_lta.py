@@ -101,6 +101,7 @@ ROWS = "".join(f"\n{row}" for row in ("1 0 0 0", "0 1 0 0", "0 0 1 0", "0 0 0 1"
         ("1 4 4", "1 4 5", "not part of an .lta|has no matrix"),
         ("volume = 23 15 18", "volume = 23 15 nan", "must be 3 numbers"),
         ("volume = 23 15 18", "volume = 23 15 0", "at least one voxel"),
+        ("volume = 23 15 18", "volume = 23.7 15 18", "'23.7 15 18' of its src volume must be 3"),
         ("sigma     = 1.0000", "sigma     = 1.0000\nsigma     = 1.0000", "twice"),
         ("fscale 0.150000", "0.15 <script>", "not part of an .lta"),
         ("nxforms   = 1", "nxforms   = 0", "has 0 transforms; only one is allowed"),

@@ -141,7 +141,13 @@ def _grid(file: Path, name: str, volumes: dict[str, dict[str, str]]) -> Grid:
     missing = [k for k in ("volume", "voxelsize", *_AXES, "cras") if k not in volume]
     if missing:
         raise UserError(f"{file} has no {missing[0]} of its {name} volume; write it again")
-    shape = [int(n) for n in _floats(file, volume["volume"], 3)]
+    sizes = _floats(file, volume["volume"], 3)
+    shape = [int(n) for n in sizes]
+    if shape != sizes:
+        raise UserError(
+            f"{file}: the size {volume['volume'][:60]!r} of its {name} volume must be 3 whole "
+            "numbers; write it again"
+        )
     spacing = torch.tensor(_floats(file, volume["voxelsize"], 3), dtype=torch.float64)
     axes = [_floats(file, volume[axis], 3) for axis in _AXES]
     affine = torch.eye(4, dtype=torch.float64)
