@@ -127,7 +127,7 @@ def test_downloads_make_the_folders_that_they_need(bucket, tmp_path):
 def test_a_download_that_ends_early_is_refused(bucket, tmp_path, monkeypatch):
     def get_file(self, source, target, **more):
         with open(target, "wb") as stream:  # noqa: PTH123
-            stream.write(b"conten")
+            stream.write(b"cont")
 
     monkeypatch.setattr(type(MEMORY), "get_file", get_file)
     with pytest.raises(UserError, match=f"{bucket}/a/b.txt has changed while it was read"):
