@@ -7,9 +7,9 @@
 `brains` leaves out one subject of the MALF brains at a time, trains on the two pairs of the others
 and measures on the two pairs whose fixed image is the subject left out. `phantoms` trains on a
 contrast that the weights have never seen. `necks` trains on pairs of 40 patients, drawn at random,
-and measures on eight pairs of other patients; `--steps` says for how long, and the same command
-with more steps continues the training. The figures of each validation are printed, and the folder
-of the results.
+and measures on eight pairs of other patients; `--epochs` and `--set epoch_length=STEPS` say for how
+long, and the same command with more epochs continues the training. The figures of each validation
+are printed, and the folder of the results.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("kind", choices=("brains", "phantoms", "necks"))
     parser.add_argument("--data", type=Path, help="the folder of the data sets")
     parser.add_argument("--model", default="unireg", help="the model to fine-tune on necks")
-    parser.add_argument("--steps", type=int, default=100, help="training steps on necks")
+    parser.add_argument("--epochs", type=int, default=2, help="epochs of the training on necks")
     parser.add_argument(
         "--set", action="append", default=[], help="a setting of the training on necks, KEY=VALUE"
     )
@@ -67,7 +67,7 @@ def main() -> None:
     if args.data is None:
         parser.error(f"{args.kind} needs the folder of the images: add --data FOLDER")
     if args.kind == "necks":
-        options = (*NECKS, "--steps", str(args.steps))
+        options = (*NECKS, "--epochs", str(args.epochs))
         options += tuple(word for setting in args.set for word in ("--set", setting))
         facts = ("--model", args.model, *NECK)
         name = f"necks-{args.model}"

@@ -91,13 +91,15 @@ def finetune(
     check_own_name(folder)
     require_trained_bundle(folder)
     keys = config_keys(bundle, "train.yaml")
+    if from_ is not None and "weights" in (settings or {}):
+        raise UserError("give --from or --set weights=WEIGHTS, not both")
     if from_ is not None and "weights" not in keys:
         raise UserError(f"--from {from_}: {section['model']} has no weights to start from")
     overrides = {
         "bundle_root": for_monai(str(bundle.absolute())),
         "output_dir": for_monai(str(folder.absolute())),
         "device": f"$torch.device({str(choose_device(device))!r})",
-        **_length(steps, epochs, keys),
+        **_length(steps, epochs, keys, settings or {}),
         **_initial_weights(from_, section["model"]),
     }
     training_plan = (folder / "train" / "plan.json").absolute()
@@ -154,19 +156,30 @@ def _initial_weights(weights: str | PathLike[str] | None, model: str) -> dict[st
     return {"weights": for_monai(own.settings["weights"])}
 
 
-def _length(steps: int | None, epochs: int | None, keys: list[str]) -> dict[str, int]:
+def _length(
+    steps: int | None, epochs: int | None, keys: list[str], settings: Mapping[str, Any]
+) -> dict[str, int]:
     """Return the settings that determine how long the training is.
 
-    Steps are divided into epochs of equal length, of at most `STEPS_PER_EPOCH` steps.
+    Steps are divided into epochs of equal length, of at most `STEPS_PER_EPOCH` steps. The other
+    `settings` may not set the same again.
     """
     for name, value in (("steps", steps), ("epochs", epochs)):
         if value is not None and value < 1:
             raise UserError(f"--{name} {value} must be 1 or more")
-    if steps is None:
-        return {} if epochs is None else {"epochs": epochs}
-    if epochs is not None:
+    if steps is not None and epochs is not None:
         raise UserError("give --steps or --epochs, not both")
-    if "epoch_length" not in keys:  # a search for settings, in which each trial is an epoch
-        return {"epochs": steps}
-    count = -(-steps // STEPS_PER_EPOCH)
-    return {"epochs": count, "epoch_length": -(-steps // count)}
+    if steps is None:
+        length = {} if epochs is None else {"epochs": epochs}
+    elif "epoch_length" not in keys:  # a search for settings, in which each trial is an epoch
+        length = {"epochs": steps}
+    else:
+        count = -(-steps // STEPS_PER_EPOCH)
+        length = {"epochs": count, "epoch_length": -(-steps // count)}
+    if twice := [key for key in length if key in settings]:
+        option = "--epochs" if steps is None else "--steps"
+        raise UserError(
+            f"{option} determines {twice[0]}, which --set {twice[0]}={settings[twice[0]]} sets as "
+            "well; to choose the length of an epoch, use --epochs with --set epoch_length=STEPS"
+        )
+    return length

@@ -108,6 +108,10 @@ def test_a_folder_with_a_bundle_of_another_kind_is_left_alone(study, tmp_path, c
     [
         (["--steps", "5", "--epochs", "2"], "not both"),
         (["--steps", "0"], "must be 1 or more"),
+        (["--steps", "5", "--set", "epoch_length=2"], "--steps determines epoch_length, which"),
+        (["--steps", "5", "--set", "epochs=2"], "--steps determines epochs, which --set epochs=2"),
+        (["--epochs", "5", "--set", "epochs=2"], "--epochs determines epochs, which"),
+        (["--from", "compact", "--set", "weights=scratch"], "--from or --set weights"),
         (["--set", "learning_rat=1"], "did you mean learning_rate"),
         (["--from", "scratch", "--set", "stage=3"], "stages 1 and 2"),
     ],
