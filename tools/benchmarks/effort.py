@@ -30,7 +30,7 @@ from zoo.datasets.pairs import Pair, load_pair, pair_files
 from zoo.hub.catalogue import find_model
 from zoo.registration import MCBOInferer, WorkingPair, mcbo_frame
 from zoo.registration.mcbo import refined
-from zoo.registration.mcbo.candidates import HeldOutFeatures
+from zoo.registration.mcbo.candidates import HeldOutFeatures, preferred
 from zoo.registration.mcbo.network import predicted
 from zoo.solvers import MCBO
 from zoo.solvers.affine import AffineAlignment
@@ -155,9 +155,9 @@ def markdown(runs: list[Run]) -> str:
 
 
 def chosen(methods: Mapping[str, Run]) -> str:
-    """Return the candidate with the smallest value of the criterion."""
-    candidates = [name for name in CHOSEN_FROM if name in methods]
-    return min(candidates, key=lambda name: methods[name]["criterion"])
+    """Return the candidate that `--effort best` keeps."""
+    values = {n: methods[n].get("criterion", 0.0) for n in CHOSEN_FROM if n in methods}
+    return preferred(values, usual="refined")
 
 
 def regret(methods: Mapping[str, Run]) -> float:

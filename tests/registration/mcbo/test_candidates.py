@@ -9,7 +9,7 @@ from support.inferer_cases import brain_pair, on_working_grid
 from zoo.errors import UserError
 from zoo.geometry.sampling import identity_index
 from zoo.registration.mcbo import MCBOInferer, mcbo_frame
-from zoo.registration.mcbo.candidates import LEAST_SPREAD, HeldOutFeatures, choose
+from zoo.registration.mcbo.candidates import LEAST_SPREAD, HeldOutFeatures, choose, preferred
 from zoo.solvers.fluid import contrast, refinement
 from zoo.solvers.mcbo import MCBO
 from zoo.synthesis.phantom import make_pair
@@ -51,6 +51,23 @@ def test_the_better_of_two_is_kept_when_the_other_is_spoiled(oblique, voxels, sp
         value for name, value in chosen.criterion.items() if name != chosen.name
     )
     assert chosen.record()["values"] == chosen.criterion
+
+
+@pytest.mark.parametrize(
+    ("search", "kept"), [(0.79, "search"), (0.81, "refined"), (1.0, "refined"), (2.0, "refined")]
+)
+def test_the_usual_candidate_is_kept_unless_another_is_clearly_better(search, kept):
+    values = {"search": search, "refined": 1.0}
+    assert preferred(values, "refined") == kept
+    assert preferred(values) == ("search" if search <= 1 else "refined")  # of equal ones the first
+    assert preferred({"search": search}, "refined") == "search"
+
+
+def test_a_spoiled_usual_candidate_is_not_kept(oblique):
+    work, truth = oblique
+    candidates = {"search": truth, "refined": truth + wave(work.grid.shape, 3.0)}
+    assert choose(candidates, work, usual="refined").name == "search"
+    assert choose(dict(reversed(candidates.items())), work, usual="search").name == "search"
 
 
 def test_the_residual_of_equal_images_is_zero_and_a_single_candidate_is_not_measured(oblique):
@@ -129,7 +146,7 @@ def test_candidates_are_the_individual_registrations(runs):
 def test_the_notes_name_the_candidates_their_values_and_the_chosen_one(runs):
     notes = runs["all"].notes["candidates"]
     assert list(notes["values"]) == ["search", "refined", "network"]
-    assert notes["values"][notes["chosen"]] == min(notes["values"].values())
+    assert notes["chosen"] == preferred(notes["values"], "refined")
     assert runs["not refined"].notes["candidates"]["chosen"] == "search"
     assert "candidates" not in runs["normal"].notes
 

@@ -87,7 +87,8 @@ class MCBOInferer(PairInferer):
                         work,
                         lambda done, text: progress(1 - rest + rest * done, text),
                     )[0]
-            chosen = choose({n: found[n] for n in self.candidates if n in found} or found, work)
+            candidates = {n: found[n] for n in self.candidates if n in found} or found
+            chosen = choose(candidates, work, usual="refined")
             displacement, notes["candidates"] = chosen.displacement, chosen.record()
             if "network" in found:
                 notes["candidates"]["network"] = weights_record()
