@@ -208,7 +208,7 @@ def _with_points(content: bytes, arrays: list[_Array], points: Tensor) -> bytes:
         tag = f'<DataArray type="{array.attributes["type"]}" Name="Points" '
         element = f'{tag}NumberOfComponents="3" format="ascii">\n{text}\n</DataArray>'
         pieces += [content[position : array.start], element.encode()]
-        # The end of <DataArray .../> is behind it, that of other elements before their closing tag.
+        # expat ends <DataArray .../> at the byte after it, and other elements at their closing tag.
         closing = content.startswith(b"</DataArray", array.end)
         position = content.index(b">", array.end) + 1 if closing else array.end
         first += array.points

@@ -26,7 +26,7 @@ from zoo.solvers.mind import mind_features
 CandidateName = Literal["search", "refined", "network"]
 CANDIDATES: tuple[str, ...] = get_args(CandidateName)
 
-CRITERION = "held-out MIND x SD of log J"
+CRITERION = "held-out MIND x SD of log J, with a margin for the refinement"
 """What result.json calls the criterion."""
 RADIUS, DILATION = 1, 2
 """Of the compared features, in voxels of half the resolution.
@@ -40,7 +40,7 @@ CLEARLY = 0.8
 """The share of the usual candidate's value below which another candidate is preferred to it.
 
 The refinement between whole heads changes the volume much because it has much to correct: its value
-is up to 7 % above that of the search, and its error is 40 % below.
+is up to 7 % above that of the search, and its error is 40 % below (docs/experiments/effort.md).
 """
 _LEAST_DETERMINANT = 0.01
 _FEWEST_VOXELS_TO_HALVE = 64  # along the shortest axis
