@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ INTERRUPTED = 130
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 for success, 1 if a part failed, 2 for a user error."""
+    # On an Apple GPU, torch computes what it lacks there on the CPU; it reads this when imported.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     code = run(list(sys.argv[1:] if words is None else words))
     gc.freeze()  # Python would otherwise visit every object of torch and MONAI once more at exit.
     sys.exit(code)

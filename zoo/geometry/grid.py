@@ -81,11 +81,11 @@ class Grid:
 
     def to_world(self, index: Tensor) -> Tensor:
         """Map voxel indices (n, 3) to RAS+ mm (n, 3), float64."""
-        return index.double().cpu() @ self.linear.T + self.affine[:3, 3]
+        return index.cpu().double() @ self.linear.T + self.affine[:3, 3]
 
     def to_index(self, points: Tensor) -> Tensor:
         """Map RAS+ mm (n, 3) to voxel indices (n, 3), float64."""
-        return points.double().cpu() @ self.inverse[:3, :3].T + self.inverse[:3, 3]
+        return points.cpu().double() @ self.inverse[:3, :3].T + self.inverse[:3, 3]
 
     def resize(self, shape: Sequence[int]) -> Grid:
         """Return a grid of `shape` voxels over the same field of view.
@@ -111,7 +111,7 @@ class Grid:
 
     def moved(self, matrix: Tensor) -> Grid:
         """Return the grid with every voxel moved by `matrix`, 4x4, in RAS+ mm."""
-        return Grid(self.shape, matrix.double().cpu() @ self.affine)
+        return Grid(self.shape, matrix.cpu().double() @ self.affine)
 
     def same_as(self, other: Grid, tolerance: float = 1e-3) -> bool:
         """Return whether shapes are equal and all corners agree to within `tolerance` mm."""

@@ -41,18 +41,18 @@ def invert(
     if transform.field is None or transform.grid is None:
         return Inverse(Transform(back), 0.0, 0.0)
     linear = transform.affine[:3, :3].to(transform.device, torch.float32)
-    start_index = (transform.grid.inverse @ back @ grid.affine).to(transform.device)
+    start_index = transform.grid.inverse @ back @ grid.affine
     field = torch.empty(3, *grid.shape, device=transform.device)
     total, largest, count = 0.0, 0.0, 0
     to_index = transform.grid.inverse[:3, :3].to(transform.device, torch.float32)
     for start, stop in slabs(grid):
         shape = (stop - start, *grid.shape[1:])
-        w = affine_index(start_index, shape, start=start)[0].flatten(1)
+        w = affine_index(start_index, shape, start=start, device=transform.device)[0].flatten(1)
         step, residual = _solve(transform, w, tolerance_mm, iterations)
         field[:, start:stop] = (linear @ step).view(3, *shape)
         index = (w + to_index @ step)[None, :, :, None, None]
         error = (linear @ residual).norm(dim=0)[inside(index, transform.grid.shape).flatten()]
-        total, count = total + float(error.double().sum()), count + len(error)
+        total, count = total + float(error.cpu().double().sum()), count + len(error)
         largest = max(largest, float(error.max())) if len(error) else largest
     return Inverse(Transform(back, field, grid), total / max(count, 1), largest)
 
@@ -64,16 +64,16 @@ def map_points_back(transform: Transform, points: Tensor) -> tuple[Tensor, float
     forward again. The equation is solved at the points themselves, without an inverse field.
     """
     back = torch.linalg.inv(transform.affine)
-    w = torch.as_tensor(points).double().cpu() @ back[:3, :3].T + back[:3, 3]
+    w = torch.as_tensor(points).cpu().double() @ back[:3, :3].T + back[:3, 3]
     if transform.field is None or transform.grid is None or len(w) == 0:
         return w, 0.0
     index = transform.grid.to_index(w).T.to(transform.device, torch.float32)
     step, _ = _solve(transform, index, tolerance_mm=1e-5, iterations=200)
-    mapped = w + step.T.double().cpu()
+    mapped = w + step.T.cpu().double()
     # Outside its grid the transform is affine, and the inverse of the affine is exact.
     outside = ~_within(transform.grid, w) & ~_within(transform.grid, mapped)
     mapped[outside] = w[outside]
-    error = transform.map_points(mapped) - torch.as_tensor(points).double().cpu()
+    error = transform.map_points(mapped) - torch.as_tensor(points).cpu().double()
     return mapped, float(error.norm(dim=1).max())
 
 

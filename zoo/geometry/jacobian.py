@@ -34,13 +34,13 @@ def jacobian_determinant(transform: Transform, grid: Grid | None = None) -> Tens
 def folding_percent(determinant: Tensor, mask: Tensor | None = None) -> float:
     """Return the percentage of voxels (in `mask`) whose determinant is 0 or less."""
     values = determinant if mask is None else determinant[mask.bool()]
-    return 100.0 * float((values <= 0).double().mean())
+    return 100.0 * float((values <= 0).cpu().double().mean())
 
 
 def sd_log_jacobian(determinant: Tensor, mask: Tensor | None = None) -> float:
     """Return the standard deviation of log det(dT/dx) (in `mask`); folds are clamped to 1e-9."""
     values = determinant if mask is None else determinant[mask.bool()]
-    return float(values.double().clamp_min(1e-9).log().std(correction=0))
+    return float(values.cpu().double().clamp_min(1e-9).log().std(correction=0))
 
 
 def _differences(field: Tensor, to_index: Tensor) -> Tensor:

@@ -23,12 +23,20 @@ def identity_index(
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
 
 
-def affine_index(matrix: Tensor, shape: Sequence[int], *, start: int = 0) -> Tensor:
-    """Return `matrix @ index` for every voxel of a grid: [1, 3, X, Y, Z], float32.
+def affine_index(
+    matrix: Tensor,
+    shape: Sequence[int],
+    *,
+    start: int = 0,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """Return `matrix @ index` for every voxel of a grid: [1, 3, X, Y, Z], float32, on `device`.
 
     `matrix` is 4x4. `start` is added to the first index, to process a slab of a larger grid. Three
-    broadcast sums replace one matrix product per voxel.
+    broadcast sums replace one matrix product per voxel. All but the last of them are computed in
+    double precision on the CPU, because Apple's GPUs have only single precision.
     """
+    matrix = matrix.cpu().double()
     offsets = (float(start), 0.0, 0.0)
     rows = []
     for k in range(3):
@@ -36,10 +44,11 @@ def affine_index(matrix: Tensor, shape: Sequence[int], *, start: int = 0) -> Ten
         for j, n in enumerate(shape):
             view = [1, 1, 1]
             view[j] = n
-            steps = torch.arange(n, device=matrix.device, dtype=torch.float64) + offsets[j]
-            terms.append((matrix[k, j].double() * steps).view(view))
-        terms[0] = terms[0] + matrix[k, 3].double()
-        rows.append(terms[0].float() + (terms[1] + terms[2]).float())
+            steps = torch.arange(n, dtype=torch.float64) + offsets[j]
+            terms.append((matrix[k, j] * steps).view(view))
+        terms[0] = terms[0] + matrix[k, 3]
+        near, far = (part.float().to(device) for part in (terms[0], terms[1] + terms[2]))
+        rows.append(near + far)
     return torch.stack(rows)[None]
 
 

@@ -72,10 +72,10 @@ class Transform:
 
     def map_points(self, points: Tensor) -> Tensor:
         """Map fixed world points (n, 3) to moving world points (n, 3), RAS+ mm, float64."""
-        points = torch.as_tensor(points).double().cpu()
+        points = torch.as_tensor(points).cpu().double()
         if self.field is not None and self.grid is not None:
             index = self.grid.to_index(points).T.reshape(1, 3, -1, 1, 1)
-            step = sample(self.field[None].double().cpu(), index) * inside(index, self.grid.shape)
+            step = sample(self.field[None].cpu().double(), index) * inside(index, self.grid.shape)
             points = points + step.reshape(3, -1).T
         return points @ self.affine[:3, :3].T + self.affine[:3, 3]
 
@@ -91,7 +91,7 @@ class Transform:
         stop = fixed.shape[0] if stop is None else stop
         shape = (stop - start, *fixed.shape[1:])
         into = moving.inverse @ self.affine
-        index = affine_index((into @ fixed.affine).to(self.device), shape, start=start)
+        index = affine_index(into @ fixed.affine, shape, start=start, device=self.device)
         if self.field is not None:
             linear = into[:3, :3].to(self.device, torch.float32)
             step = self.displacement_on(fixed, start, stop)
@@ -106,8 +106,8 @@ class Transform:
             return torch.zeros(3, *shape)
         if self.grid.same_as(grid, tolerance=1e-6):
             return self.field[:, start:stop]
-        matrix = (self.grid.inverse @ grid.affine).to(self.device)
-        index = affine_index(matrix, shape, start=start)
+        matrix = self.grid.inverse @ grid.affine
+        index = affine_index(matrix, shape, start=start, device=self.device)
         return (sample(self.field[None], index) * inside(index, self.grid.shape))[0]
 
     def dense_on(self, grid: Grid) -> Transform:
@@ -115,7 +115,7 @@ class Transform:
         if self.grid is not None and self.grid.same_as(grid, 1e-6) and _is_identity(self.affine):
             return self
         change = self.affine - torch.eye(4, dtype=torch.float64)
-        field = affine_index((change @ grid.affine).to(self.device), grid.shape)[0]
+        field = affine_index(change @ grid.affine, grid.shape, device=self.device)[0]
         linear = self.affine[:3, :3].to(self.device, torch.float32)
         for start, stop in slabs(grid):
             step = self.displacement_on(grid, start, stop).to(field)

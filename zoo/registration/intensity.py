@@ -105,8 +105,9 @@ def looks_like_hounsfield(image: Tensor) -> bool:
 def to_unit(image: Tensor, low: float, high: float) -> Tensor:
     """Clip `image` to [`low`, `high`] and scale it linearly to [0, 1].
 
-    Each voxel is scaled in double precision, as ITK does. This happens slice by slice, because a
-    whole volume in double precision would dominate the peak memory.
+    Each voxel is scaled in double precision, as ITK does, except on Apple's GPUs, which lack it.
+    This happens slice by slice, because a whole volume in double precision would dominate the peak
+    memory.
     """
     if high <= low:
         raise UserError(
@@ -115,8 +116,9 @@ def to_unit(image: Tensor, low: float, high: float) -> Tensor:
         )
     out = torch.empty(image.shape, dtype=torch.float32, device=image.device)
     scale = 1 / (high - low)
+    precision = torch.float32 if image.device.type == "mps" else torch.float64
     for slice_in, slice_out in zip(image, out, strict=True):
-        slice_out.copy_((slice_in.float().clamp(low, high).double() - low) * scale)
+        slice_out.copy_((slice_in.float().clamp(low, high).to(precision) - low) * scale)
     return out
 
 

@@ -77,8 +77,10 @@ def extended(transform: Transform, grid: Grid) -> Transform:
     field = torch.empty(3, *grid.shape, device=transform.device)
     matrix = transform.grid.inverse @ grid.affine
     for start, stop in slabs(grid):
-        index = affine_index(matrix, (stop - start, *grid.shape[1:]), start=start)
-        field[:, start:stop] = sample(transform.field[None], index.to(field))[0]
+        index = affine_index(
+            matrix, (stop - start, *grid.shape[1:]), start=start, device=field.device
+        )
+        field[:, start:stop] = sample(transform.field[None], index)[0]
     return Transform(transform.affine, field, grid)
 
 

@@ -40,11 +40,12 @@ def fit_rigid(
 
     Only cells where `weight` [1, 1, x, y, z] is positive count, and each iteration keeps the
     fraction `keep` of them that the previous estimate fits best. Cells are cubes, so a motion that
-    is rigid in cells is rigid in mm.
+    is rigid in cells is rigid in mm. The result is on the CPU, because Apple's GPUs have no double
+    precision.
     """
-    source = identity_index(field.shape[2:], device=field.device).flatten(2)[0].T.double()
-    target = source + field.flatten(2)[0].T.double()
-    counts = weight.flatten() > 0
+    source = identity_index(field.shape[2:], dtype=torch.float64).flatten(2)[0].T
+    target = source + field.cpu().flatten(2)[0].T
+    counts = weight.cpu().flatten() > 0
     if counts.sum() > 3:
         source, target = source[counts], target[counts]
     rotation, shift = _rigid_fit(source, target)
@@ -58,7 +59,7 @@ def fit_rigid(
 def rigid_field(rotation: Tensor, shift: Tensor, shape: Sequence[int], stride: int = 1) -> Tensor:
     """Return the displacement [1, 3, X, Y, Z] in voxels of a motion in cells of `stride` voxels."""
     centre = (stride - 1) / 2
-    matrix = torch.eye(4, dtype=torch.float64, device=rotation.device)
+    matrix = torch.eye(4, dtype=torch.float64)
     matrix[:3, :3] = rotation - matrix[:3, :3]
     matrix[:3, 3] = shift * stride - matrix[:3, :3].sum(1) * centre
     return affine_index(matrix, shape)
@@ -68,7 +69,7 @@ def _rigid_fit(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Return R [3, 3] and t [3] of the least squares fit target = R source + t (Kabsch)."""
     source_mean, target_mean = source.mean(0), target.mean(0)
     u, _, vt = torch.linalg.svd((source - source_mean).T @ (target - target_mean))
-    sign = torch.ones(3, dtype=u.dtype, device=u.device)
+    sign = torch.ones(3, dtype=u.dtype)
     sign[2] = torch.sign(torch.linalg.det(u) * torch.linalg.det(vt))
     rotation = vt.T @ torch.diag(sign) @ u.T
     return rotation, target_mean - rotation @ source_mean

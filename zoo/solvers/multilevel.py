@@ -132,7 +132,8 @@ class MultilevelRegistration:
                 del features[n]
         field = self.refine(field, range(len(self.moving)))
         if self.rigid:
-            return rigid_field(*fit_rigid(field, self.structure), self.shape, base)
+            motion = fit_rigid(field, self.structure)
+            return rigid_field(*motion, self.shape, base).to(field)
         del self.fixed, self.moving  # free their memory for the field of full size
         return self.resample(field, base, 1)
 
@@ -243,7 +244,7 @@ class MultilevelRegistration:
             return field
         ratio = self.settings.base // stride
         motion = fit_rigid(pool_cells(field, ratio) / ratio, self.structure)
-        return rigid_field(*motion, field.shape[2:], ratio)
+        return rigid_field(*motion, field.shape[2:], ratio).to(field)
 
     def resample(self, field: Tensor, n: int, to: int) -> Tensor:
         """Convert a field in cells of `n` voxels to cells of `to` voxels."""

@@ -46,7 +46,7 @@ def seen_index(
     """Return the voxels of an anatomy that a view shows: [1, 3, X, Y, Z], on a device."""
     matrix = view.clone()
     matrix[:3] /= spacing[:, None]
-    return affine_index(matrix.to(device), shape)
+    return affine_index(matrix, shape, device=device)
 
 
 def sample_view(images: Tensor, index: Tensor, background: Tensor, ratio: Sequence[int]) -> Tensor:
