@@ -12,7 +12,8 @@ not those that `benchmarks.peers` measures:
   bright fat and dark bone.
 
 A row of the Markdown table has the mean Dice, or the end-point error in mm where the truth is
-known, with the SD of log J in brackets, and what the criterion chose.
+known, with the SD of log J in brackets, the image that is shown in the contrast of the other one,
+and what the criterion chose.
 """
 
 from __future__ import annotations
@@ -69,6 +70,9 @@ TWO_PERSONS: dict[str, tuple[Rendering, Rendering]] = {
     "head_t1_t2": (Rendering(7, "t1"), Rendering(8, "t2")),
     "head_t1_flair": (Rendering(11, "t1"), Rendering(12, "flair")),
     "head_t2_flair": (Rendering(3, "t2"), Rendering(6, "flair")),
+    "head_t2_t1": (Rendering(4, "t2"), Rendering(5, "t1")),
+    "head_flair_t1": (Rendering(1, "flair"), Rendering(8, "t1")),
+    "head_flair_t2": (Rendering(10, "flair"), Rendering(12, "t2")),
     "head_t2_t1_cut": (Rendering(9, "t2", cut="neck"), Rendering(10, "t1", cut="skull")),
 }
 ONE_PERSON: dict[str, tuple[Rendering, Rendering]] = {
@@ -83,15 +87,15 @@ def main() -> None:
     args = _arguments()
     torch.set_num_threads(args.threads)
     names = [name for name in args.pairs.split(",") if name]
-    print("| pair | search | refined | chosen | criterion |")
-    print("|---|---|---|---|---|")
+    print("| pair | search | result | shown | chosen | criterion |")
+    print("|---|---|---|---|---|---|")
     for pair in pairs(args.data, args.out):
         if not names or pair.name in names:
             print(f"| {pair.name} | {' | '.join(measure(pair))} |", flush=True)
 
 
 def measure(pair: BenchPair) -> list[str]:
-    """Return the cells of a row: before and after the refinement, the choice and its criterion."""
+    """Return the cells of a row: before and after the refinement, and how it was chosen."""
     loaded = load_pair(pair_files(str(pair.fixed), [str(pair.moving)]))
     mcbo = MCBOInferer(mcbo_frame("accurate"), bar=False)
     work = mcbo.prepare(loaded, mcbo.initial_alignment(loaded))
@@ -102,9 +106,9 @@ def measure(pair: BenchPair) -> list[str]:
         figures = accuracy(pair, dense_field(work.transform(displacement), loaded.fixed))
         quality = f"{figures['epe_mm']:.3f} mm" if pair.truth else f"{figures['dice']:.3f}"
         cells.append(f"{quality} ({figures['sd_log_jacobian']:.2f})")
-    choice = notes.get("contrast_transfer", {"chosen": "not tried", "values": {}})
+    choice = notes.get("contrast_transfer", {"shown": "", "chosen": "not tried", "values": {}})
     values = ", ".join(f"{name} {value:.4f}" for name, value in choice["values"].items())
-    return [*cells, choice["chosen"], values]
+    return [*cells, choice["shown"], choice["chosen"], values]
 
 
 def pairs(data: Path, out: Path) -> Iterator[BenchPair]:

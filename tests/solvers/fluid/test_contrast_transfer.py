@@ -78,6 +78,24 @@ def test_the_displacement_says_where_the_images_show_the_same_place(shown):
     assert errors[1] > 2 * errors[0]
 
 
+@pytest.mark.parametrize("shown", ["moving", "fixed"])
+def test_tissues_that_look_alike_are_told_apart_by_their_place(monkeypatch, shown):
+    """Both ends have one value in one image, and are dark and bright in the other one."""
+    monkeypatch.setattr(contrast_transfer, "REGION", 12)
+    monkeypatch.setattr(contrast_transfer, "_FEW_IN_REGION", 1.0)  # of these few voxels
+    labels = torch.zeros(SHAPE, dtype=torch.long)
+    labels[4:12, 6:30, 6:38], labels[28:36, 6:30, 6:38] = 1, 2
+    alike, different = image(labels, (0.1, 0.6, 0.6)), image(labels, (0.5, 0.1, 0.9))
+    images = pair(alike, different) if shown == "moving" else pair(different, alike)
+    found = transferred(images, STILL, shown)
+    changed = found.moving if shown == "moving" else found.fixed
+    for tissue in (1, 2):
+        inside = (
+            torch.nn.functional.max_pool3d((labels != tissue)[None, None].float(), 5, 1, 2) == 0
+        )
+        assert float((changed - different)[inside].abs().mean()) < 0.05
+
+
 def test_regions_without_data_teach_nothing():
     labels = tissues()
     moving, fixed = image(labels, ONE), image(labels, OTHER)

@@ -129,7 +129,7 @@ def refined(
     notes: dict[str, Any] = {}
 
     def choose_start(found: Mapping[str, Tensor]) -> str:
-        chosen = choose(found, work)
+        chosen = choose(found, work, usual="refined")
         notes["contrast_transfer"] = chosen.record()
         return chosen.name
 
@@ -144,6 +144,8 @@ def refined(
         progress=progress,
     )
     agreement = None if found.agreement is None else found.agreement._asdict()
+    if "contrast_transfer" in notes:
+        notes["contrast_transfer"]["shown"] = found.shown
     notes = {"refined": found.refined, "agreement": agreement} | notes
     if found.correlation is None:
         return displacement, notes

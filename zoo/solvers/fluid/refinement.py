@@ -33,6 +33,7 @@ from zoo.solvers.fluid.steps import (
     Steps,
     steps_for,
 )
+from zoo.solvers.fluid.unfolding import unfold
 
 STRIDES = (2, 1)
 ITERATIONS = {2: 12, 1: 10}
@@ -68,7 +69,7 @@ _CONVERGED = 5e-4  # gain of the mean correlation over three steps
 _FEWEST_VOXELS = 16  # along the shortest axis of a level
 
 Choose = Callable[[Mapping[str, Tensor]], str]
-"""Returns the name of the preferred displacement [1, 3, X, Y, Z]; the first is the given one."""
+"""Returns the name of the preferred displacement [1, 3, X, Y, Z]: "unrefined" or "refined"."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ class FluidRefinement:
     """The refined displacement [1, 3, X, Y, Z] in voxels, and what the stage measured.
 
     `agreement` is that of the images before the refinement, None for small images, and `refined`
-    whether the displacement was refined. `shown` names the image of two contrasts that was
-    refined in the contrast of the other one. `correlation` is the mean local correlation at full
+    whether the displacement was refined. `shown` names the image of two contrasts that was shown
+    in the contrast of the other one. `correlation` is the mean local correlation at full
     resolution before the first and before the last step, None without a refinement.
     """
 
@@ -114,10 +115,10 @@ def refine_by_composition(
     same shape, are 1 where a voxel counts and 0 where there are no data; points outside the moving
     grid never count. `gain` multiplies every Gauss-Newton step. Small images are left as they are.
 
-    Images of two contrasts are refined only with `choose`: at half the resolution with the moving
-    image in the contrast of the fixed one and with the fixed image in that of the moving one, if
-    they then agree as images of one contrast, but not too well to gain. What `choose` prefers is
-    refined further.
+    Images of two contrasts are refined only with `choose`: with the moving image in the contrast of
+    the fixed one or the fixed image in that of the moving one, whichever agrees better, if they
+    then agree as images of one contrast, but not too well to gain. The result is kept if `choose`
+    prefers it.
     """
     masks = _eroded(_mask(moving_mask, fixed)), _mask(fixed_mask, fixed)
     images = LevelImages(moving, fixed, *masks)
@@ -142,7 +143,7 @@ def _refine_two_contrasts(
     choose: Choose,
     progress: Callable[[float, str], None] | None,
 ) -> FluidRefinement:
-    """Refine the displacement of two contrasts, if `choose` prefers that to leaving it.
+    """Refine the displacement of two contrasts, and keep the result if `choose` prefers it.
 
     An edge of a transferred image may be about a voxel away from its place, so that images which
     are well matched already, as those of one person may be, are left as they are.
@@ -156,16 +157,13 @@ def _refine_two_contrasts(
     levels = {name: of for name, of in levels.items() if of.agreement.one_contrast}
     if not levels or any(of.matched > 0 for of in levels.values()):
         return unrefined
-    coarse, fine = STRIDES
-    found = {"unrefined": displacement}
-    for name, of in levels.items():
-        found[name] = of.refined(displacement, coarse, None)[0]
-    chosen = choose(found)
-    for name, of in levels.items():
-        if name == chosen:
-            field, correlation = of.refined(found[name], fine, progress)
-            return FluidRefinement(field, None, True, correlation, name)
-    return unrefined
+    shown = max(levels, key=lambda name: levels[name].agreement.mean)
+    field = displacement
+    for stride in STRIDES:
+        field, correlation = levels[shown].refined(field, stride, progress)
+    if choose({"unrefined": displacement, "refined": unfold(field)[0]}) == "unrefined":
+        return replace(unrefined, shown=shown)
+    return FluidRefinement(field, None, True, correlation, shown)
 
 
 @dataclass(frozen=True)
