@@ -246,7 +246,7 @@ def train_until(training: Training, out: Path, clock: Clock) -> None:
 def shortened(recipe: Recipe, steps: int) -> Recipe:
     """Return a recipe with this many steps, shared among its stages as before."""
     total = sum(stage.steps for stage in recipe.stages)
-    stages = (replace(s, steps=max(1, steps * s.steps // total)) for s in recipe.stages)
+    stages = (replace(s, steps=max(1, round(steps * s.steps / total))) for s in recipe.stages)
     return replace(recipe, stages=tuple(stages))
 
 

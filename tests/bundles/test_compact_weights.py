@@ -94,11 +94,11 @@ def test_the_files_are_small_and_their_headers_describe_them(model):
     path = bundle_folder(model) / "models" / "model_compact.safetensors"
     assert path.stat().st_size < 10e6
     header = read_weights_header(path)
-    anatomy = "OpenKBP" in header.metadata["data"]
     assert header.metadata["data"].startswith("synthetic subjects")
-    assert anatomy == (model == "unireg")
+    assert "OpenKBP" in header.metadata["data"]
     card = (bundle_folder(model) / "docs" / "README.md").read_text(encoding="utf-8")
-    assert ("OpenKBP" in card) == ("SynthSeg" in card) == anatomy
+    assert "OpenKBP" in card
+    assert "SynthSeg" in card
     assert header.size() is not None
     assert find_model(model).variants["compact"].size == path.stat().st_size
 

@@ -93,7 +93,7 @@ def test_the_recipe_is_shortened_to_the_steps_that_fit():
     recipe = RECIPES["multigradicon-anatomy"]
     steps = [stage.steps for stage in gpu_run.shortened(recipe, 1000).stages]
     assert sum(steps) == 1000
-    assert steps[0] == 750  # three quarters, as in the recipe
+    assert steps[0] == 667  # two thirds, as in the recipe
     assert all(stage.steps == 1 for stage in gpu_run.shortened(recipe, 1).stages)
 
 

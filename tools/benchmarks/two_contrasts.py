@@ -13,7 +13,8 @@ not those that `benchmarks.peers` measures:
 
 A row of the Markdown table has the mean Dice, or the end-point error in mm where the truth is
 known, with the SD of log J in brackets, the image that is shown in the contrast of the other one,
-and what the criterion chose.
+and what the criterion chose. `--region` sets the distance of the nodes that have a table of
+values each.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from zoo.io.volume import read_volume, write_volume
 from zoo.registration import MCBOInferer, mcbo_frame
 from zoo.registration.mcbo import refined
 from zoo.solvers import MCBO
-from zoo.solvers.fluid import unfold
+from zoo.solvers.fluid import contrast_transfer, unfold
 
 Curve = tuple[tuple[float, ...], tuple[float, ...]]
 """Intensities, and the intensities that they become; linear between them."""
@@ -86,6 +87,7 @@ def main() -> None:
     """Measure every pair, or those that are named."""
     args = _arguments()
     torch.set_num_threads(args.threads)
+    contrast_transfer.REGION = args.region
     names = [name for name in args.pairs.split(",") if name]
     print("| pair | search | result | shown | chosen | criterion |")
     print("|---|---|---|---|---|---|")
@@ -183,6 +185,8 @@ def _arguments() -> argparse.Namespace:
     out = Path("bench/two_contrasts")
     parser.add_argument("--out", type=Path, default=out, help="folder for the rendered images")
     parser.add_argument("--threads", type=int, default=2, help="threads")
+    region = contrast_transfer.REGION
+    parser.add_argument("--region", type=int, default=region, help="voxels between two nodes")
     return parser.parse_args()
 
 

@@ -131,9 +131,9 @@ class GradICONTraining(Training):
             seeds = (training_seed(self.recipe, number) for number in numbers)
             self.subjects.extend(self._subject(seed, stage) for seed in seeds)
 
-    def start_from(self, network: dict[str, Tensor]) -> None:
+    def start_from(self, network: dict[str, Tensor], kept: dict[str, Tensor] | None = None) -> None:
         """Begin with another network; a stage that trains one U-Net needs only the first."""
-        super().start_from({**self.network.state_dict(), **network})
+        super().start_from({**self.network.state_dict(), **network}, kept)
         if self.recipe.stages[0].parts == 1:
             for unet in unets_of(self.network)[1:]:
                 nn.init.zeros_(unet.lastConv.weight)

@@ -66,7 +66,8 @@ class Recipe:
     randomised_loss: whether the images in the loss draw contrasts of their own.
     recolour: whether the network sees the moving image in the contrast of the fixed image.
     continues: the recipe whose network this training starts from.
-    kept_share: share of the network that this training starts from in the published weights.
+    kept_share: share of earlier weights in the published ones: by default of those that this
+        training starts from.
     mixture: what the subjects are rendered from.
     regularity_weight: weight of the regularity in the loss, relative to the correlation.
     truth_weight: weight of the mean error of the displacement, whose truth is known.
@@ -220,13 +221,16 @@ RECIPES: dict[str, Recipe] = {
         "unigradicon",
         11,
         _GRID,
-        _mixed(900, 300),
+        _mixed(1200, 600),
         contrasts=2,
         same_contrast_share=1.0,
         continues="unigradicon",
+        kept_share=0.5,
         mixture=_ANATOMY,
     ),
-    "multigradicon-anatomy": _multigradicon(12, _ANATOMY, _mixed(900, 300)),
+    "multigradicon-anatomy": replace(
+        _multigradicon(12, _ANATOMY, _mixed(1200, 600)), kept_share=2 / 3
+    ),
     "multigradicon-whole": _multigradicon(14, _ANATOMY, _whole(1000)),
     "multigradicon-shapes": _multigradicon(12, SHAPES, _mixed(800, 200)),
     "multigradicon-heads": _multigradicon(12, Mixture(heads=0.5), _mixed(800, 200)),

@@ -16,8 +16,11 @@ from __future__ import annotations
 import argparse
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from compact.anatomy import read_people
 from compact.checkpoints import export, read_network, read_state, save_state
@@ -43,6 +46,12 @@ def main() -> None:
         type=Path,
         help="state.pt of the training that the recipe continues, or its weights (safetensors)",
     )
+    parser.add_argument(
+        "--kept",
+        type=Path,
+        nargs="+",
+        help="weights whose mean has a share in the published weights; default: those of --start",
+    )
     parser.add_argument("--anatomy", type=Path, help="packed anatomy (npz)")
     args = parser.parse_args()
     out: Path = args.out
@@ -60,9 +69,20 @@ def main() -> None:
     if (out / "state.pt").exists():
         training.load(read_state(out / "state.pt", args.device))
     elif args.start:
-        training.start_from(read_network(args.start, args.device))
+        kept = mean_of([read_network(path, args.device) for path in args.kept or [args.start]])
+        training.start_from(read_network(args.start, args.device), kept)
     end = time.monotonic() + 60 * args.minutes
     train(training, out, until=lambda: time.monotonic() > end)
+
+
+def mean_of(networks: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the mean of networks; integers, such as counts, are those of the first."""
+    return {
+        name: torch.stack([network[name].float() for network in networks]).mean(0)
+        if value.is_floating_point()
+        else value
+        for name, value in networks[0].items()
+    }
 
 
 def train(training: Training, out: Path, *, until: Callable[[], bool]) -> None:

@@ -88,10 +88,13 @@ class Training(ABC):
             for name, value in trained.items()
         }
 
-    def start_from(self, network: dict[str, Tensor]) -> None:
-        """Begin with the network of another training, which is kept for the mean, if any."""
+    def start_from(self, network: dict[str, Tensor], kept: dict[str, Tensor] | None = None) -> None:
+        """Begin with the network of another training.
+
+        If the recipe keeps a share of an earlier network, that is `kept` or else `network`.
+        """
         self.network.load_state_dict(network)
-        self.origin = network if self.recipe.kept_share else None
+        self.origin = (kept or network) if self.recipe.kept_share else None
 
     def run(self) -> Iterator[dict[str, float]]:
         """Take the remaining steps of the recipe and yield the terms of the loss of each."""

@@ -141,6 +141,21 @@ def test_tasks_are_drawn_as_often_as_their_sampling_weights():
     assert all(drawn.count(name) == 4 for name in ("liver", "head", "abdomen", "chest", "brain"))
 
 
+def test_the_mean_is_that_with_the_kept_weights_if_there_are_some():
+    recipe = replace(TINY["gradicon"], stages=TINY["gradicon"].stages[:1])
+    first, second = (
+        new_training(replace(recipe, continues="", seed=seed)).network.state_dict()
+        for seed in (1, 2)
+    )
+    training = new_training(recipe)
+    training.start_from(first, train.mean_of([first, second]))
+    name = "netPhi.netPhi.net.netPhi.net.net.downConvs.1.weight"
+    kept = (first[name] + second[name]) / 2
+    expected = torch.lerp(first[name], kept, recipe.kept_share)
+    assert not torch.equal(expected, first[name])
+    torch.testing.assert_close(training.weights()[name], expected)
+
+
 def test_the_four_u_nets_start_from_the_first_in_the_unit_cube_of_their_lattices():
     recipe = replace(TINY["gradicon"], stages=(*TINY["gradicon"].stages[:2],))
     training = new_training(recipe)

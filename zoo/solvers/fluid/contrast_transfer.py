@@ -78,9 +78,9 @@ def _tables(
     `place` [1, 3, x, y, z] are the positions of the features in an image of `shape`. Sums are
     computed on the CPU, where double precision is available and the order is reproducible.
     """
-    counted = weight[0, 0] > 0.5
-    values = torch.cat([features[0], target[0], place[0]])[:, counted].cpu()
-    values = values[:, :: values.shape[1] // _MOST_VOXELS + 1]
+    counted = (weight.flatten() > 0.5).nonzero()[:, 0]
+    counted = counted[:: len(counted) // _MOST_VOXELS + 1]
+    values = torch.cat([part[0].flatten(1)[:, counted] for part in (features, target, place)]).cpu()
     whole = _table_of_image(*values[:3])
     nodes = _nodes(shape)
     count, total = torch.zeros(2, nodes[0] * nodes[1] * nodes[2] * VALUES * EDGES)
