@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from benchmarks.harness.accuracy import accuracy, mean_dice
+from benchmarks.harness.accuracy import accuracy, interval_of_mean, mean_dice
 from benchmarks.harness.pairs import phantom_pairs, true_field
 
 from zoo.io.volume import read_volume
@@ -51,3 +51,12 @@ def test_dice_ignores_labels_that_are_small_or_missing_in_one_image():
     assert mean_dice(fixed, moving, warped) == pytest.approx(
         float(2 * (a & b).sum() / (a.sum() + b.sum()))
     )
+
+
+def test_the_interval_of_a_mean_is_that_of_the_normal_distribution_for_many_values():
+    values = np.random.default_rng(3).normal(0.6, 0.2, 400)
+    low, high = interval_of_mean(values)
+    half = 1.96 * values.std() / 20
+    assert low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
+    assert interval_of_mean(np.full(3, 0.5)) == (0.5, 0.5)
