@@ -130,7 +130,10 @@ class _Flags:
             )
         if self._container(self.names[flag]) is dict:
             if not slot:
-                raise UserError(f"{flag} needs a slot: {flag}.0 (fixed) or {flag}.1 (moving)")
+                raise UserError(
+                    f"{flag} needs a slot: {flag}.0 (fixed) or {flag}.1 (moving); for instance "
+                    f"{flag}.0 VALUE {flag}.1 VALUE"
+                )
         elif dot:
             raise UserError(f"{flag} has no slots; write {flag} VALUE, not {written}")
         return flag, slot
