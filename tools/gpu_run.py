@@ -102,7 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stages = tuple(
         replace(stage, batch=args.batch) if stage.parts == 1 else stage for stage in recipe.stages
     )
-    training = new_training(replace(recipe, stages=stages), args.device, people)
+    recipe = replace(recipe, stages=stages, kept_share=0.0)  # a long training is not averaged
+    training = new_training(recipe, args.device, people)
     train_until(training, args.out, clock)
     if (args.out / "state.pt").stat().st_size > MOST_BYTES:
         (args.out / "state.pt").unlink()

@@ -40,8 +40,9 @@ CLEARLY = 0.65
 """The share of the usual candidate's value below which another candidate is preferred to it.
 
 The refinement between whole heads changes the volume much because it has much to correct: its value
-is up to 1.4 times that of the search, and its error is lower. Where the refinement harms, its
-value is at least 1.7 times as large (docs/experiments/effort.md and fluid-refinement.md).
+is up to 1.4 times that of the search, and its error is lower. Where the refinement of two contrasts
+would spoil the result, its value is at least 1.6 times that of the search
+(docs/experiments/effort.md and fluid-refinement.md).
 """
 _LEAST_DETERMINANT = 0.01
 _FEWEST_VOXELS_TO_HALVE = 64  # along the shortest axis
