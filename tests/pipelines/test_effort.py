@@ -38,7 +38,8 @@ def test_plan_and_result_record_the_effort(pair, tmp_path, effort):
     found = registered(pair, effort=effort)
     written = json.loads((tmp_path / "out/plan.json").read_text())
     assert written["plan"]["effort"] == found.result["plan"]["effort"] == (effort or "normal")
-    assert found.result["settings"]["fluid"] == ("never" if effort == "fast" else "auto")
+    fluid = {"fast": "never", None: "auto", "best": "thorough"}
+    assert found.result["settings"]["fluid"] == fluid[effort]
     assert ("candidates" in found.result) == (effort == "best")
     assert written.get("most_voxels") == (1_500_000 if effort == "fast" else None)
 

@@ -3,8 +3,9 @@
     PYTHONPATH=tools python -m benchmarks.effort --data FOLDER --out bench/effort
 
 Each pair is aligned once. From there the effort `fast` is computed with the settings of MCBO's
-specification, then the candidates of `best`, `search` and `refined`, and the candidate `network`,
-which is not planned. `normal` is `refined`, or `search` where the search is not refined. The
+specification, then `search`, `refined`, `thorough` (one contrast other than CT) and the candidate
+`network`, which is not planned. `normal` is `refined`, or `search` where the search is not refined.
+`best` chooses between `search` and `thorough`, or `refined` where there is no `thorough`. The
 figures of a pair are appended to `runs.jsonl`, so that the same command resumes, and `table.md`
 holds the table. The error is the end-point error in mm where the truth is known, else 1 - Dice.
 """
@@ -36,8 +37,7 @@ from zoo.solvers import MCBO
 from zoo.solvers.affine import AffineAlignment
 from zoo.solvers.fluid import unfold
 
-CHOSEN_FROM = ("search", "refined")
-SHOWN = ("fast", *CHOSEN_FROM, "network")
+SHOWN = ("fast", "search", "refined", "thorough", "network")
 
 
 def main() -> None:
@@ -71,13 +71,18 @@ def measure(pair: BenchPair) -> Iterator[Run]:
         fields["search"] = unfold(MCBO()(work.image, masks=work.masks))[0]
     with timers["refined"]:
         fields["refined"], notes = _refined(fields["search"], work)
+    with timers["thorough"]:
+        thorough, more = refined(fields["search"], work, _silent, thorough=True)
+    if more["thorough"]:
+        fields["thorough"] = thorough
     if notes["refined"]:
         with timers["network"]:
             fields["network"] = _refined(predicted(work), work)[0]
     else:
         del fields["refined"]
     spent = {name: timer.cpu_seconds for name, timer in timers.items()}
-    spent["refined"] += spent["search"]
+    for name in ("refined", "thorough"):
+        spent[name] += spent["search"]
     features = HeldOutFeatures(work)
     counted = features.counted(list(fields.values()))
     for name, field in fields.items():
@@ -103,7 +108,11 @@ def _fast(pair: BenchPair, loaded: Pair, alignment: AffineAlignment | None, alig
 
 
 def _refined(start: Tensor, work: WorkingPair) -> tuple[Tensor, Mapping[str, object]]:
-    return refined(start, work, lambda done, text: None)
+    return refined(start, work, _silent)
+
+
+def _silent(done: float, text: str) -> None:
+    """Ignore the progress."""
 
 
 def _run(pair: BenchPair, name: str, figures: Mapping[str, float], cpu_seconds: float) -> Run:
@@ -154,15 +163,22 @@ def markdown(runs: list[Run]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def planned(methods: Mapping[str, Run]) -> dict[str, Run]:
+    """Return the candidates between which `--effort best` chooses."""
+    refined = "thorough" if "thorough" in methods else "refined"
+    return {name: methods[name] for name in ("search", refined) if name in methods}
+
+
 def chosen(methods: Mapping[str, Run]) -> str:
     """Return the candidate that `--effort best` keeps."""
-    values = {n: methods[n].get("criterion", 0.0) for n in CHOSEN_FROM if n in methods}
-    return preferred(values, usual="refined")
+    search, *refined = planned(methods)
+    values = {name: run.get("criterion", 0.0) for name, run in planned(methods).items()}
+    return preferred(values, usual=refined[0] if refined else search)
 
 
 def regret(methods: Mapping[str, Run]) -> float:
     """Return by which share the error of the chosen candidate is above that of the best one."""
-    least = min(methods[name]["error"] for name in CHOSEN_FROM if name in methods)
+    least = min(run["error"] for run in planned(methods).values())
     return float(methods[chosen(methods)]["error"] / least - 1)
 
 

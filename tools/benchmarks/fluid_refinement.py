@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from zoo.registration.mcbo import inferer, refined
 from zoo.registration.working_pair import WorkingPair
 from zoo.solvers import MCBO
 from zoo.solvers.fluid import GAIN, GENTLE_GAIN, contrast, refinement, unfold
-from zoo.solvers.fluid.refinement import Smoothness
+from zoo.solvers.fluid.refinement import Schedule, Smoothness
 from zoo.solvers.fluid.steps import LEAST_VARIANCE
 
 Changes = tuple[tuple[Any, str, Any], ...]
@@ -40,6 +40,10 @@ Changes = tuple[tuple[Any, str, Any], ...]
 
 def _smoothed_by(sigma: float) -> Changes:
     return ((refinement, "smoothness_for", lambda matched, stride: Smoothness(sigma, 0.4)),)
+
+
+def _scheduled(steps: Mapping[int, int], radius: int) -> Changes:
+    return ((refinement, "USUAL", Schedule(steps, radius)),)
 
 
 VARIANTS: dict[str, Changes | None] = {
@@ -51,8 +55,13 @@ VARIANTS: dict[str, Changes | None] = {
     "short steps": ((inferer, "step_gain", lambda images: GENTLE_GAIN),),
     "long steps": ((inferer, "step_gain", lambda images: GAIN),),
     "faint windows count": ((refinement, "FAINT_VARIANCE", LEAST_VARIANCE),),
-    "half as many steps again": ((refinement, "ITERATIONS", {2: 18, 1: 15}),),
-    "twice as many steps": ((refinement, "ITERATIONS", {2: 24, 1: 20}),),
+    "half as many steps again": _scheduled({2: 18, 1: 15}, 2),
+    "twice as many steps": _scheduled({2: 24, 1: 20}, 2),
+    "windows of 3^3 voxels": _scheduled({2: 12, 1: 10}, 1),
+    "windows of 7^3 voxels": _scheduled({2: 12, 1: 10}, 3),
+    "also at a quarter": _scheduled({4: 12, 2: 12, 1: 10}, 2),
+    "also at a quarter, windows of 7^3 voxels": _scheduled({4: 12, 2: 12, 1: 10}, 3),
+    "thorough": _scheduled(refinement.THOROUGH.steps, refinement.THOROUGH.radius),
     "any contrast": ((contrast, "LEAST_MEAN", -1.0), (contrast, "LEAST_LOWEST", -1.0)),
 }
 

@@ -112,7 +112,7 @@ def _pairs(args: argparse.Namespace) -> list[BenchPair]:
     sizes = [int(size) for size in args.sizes.split(",") if size]
     pairs = phantom_pairs(args.out / "phantoms", sizes, args.seed)
     if args.data:
-        pairs += data_pairs(args.data)
+        pairs += data_pairs(args.data, args.necks)
         pairs += rendered_pairs(args.data / "anatomy_synthseg", args.out / "rendered")
     pairs.sort(key=lambda pair: read_header(pair.fixed).grid.voxels)
     names = [name for name in args.pairs.split(",") if name]
@@ -132,6 +132,7 @@ def _arguments() -> argparse.Namespace:
         "--methods", default=",".join(DEFAULT), help=f"comma-separated, of {', '.join(METHODS)}"
     )
     parser.add_argument("--pairs", default="", help="names of pairs, comma-separated; default: all")
+    parser.add_argument("--necks", type=int, default=4, help="pairs of necks, at most 8")
     parser.add_argument("--repeats", type=int, default=1, help="runs of each method on each pair")
     parser.add_argument("--threads", type=int, default=2, help="threads per run")
     parser.add_argument("--timeout", type=float, default=3600, help="seconds allowed per run")

@@ -8,7 +8,7 @@ from support.inferer_cases import brain_pair, on_working_grid
 
 from zoo.errors import UserError
 from zoo.geometry.sampling import identity_index
-from zoo.registration.mcbo import MCBOInferer, mcbo_frame
+from zoo.registration.mcbo import MCBOInferer, mcbo_frame, refined
 from zoo.registration.mcbo.candidates import LEAST_SPREAD, HeldOutFeatures, choose, preferred
 from zoo.solvers.fluid import contrast, refinement
 from zoo.solvers.mcbo import MCBO
@@ -116,6 +116,8 @@ def runs():
         "normal": {},
         "never": {"fluid": "never"},
         "refined": {"candidates": ["refined"]},
+        "thorough": {"fluid": "thorough"},
+        "best": {"fluid": "thorough", "candidates": ["search", "refined"]},
         "all": {"candidates": ["search", "refined", "network"]},
         "not refined": {"candidates": ["search", "refined", "network"], "fluid": "never"},
     }
@@ -141,6 +143,29 @@ def test_candidates_are_the_individual_registrations(runs):
     alone = {"search": "never", "refined": "normal"}
     for name, run in alone.items():
         assert torch.equal(fields["all"], fields[run]) == (chosen == name)
+
+
+def test_a_thorough_refinement_takes_the_place_of_the_usual_one(runs):
+    assert runs["thorough"].notes["fluid"]["thorough"]
+    assert not runs["normal"].notes["fluid"]["thorough"]
+    fields = {name: run.transform.field for name, run in runs.items()}
+    assert not torch.equal(fields["thorough"], fields["normal"])
+    kept = {"search": "never", "refined": "thorough"}[runs["best"].notes["candidates"]["chosen"]]
+    assert torch.equal(fields["best"], fields[kept])
+
+
+def test_ct_is_not_refined_thoroughly(oblique, monkeypatch):
+    """More steps fit the noise of CT."""
+    monkeypatch.setattr(refinement, "FEWEST_VOXELS", 16)
+    monkeypatch.setattr(contrast, "LEAST_MEAN", -1.0)
+    monkeypatch.setattr(contrast, "LEAST_LOWEST", -1.0)
+    work, truth = oblique
+    unit = (work.image - work.image.amin()) / (work.image.amax() - work.image.amin())
+    ct = replace(work, image=2500 * unit - 1000)
+    for images, expected in ((work, True), (ct, False)):
+        notes = refined(truth, images, lambda done, text: None, thorough=True)[1]
+        assert notes["refined"]
+        assert notes["thorough"] == expected
 
 
 def test_the_notes_name_the_candidates_their_values_and_the_chosen_one(runs):

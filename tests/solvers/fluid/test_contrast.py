@@ -5,7 +5,13 @@ import torch
 
 from zoo.losses.filters import gaussian_taps, separable_filter
 from zoo.solvers.fluid.contrast import measure_agreement
-from zoo.solvers.fluid.steps import FAINT_VARIANCE, CompiledSteps, LevelImages, TorchSteps
+from zoo.solvers.fluid.steps import (
+    FAINT_VARIANCE,
+    CompiledSteps,
+    LevelImages,
+    StepSettings,
+    TorchSteps,
+)
 
 SHAPE = (40, 44, 36)
 STILL = torch.zeros(1, 3, *SHAPE)
@@ -46,7 +52,7 @@ def test_faint_windows_move_nothing_unless_they_count(kind):
     images = pair(body(2), body(3))
     all_count, _ = kind(images).update(STILL, 1.3, 0.5)
     moved = float(all_count[:, :, :12].norm(dim=1).mean())
-    step, _ = kind(images, FAINT_VARIANCE).update(STILL, 1.3, 0.5)
+    step, _ = kind(images, StepSettings(least_variance=FAINT_VARIANCE)).update(STILL, 1.3, 0.5)
     assert moved > 0.1
     assert float(step[:, :, :12].norm(dim=1).max()) < 0.01 * moved
 
@@ -54,5 +60,8 @@ def test_faint_windows_move_nothing_unless_they_count(kind):
 @pytest.mark.parametrize("kind", [TorchSteps, CompiledSteps])
 def test_the_gain_multiplies_short_steps(kind):
     images = pair(torch.roll(body(2), 1, dims=2), body(2))
-    steps = [kind(images, gain=gain).update(STILL, 1.3, 1e6)[0].clone() for gain in (1.0, 3.0)]
+    steps = [
+        kind(images, StepSettings(gain=gain)).update(STILL, 1.3, 1e6)[0].clone()
+        for gain in (1.0, 3.0)
+    ]
     torch.testing.assert_close(3 * steps[0], steps[1], rtol=1e-4, atol=1e-5)

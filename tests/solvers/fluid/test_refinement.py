@@ -25,9 +25,12 @@ def smooth_noise(*shape, sigma, seed):
     return separable_filter(noise, [gaussian_taps(sigma)] * 3, edge="replicate")
 
 
-def deformed_pair():
-    """Return moving and fixed image, and the displacement that warps moving onto fixed."""
-    texture = smooth_noise(1, *SHAPE, sigma=1.5, seed=1)
+def deformed_pair(sigma=1.5):
+    """Return moving and fixed image, and the displacement that warps moving onto fixed.
+
+    The structures of the images have a size of about `sigma` voxels.
+    """
+    texture = smooth_noise(1, *SHAPE, sigma=sigma, seed=1)
     moving = (texture - texture.min()) / (texture.max() - texture.min())
     truth = smooth_noise(3, *SHAPE, sigma=7.0, seed=2)
     truth *= 1.0 / truth.norm(dim=1).mean()
@@ -52,6 +55,28 @@ def test_a_known_deformation_is_found_to_a_tenth_of_a_voxel():
     assert error(start, truth) > 0.2
     assert error(found.displacement, truth) < 0.08
     assert determinants(found.displacement).min() > 0
+
+
+def test_a_thorough_refinement_finds_what_is_too_far_for_the_usual_one():
+    moving, fixed, truth = deformed_pair(sigma=2.5)
+    start = -2.0 * truth
+    usual = refine_by_composition(start, moving, fixed)
+    thorough = refine_by_composition(start, moving, fixed, thorough=True)
+    assert thorough.thorough
+    assert not usual.thorough
+    assert error(start, truth) > 1
+    assert error(thorough.displacement, truth) < 0.7 * error(usual.displacement, truth)
+    assert error(thorough.displacement, truth) < 0.15
+    assert determinants(thorough.displacement)[INNER].min() > 0
+
+
+def test_two_contrasts_are_not_refined_thoroughly():
+    moving, fixed, truth = two_contrasts()
+    start, choose = -0.4 * truth, preferring("refined", [])
+    usual = refine_by_composition(start, moving, fixed, choose=choose)
+    found = refine_by_composition(start, moving, fixed, thorough=True, choose=choose)
+    assert not found.thorough
+    assert torch.equal(found.displacement, usual.displacement)
 
 
 def test_a_perfect_start_stays():

@@ -7,11 +7,10 @@ import torch.nn.functional as F
 from zoo.geometry.sampling import identity_index, sample
 from zoo.losses.filters import gaussian_taps, separable_filter
 from zoo.solvers.fluid.steps import (
-    LEAST_COUNT,
     LEAST_VARIANCE,
-    RADIUS,
     CompiledSteps,
     LevelImages,
+    StepSettings,
     TorchSteps,
 )
 
@@ -42,12 +41,13 @@ FIELD = 6 * smooth_noise(3, *SHAPE, sigma=3.0, seed=3)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("threads", [1, 3])
-def test_the_compiled_steps_are_those_of_torch(threads):
+@pytest.mark.parametrize(("threads", "radius"), [(1, 2), (3, 2), (1, 3)])
+def test_the_compiled_steps_are_those_of_torch(threads, radius):
+    settings = StepSettings(radius)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        ours, theirs = CompiledSteps(level()), TorchSteps(level())
+        ours, theirs = CompiledSteps(level(), settings), TorchSteps(level(), settings)
         for field in (FIELD, 0.5 * FIELD):  # the floor is that of the first call
             step, correlation = ours.update(field, 1.3, 0.5)
             expected, of_torch = theirs.update(field, 1.3, 0.5)
@@ -72,41 +72,39 @@ def test_the_number_of_threads_changes_no_bit():
     assert torch.equal(results[0], results[2])
 
 
-def test_the_force_is_the_derivative_of_the_mean_correlation():
+@pytest.mark.parametrize("radius", [2, 3])
+def test_the_force_is_the_derivative_of_the_cubed_correlations(radius):
     """Almost without smoothing, and with a floor that dominates, a step is along the gradient."""
     images = level(cut=False)
-    steps = TorchSteps(images)
+    steps = TorchSteps(images, StepSettings(radius))
     steps.floor = torch.tensor(1e6)
     step, correlation = steps.update(torch.zeros(1, 3, *SHAPE), 0.2, 1e9)
 
     warped = images.moving.clone().requires_grad_()
-    mean = window_correlation(warped, images.fixed)
-    mean.backward()
+    correlations = window_correlations(warped, images.fixed, radius)
+    assert correlation == pytest.approx(correlations.mean().item(), abs=1e-5)
+    correlations.clamp_min(0).pow(3).sum().backward()
     gradient = torch.cat([torch.gradient(images.moving, dim=k)[0] for k in (2, 3, 4)], 1)
     expected = warped.grad.detach() * gradient
-    assert correlation == pytest.approx(mean.item(), abs=1e-5)
     inner = (..., slice(6, -6), slice(6, -6), slice(6, -6))
     a, b = step[inner].flatten(), expected[inner].flatten()
     assert torch.dot(a, b) / (a.norm() * b.norm()) > 0.9999
 
 
-def window_correlation(warped, fixed):
-    """Return the mean correlation over all windows, by average pooling."""
+def window_correlations(warped, fixed, radius):
+    """Return the correlation of every window that counts, by average pooling."""
+    size = 2 * radius + 1
+    inside = F.avg_pool3d(torch.ones_like(fixed), size, 1, radius)
 
     def mean(x):
-        size = 2 * RADIUS + 1
-        total = F.avg_pool3d(x, size, 1, RADIUS, count_include_pad=True) * size**3
-        return total / F.avg_pool3d(torch.ones_like(x), size, 1, RADIUS) / size**3, (
-            F.avg_pool3d(torch.ones_like(x), size, 1, RADIUS) * size**3
-        )
+        return F.avg_pool3d(x, size, 1, radius) / inside
 
-    count = mean(fixed)[1]
-    f, w = mean(fixed)[0], mean(warped)[0]
-    var_f = mean(fixed**2)[0] - f**2
-    var_w = mean(warped**2)[0] - w**2
-    counts = (count >= LEAST_COUNT) & (var_f >= LEAST_VARIANCE) & (var_w >= LEAST_VARIANCE)
-    covariance = mean(fixed * warped)[0] - f * w
-    return (covariance / (var_f * var_w).sqrt())[counts].mean()
+    f, w = mean(fixed), mean(warped)
+    var_f = mean(fixed**2) - f**2
+    var_w = mean(warped**2) - w**2
+    counts = (inside >= 0.5) & (var_f >= LEAST_VARIANCE) & (var_w >= LEAST_VARIANCE)
+    covariance = mean(fixed * warped) - f * w
+    return (covariance / (var_f * var_w).sqrt())[counts]
 
 
 @pytest.mark.parametrize("kind", [CompiledSteps, TorchSteps])

@@ -27,3 +27,16 @@ def test_the_regret_is_the_excess_over_the_best_planned_candidate():
 def test_a_search_that_is_not_refined_is_chosen_without_regret():
     runs = [run("fast", 0.4), run("search", 0.4, 0.02)]
     assert "| p | search | 0.0 | 1.000 | 1.000 |" in markdown(runs)
+
+
+def test_a_thorough_refinement_is_chosen_from_instead_of_the_usual_one():
+    runs = [
+        run("fast", 0.5),
+        run("search", 0.4, 0.02),
+        run("refined", 0.3, 0.011),
+        run("thorough", 0.25, 0.01),
+    ]
+    methods = {r["method"]: r for r in runs}
+    assert chosen(methods) == "thorough"
+    assert regret(methods) == 0
+    assert "| p | thorough | 0.0 | 0.833 | 1.667 |" in markdown(runs)

@@ -34,7 +34,9 @@ class Method:
 _NETWORKS = ("unigradicon", "multigradicon", "unireg")
 
 METHODS: dict[str, Method] = {
+    "fast": Method(partial(register, effort="fast"), ("zoo.api",)),
     "normal": Method(register, ("zoo.api",)),
+    "best": Method(partial(register, effort="best"), ("zoo.api",)),
     **{name: Method(partial(model, name=name, refine=0), ("zoo.api",)) for name in _NETWORKS},
     **{
         f"{name}-refined": Method(partial(model, name=name, refine=50), ("zoo.api",))
@@ -64,6 +66,7 @@ METHODS: dict[str, Method] = {
 }
 DEFAULT = (
     "normal",
+    "best",
     "mcbo",
     "multigradicon",
     "multigradicon-refined",

@@ -19,12 +19,12 @@ from zoo.registration.mcbo.network import has_weights, predicted, weights_record
 from zoo.registration.working_grid import Frame, IsotropicFrame, NativeFrame
 from zoo.registration.working_pair import Image, WorkingPair, exclude_padding
 from zoo.solvers.affine import AffineAlignment
-from zoo.solvers.fluid import refine_by_composition, unfold
+from zoo.solvers.fluid import GENTLE_GAIN, refine_by_composition, unfold
 from zoo.solvers.instance import ProgressCallback
 from zoo.solvers.mcbo import MCBO
 from zoo.solvers.settings import Mode
 
-Fluid = Literal["auto", "never"]
+Fluid = Literal["auto", "thorough", "never"]
 
 _SEARCH_SHARE = 0.7  # of the progress, when a fluid refinement follows
 _SHARE_OF_SEVERAL = 0.5  # and when two follow
@@ -35,7 +35,8 @@ class MCBOInferer(PairInferer):
 
     In the mode "accurate" the result is refined by composed steps if the images are of one
     contrast, or if held-out features prefer the refinement of two contrasts, unless `fluid` is
-    "never", and folds are removed. The other modes are as published. The notes of the result
+    "never", and folds are removed. "thorough" takes more time for images of one contrast other than
+    CT. The other modes are as published. The notes of the result
     contain the largest displacement that the search covers, and what these two stages did.
 
     With `candidates` the displacement is the one of them that `zoo.registration.mcbo.candidates`
@@ -75,7 +76,10 @@ class MCBOInferer(PairInferer):
         displacement = searched
         if refines:
             displacement, notes["fluid"] = refined(
-                searched, work, lambda done, text: progress(share + rest * done, text)
+                searched,
+                work,
+                lambda done, text: progress(share + rest * done, text),
+                thorough=self.fluid == "thorough",
             )
         if self.candidates:
             found = {"search": searched}
@@ -98,7 +102,7 @@ class MCBOInferer(PairInferer):
         """Return whether a fluid refinement is tried, which needs one moving image."""
         one_moving = work.image.shape[1] == 2
         return (
-            self.fluid == "auto" and solver.mode == "accurate" and one_moving and not solver.rigid
+            self.fluid != "never" and solver.mode == "accurate" and one_moving and not solver.rigid
         )
 
     def prepare(
@@ -121,9 +125,13 @@ def search_limit(solver: MCBO, spacing: float) -> float:
 
 
 def refined(
-    displacement: Tensor, work: WorkingPair, progress: ProgressCallback
+    displacement: Tensor, work: WorkingPair, progress: ProgressCallback, *, thorough: bool = False
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Return the refined displacement and what result.json reports about the refinement."""
+    """Return the refined displacement and what result.json reports about the refinement.
+
+    CT is not refined thoroughly, because more steps fit its noise.
+    """
+    gain = step_gain(work.image[0])
     moving, fixed = (unit_intensity(channel)[None, None] for channel in work.image[0])
     masks = (None, None) if work.masks is None else work.masks.split(1, dim=1)
     notes: dict[str, Any] = {}
@@ -139,14 +147,15 @@ def refined(
         fixed,
         moving_mask=masks[0],
         fixed_mask=masks[1],
-        gain=step_gain(work.image[0]),
+        gain=gain,
+        thorough=thorough and gain != GENTLE_GAIN,
         choose=choose_start,
         progress=progress,
     )
     agreement = None if found.agreement is None else found.agreement._asdict()
     if "contrast_transfer" in notes:
         notes["contrast_transfer"]["shown"] = found.shown
-    notes = {"refined": found.refined, "agreement": agreement} | notes
+    notes = {"refined": found.refined, "thorough": found.thorough, "agreement": agreement} | notes
     if found.correlation is None:
         return displacement, notes
     unfolded, changed = unfold(found.displacement)

@@ -139,8 +139,8 @@ def coefficients(
     """Turn the sums into the coefficients of the derivative, filtered within each plane.
 
     The correlation of a window of n voxels is c = cov / sqrt(var F var W). With
-    a = 1 / (n sqrt(var F var W)) and b = cov / var W the coefficients [3, X, Y, Z] are a, a b and
-    a mean F - a b mean W. They are zero where n is below `least_count` or a variance below
+    a = max(c, 0)^2 / (n sqrt(var F var W)) and b = cov / var W the coefficients [3, X, Y, Z] are a,
+    a b and a mean F - a b mean W. They are zero where n is below `least_count` or a variance below
     `least_variance`. Returns the sum of the correlations and the number of windows.
     """
     ny, nz = sums.shape[2:]
@@ -165,12 +165,14 @@ def coefficients(
                     continue
                 cov = plane[5, j, k] * share - mean_f * mean_w
                 inverse = np.float32(1) / np.sqrt(var_f * var_w)
-                a = share * inverse
+                correlation = cov * inverse
+                weight = max(correlation, np.float32(0))
+                a = share * inverse * weight * weight
                 ab = a * cov / var_w
                 result[0, j, k] = a
                 result[1, j, k] = ab
                 result[2, j, k] = a * mean_f - ab * mean_w
-                total += cov * inverse
+                total += correlation
                 count += 1
         for m in range(3):
             filter_plane(result[m], window, spare, out[m, i])
@@ -192,10 +194,11 @@ def force_rows(
 ) -> None:
     """Write force and curvature, smoothed within each plane by `taps`: [4, X, Y, Z].
 
-    `filtered` comes from `coefficients`. The force is the derivative of the summed correlation by
-    the displacement. The curvature is the sum of a over the windows of a voxel, times the squared
-    gradient of the warped image, which is the second derivative of the summed squared differences
-    of the normalised windows. The gradient is taken by central differences.
+    `filtered` comes from `coefficients`. The force is the derivative by the displacement of a third
+    of the summed cubes of the correlations. The curvature is the sum of a over the windows of a
+    voxel, times the squared gradient of the warped image, which is the second derivative of the
+    weighted squared differences of the normalised windows. The gradient is taken by central
+    differences.
     """
     nx, ny, nz = fixed.shape
     plane = np.empty((3, ny, nz), np.float32)

@@ -18,25 +18,36 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.geometry.displacement_maps import resize_displacement
-from zoo.losses.filters import gaussian_taps, separable_filter
 from zoo.solvers.fluid.contrast import Agreement, measure_agreement
 from zoo.solvers.fluid.contrast_transfer import Shown, transferred
+from zoo.solvers.fluid.pyramid import at_stride, binary_mask, eroded
 from zoo.solvers.fluid.steps import (
     FAINT_VARIANCE,
     GAIN,
     LEAST_VARIANCE,
+    RADIUS,
     LevelImages,
     Steps,
+    StepSettings,
     steps_for,
 )
 from zoo.solvers.fluid.unfolding import unfold
 
-STRIDES = (2, 1)
-ITERATIONS = {2: 12, 1: 10}
+
+@dataclass(frozen=True)
+class Schedule:
+    """The most steps at each stride, coarse to fine, and the radius of the windows in voxels."""
+
+    steps: Mapping[int, int]
+    radius: int
+
+
+USUAL = Schedule({2: 12, 1: 10}, radius=RADIUS)
+THOROUGH = Schedule({4: 20, 2: 20, 1: 20}, radius=3)
+
 MATCHED = {2: (0.88, 0.95), 1: (0.8, 0.88)}
 """By stride, the mean correlations from which images count as better matched, and as well matched.
 
@@ -66,7 +77,6 @@ At half the resolution of a small image, a window contains several tissues and t
 """
 
 _CONVERGED = 5e-4  # gain of the mean correlation over three steps
-_FEWEST_VOXELS = 16  # along the shortest axis of a level
 
 Choose = Callable[[Mapping[str, Tensor]], str]
 """Returns the name of the preferred displacement [1, 3, X, Y, Z]: "unrefined" or "refined"."""
@@ -78,8 +88,9 @@ class FluidRefinement:
 
     `agreement` is that of the images before the refinement, None for small images, and `refined`
     whether the displacement was refined. `shown` names the image of two contrasts that was shown
-    in the contrast of the other one. `correlation` is the mean local correlation at full
-    resolution before the first and before the last step, None without a refinement.
+    in the contrast of the other one, and `thorough` says whether the thorough schedule was used.
+    `correlation` is the mean local correlation at full resolution before the first and before the
+    last step, None without a refinement.
     """
 
     displacement: Tensor
@@ -87,6 +98,7 @@ class FluidRefinement:
     refined: bool
     correlation: tuple[float, float] | None = None
     shown: Shown | None = None
+    thorough: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,7 @@ def refine_by_composition(
     moving_mask: Tensor | None = None,
     fixed_mask: Tensor | None = None,
     gain: float = GAIN,
+    thorough: bool = False,
     choose: Choose | None = None,
     progress: Callable[[float, str], None] | None = None,
 ) -> FluidRefinement:
@@ -113,14 +126,15 @@ def refine_by_composition(
 
     `moving` and `fixed` are [1, 1, X, Y, Z] on the same grid, scaled to [0, 1]. The masks, of the
     same shape, are 1 where a voxel counts and 0 where there are no data; points outside the moving
-    grid never count. `gain` multiplies every Gauss-Newton step. Small images are left as they are.
+    grid never count. `gain` multiplies every Gauss-Newton step. With `thorough`, images of one
+    contrast get more steps, one more level and larger windows. Small images are left as they are.
 
     Images of two contrasts are refined only with `choose`: with the moving image in the contrast of
     the fixed one or the fixed image in that of the moving one, whichever agrees better, if they
     then agree as images of one contrast, but not too well to gain. The result is kept if `choose`
     prefers it.
     """
-    masks = _eroded(_mask(moving_mask, fixed)), _mask(fixed_mask, fixed)
+    masks = eroded(binary_mask(moving_mask, fixed)), binary_mask(fixed_mask, fixed)
     images = LevelImages(moving, fixed, *masks)
     if min(fixed.shape[2:]) < FEWEST_VOXELS:
         return FluidRefinement(displacement, None, refined=False)
@@ -131,9 +145,9 @@ def refine_by_composition(
             return FluidRefinement(displacement, levels.agreement, refined=False)
         found = _refine_two_contrasts(field, images, gain, choose, progress)
         return replace(found, agreement=levels.agreement)
-    for stride in STRIDES:
-        field, correlation = levels.refined(field, stride, progress)
-    return FluidRefinement(field, levels.agreement, refined=True, correlation=correlation)
+    schedule = THOROUGH if thorough else USUAL
+    field, correlation = levels.refined(field, schedule, progress)
+    return FluidRefinement(field, levels.agreement, True, correlation, thorough=thorough)
 
 
 def _refine_two_contrasts(
@@ -158,9 +172,7 @@ def _refine_two_contrasts(
     if not levels or any(of.matched > 0 for of in levels.values()):
         return unrefined
     shown = max(levels, key=lambda name: levels[name].agreement.mean)
-    field = displacement
-    for stride in STRIDES:
-        field, correlation = levels[shown].refined(field, stride, progress)
+    field, correlation = levels[shown].refined(displacement, USUAL, progress)
     if choose({"unrefined": displacement, "refined": unfold(field)[0]}) == "unrefined":
         return replace(unrefined, shown=shown)
     return FluidRefinement(field, None, True, correlation, shown)
@@ -181,7 +193,7 @@ class Levels:
         """Return the levels for images that `displacement` aligns; their agreement is measured."""
         full = images.fixed.shape[2:]
         stride = 1 if min(full) < FEWEST_VOXELS_TO_HALVE else 2
-        level = _at_stride(images, stride)
+        level = at_stride(images, stride)
         start = resize_displacement(displacement, level.fixed.shape[2:])
         agreement = measure_agreement(level, start)
         same_texture = agreement.faint >= SAME_TEXTURE[stride]
@@ -190,23 +202,41 @@ class Levels:
         return cls(images, agreement, matched, least_variance, gain)
 
     def refined(
-        self, displacement: Tensor, stride: int, progress: Callable[[float, str], None] | None
+        self,
+        displacement: Tensor,
+        schedule: Schedule,
+        progress: Callable[[float, str], None] | None,
     ) -> tuple[Tensor, tuple[float, float]]:
-        """Return the displacement refined at 1 / `stride` of the resolution.
+        """Return the refined displacement.
 
-        Also return the mean correlation there before the first and before the last step.
+        Also return the mean correlation at the last stride before the first and the last step.
         """
-        level = _at_stride(self.images, stride)
+        work = {stride: steps / stride**3 for stride, steps in schedule.steps.items()}
+        done, total = 0.0, sum(work.values())
+        field, correlation = displacement, (0.0, 0.0)
+        for stride in schedule.steps:
+
+            def report(part: float, before: float = done, here: float = work[stride]) -> None:
+                if progress is not None:
+                    progress((before + part * here) / total, "fluid refinement")
+
+            field, correlation = self._refined_at(stride, field, schedule, report)
+            done += work[stride]
+        return field, correlation
+
+    def _refined_at(
+        self,
+        stride: int,
+        displacement: Tensor,
+        schedule: Schedule,
+        report: Callable[[float], None],
+    ) -> tuple[Tensor, tuple[float, float]]:
+        """Return the displacement refined at 1 / `stride` of the resolution, and correlations."""
+        level = at_stride(self.images, stride)
         start = resize_displacement(displacement, level.fixed.shape[2:]).contiguous()
-        steps = steps_for(level, self.least_variance, self.gain)
-
-        def report(done: float) -> None:
-            if progress is not None:
-                share = 0.15 * done if stride > 1 else 0.15 + 0.85 * done
-                progress(share, "fluid refinement")
-
-        smoothness = smoothness_for(self.matched, stride)
-        correction, correlation = _refine(steps, start, ITERATIONS[stride], smoothness, report)
+        settings = StepSettings(schedule.radius, self.least_variance, self.gain)
+        steps, smoothness = steps_for(level, settings), smoothness_for(self.matched, stride)
+        correction, correlation = _refine(steps, start, schedule.steps[stride], smoothness, report)
         full = self.images.fixed.shape[2:]
         return resize_displacement(steps.compose(start, correction), full), correlation
 
@@ -249,30 +279,3 @@ def _refine(
         if len(trace) > 3 and correlation - trace[-4] < _CONVERGED:
             break
     return correction, (trace[0], trace[-1])
-
-
-def _mask(mask: Tensor | None, like: Tensor) -> Tensor:
-    return torch.ones_like(like) if mask is None else (mask > 0.5).to(like)
-
-
-def _eroded(mask: Tensor) -> Tensor:
-    """Return a mask without its outermost voxels, whose image gradient the outside would change."""
-    return -F.max_pool3d(-mask, 3, stride=1, padding=1)
-
-
-def _at_stride(images: LevelImages, stride: int) -> LevelImages:
-    """Return the images at `1 / stride` of the resolution, smoothed by half a stride before."""
-    shape = images.fixed.shape[2:]
-    coarse = [max(min(n, _FEWEST_VOXELS), round(n / stride)) for n in shape]
-    if coarse == list(shape):
-        return images
-
-    def resized(volume: Tensor) -> Tensor:
-        return F.interpolate(volume, coarse, mode="trilinear", align_corners=False)
-
-    def smoothed(volume: Tensor) -> Tensor:
-        taps = gaussian_taps(0.5 * stride, 2 * int(1.5 * stride) + 1)
-        return resized(separable_filter(volume, [taps] * 3, edge="replicate"))
-
-    masks = ((resized(m) > 0.999).float() for m in (images.moving_mask, images.fixed_mask))
-    return LevelImages(smoothed(images.moving), smoothed(images.fixed), *masks)

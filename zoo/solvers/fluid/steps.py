@@ -2,6 +2,10 @@
 
 Both classes compute the same numbers up to rounding. The compiled one is used where it can be,
 because it passes over the volumes a fourth as often.
+
+Every window counts with the square of its correlation. Windows that no displacement can match,
+because they show noise or anatomy that the other image lacks, then pull less than those around
+them.
 """
 
 from __future__ import annotations
@@ -20,8 +24,6 @@ from zoo.losses.filters import box_taps, gaussian_taps, separable_filter
 
 RADIUS = 2
 """The windows of the local correlation have 2 * RADIUS + 1 voxels per side."""
-LEAST_COUNT = 0.5 * (2 * RADIUS + 1) ** 3
-"""A window with fewer voxels inside both masks does not count."""
 LEAST_VARIANCE = 1e-5
 """A window with a smaller variance, for images in [0, 1], has no structure and never counts."""
 FAINT_VARIANCE = 4e-4
@@ -35,6 +37,32 @@ GENTLE_GAIN = 1.0
 """A third of it: for images whose soft tissues differ by little more than the noise, such as CT."""
 
 _ROW_BLOCKS = 4  # per thread, so that threads which finish early take more
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """How windows are compared, and how long steps are.
+
+    Windows have 2 * `radius` + 1 voxels per side. They do not count if their variance is below
+    `least_variance` in either image. `gain` multiplies the Gauss-Newton step.
+    """
+
+    radius: int = RADIUS
+    least_variance: float = LEAST_VARIANCE
+    gain: float = GAIN
+
+    @property
+    def side(self) -> int:
+        """Voxels along one side of a window."""
+        return 2 * self.radius + 1
+
+    @property
+    def least_count(self) -> float:
+        """Voxels inside both masks below which a window does not count."""
+        return 0.5 * self.side**3
+
+
+USUAL = StepSettings()
 
 
 class Windows(NamedTuple):
@@ -85,30 +113,21 @@ class Steps(Protocol):
         ...
 
 
-def steps_for(
-    images: LevelImages, least_variance: float = LEAST_VARIANCE, gain: float = GAIN
-) -> Steps:
-    """Return the fastest implementation that runs on the device of the images.
-
-    Windows with a variance below `least_variance` in either image do not count. `gain` multiplies
-    the Gauss-Newton step.
-    """
+def steps_for(images: LevelImages, settings: StepSettings) -> Steps:
+    """Return the fastest implementation that runs on the device of the images."""
     if images.fixed.device.type != "cpu":
-        return TorchSteps(images, least_variance, gain)
+        return TorchSteps(images, settings)
     try:
-        return CompiledSteps(images, least_variance, gain)
+        return CompiledSteps(images, settings)
     except ImportError:  # numba has no wheel for this computer
-        return TorchSteps(images, least_variance, gain)
+        return TorchSteps(images, settings)
 
 
 class TorchSteps:
     """The steps in plain torch."""
 
-    def __init__(
-        self, images: LevelImages, least_variance: float = LEAST_VARIANCE, gain: float = GAIN
-    ) -> None:
-        self.images = images
-        self.least_variance, self.gain = least_variance, gain
+    def __init__(self, images: LevelImages, settings: StepSettings = USUAL) -> None:
+        self.images, self.settings = images, settings
         self.identity = identity_index(images.fixed.shape[2:], device=images.fixed.device)
         self.floor: Tensor | None = None
 
@@ -122,10 +141,11 @@ class TorchSteps:
     def update(self, field: Tensor, sigma: float, longest: float) -> tuple[Tensor, float]:
         """Return the Gauss-Newton step of `field`, and the mean local correlation before it."""
         warped, weight = self.warped(field)
-        fixed, window = self.images.fixed, [box_taps(2 * RADIUS + 1)] * 3
-        w = windows(fixed, warped, weight, self.least_variance)
-        correlation = float((w.covariance * w.inverse).sum() / w.counts.sum().clamp_min(1))
-        a = w.inverse / w.voxels.clamp_min(1)
+        fixed, window = self.images.fixed, [box_taps(self.settings.side)] * 3
+        w = windows(fixed, warped, weight, self.settings)
+        correlations = w.covariance * w.inverse
+        correlation = float(correlations.sum() / w.counts.sum().clamp_min(1))
+        a = correlations.clamp_min(0).square() * w.inverse / w.voxels.clamp_min(1)
         ab = a * w.covariance / w.var_w.clamp_min(LEAST_VARIANCE)
         filtered = separable_filter(torch.cat([a, ab, a * w.mean_f - ab * w.mean_w], 1), window)
         slope = weight * (filtered[:, :1] * fixed - filtered[:, 2:] - filtered[:, 1:2] * warped)
@@ -135,7 +155,7 @@ class TorchSteps:
         if self.floor is None:
             positive = force[:, 3:][force[:, 3:] > 0]
             self.floor = FLOOR * positive.mean() if len(positive) else force.new_ones(())
-        step = self.gain * force[:, :3] / (force[:, 3:] + self.floor)
+        step = self.settings.gain * force[:, :3] / (force[:, 3:] + self.floor)
         return step / (1 + step.norm(dim=1, keepdim=True) / longest), correlation
 
     def compose(self, outer: Tensor, inner: Tensor) -> Tensor:
@@ -148,30 +168,26 @@ class TorchSteps:
 
 
 def windows(
-    fixed: Tensor, warped: Tensor, weight: Tensor, least_variance: float = LEAST_VARIANCE
+    fixed: Tensor, warped: Tensor, weight: Tensor, settings: StepSettings = USUAL
 ) -> Windows:
-    """Return the windows of two images, of which every voxel counts with its `weight`.
-
-    Windows with a variance below `least_variance` in either image do not count.
-    """
+    """Return the windows of two images, of which every voxel counts with its `weight`."""
     products = [torch.ones_like(fixed), fixed, warped, fixed**2, warped**2, fixed * warped]
-    sums = separable_filter(torch.cat(products, 1) * weight, [box_taps(2 * RADIUS + 1)] * 3)
+    sums = separable_filter(torch.cat(products, 1) * weight, [box_taps(settings.side)] * 3)
     count = sums[:, :1]
     mean_f, mean_w, square_f, square_w, product = (sums[:, 1:] / count.clamp_min(1)).split(1, 1)
     var_f, var_w = square_f - mean_f**2, square_w - mean_w**2
-    counts = (count >= LEAST_COUNT) & (var_f >= least_variance) & (var_w >= least_variance)
+    clear = torch.minimum(var_f, var_w) >= settings.least_variance
+    counts = (count >= settings.least_count) & clear
     return Windows(count, mean_f, mean_w, var_f, var_w, product - mean_f * mean_w, counts)
 
 
 class CompiledSteps:
     """The steps in compiled loops, whose rows are shared by the threads of torch."""
 
-    def __init__(
-        self, images: LevelImages, least_variance: float = LEAST_VARIANCE, gain: float = GAIN
-    ) -> None:
+    def __init__(self, images: LevelImages, settings: StepSettings = USUAL) -> None:
         from zoo.solvers.fluid import filters, kernels  # numba is imported where it is needed
 
-        self.least_variance, self.gain = least_variance, gain
+        self.settings = settings
         self.kernels: Any = kernels
         self.filters: Any = filters
         self.moving, self.fixed, self.moving_mask, self.fixed_mask = (
@@ -182,7 +198,7 @@ class CompiledSteps:
         self.warped, self.valid = np.empty(shape, np.float32), np.empty(shape, np.float32)
         self.first = np.empty((6, *shape), np.float32)
         self.second = np.empty((4, *shape), np.float32)
-        self.window = np.ones(2 * RADIUS + 1, np.float32)
+        self.window = np.ones(settings.side, np.float32)
         self.floor: np.float32 | None = None
 
     def update(self, field: Tensor, sigma: float, longest: float) -> tuple[Tensor, float]:
@@ -196,7 +212,7 @@ class CompiledSteps:
             k.warp_rows, self.moving, self.moving_mask, field[0].numpy(), self.warped, self.valid
         )
         self._rows(k.sums_in_planes, *images, self.window, self.first)
-        least = np.float32(LEAST_COUNT), np.float32(self.least_variance)
+        least = np.float32(self.settings.least_count), np.float32(self.settings.least_variance)
         found = self._rows(k.coefficients, self.first, self.window, *least, self.second[:3])
         force = self.first[:4]
         self._rows(k.force_rows, *images, self.second[:3], self.window, taps, force)
@@ -205,9 +221,8 @@ class CompiledSteps:
             positive = self.second[3][self.second[3] > 0]
             mean = positive.mean(dtype=np.float64) if len(positive) else 1 / FLOOR
             self.floor = np.float32(FLOOR * mean)
-        self._rows(
-            k.divide_rows, self.second, self.floor, np.float32(self.gain), np.float32(longest)
-        )
+        gain = np.float32(self.settings.gain)
+        self._rows(k.divide_rows, self.second, self.floor, gain, np.float32(longest))
         total, count = (sum(part[n] for part in found) for n in (0, 1))
         return torch.from_numpy(self.second[:3])[None], total / max(count, 1)
 
