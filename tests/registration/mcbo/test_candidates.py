@@ -161,7 +161,7 @@ def test_ct_is_not_refined_thoroughly(oblique, monkeypatch):
     monkeypatch.setattr(contrast, "LEAST_LOWEST", -1.0)
     work, truth = oblique
     unit = (work.image - work.image.amin()) / (work.image.amax() - work.image.amin())
-    ct = replace(work, image=2500 * unit - 1000)
+    ct = replace(work, image=(4000 * unit - 1000).round())
     for images, expected in ((work, True), (ct, False)):
         notes = refined(truth, images, lambda done, text: None, thorough=True)[1]
         assert notes["refined"]
