@@ -10,6 +10,9 @@ from support.quick_registrations import unaligned
 from zoo.hub.own_models import RECORD_VARIABLE
 from zoo.synthesis.phantom import placed_grid
 
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # before torch imports Triton: numpy computes for the GPU
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_models(tmp_path_factory):

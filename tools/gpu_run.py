@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from benchmarks.kernels import without_compiled_loops
 from compact.anatomy import People, read_people
 from compact.checkpoints import read_network
 from compact.recipes import RECIPES, Recipe
@@ -52,6 +53,17 @@ CROP, RENDERED = (96, 96, 96), 8
 Row = dict[str, object]
 """Figures by name."""
 
+
+class PlainMCBO(MCBO):
+    """The solver without its Triton kernel."""
+
+    @torch.no_grad()
+    def forward(self, image: Tensor, masks: Tensor | None = None) -> Tensor:
+        """Return what `MCBO` returns."""
+        with without_compiled_loops():
+            return super().forward(image, masks)
+
+
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "unigradicon, official size": lambda: GradICON(width=16),
     "unigradicon, official size, bfloat16": lambda: GradICON(width=16, precision="bfloat16"),
@@ -59,6 +71,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "multigradicon, compact": lambda: GradICON(width=8, size=(128, 128, 128), recolour=True),
     "unireg": lambda: UniReg(type="inter", region="brain"),
     "mcbo": lambda: MCBO(),
+    "mcbo, plain torch": lambda: PlainMCBO(),
 }
 """The models by name; weights are random, which does not change the time."""
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MODULES = ("zoo.cli", "zoo.pipelines.register", "zoo.solvers.feature_kernels", "scipy.ndimage")
+MODULES = ("zoo.cli", "zoo.pipelines.register", "zoo.solvers.features.cpu_kernel", "scipy.ndimage")
 CLIENT = """#!{python} -SE
 import json, os, socket, sys
 connection = socket.socket(socket.AF_UNIX)

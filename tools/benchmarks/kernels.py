@@ -22,11 +22,15 @@ from torch import Tensor
 from benchmarks.harness.measurement import Timer
 from benchmarks.harness.tables import heading, row
 from zoo.geometry.sampling import identity_index
-from zoo.solvers.adam import compare_features
 from zoo.solvers.affine import align_affine
+from zoo.solvers.features import compare_features
 from zoo.synthesis.phantom import make_pair
 
-COMPILED = ("zoo.solvers.affine.compiled", "zoo.solvers.feature_kernels")
+COMPILED = (
+    "zoo.solvers.affine.compiled",
+    "zoo.solvers.features.cpu_kernel",
+    "zoo.solvers.features.cuda_kernel",
+)
 CHANNELS = 12
 
 
@@ -82,7 +86,7 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
 
 @contextmanager
 def without_compiled_loops() -> Iterator[None]:
-    """Make the import of the compiled loops fail, as on a computer without numba."""
+    """Make the import of the compiled loops fail, as on a computer without numba or Triton."""
     saved = {name: sys.modules.pop(name, None) for name in COMPILED}
     sys.modules.update(dict.fromkeys(COMPILED))  # type: ignore[arg-type]
     try:
