@@ -5,7 +5,8 @@
 Each pair is aligned and searched once. From this one field every variant starts: the search alone,
 the refinement as it is shipped, and the refinement with one thing changed. The rows of a Markdown
 table are printed as they are measured; a row has the end-point error in mm where the truth is
-known, otherwise the mean Dice.
+known, otherwise the mean Dice. Pairs without a known truth can also be named with `_exchanged`
+behind their names, which exchanges fixed and moving image.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -74,11 +76,27 @@ def main() -> None:
     variants = [name for name in args.variants.split(",") if name] or list(VARIANTS)
     print("| pair | variant | mm or Dice | folded % | SD of log J | seconds |")
     print("|---|---|---|---|---|---|")
-    rendered = rendered_pairs(args.data / "anatomy_synthseg", args.out)
-    for pair in [*data_pairs(args.data, args.necks), *rendered]:
+    pairs = data_pairs(args.data, args.necks)
+    pairs += rendered_pairs(args.data / "anatomy_synthseg", args.out)
+    if names:
+        pairs += [exchanged(pair) for pair in pairs if pair.truth is None]
+    for pair in pairs:
         if not names or pair.name in names:
             for row in measure(pair, variants):
                 print(f"| {pair.name} | {' | '.join(row)} |", flush=True)
+
+
+def exchanged(pair: BenchPair) -> BenchPair:
+    """Return the pair with fixed and moving image exchanged."""
+    return replace(
+        pair,
+        name=f"{pair.name}_exchanged",
+        fixed=pair.moving,
+        moving=pair.fixed,
+        fixed_labels=pair.moving_labels,
+        moving_labels=pair.fixed_labels,
+        modality=(pair.modality[1], pair.modality[0]),
+    )
 
 
 def measure(pair: BenchPair, variants: Sequence[str]) -> Iterator[list[str]]:
