@@ -1,4 +1,5 @@
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -62,3 +63,39 @@ def test_the_environment_is_as_before(monkeypatch):
         with resources.safe_import_path():
             assert os.environ["PYTHONSAFEPATH"] == "1"
         assert os.environ.get("PYTHONSAFEPATH") == before
+
+
+FREED = """
+import re
+from pathlib import Path
+import torch
+from zoo.resources import return_freed_memory
+from zoo.runtime.memory import keep_freed_memory
+
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) >> 10
+
+assert keep_freed_memory()
+volumes = [torch.ones(1 << 22) for _ in range(20)]  # 16 MiB each
+last = volumes[-1]
+full = resident()
+del volumes
+kept = resident()
+assert return_freed_memory()
+print(full - kept, kept - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can do it")
+def test_freed_memory_returns_to_the_system_between_stages():
+    """Without it, the memory below the last tensor stays in the process."""
+    command = [sys.executable, "-c", FREED]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    without, returned = map(int, done.stdout.split())
+    assert without < 30
+    assert returned > 250
+
+
+def test_other_systems_keep_their_memory(monkeypatch):
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    assert not resources.return_freed_memory()

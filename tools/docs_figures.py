@@ -25,7 +25,7 @@ IMAGES = ROOT / "docs" / "images"
 Row = dict[str, str]
 Data = dict[str, Any]
 
-MARKERS = {"mcbo": "o", "convexAdam": "s", "SyN": "^", "elastix": "D", "greedy": "v"}
+MARKERS = {"mcbo": "o", "convexAdam": "s", "SyN": "^", "elastix": "D", "greedy": "v", "best": "P"}
 
 
 def table(page: Path, *columns: str) -> list[Row]:
@@ -93,6 +93,9 @@ def draw_memory(data: Data, axes: Sequence[Any]) -> None:
 # ---- effort: error against time ----
 
 
+REFINED = ("fast", "search", "refined", "thorough")
+
+
 def effort_data() -> Data:
     """Return the candidates of each pair: seconds, error relative to the search, chosen or not."""
     found: Data = {}
@@ -105,10 +108,10 @@ def effort_data() -> Data:
 
 
 def draw_effort(data: Data, axes: Sequence[Any]) -> None:
-    """Draw the error of `fast`, search and refinement against time, relative to `fast`."""
+    """Draw the error of `fast`, the search and its refinements against time, relative to `fast`."""
     (axis,) = axes
     for pair, candidates in data.items():
-        kept = [candidates[name] for name in ("fast", "search", "refined") if name in candidates]
+        kept = [candidates[name] for name in REFINED if name in candidates]
         first = kept[0][1]
         (line,) = axis.plot([c[0] for c in kept], [c[1] / first for c in kept], ".-", label=pair)
         for seconds, wrong, chosen in kept:
@@ -201,23 +204,17 @@ def draw_peers(data: Data, axes: Sequence[Any]) -> None:
 
 
 def refinement_data() -> Data:
-    """Return the error of each method on each pair, from the page about the refinement."""
-    found: Data = {}
-    for row in table(PAGES / "fluid-refinement.md", "pair", "default", "convexAdam", "greedy"):
-        unit = "mm" if row["pair"].endswith("mm") else ""
-        methods = {"default": "default", "mcbo": "mcbo (folded %)", "convexAdam": "convexAdam"}
-        cells = {name: row[key] for name, key in (methods | {"greedy": "greedy"}).items()}
-        values = {name: error(f"{cell} {unit}") for name, cell in cells.items()}
-        if values["convexAdam"] is not None:
-            found[row["pair"].split(",")[0]] = values
-    return found
+    """Return the error of each method on each pair, from the page about other packages."""
+    methods = ("normal", "best", "mcbo", "convexAdam", "greedy")
+    rows = table(PAGES / "peers.md", "pair", *methods)
+    return {row["pair"]: {method: error(row[method]) for method in methods} for row in rows}
 
 
 def draw_refinement(data: Data, axes: Sequence[Any]) -> None:
     """Draw the error of each method relative to convexAdam, one row per pair."""
     (axis,) = axes
     names = list(data)
-    for method in ("default", "mcbo", "greedy"):
+    for method in ("normal", "best", "mcbo", "greedy"):
         shares = [data[name][method] / data[name]["convexAdam"] for name in names]
         axis.plot(shares, range(len(names)), MARKERS.get(method, "*"), ls="", label=method)
     axis.axvline(1, color="0.5", lw=0.8)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +29,18 @@ def available_memory() -> int:
         return 1024 * next(int(s.split()[1]) for s in lines if s.startswith("MemAvailable:"))
     except (OSError, StopIteration):
         return _FALLBACK_BYTES
+
+
+def return_freed_memory() -> bool:
+    """Return memory that this process has freed to the system; return whether that is possible.
+
+    It is called between the stages of a registration, because `zoo.runtime.memory` keeps freed
+    memory, in which a later stage would find no room for its larger volumes. Only glibc can do it.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    ctypes.CDLL(None).malloc_trim(0)
+    return True
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from zoo.registration.progress import Bar, RegistrationProgress
 from zoo.registration.result import RegisteredPair
 from zoo.registration.working_grid import Frame, ResizedFrame
 from zoo.registration.working_pair import Image, WorkingPair, keep_background
+from zoo.resources import return_freed_memory
 from zoo.solvers.affine import AffineAlignment, align_affine, measure_given_affine
 from zoo.solvers.instance import ProgressCallback
 
@@ -93,8 +94,10 @@ class PairInferer:
             alignment = self.initial_alignment(masked)
         with progress.stage("preparation", 5):
             work = self.prepare(masked, alignment, self.network_shape(network))
+        return_freed_memory()
         with progress.stage("deformation", 65) as report, torch.no_grad():
             prediction = self.register(work, network, report)
+        return_freed_memory()
         inverse = prediction.inverse
         if self.inverse and inverse is None:
             with progress.stage("inverse", 5):

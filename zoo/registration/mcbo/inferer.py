@@ -18,6 +18,7 @@ from zoo.registration.mcbo.intensity import step_gain, unit_intensity
 from zoo.registration.mcbo.network import has_weights, predicted, weights_record
 from zoo.registration.working_grid import Frame, IsotropicFrame, NativeFrame
 from zoo.registration.working_pair import Image, WorkingPair, exclude_padding
+from zoo.resources import return_freed_memory
 from zoo.solvers.affine import AffineAlignment
 from zoo.solvers.fluid import GENTLE_GAIN, refine_by_composition, unfold
 from zoo.solvers.instance import ProgressCallback
@@ -74,6 +75,7 @@ class MCBOInferer(PairInferer):
             searched, changed = unfold(searched)
             notes["unfolded_percent"] = 100 * changed
         displacement = searched
+        return_freed_memory()
         if refines:
             displacement, notes["fluid"] = refined(
                 searched,
