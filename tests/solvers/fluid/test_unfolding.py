@@ -6,6 +6,7 @@ import torch
 from zoo.geometry import Grid, Transform
 from zoo.geometry.jacobian import jacobian_determinant
 from zoo.solvers.fluid import unfold
+from zoo.solvers.fluid.unfolding import LEAST_DETERMINANT
 
 SHAPE = (40, 36, 44)
 
@@ -15,12 +16,12 @@ def determinants(displacement):
     return jacobian_determinant(Transform(torch.eye(4), displacement[0], grid))
 
 
-def bump(centre, height, width):
-    """Return a displacement along axis 1 that folds beside `centre` if `height` exceeds `width`."""
+def bump(centre, height, width, axis=1):
+    """Return a displacement along `axis` that folds near `centre` if `height` exceeds `width`."""
     axes = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in SHAPE), indexing="ij")
     squared = sum((a - c) ** 2 for a, c in zip(axes, centre, strict=True))
     field = torch.zeros(1, 3, *SHAPE)
-    field[0, 1] = height * torch.exp(-squared / (2 * width**2))
+    field[0, axis] = height * torch.exp(-squared / (2 * width**2))
     return field
 
 
@@ -47,6 +48,14 @@ def test_folds_are_removed_and_the_rest_stays(centre, height, width):
     far = distance > 2 * width + 14
     assert far.any()
     assert torch.equal(result[..., far], field[..., far])
+
+
+@pytest.mark.parametrize("other", [34, 36, 38])
+def test_folds_on_both_sides_of_a_tile_are_removed(other):
+    """Each is within the margin of the tile of the other one, whose boundary is at voxel 32."""
+    field = bump((24, 18, 18), 7.5, 2.5, axis=0) + bump((other, 18, 18), 7.5, 2.5, axis=0)
+    assert (determinants(field) <= 0).any()
+    assert determinants(unfold(field)[0]).min() >= LEAST_DETERMINANT
 
 
 def test_the_input_is_not_changed():

@@ -22,6 +22,10 @@ _LARGEST_SIGMA = 3.0  # a wider one would fold the map beside the part that it s
 _TILE = 32  # voxels per side of the parts that are treated one after another
 
 
+Box = tuple[slice, ...]
+"""A part of a volume [1, C, X, Y, Z], as slices of its five axes."""
+
+
 @torch.no_grad()
 def unfold(displacement: Tensor) -> tuple[Tensor, float]:
     """Return a displacement [1, 3, X, Y, Z] in voxels without folds, and the share changed.
@@ -37,11 +41,15 @@ def unfold(displacement: Tensor) -> tuple[Tensor, float]:
     changed = torch.zeros_like(folded)
     for round_ in range(_ROUNDS):
         sigma = min(_LARGEST_SIGMA, _WIDENING**round_)
-        for box in _tiles_with(folded, _margin(sigma) + int(3 * sigma)):
+        for tile, box in _tiles_with(folded, _margin(sigma) + int(3 * sigma)):
             part = field[box]
-            near = _grown(folded[box], _margin(sigma))
+            # Folds beside the tile wait for their own turn: changes stay away from the faces of the
+            # box, where the smoothing lacks neighbours and determinants are not computed.
+            own = torch.zeros_like(folded[box])
+            own[_within(tile, box)] = folded[tile]
+            near = _grown(own, _margin(sigma))
             weight = _smoothed(near.float(), 1 + sigma / 2) * near
-            weight = torch.maximum(weight, _grown(folded[box], 1).float())
+            weight = torch.maximum(weight, _grown(own, 1).float())
             part += weight * (_smoothed(part, sigma) - part)
             changed[box] |= near
             inner = _inner(box, folded.shape[2:])
@@ -56,17 +64,24 @@ def _margin(sigma: float) -> int:
     return 2 + round(2 * sigma)
 
 
-def _tiles_with(folded: Tensor, margin: int) -> Iterator[tuple[slice, ...]]:
-    """Yield the tiles with folded voxels, and `margin` more voxels around them, as slices."""
+def _tiles_with(folded: Tensor, margin: int) -> Iterator[tuple[Box, Box]]:
+    """Yield each tile with folded voxels, alone and with `margin` more voxels around it."""
     shape = folded.shape[2:]
     for corner in product(*(range(0, n, _TILE) for n in shape)):
         x, y, z = (slice(c, c + _TILE) for c in corner)
         if folded[:, :, x, y, z].any():
             around = (slice(max(0, c - margin), c + _TILE + margin) for c in corner)
-            yield (slice(None), slice(None), *around)
+            yield (slice(None), slice(None), x, y, z), (slice(None), slice(None), *around)
 
 
-def _inner(box: tuple[slice, ...], shape: Sequence[int]) -> tuple[slice, ...]:
+def _within(tile: Box, box: Box) -> Box:
+    """Return a tile in the coordinates of the box around it."""
+    starts = [outer.start for outer in box[2:]]
+    sides = (slice(t.start - s, t.stop - s) for t, s in zip(tile[2:], starts, strict=True))
+    return (slice(None), slice(None), *sides)
+
+
+def _inner(box: Box, shape: Sequence[int]) -> Box:
     """Return the part of a box whose neighbours it contains: all but its cut faces, as slices."""
     inner = [slice(None), slice(None)]
     for side, n in zip(box[2:], shape, strict=True):
