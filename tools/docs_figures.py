@@ -93,6 +93,9 @@ def draw_memory(data: Data, axes: Sequence[Any]) -> None:
 # ---- effort: error against time ----
 
 
+COLOURS = 10
+"""Colours of matplotlib's cycle; further lines are dashed."""
+
 REFINED = ("fast", "search", "refined", "thorough")
 
 
@@ -110,16 +113,17 @@ def effort_data() -> Data:
 def draw_effort(data: Data, axes: Sequence[Any]) -> None:
     """Draw the error of `fast`, the search and its refinements against time, relative to `fast`."""
     (axis,) = axes
-    for pair, candidates in data.items():
+    for count, (pair, candidates) in enumerate(data.items()):
+        dashes = ".-" if count < COLOURS else ".--"
         kept = [candidates[name] for name in REFINED if name in candidates]
         first = kept[0][1]
-        (line,) = axis.plot([c[0] for c in kept], [c[1] / first for c in kept], ".-", label=pair)
+        (line,) = axis.plot([c[0] for c in kept], [c[1] / first for c in kept], dashes, label=pair)
         for seconds, wrong, chosen in kept:
             if chosen:
                 style = {"mfc": "none", "ms": 11, "color": line.get_color()}
                 axis.plot(seconds, wrong / first, "o", **style)
     axis.set(xlabel="processor time, s", ylabel="error relative to fast")
-    axis.legend(fontsize=7)
+    axis.legend(fontsize=7, handlelength=3.5)
 
 
 # ---- training curves ----
