@@ -23,6 +23,7 @@
 | uncertainty | how well the uncertainty of a registration ranks voxels by their true error |
 | working_grid | how fine the working grid must be along axes in which an image is coarse |
 | kernels | what the compiled loops gain over torch |
+| bounds | whether memory or arithmetic bounds the compiled loops |
 | fluid_refinement | what the refinement of MCBO's field and its settings change |
 | two_contrasts | what the fluid refinement gains and harms between two contrasts |
 | compact_weights | error that trainings of compact weights leave on unseen pairs |
