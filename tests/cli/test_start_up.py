@@ -1,7 +1,6 @@
 """The command line imports only what a command needs, because imports dominate small tasks."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -42,27 +41,6 @@ def imported_by(*words, cwd=None):
 def test_help_and_lists_need_no_torch(words):
     unneeded = {*UNNEEDED, "torch", "nibabel", "h5py", "starlette", "uvicorn"}
     assert not imported_by(*words) & unneeded
-
-
-THREADS = """
-import os, sys
-import zoo.cli
-assert "numpy" not in sys.modules  # its BLAS reads the variable when it is loaded
-try:
-    zoo.cli.main(["models"])
-finally:
-    print("threads", os.environ["OPENBLAS_NUM_THREADS"])
-"""
-
-
-@pytest.mark.parametrize("given", [None, "3"])
-def test_the_threads_of_blas_do_not_wait_beside_the_command(given):
-    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
-    if given:
-        environment["OPENBLAS_NUM_THREADS"] = given
-    child = [sys.executable, "-c", THREADS]
-    done = subprocess.run(child, capture_output=True, text=True, env=environment)
-    assert f"threads {given or 1}" in done.stdout, done.stderr
 
 
 def test_the_python_api_needs_no_monai_before_it_trains():

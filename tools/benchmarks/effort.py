@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, geometric_mean
 
 import torch
 from torch import Tensor
@@ -160,7 +161,31 @@ def markdown(runs: list[Run]) -> str:
             methods["fast"]["error"] / normal,
         ]
         lines.append(row([pair, best, f"{100 * ratios[0]:.1f}", *(f"{r:.3f}" for r in ratios[1:])]))
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", summary(found.values())]) + "\n"
+
+
+def summary(pairs: Collection[Mapping[str, Run]]) -> str:
+    """Return the geometric means of the errors relative to `normal`, and the regrets."""
+    normal = [methods.get("refined", methods["search"])["error"] for methods in pairs]
+    best = [methods[chosen(methods)]["error"] for methods in pairs]
+    fast = [methods["fast"]["error"] for methods in pairs]
+    refined = [methods for methods in pairs if "thorough" in methods]
+    text = f"best {mean_ratio(best, normal):.3f}, fast {mean_ratio(fast, normal):.3f}"
+    if refined:
+        thorough, usual = ([m[name]["error"] for m in refined] for name in ("thorough", "refined"))
+        text += f", thorough {mean_ratio(thorough, usual):.3f} ({len(refined)} pairs)"
+    regrets = [100 * regret(methods) for methods in pairs]
+    without = [100 * regret(methods, margin=False) for methods in pairs]
+    return (
+        f"Error relative to normal, geometric mean: {text}. Regret: {fmean(regrets):.1f} % in the "
+        f"mean, {max(regrets):.1f} % at most; without the margin {fmean(without):.1f} and "
+        f"{max(without):.1f} %."
+    )
+
+
+def mean_ratio(values: Sequence[float], others: Sequence[float]) -> float:
+    """Return the geometric mean of the ratios of two lists."""
+    return geometric_mean([a / b for a, b in zip(values, others, strict=True)])
 
 
 def planned(methods: Mapping[str, Run]) -> dict[str, Run]:
@@ -169,17 +194,18 @@ def planned(methods: Mapping[str, Run]) -> dict[str, Run]:
     return {name: methods[name] for name in ("search", refined) if name in methods}
 
 
-def chosen(methods: Mapping[str, Run]) -> str:
-    """Return the candidate that `--effort best` keeps."""
+def chosen(methods: Mapping[str, Run], margin: bool = True) -> str:
+    """Return the candidate that `--effort best` keeps, with or without its margin."""
     search, *refined = planned(methods)
     values = {name: run.get("criterion", 0.0) for name, run in planned(methods).items()}
-    return preferred(values, usual=refined[0] if refined else search)
+    usual = refined[0] if refined else search
+    return preferred(values, usual=usual if margin else None)
 
 
-def regret(methods: Mapping[str, Run]) -> float:
+def regret(methods: Mapping[str, Run], margin: bool = True) -> float:
     """Return by which share the error of the chosen candidate is above that of the best one."""
     least = min(run["error"] for run in planned(methods).values())
-    return float(methods[chosen(methods)]["error"] / least - 1)
+    return float(methods[chosen(methods, margin)]["error"] / least - 1)
 
 
 def _arguments() -> argparse.Namespace:

@@ -49,7 +49,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sizes", default="48,160", help="voxels along each axis, with commas")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads; 0: as for a user")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each size")
     parser.add_argument("--checkout", type=Path, default=ROOT, help="the checkout to measure")
     parser.add_argument("more", nargs="*", help="further arguments of regzoo register, after --")
@@ -80,7 +80,8 @@ def write_pair(folder: str, size: int) -> None:
 def measure(folder: Path, checkout: Path, threads: int, more: Sequence[str]) -> Measurement:
     """Register the pair in `folder` by a process that imports `checkout`."""
     words = ["register", "fixed.nii.gz", "moving.nii.gz", "--out", "out", "--device", "cpu", *more]
-    variables = environment(threads, PYTHONPATH=str(checkout.absolute()))
+    variables = environment(threads) if threads else dict(os.environ)
+    variables["PYTHONPATH"] = str(checkout.absolute())
     started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "zoo", *words],

@@ -22,8 +22,6 @@ def main(words: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 for success, 1 if a part failed, 2 for a user error."""
     # On an Apple GPU, torch computes what it lacks there on the CPU; it reads this when imported.
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
-    # numpy multiplies small matrices only, for which the threads of its BLAS would busily wait.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     code = run(list(sys.argv[1:] if words is None else words))
     gc.freeze()  # Python would otherwise visit every object of torch and MONAI once more at exit.
     sys.exit(code)

@@ -40,3 +40,11 @@ def test_a_thorough_refinement_is_chosen_from_instead_of_the_usual_one():
     assert chosen(methods) == "thorough"
     assert regret(methods) == 0
     assert "| p | thorough | 0.0 | 0.833 | 1.667 |" in markdown(runs)
+    assert "best 0.833, fast 1.667, thorough 0.833 (1 pairs). Regret: 0.0 %" in markdown(runs)
+
+
+def test_without_the_margin_the_smaller_criterion_is_chosen():
+    runs = [run("fast", 0.5), run("search", 0.4, 0.009), run("refined", 0.3, 0.01)]
+    methods = {r["method"]: r for r in runs}
+    assert regret(methods) == 0
+    assert regret(methods, margin=False) == pytest.approx(1 / 3)

@@ -63,7 +63,7 @@ def compare_cells(
     x = tl.where(px > 0, tl.minimum(px, sx - 1.0), 0.0).to(tl.int32)
     y = tl.where(py > 0, tl.minimum(py, sy - 1.0), 0.0).to(tl.int32)
     z = tl.where(pz > 0, tl.minimum(pz, sz - 1.0), 0.0).to(tl.int32)
-    # On and beyond the border there is no step to the next voxel, and no derivative.
+    # A position on or outside the border has no next voxel, and its derivative is zero.
     inside_x = (px > 0) & (px < sx - 1)
     inside_y = (py > 0) & (py < sy - 1)
     inside_z = (pz > 0) & (pz < sz - 1)
